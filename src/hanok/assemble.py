@@ -1,0 +1,182 @@
+"""Spec in, running house out: the only file that knows every room.
+
+    Traced(telemetry) → Metered(ledger) → Routed(gateway) → engines(serving)
+
+The HTTP door, the CLI's own questions, and later agents and evaluations hold the same outer object, `House.models`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hanok.errors import HanokError, StartError
+from hanok.gateway import Door, Limits, ModelCard, Route, Routed
+from hanok.ledger import KeyRing, Ledger, Metered, PriceList
+from hanok.ledger.load import load_known_rates
+from hanok.routing import order_of_models
+from hanok.serving import Endpoint, EngineProcess, Fleet, Launch, make_endpoint, watch
+from hanok.spec import Loaded, Model
+from hanok.telemetry import Metrics, Traced
+from hanok.wire import ModelPath
+
+KEYS_EVERY_S = 1.0
+_MIB = 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """Everything that runs: the model path, its books and its fleet, and the door in front."""
+
+    loaded: Loaded
+    models: ModelPath
+    ledger: Ledger
+    keys: KeyRing
+    fleet: Fleet
+    metrics: Metrics
+    door: Door
+
+
+def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
+    """Every endpoint of the platform, nothing started. Raises `StartError` naming all that is missing."""
+    planned: list[tuple[Endpoint, Launch | None]] = []
+    missing: list[StartError] = []
+    for model in loaded.platform.models:
+        for index in range(len(model.serve)):
+            try:
+                planned.append(make_endpoint(loaded, model, index))
+            except StartError as error:
+                missing.append(error)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        hints = "; ".join(dict.fromkeys(error.hint for error in missing if error.hint))
+        raise StartError("\n".join(error.message for error in missing), hint=hints or None)
+    return planned
+
+
+def only(loaded: Loaded, model: str) -> Loaded:
+    """The same platform with just this model and its fallbacks, for a single question."""
+    fallbacks = {each.name: each.fallbacks for each in loaded.platform.models}
+    names = order_of_models(fallbacks, model)
+    kept = [each for each in loaded.platform.models if each.name in names]
+    return loaded.model_copy(update={"platform": loaded.platform.model_copy(update={"models": kept})})
+
+
+def prices(loaded: Loaded) -> PriceList:
+    """The rate of every declared model; LiteLLM's map is only read when a model may need it."""
+    models = list(loaded.platform.models)
+    needed = any(model.price is None and _may_have_known_price(model) for model in models)
+    return PriceList.of(models, load_known_rates() if needed else {})
+
+
+@contextlib.asynccontextmanager
+async def running(loaded: Loaded) -> AsyncGenerator[House]:
+    """Start the engines, the books and the watchers; stop them on the way out.
+
+    Raises `StartError` and `StoreError`. Engines come up in the background: `house.fleet` tells how they are.
+    """
+    planned = plan(loaded)
+    ledger = Ledger(loaded.state)
+    ledger.start()
+    fleet = Fleet(endpoint for endpoint, _ in planned)
+    house = _build(loaded, ledger, fleet)
+    processes = [
+        EngineProcess(launch, endpoint, fleet, restarted=house.metrics.restarted)
+        for endpoint, launch in planned
+        if launch is not None
+    ]
+    for process in processes:
+        process.start()
+    background = [
+        asyncio.create_task(watch(fleet, every_s=loaded.platform.gateway.health_every_s), name="fleet-watch"),
+        asyncio.create_task(_follow_keys(ledger, house.keys), name="keys-watch"),
+    ]
+    try:
+        yield house
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.gather(*(process.stop() for process in processes))
+        for endpoint in fleet.endpoints:
+            with contextlib.suppress(HanokError):
+                await endpoint.engine.aclose()
+        await asyncio.to_thread(ledger.close)
+
+
+def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
+    platform = loaded.platform
+    metrics = Metrics()
+    metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
+    metrics.watch(
+        "hanok_endpoint_in_flight", "Calls running on the endpoint.", ["model", "endpoint"], lambda: _busy(fleet)
+    )
+    metrics.watch(
+        "hanok_ledger_waiting_segments",
+        "Journal segments that the ledger's database has not taken.",
+        [],
+        lambda: {(): float(ledger.pending())},
+    )
+    routed = Routed(fleet, {model.name: _route(model) for model in platform.models})
+    metered = Metered(routed, books=ledger, prices=prices(loaded), wall=time.time, monotonic=time.monotonic)
+    models = Traced(metered, metrics=metrics, monotonic=time.monotonic)
+    keys = KeyRing(ledger.list_keys())
+    door = Door(
+        models,
+        keys=keys,
+        cards=[_card(model, int(time.time())) for model in platform.models],
+        metrics=metrics,
+        limits=Limits(body_bytes=int(platform.gateway.body_limit_mib * _MIB)),
+        ready=_readiness(fleet),
+        new_request_id=lambda: f"req_{os.urandom(12).hex()}",
+    )
+    return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
+
+
+async def _follow_keys(ledger: Ledger, keys: KeyRing) -> None:
+    """Take up keys that another process made or revoked."""
+    seen = -1
+    while True:
+        version = ledger.version()
+        if version != seen:
+            keys.replace(ledger.list_keys())
+            seen = version
+        await asyncio.sleep(KEYS_EVERY_S)
+
+
+def _route(model: Model) -> Route:
+    return Route(type=model.type, retries=model.retries, fallbacks=tuple(model.fallbacks))
+
+
+def _card(model: Model, created: int) -> ModelCard:
+    engines = tuple(endpoint.engine for endpoint in model.serve)
+    return ModelCard(id=model.name, type=model.type, engines=engines, created=created)
+
+
+def _readiness(fleet: Fleet) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
+    def ready() -> tuple[bool, Mapping[str, Any]]:
+        states = {each.name: each.state for each in fleet.endpoints}
+        settled = "starting" not in states.values()
+        return settled and "up" in states.values(), {"endpoints": states}
+
+    return ready
+
+
+def _up(fleet: Fleet) -> dict[tuple[str, ...], float]:
+    return {(each.model, each.name): float(each.state == "up") for each in fleet.endpoints}
+
+
+def _busy(fleet: Fleet) -> dict[tuple[str, ...], float]:
+    return {(each.model, each.name): float(each.in_flight) for each in fleet.endpoints}
+
+
+def _may_have_known_price(model: Model) -> bool:
+    return any(endpoint.engine in ("openai", "litellm") for endpoint in model.serve)

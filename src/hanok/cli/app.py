@@ -1,0 +1,68 @@
+"""The tree of commands. Each command imports what it needs when it runs, so that `hanok --help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hanok import __version__
+from hanok.cli import ask, books, create, look, up
+from hanok.cli.terminal import talk
+from hanok.errors import HanokError, SpecError
+
+EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="hanok",
+    help="An agentic AI platform in one package, declared in one file. Begin with `hanok up`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"hanok {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("init")(create.init)
+app.command("up")(up.up)
+app.command("check")(look.check)
+app.command("ask")(ask.ask)
+app.command("chat")(ask.chat)
+app.command("models")(look.models)
+app.add_typer(books.keys, name="keys")
+app.command("usage")(books.usage)
+app.command("schema")(look.schema)
+app.command("doctor")(look.doctor)
+
+
+def main() -> None:
+    """Run the command line; turn what went wrong into one message and an exit code."""
+    try:
+        app()
+    except HanokError as error:
+        talk.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False, soft_wrap=True)
+        if error.hint:
+            talk.print(f"[cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError) else EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")

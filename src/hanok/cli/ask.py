@@ -1,0 +1,187 @@
+"""`hanok ask` and `hanok chat`: talk to a model from the terminal.
+
+Both hold a `ModelPath`: the running server reached over HTTP, or, when none runs, a house started for this question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated, Any
+
+import typer
+
+from hanok.cli.state import local_key, read_server
+from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, print_json, talk
+from hanok.errors import EngineRefused, StartError
+from hanok.ledger import Ledger
+from hanok.spec import Loaded, load
+from hanok.wire import ChatRequest, ModelPath
+from hanok.wire.forms import read_error_message, read_stream_text, read_whole_text
+
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="The model to ask; by default the first.")]
+SystemOption = Annotated[str | None, typer.Option("--system", help="What the model is told about its task.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", min=1, help="The most tokens to answer with.")]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask; `-` reads it from stdin.")],
+    model: ModelOption = None,
+    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
+    system: SystemOption = None,
+    max_tokens: MaxTokensOption = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a model one question.
+
+    Uses the running server, or starts what it needs for this question.
+
+    Example: `hanok ask "What is the capital of France?"`
+    """
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise typer.BadParameter("the question is empty", param_hint="QUESTION")
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": text})
+    asyncio.run(_ask(load(file or DEFAULT_FILE), model, messages, max_tokens, stream and not as_json, as_json))
+
+
+def chat(
+    model: ModelOption = None, system: SystemOption = None, max_tokens: MaxTokensOption = None, file: FileOption = None
+) -> None:
+    """Talk with a model. End with Ctrl-D; `/new` begins afresh.
+
+    Example: `hanok chat --model local`
+    """
+    asyncio.run(_chat(load(file or DEFAULT_FILE), model, system, max_tokens))
+
+
+async def _ask(
+    loaded: Loaded,
+    model: str | None,
+    messages: list[dict[str, Any]],
+    max_tokens: int | None,
+    stream: bool,
+    as_json: bool,
+) -> None:
+    name = _chosen(loaded, model)
+    async with _models(loaded, name) as models:
+        if stream:
+            async for piece in _pieces(models, name, messages, max_tokens):
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+            sys.stdout.write("\n")
+            return
+        request = ChatRequest.ask(name, messages, max_tokens=max_tokens)
+        with _plain_errors():
+            answer = await models.open(request)
+            chunk = await answer.__anext__()
+            await answer.aclose()
+    if as_json:
+        usage = chunk.usage
+        tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens} if usage else None
+        print_json({"model": name, "answer": read_whole_text(chunk.data), "tokens": tokens})
+    else:
+        print(read_whole_text(chunk.data))
+
+
+async def _chat(loaded: Loaded, model: str | None, system: str | None, max_tokens: int | None) -> None:
+    name = _chosen(loaded, model)
+    opening = [{"role": "system", "content": system}] if system else []
+    messages = list(opening)
+    async with _models(loaded, name) as models:
+        talk.print(f"Talking with [bold]{name}[/]. Ctrl-D ends, /new begins afresh.", highlight=False)
+        while True:
+            try:
+                said = (await asyncio.to_thread(input, "› ")).strip()
+            except EOFError:
+                talk.print()
+                return
+            if said == "/new":
+                messages = list(opening)
+            elif said:
+                messages.append({"role": "user", "content": said})
+                messages.append({"role": "assistant", "content": await _say(models, name, messages, max_tokens)})
+
+
+async def _say(models: ModelPath, name: str, messages: list[dict[str, Any]], max_tokens: int | None) -> str:
+    text = ""
+    async for piece in _pieces(models, name, messages, max_tokens):
+        text += piece
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return text
+
+
+async def _pieces(
+    models: ModelPath, name: str, messages: list[dict[str, Any]], max_tokens: int | None
+) -> AsyncIterator[str]:
+    """The answer's text, as it comes."""
+    request = ChatRequest.ask(name, messages, stream=True, max_tokens=max_tokens)
+    with _plain_errors():
+        answer = await models.open(request)
+        try:
+            async for chunk in answer:
+                for text in read_stream_text(chunk.data):
+                    yield text
+        finally:
+            await answer.aclose()
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Any:
+    """The message inside an engine's error envelope, rather than the envelope."""
+    try:
+        yield
+    except EngineRefused as error:
+        raise StartError(read_error_message(error.refusal.body) or error.message) from error
+
+
+def _chosen(loaded: Loaded, model: str | None) -> str:
+    names = [each.name for each in loaded.platform.models if each.type == "chat"]
+    if model is None and names:
+        return names[0]
+    if model not in names:
+        known = ", ".join(names) or "none"
+        raise StartError(f"no chat model is called {model!r}", hint=f"chat models here: {known}")
+    return model
+
+
+@contextlib.asynccontextmanager
+async def _models(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
+    server = read_server(loaded.state)
+    if server is not None:
+        async with _over_http(loaded, server.url, model) as models:
+            yield models
+        return
+    async with _in_this_process(loaded, model) as models:
+        yield models
+
+
+@contextlib.asynccontextmanager
+async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[ModelPath]:
+    from hanok.serving.client import Pool
+    from hanok.serving.engines.openai import OpenAIEngine
+    from hanok.spec import Timeouts
+
+    secret, _ = local_key(loaded.state, Ledger(loaded.state))
+    pool = Pool(f"{url}/v1", timeouts=Timeouts(), headers={"authorization": f"Bearer {secret}"})
+    engine = OpenAIEngine(pool, model=model, endpoint="hanok", served_name=model)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _in_this_process(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
+    from hanok.assemble import only, running
+
+    async with running(only(loaded, model)) as house:
+        with talk.status(f"No server runs here; loading {model} for this question …"):
+            await house.fleet.wait_started([model])
+        yield house.models

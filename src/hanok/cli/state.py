@@ -1,0 +1,71 @@
+"""What `hanok up` leaves in the state folder for the other commands: where it listens, and a key for this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hanok.errors import StoreError
+from hanok.ledger import Ledger
+
+_SERVER, _KEY = "server.json", "local.key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningServer:
+    """A server started from this folder: its process and its address."""
+
+    process_id: int
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+
+def write_server(state: Path, server: RunningServer) -> None:
+    """Say where the server listens."""
+    _write_private(state / _SERVER, json.dumps(asdict(server)))
+
+
+def read_server(state: Path) -> RunningServer | None:
+    """Where a server of this folder listens, if its process is alive."""
+    try:
+        server = RunningServer(**json.loads((state / _SERVER).read_text("utf-8")))
+        os.kill(server.process_id, 0)
+    except (OSError, ValueError, TypeError):
+        return None
+    return server
+
+
+def forget_server(state: Path) -> None:
+    (state / _SERVER).unlink(missing_ok=True)
+
+
+def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
+    """This machine's own key, and whether it was made just now.
+
+    It is kept in `local.key`, readable by its owner only, so that `hanok ask` and the printed curl line work.
+    """
+    path = state / _KEY
+    known = {key.name for key in ledger.list_keys() if key.revoked_at is None}
+    if path.is_file() and "local" in known:
+        return path.read_text("utf-8").strip(), False
+    if "local" in known:
+        ledger.revoke_key("local")
+    secret = ledger.create_key("local").secret
+    _write_private(path, secret + "\n")
+    return secret, True
+
+
+def _write_private(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error

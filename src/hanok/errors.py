@@ -1,0 +1,149 @@
+"""Everything that can go wrong, as one tree.
+
+The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli` into an exit code.
+
+    HanokError
+    ├── SpecError             platform.yaml cannot be read or does not hold together      (exit 2)
+    ├── StartError            the house cannot start: port taken, engine or extra missing (exit 1)
+    ├── StoreError            the state folder cannot be read or written                  (exit 1)
+    ├── RequestError          the caller's mistake                                        (4xx)
+    │   ├── Unauthenticated       no key, or one nobody knows                             (401)
+    │   ├── UnknownModel          no such model, or not for this kind of call             (404)
+    │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
+    │   └── WrongContentType      something other than JSON                               (415)
+    └── EngineError           an engine did not do its part
+        ├── EngineUnreachable     no connection, or none in time                          (503)
+        ├── EngineTimeout         no first byte, or the stream fell silent                (504)
+        ├── EngineBroken          not HTTP, not JSON, cut short                           (502)
+        ├── EngineRefused         the engine answered with an error of its own            (its status)
+        └── NoEndpoint            no endpoint of this model is up                         (503)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+class HanokError(Exception):
+    """The root: a message that says what happened, and a hint that says what to do next."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong in a spec file. `line` and `column` count from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        text = f"{place} {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class SpecError(HanokError):
+    """platform.yaml is not a platform. Carries every problem found, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class StartError(HanokError):
+    """The house cannot start as asked."""
+
+
+class StoreError(HanokError):
+    """The state folder cannot be read or written."""
+
+
+class RequestError(HanokError):
+    """The caller's mistake. `param` is the JSON path of the offending field, `code` a word for machines."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class Unauthenticated(RequestError):
+    status = 401
+    type = "authentication_error"
+
+
+class UnknownModel(RequestError):
+    status = 404
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+
+
+class WrongContentType(RequestError):
+    status = 415
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """An engine's own error answer, kept as it came: HTTP status, headers worth passing on, body bytes."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class EngineError(HanokError):
+    """An engine did not do its part. `retryable` says whether another endpoint may do better."""
+
+    status = 502
+    code = "engine_error"
+    retryable = True
+
+
+class EngineUnreachable(EngineError):
+    status = 503
+    code = "engine_unreachable"
+
+
+class EngineTimeout(EngineError):
+    status = 504
+    code = "engine_timeout"
+
+
+class EngineBroken(EngineError):
+    status = 502
+    code = "engine_broken"
+
+
+class EngineRefused(EngineError):
+    """The engine answered with an error status. Client mistakes (400, 404, 413, 422 …) are not retried."""
+
+    code = "engine_refused"
+
+    def __init__(self, message: str, *, refusal: Refusal) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.status = refusal.status
+        self.retryable = refusal.status in (401, 403, 408, 409, 429) or refusal.status >= 500
+
+
+class NoEndpoint(EngineError):
+    status = 503
+    code = "no_endpoint"

@@ -1,0 +1,142 @@
+"""Request bodies: what is checked at the door, in OpenAI's names, and how a body becomes a request.
+
+Fields that are not named here pass through untouched. The OpenAPI document is generated from these types.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from hanok.errors import RequestError
+from hanok.wire import Caller, ChatRequest, EmbeddingRequest
+
+ModelName = Annotated[str, Meta(min_length=1, max_length=256, description="A model's name, as in /v1/models.")]
+Tokens = Annotated[int, Meta(ge=1, description="The most tokens to answer with.")]
+Stop = str | list[str]
+Penalty = Annotated[float, Meta(ge=-2.0, le=2.0)]
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class ContentPart(msgspec.Struct):
+    """A piece of a message: `text`, or an image or file that passes through to the engine."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+
+
+class _Sampling(msgspec.Struct, kw_only=True):
+    model: ModelName
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)] | None = None
+    top_p: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: Stop | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    user: str | None = None
+
+
+class ChatBody(_Sampling, kw_only=True):
+    """`POST /v1/chat/completions`"""
+
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    max_completion_tokens: Tokens | None = None
+
+
+class TextBody(_Sampling, kw_only=True):
+    """`POST /v1/completions`"""
+
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+
+
+class EmbeddingBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/embeddings`"""
+
+    model: ModelName
+    input: Annotated[str, Meta(min_length=1)] | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    user: str | None = None
+
+
+_chat = msgspec.json.Decoder(ChatBody)
+_text = msgspec.json.Decoder(TextBody)
+_embedding = msgspec.json.Decoder(EmbeddingBody)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+Body = TypeVar("Body")
+
+
+def parse_chat(body: bytes, caller: Caller) -> ChatRequest:
+    """A chat request. Raises `RequestError` that names the field at fault."""
+    return _request(_decode(_chat, body), "chat", body, caller)
+
+
+def parse_text(body: bytes, caller: Caller) -> ChatRequest:
+    """A text completion request. Raises `RequestError`."""
+    return _request(_decode(_text, body), "text", body, caller)
+
+
+def parse_embedding(body: bytes, caller: Caller) -> EmbeddingRequest:
+    """An embedding request. Raises `RequestError`."""
+    parsed = _decode(_embedding, body)
+    inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
+    return EmbeddingRequest(parsed.model, _fields(body), inputs, _with_user(caller, parsed.user))
+
+
+def _request(parsed: _Sampling, operation: Literal["chat", "text"], body: bytes, caller: Caller) -> ChatRequest:
+    options = parsed.stream_options
+    wants_usage = bool(options and options.include_usage)
+    caller = _with_user(caller, parsed.user)
+    return ChatRequest(parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller)
+
+
+def _with_user(caller: Caller, user: str | None) -> Caller:
+    if not user:
+        return caller
+    return Caller(
+        key_id=caller.key_id, key_name=caller.key_name, user=user[:256], session=caller.session,
+        request_id=caller.request_id,
+    )  # fmt: skip
+
+
+def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    try:
+        if not body.isascii():
+            body.decode()
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the body is not UTF-8 (byte {error.start})", code="invalid_utf8") from None
+    except msgspec.ValidationError as error:
+        message, param = _explain(str(error))
+        raise RequestError(message, param=param, code="invalid_value") from None
+    except msgspec.DecodeError as error:
+        raise RequestError(f"the body is not JSON: {error}", code="invalid_json") from None
+    except RecursionError:
+        raise RequestError("the body is nested too deeply", code="invalid_json") from None
+
+
+def _explain(message: str) -> tuple[str, str | None]:
+    """msgspec's message with the field's path taken out: ("Expected `str`, got `int`", "messages[0].role")."""
+    text, found, path = message.partition(" - at `$")
+    param = path.rstrip("`").lstrip(".") if found else None
+    if text.startswith("Object missing required field"):
+        missing = text.rsplit("`", 2)[1]
+        param = f"{param}.{missing}" if param else missing
+        return f"{param!r} is missing", param
+    return (f"{param}: {text[0].lower()}{text[1:]}", param) if param else (text, None)

@@ -1,0 +1,56 @@
+"""Errors as callers see them: OpenAI's envelope `{"error": {message, type, param, code}}` and the right status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hanok.errors import EngineError, EngineRefused, NoEndpoint, RequestError
+from hanok.wire import json_bytes
+from hanok.wire.forms import read_error_message
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAnswer:
+    """An HTTP answer that says what went wrong."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def envelope(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:
+    """OpenAI's error envelope."""
+    return json_bytes({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def answer_error(error: Exception) -> ErrorAnswer:
+    """The HTTP answer for anything raised on the model path."""
+    if isinstance(error, RequestError):
+        headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+        body = envelope(error.message, error.type, param=error.param, code=error.code)
+        return ErrorAnswer(status=error.status, body=body, headers=headers)
+    if isinstance(error, EngineRefused):
+        return _refused(error)
+    if isinstance(error, EngineError):
+        headers = {"retry-after": "2"} if isinstance(error, NoEndpoint) else {}
+        return ErrorAnswer(
+            status=error.status, body=envelope(str(error), "engine_error", code=error.code), headers=headers
+        )
+    return ErrorAnswer(status=500, body=envelope("Hanok failed; its log says how", "server_error", code="internal"))
+
+
+def _refused(error: EngineRefused) -> ErrorAnswer:
+    """An engine's own error passes on as it came, unless it speaks of *our* credentials, or is not JSON."""
+    refusal = error.refusal
+    if refusal.status in (401, 403):
+        message = f"{error.message}: check the key that platform.yaml gives this endpoint"
+        return ErrorAnswer(status=502, body=envelope(message, "engine_error", code="engine_credentials"))
+    if read_error_message(refusal.body) is not None:
+        return ErrorAnswer(status=refusal.status, body=refusal.body, headers=refusal.headers)
+    said = refusal.body[:500].decode("utf-8", "replace").strip()
+    message = f"{error.message}: {said}" if said else error.message
+    kind = "invalid_request_error" if refusal.status < 500 else "engine_error"
+    return ErrorAnswer(status=refusal.status, body=envelope(message, kind, code=error.code), headers=refusal.headers)

@@ -1,0 +1,354 @@
+"""The HTTP door: an ASGI application that lets calls in, hands them to the model path, and relays the bytes back.
+
+Written against ASGI directly, because a framework would cost more than the rest of the request. One request, one
+direction: find the route, find the key, read the body, parse it, open an answer, relay it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hanok.errors import BodyTooLarge, HanokError, RequestError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
+from hanok.gateway.disconnect import Disconnects
+from hanok.gateway.envelope import answer_error, envelope
+from hanok.gateway.openapi import openapi
+from hanok.ledger import Key
+from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
+from hanok.wire import Answer, Caller, ChatRequest, ModelPath, json_bytes
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+SESSION_HEADERS = (
+    b"x-session-id",
+    b"x-claude-code-session-id",
+    b"x-session-affinity",
+    b"session-id",
+    b"session_id",
+    b"x-litellm-session-id",
+    b"x-litellm-trace-id",
+    b"x-dynamo-session-id",
+)
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model as `/v1/models` lists it. `created` is Unix seconds."""
+
+    id: str
+    type: str
+    engines: tuple[str, ...]
+    created: int
+
+    def form(self) -> dict[str, Any]:
+        return {"id": self.id, "object": "model", "created": self.created, "owned_by": "hanok", "type": self.type}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the door enforces: the largest body, in bytes."""
+
+    body_bytes: int
+
+
+class Keys(Protocol):
+    """Who may come in."""
+
+    def find(self, secret: str) -> Key | None: ...
+
+
+Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
+
+
+class Door:
+    """The ASGI application. `ready` says whether calls can be answered, and why not."""
+
+    def __init__(
+        self,
+        models: ModelPath,
+        *,
+        keys: Keys,
+        cards: Sequence[ModelCard],
+        metrics: Metrics,
+        limits: Limits,
+        ready: Ready,
+        new_request_id: Callable[[], str],
+    ) -> None:
+        self._models = models
+        self._keys = keys
+        self._cards = {card.id: card for card in cards}
+        self._metrics = metrics
+        self._limits = limits
+        self._ready = ready
+        self._new_request_id = new_request_id
+        self._disconnects = Disconnects()
+        self._openapi = json_bytes(openapi())
+        self.draining = False
+        self._posts = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._text,
+            "/v1/embeddings": self._embeddings,
+        }
+        self._gets = {
+            "/": self._front,
+            "/v1/models": self._list_models,
+            "/health/live": self._live,
+            "/health/ready": self._readiness,
+            "/metrics": self._show_metrics,
+            "/openapi.json": self._show_openapi,
+        }
+
+    def cut(self) -> None:
+        """End every running call now."""
+        self._disconnects.cut()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        call = _Call(scope, receive, send, self._new_request_id)
+        try:
+            await self._route(call)
+        except asyncio.CancelledError:
+            if not call.gone:
+                raise
+        except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
+            await self._fail(call, error)
+
+    async def _route(self, call: _Call) -> None:
+        path = call.path
+        if call.method == "POST" and (post := self._posts.get(path)):
+            if self.draining:
+                await self._refuse_while_draining(call)
+                return
+            with self._disconnects.watch(call):
+                await post(call)
+            return
+        if call.method == "GET":
+            if get := self._gets.get(path):
+                await get(call)
+                return
+            if path.startswith("/v1/models/"):
+                await self._show_model(call)
+                return
+        await self._no_such_door(call)
+
+    # what callers ask for
+
+    async def _chat(self, call: _Call) -> None:
+        caller = self._admit(call)
+        await self._answer(call, parse_chat(await self._body(call), caller))
+
+    async def _text(self, call: _Call) -> None:
+        caller = self._admit(call)
+        await self._answer(call, parse_text(await self._body(call), caller))
+
+    async def _embeddings(self, call: _Call) -> None:
+        caller = self._admit(call)
+        request = parse_embedding(await self._body(call), caller)
+        embeddings = await self._models.embed(request)
+        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.model, embeddings.endpoint))
+
+    async def _answer(self, call: _Call, request: ChatRequest) -> None:
+        answer = await self._models.open(request)
+        try:
+            await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
+        finally:
+            await answer.aclose()
+
+    async def _give_whole(self, call: _Call, answer: Answer) -> None:
+        chunk = await answer.__anext__()
+        await call.reply(200, chunk.data, _JSON, _served_by(answer.model, answer.endpoint))
+
+    async def _relay(self, call: _Call, answer: Answer) -> None:
+        await call.begin(200, *_EVENTS, _served_by(answer.model, answer.endpoint))
+        async for chunk in answer:
+            if chunk.last:
+                await call.end(chunk.data)
+                return
+            if chunk.data:
+                await call.more(chunk.data)
+        await call.end()
+
+    async def _list_models(self, call: _Call) -> None:
+        self._admit(call)
+        await call.reply(
+            200, json_bytes({"object": "list", "data": [card.form() for card in self._cards.values()]}), _JSON
+        )
+
+    async def _show_model(self, call: _Call) -> None:
+        self._admit(call)
+        name = call.path.removeprefix("/v1/models/")
+        card = self._cards.get(name)
+        if card is None:
+            raise UnknownModel(f"there is no model {name!r}; see /v1/models", param="model", code="model_not_found")
+        await call.reply(200, json_bytes(card.form()), _JSON)
+
+    async def _live(self, call: _Call) -> None:
+        await call.reply(200, b'{"status":"live"}', _JSON)
+
+    async def _readiness(self, call: _Call) -> None:
+        ready, detail = self._ready()
+        ready = ready and not self.draining
+        status = "ready" if ready else "draining" if self.draining else "not ready"
+        await call.reply(200 if ready else 503, json_bytes({"status": status, **detail}), _JSON)
+
+    async def _show_metrics(self, call: _Call) -> None:
+        await call.reply(200, self._metrics.render(), (b"content-type", CONTENT_TYPE.encode()))
+
+    async def _show_openapi(self, call: _Call) -> None:
+        await call.reply(200, self._openapi, _JSON)
+
+    async def _front(self, call: _Call) -> None:
+        doors = {"api": "/v1", "openapi": "/openapi.json", "health": "/health/ready", "metrics": "/metrics"}
+        await call.reply(200, json_bytes({"name": "hanok", **doors}), _JSON)
+
+    # who comes in, with what
+
+    def _admit(self, call: _Call) -> Caller:
+        """The caller behind the bearer key. Raises `Unauthenticated`."""
+        shown = call.headers.get(b"authorization", b"")
+        scheme, _, secret = shown.partition(b" ")
+        key = self._keys.find(secret.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
+        if key is None:
+            message = "this key is not known here, or was revoked" if shown else "no key was given"
+            hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
+            raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
+        return Caller(key_id=key.id, key_name=key.name, session=_session(call.headers), request_id=call.request_id)
+
+    async def _body(self, call: _Call) -> bytes:
+        """The whole body, if it is JSON and within the limit."""
+        content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type != b"application/json":
+            shown = content_type.decode("latin-1") or "none"
+            message = f"the content type must be application/json, not {shown}"
+            raise WrongContentType(message, code="unsupported_media_type")
+        length = call.headers.get(b"content-length", b"")
+        expected = int(length) if length.isdigit() else None
+        limit = self._limits.body_bytes
+        if expected is not None and expected > limit:
+            raise _too_large(limit)
+        return await call.body(expected, limit)
+
+    # what goes wrong
+
+    async def _fail(self, call: _Call, error: Exception) -> None:
+        if not isinstance(error, HanokError):
+            _log.exception("request %s to %s failed", call.request_id, call.path)
+        failed = answer_error(error)
+        self._metrics.refused(failed.status)
+        with contextlib.suppress(Exception):  # the caller may be gone
+            if call.begun:  # a stream: its status is spent, so the error is its last event
+                await call.end(b"data: " + failed.body.replace(b"\n", b" ") + b"\n\n")
+            else:
+                headers = [(name.encode(), value.encode("latin-1")) for name, value in failed.headers.items()]
+                await call.reply(failed.status, failed.body, _JSON, *headers)
+
+    async def _refuse_while_draining(self, call: _Call) -> None:
+        body = envelope("Hanok is shutting down", "server_error", code="draining")
+        self._metrics.refused(503)
+        await call.reply(503, body, _JSON, (b"retry-after", b"5"), (b"connection", b"close"))
+
+    async def _no_such_door(self, call: _Call) -> None:
+        allowed = "POST" if call.path in self._posts else "GET" if call.path in self._gets else None
+        if allowed:
+            self._metrics.refused(405)
+            body = envelope(f"{call.path} takes {allowed}", "invalid_request_error", code="method_not_allowed")
+            await call.reply(405, body, _JSON, (b"allow", allowed.encode()))
+        else:
+            self._metrics.refused(404)
+            body = envelope(
+                f"there is nothing at {call.path}; see /openapi.json", "invalid_request_error", code="not_found"
+            )
+            await call.reply(404, body, _JSON)
+
+
+class _Call:
+    """One HTTP exchange: what came in, and what has been sent."""
+
+    __slots__ = ("_receive", "_send", "begun", "gone", "headers", "method", "path", "request_id")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, new_request_id: Callable[[], str]) -> None:
+        self._receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: Headers = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id")
+        self.request_id = given[:128].decode("latin-1") if given and given.isascii() else new_request_id()
+        self.begun = False
+        self.gone = False
+
+    async def body(self, expected: int | None, limit: int) -> bytes:
+        """Read the body: `expected` bytes where that is known, to its end otherwise, never more than `limit`."""
+        message = await self._receive()
+        data: bytes = message.get("body", b"")
+        if len(data) == expected:  # all here: the message that says so need not be waited for
+            return data
+        parts, size = [data], len(data)
+        while message.get("more_body") and size != expected:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise RequestError("the connection was closed before the whole body came")
+            data = message.get("body", b"")
+            parts.append(data)
+            size += len(data)
+            if size > limit:
+                raise _too_large(limit)
+        if size > limit:
+            raise _too_large(limit)
+        return b"".join(parts)
+
+    async def wait_gone(self) -> None:
+        """Return when the caller has closed the connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+    async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        await self._start(status, (b"content-length", b"%d" % len(body)), *headers)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, status: int, *headers: tuple[bytes, bytes]) -> None:
+        await self._start(status, *headers)
+
+    async def more(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, *headers: tuple[bytes, bytes]) -> None:
+        self.begun = True
+        named = [(b"x-request-id", self.request_id.encode()), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": named})
+
+
+def _session(headers: Headers) -> str | None:
+    for name in SESSION_HEADERS:
+        if name in headers:
+            return headers[name][:256].decode("latin-1")
+    return None
+
+
+def _served_by(model: str, endpoint: str) -> tuple[bytes, bytes]:
+    return (b"x-hanok-endpoint", endpoint.encode("ascii", "replace") or model.encode("ascii", "replace"))
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    message = f"the body is larger than {limit / 1024**2:g} MiB, the limit set by gateway.body_limit_mib"
+    return BodyTooLarge(message, code="body_too_large")

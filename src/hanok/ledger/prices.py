@@ -1,0 +1,59 @@
+"""What tokens cost: the declared price, else LiteLLM's map, else nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hanok.ledger.charges import NANO
+from hanok.spec import LiteLLMEndpoint, Model, OpenAIEndpoint
+from hanok.wire import Usage
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """USD per token, by kind. `source` says where the figure is from: `declared`, `litellm` or `none`."""
+
+    input: float
+    output: float
+    cached_input: float
+    source: str = "declared"
+
+    def cost_nano_usd(self, usage: Usage) -> int:
+        """The cost of `usage`, in nano-dollars. Cached prompt tokens are part of the prompt tokens."""
+        fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
+        dollars = fresh * self.input + usage.cached_tokens * self.cached_input + usage.completion_tokens * self.output
+        return round(dollars * NANO)
+
+
+FREE = Rate(input=0.0, output=0.0, cached_input=0.0, source="none")
+
+
+class PriceList:
+    """The rate of every declared model, looked up once at start."""
+
+    def __init__(self, rates: Mapping[str, Rate]) -> None:
+        self._rates = dict(rates)
+
+    @classmethod
+    def of(cls, models: list[Model], known: Mapping[str, Rate]) -> PriceList:
+        """Rates of the declared `models`; `known` are those of LiteLLM's map, by its names."""
+        return cls({model.name: _rate(model, known) for model in models})
+
+    def rate(self, model: str) -> Rate:
+        return self._rates.get(model, FREE)
+
+
+def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:
+    if price := model.price:
+        cached = price.input if price.cached_input is None else price.cached_input
+        return Rate(input=price.input / _MILLION, output=price.output / _MILLION, cached_input=cached / _MILLION)
+    for endpoint in model.serve:
+        if isinstance(endpoint, OpenAIEndpoint | LiteLLMEndpoint):
+            name = endpoint.model or model.name
+            found = known.get(name) or known.get(name.rpartition("/")[2])
+            if found:
+                return found
+    return FREE

@@ -1,0 +1,1 @@
+"""Where the books are kept: a journal that outlives a crash, and SQLite that answers questions."""

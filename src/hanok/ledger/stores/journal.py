@@ -1,0 +1,108 @@
+"""The journal: charges on disk before a call's answer ends, in one `write` each.
+
+The operating system keeps what was written even if the process is killed at once, so nothing charged is lost, and a
+`write` of 300 bytes takes microseconds, so no request waits. The ledger's writer takes whole segments from here into
+SQLite and deletes them; segments that a dead process left are taken at the next start. A live process holds a lock on
+its segments, so that two never take the same one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from hanok.errors import StoreError
+from hanok.ledger.charges import Charge
+
+_decode = msgspec.json.Decoder(Charge).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Segment:
+    """One file of charges, a JSON object a line, held and locked by this process until dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.charges: list[Charge] | None = []
+        self.unwritten = 0
+        try:
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(f"the ledger's journal {path} cannot be written: {error.strerror}") from error
+
+    def add(self, charge: Charge) -> None:
+        """Write one charge. A full disk is remembered, not raised: the charge stays in memory until SQLite has it."""
+        line = _encode(charge) + b"\n"
+        try:
+            if os.write(self._file, line) != len(line):
+                self.unwritten += 1
+        except OSError:
+            self.unwritten += 1
+        if self.charges is not None:
+            self.charges.append(charge)
+
+    def forget(self) -> None:
+        """Free the charges' memory where the file holds them all; `read` brings them back."""
+        if not self.unwritten:
+            self.charges = None
+
+    def read(self) -> list[Charge]:
+        """The charges of this segment. A line cut short by a crash belonged to a call whose answer never ended."""
+        if self.charges is not None:
+            return self.charges
+        return list(read_charges(self.path))
+
+    def drop(self) -> None:
+        """Delete the file: its charges are safe elsewhere."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+
+class Journal:
+    """The open segment, and the folder of them all."""
+
+    def __init__(self, folder: Path, process_id: int) -> None:
+        self._folder = folder
+        self._process_id = process_id
+        self._number = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        self.open = self._next()
+
+    def turn(self) -> Segment:
+        """Begin a new segment and give back the one that was open."""
+        full, self.open = self.open, self._next()
+        return full
+
+    def left_behind(self) -> Iterator[Segment]:
+        """Segments of processes that are gone, now ours."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            if path == self.open.path:
+                continue
+            try:
+                segment = Segment(path)
+            except StoreError:
+                continue  # its process lives
+            segment.charges = None
+            yield segment
+
+    def _next(self) -> Segment:
+        self._number += 1
+        return Segment(self._folder / f"{self._process_id}-{self._number}.jsonl")
+
+
+def read_charges(path: Path) -> Iterator[Charge]:
+    """The whole lines of a segment."""
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield _decode(line)
+            except msgspec.DecodeError:
+                continue

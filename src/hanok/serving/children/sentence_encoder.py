@@ -1,0 +1,71 @@
+"""`python -m hanok.serving.children.sentence_encoder PORT`: the sentence encoder behind OpenAI's `/v1/embeddings`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import msgspec
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from hanok.errors import RequestError
+from hanok.serving.children.leash import tie_to_parent
+from hanok.serving.encoder import SentenceEncoder
+from hanok.wire import EmbeddingRequest, json_bytes
+
+
+def main() -> None:
+    tie_to_parent()
+    uvloop.run(_serve(int(sys.argv[1])))
+
+
+async def _serve(port: int) -> None:
+    encoder = SentenceEncoder()
+    app = _app(encoder)
+    server = Server(
+        app, port=port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, log_enabled=False
+    )
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, server.stop)
+    print("listening on port", port, flush=True)
+    await server.serve()
+
+
+def _app(encoder: SentenceEncoder) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        body += message.get("body", b"")
+        status, answer = await _answer(encoder, scope["path"], body)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+async def _answer(encoder: SentenceEncoder, path: str, body: bytes) -> tuple[int, bytes]:
+    if path != "/v1/embeddings":
+        return (
+            (200, b'{"object":"list","data":[]}')
+            if path == "/v1/models"
+            else (404, b'{"error":{"message":"not found"}}')
+        )
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        model = msgspec.json.decode(fields.get("model", b'""'), type=str)
+        return 200, (await encoder.embed(EmbeddingRequest(model, fields))).data
+    except (msgspec.DecodeError, RequestError) as error:
+        param = error.param if isinstance(error, RequestError) else None
+        message = {"message": str(error), "type": "invalid_request_error", "param": param, "code": None}
+        return 400, json_bytes({"error": message})
+
+
+if __name__ == "__main__":
+    main()

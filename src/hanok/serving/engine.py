@@ -1,0 +1,30 @@
+"""What every engine is: the model path's two shapes, a look at its health, and an end."""
+
+from __future__ import annotations
+
+from typing import NoReturn, Protocol
+
+from hanok.errors import UnknownModel
+from hanok.wire import ChatRequest, EmbeddingRequest, ModelPath
+
+
+class Engine(ModelPath, Protocol):
+    """Something that answers. One engine object stands for one endpoint."""
+
+    async def check(self) -> None:
+        """Return when the engine is ready to answer. Raises `EngineError` when it is not."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+
+def no_vectors(request: EmbeddingRequest) -> NoReturn:
+    """What an engine that only makes text does with a request for vectors."""
+    raise UnknownModel(f"the model {request.model!r} makes text, not vectors", param="model", code="model_not_found")
+
+
+def no_text(request: ChatRequest) -> NoReturn:
+    """What an engine that only makes vectors does with a request for text."""
+    raise UnknownModel(f"the model {request.model!r} makes vectors, not text", param="model", code="model_not_found")

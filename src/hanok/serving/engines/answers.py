@@ -1,0 +1,149 @@
+"""Opened answers: a whole body, and a stream relayed event by event as the engine wrote it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import msgspec
+
+from hanok.errors import EngineBroken, EngineRefused, Refusal
+from hanok.serving.client import Response
+from hanok.wire import Chunk, Usage
+from hanok.wire.forms import DONE, read_event_usage, split_events
+
+EVENT_LIMIT_BYTES = 8 * 1024 * 1024
+
+
+class WholeAnswer:
+    """An unstreamed answer: one chunk."""
+
+    __slots__ = ("_chunk", "endpoint", "model")
+
+    def __init__(self, data: bytes, usage: Usage | None, *, model: str, endpoint: str) -> None:
+        self._chunk: Chunk | None = Chunk(data, 0, usage, True)
+        self.model = model
+        self.endpoint = endpoint
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        chunk, self._chunk = self._chunk, None
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        self._chunk = None
+
+
+class RelayedAnswer:
+    """A stream of server-sent events from an engine's response, passed on as bytes.
+
+    Only events that report usage are parsed. The usage event itself is kept back from callers who did not ask for it.
+    """
+
+    __slots__ = ("_done", "_first", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model")
+
+    def __init__(
+        self, response: Response, *, wants_usage: bool, model: str, endpoint: str, trim_start: bool = False
+    ) -> None:
+        self._response = response
+        self._trim_start = trim_start
+        self._first: Chunk | None = None
+        self._wants_usage = wants_usage
+        self._rest = b""
+        self._done = False
+        self.model = model
+        self.endpoint = endpoint
+
+    async def begin(self) -> None:
+        """Wait for the first chunk, so that an engine that fails before it can still be replaced."""
+        try:
+            self._first = await self._next()
+        except BaseException:
+            self._response.close()
+            raise
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._first is not None:
+            chunk, self._first = self._first, None
+            return chunk
+        if self._done:
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def _next(self) -> Chunk:
+        while True:
+            data = await self._response.read()
+            if not data:
+                return self._end()
+            events, self._rest = split_events(self._rest + data if self._rest else data)
+            if events and (chunk := self._chunk(events)):
+                return chunk
+            if len(self._rest) > EVENT_LIMIT_BYTES:
+                raise EngineBroken(f"{self.endpoint} sent an event of more than {EVENT_LIMIT_BYTES} bytes")
+
+    async def aclose(self) -> None:
+        if self._done:
+            await self._response.finish()
+        else:
+            self._response.close()
+
+    def _chunk(self, events: bytes) -> Chunk | None:
+        usage = None
+        if b'data: {"error"' in events or b'data:{"error"' in events:
+            raise _error_event(events, self.endpoint)
+        if b'"usage":{' in events or b'"usage": {' in events:
+            events, usage = self._without_usage(events)
+        if self._trim_start and (b'"content":"' in events or b'"text":"' in events):
+            events, self._trim_start = trim_first_space(events), False
+        self._done = b"[DONE]" in events[-20:]
+        if not events and usage is None:
+            return None
+        return Chunk(events, events.count(b"data:"), usage, self._done)
+
+    def _without_usage(self, events: bytes) -> tuple[bytes, Usage | None]:
+        kept: list[bytes] = []
+        usage = None
+        for event in events.replace(b"\r\n", b"\n").split(b"\n\n"):
+            if not event:
+                continue
+            if b'"usage":' in event and event.startswith(b"data:"):
+                found, alone = _read_usage(event, self.endpoint)
+                usage = found or usage
+                if found and alone and not self._wants_usage:
+                    continue
+            kept.append(event + b"\n\n")
+        return b"".join(kept), usage
+
+    def _end(self) -> Chunk:
+        """The response ended without `[DONE]`: some engines do; anything half-said means that it was cut."""
+        self._done = True
+        if self._rest.strip():
+            raise EngineBroken(f"{self.endpoint} ended its stream in the middle of an event")
+        return Chunk(DONE, 0, None, True)
+
+
+def _read_usage(event: bytes, endpoint: str) -> tuple[Usage | None, bool]:
+    try:
+        return read_event_usage(event[5:])
+    except msgspec.DecodeError as error:
+        raise EngineBroken(f"{endpoint} sent an event that is not JSON: {error}") from None
+
+
+def _error_event(events: bytes, endpoint: str) -> EngineRefused:
+    start = events.index(b'{"error"')
+    body = events[start:].split(b"\n", 1)[0].strip()
+    return EngineRefused(f"{endpoint} failed midway", refusal=Refusal(status=502, body=body))
+
+
+def trim_first_space(data: bytes) -> bytes:
+    """The same JSON, its first text without the space it begins with."""
+    for name in (b'"content":"', b'"text":"'):
+        if name in data:
+            return data.replace(name + b" ", name, 1)
+    return data

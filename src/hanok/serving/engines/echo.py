@@ -1,0 +1,31 @@
+"""Engine `echo`: answers with what the user said last. It needs nothing and is always up."""
+
+from __future__ import annotations
+
+from hanok.serving.engine import no_vectors
+from hanok.serving.engines.spoken import speak
+from hanok.spec import EchoEndpoint
+from hanok.wire import Answer, ChatRequest, EmbeddingRequest, Embeddings
+from hanok.wire.forms import read_last_user_text
+
+
+class EchoEngine:
+    """Says the last user message again, word by word."""
+
+    def __init__(self, spec: EchoEndpoint, *, model: str, endpoint: str) -> None:
+        self._delay_s = spec.delay_ms / 1000
+        self._model = model
+        self._endpoint = endpoint
+
+    async def open(self, request: ChatRequest) -> Answer:
+        text = read_last_user_text(request)
+        return await speak(request, text, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        no_vectors(request)
+
+    async def check(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        return None

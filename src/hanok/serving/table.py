@@ -1,0 +1,85 @@
+"""From a declared endpoint to an engine: the one place that knows every engine by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hanok.serving.children.settings import EMBEDDED
+from hanok.serving.client import Pool
+from hanok.serving.engine import Engine
+from hanok.serving.engines.openai import OpenAIEngine
+from hanok.serving.fleet import Endpoint
+from hanok.serving.launch import Launch, LaunchedEndpoint, need, plan_launch
+from hanok.serving.profiles import GEMMA3_270M
+from hanok.spec import Endpoint as EndpointSpec
+from hanok.spec import (
+    LiteLLMEndpoint,
+    LlamaCppEndpoint,
+    Loaded,
+    Model,
+    OpenAIEndpoint,
+    SentenceEncoderEndpoint,
+    VllmEndpoint,
+)
+
+IN_PROCESS = {
+    "echo": "hanok.serving.engines.echo:EchoEngine",
+    "script": "hanok.serving.engines.script:ScriptEngine",
+    "litellm": "hanok.serving.engines.litellm:LiteLLMEngine",
+}
+
+
+def make_endpoint(loaded: Loaded, model: Model, index: int) -> tuple[Endpoint, Launch | None]:
+    """The endpoint `model.serve[index]`, and how to start its process if it has one.
+
+    Raises `StartError` when something it needs is not there.
+    """
+    spec = model.serve[index]
+    name = f"{model.name}#{index + 1}"
+    limit = loaded.platform.gateway.answer_limit_mib
+    if isinstance(spec, OpenAIEndpoint):
+        engine, launch = _reached(spec, model, name, limit, loaded.folder), None
+    elif isinstance(spec, LlamaCppEndpoint | VllmEndpoint | SentenceEncoderEndpoint):
+        launch = plan_launch(spec, name=name, served_name=model.name, folder=loaded.folder, state=loaded.state)
+        engine = _launched(spec, launch, model, name, limit)
+    else:
+        engine, launch = _in_process(spec, model, name), None
+    return Endpoint(name=name, model=model.name, kind=spec.engine, engine=engine), launch
+
+
+def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, folder: Path) -> Engine:
+    headers = {header.lower(): value.get_secret_value() for header, value in spec.headers.items()}
+    if spec.key is not None:
+        headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
+    ca_file = str(folder / spec.ca_file) if spec.ca_file else None
+    pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+    return OpenAIEngine(
+        pool, model=model.name, endpoint=name, served_name=spec.model or model.name, answer_limit_mib=limit_mib
+    )
+
+
+def _launched(spec: LaunchedEndpoint, launch: Launch, model: Model, name: str, limit_mib: float) -> Engine:
+    stop = tuple(spec.stop) if isinstance(spec, LlamaCppEndpoint) else ()
+    embedded = isinstance(spec, LlamaCppEndpoint) and spec.model == EMBEDDED and not spec.chat_template
+    pool = Pool(f"{launch.url}/v1", timeouts=model.timeouts)
+    return OpenAIEngine(
+        pool,
+        model=model.name,
+        endpoint=name,
+        served_name=model.name,
+        stop=(*stop, *GEMMA3_270M.stop) if embedded else stop,
+        trim_start=embedded,
+        answer_limit_mib=limit_mib,
+    )
+
+
+def _in_process(spec: EndpointSpec, model: Model, name: str) -> Engine:
+    module, _, attribute = IN_PROCESS[spec.engine].partition(":")
+    more: dict[str, Any] = {}
+    if isinstance(spec, LiteLLMEndpoint):
+        need("litellm", "engine litellm", "providers")
+        more["timeouts"] = model.timeouts
+    factory: Any = getattr(import_module(module), attribute)
+    return factory(spec, model=model.name, endpoint=name, **more)

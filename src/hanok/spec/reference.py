@@ -1,0 +1,104 @@
+"""docs/platform-yaml.md and the JSON schema, from the tree. A test fails when the page on disk differs."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from typing import Any, cast
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from hanok.spec import tree
+
+_HEAD = """\
+# platform.yaml
+
+Generated from the code by `make docs`; do not edit. For completion in an editor: `hanok schema > platform.schema.json`,
+then begin the file with `# yaml-language-server: $schema=platform.schema.json`.
+
+Strings may hold `${env:NAME}` or `${env:NAME:-default}`. Unknown keys are refused.
+"""
+_BLOCKS: list[tuple[str, type[BaseModel]]] = [
+    ("The file", tree.Platform),
+    ("gateway", tree.Gateway),
+    ("models[]", tree.Model),
+    ("models[].serve, engine: openai", tree.OpenAIEndpoint),
+    ("models[].serve, engine: llamacpp", tree.LlamaCppEndpoint),
+    ("models[].serve, engine: vllm", tree.VllmEndpoint),
+    ("models[].serve, engine: litellm", tree.LiteLLMEndpoint),
+    ("models[].serve, engine: sentence-encoder", tree.SentenceEncoderEndpoint),
+    ("models[].serve, engine: echo", tree.EchoEndpoint),
+    ("models[].serve, engine: script", tree.ScriptEndpoint),
+    ("models[].serve.turns[] of engine script", tree.Turn),
+    ("models[].price", tree.Price),
+    ("models[].timeouts", tree.Timeouts),
+]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of platform.yaml."""
+    found = tree.Platform.model_json_schema()
+    serve = found["$defs"]["Model"]["properties"]["serve"]
+    found["$defs"]["Model"]["properties"]["serve"] = {
+        **serve,
+        "anyOf": [{"type": "array", "items": serve["items"]}, serve["items"]],
+    }
+    for name in ("type", "items", "minItems"):
+        found["$defs"]["Model"]["properties"]["serve"].pop(name, None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
+
+
+def reference() -> str:
+    """The reference page in Markdown."""
+    return _HEAD + "".join(_block(title, block) for title, block in _BLOCKS)
+
+
+def _block(title: str, block: type[BaseModel]) -> str:
+    rows = [_row(name, field) for name, field in block.model_fields.items()]
+    doc = (block.__doc__ or "").strip()
+    return f"\n## {title}\n\n{doc}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    meaning = (field.description or "Which engine.").replace("|", "\\|").replace("\n", " ")
+    return f"| `{name}` | {_takes(field.annotation)} | {_default(field)} | {meaning} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "**required**"
+    default: Any = field.default
+    if default is None:
+        return "–"
+    if isinstance(default, BaseModel):
+        return "its defaults"
+    return f"`{json.dumps(default)}`"
+
+
+def _takes(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _takes(arguments[0])
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        kinds = [_takes(each) for each in arguments if each is not type(None)]
+        return "block by `engine`" if len(kinds) > 4 else " or ".join(dict.fromkeys(kinds))
+    if origin is list:
+        return f"list of {_takes(arguments[0])}"
+    if origin is dict:
+        return f"map to {_takes(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "block"
+    words = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true, false",
+        SecretStr: "secret",
+        Any: "any value",
+    }
+    return cast("dict[Any, str]", words).get(annotation, "text")

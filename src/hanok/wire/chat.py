@@ -1,0 +1,158 @@
+"""The model path's values and its two shapes, `ChatModel` and `Embedder`.
+
+Every layer (traced, metered, routed, an engine) takes a request and gives back an opened answer, so layers stack
+without knowing one another. Opening an answer means its first byte has arrived: whatever fails before may be retried
+elsewhere, whatever fails after may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
+
+import msgspec
+
+Operation = Literal["chat", "text", "embedding"]
+
+json_bytes = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: the key that was shown, and what the request said about its user, session and trace."""
+
+    key_id: str
+    key_name: str
+    user: str | None = None
+    session: str | None = None
+    request_id: str = ""
+
+
+ANONYMOUS = Caller(key_id="", key_name="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the engine counted them, or as we estimated them when it did not (`estimated`)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call for text. `fields` are the top-level fields of the JSON body, each value as it came.
+
+    `operation` is "chat" (`messages` in) or "text" (`prompt` in). `wants_usage` says whether the caller of a stream
+    asked for its usage chunk; engines are always asked for it, because the ledger needs it.
+    """
+
+    model: str
+    fields: Mapping[str, msgspec.Raw]
+    operation: Operation = "chat"
+    stream: bool = False
+    wants_usage: bool = False
+    caller: Caller = ANONYMOUS
+
+    @classmethod
+    def ask(cls, model: str, messages: list[dict[str, Any]], *, stream: bool = False, **options: Any) -> Self:
+        """Build a chat request from Python values, as an agent, an evaluation or the CLI does."""
+        fields = {name: msgspec.Raw(json_bytes(value)) for name, value in options.items() if value is not None}
+        fields["messages"] = msgspec.Raw(json_bytes(messages))
+        return cls(model, fields, stream=stream, wants_usage=True)
+
+    def prompt_bytes(self) -> int:
+        """Size of what the model has to read, in bytes of JSON: the base of an estimate, never of a bill."""
+        raw = self.fields.get("messages") or self.fields.get("prompt")
+        return len(bytes(raw)) if raw is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer, as the bytes to pass on.
+
+    For a stream: one or more whole server-sent events, `events` of them carrying text. Otherwise: the whole JSON body.
+    `usage` is set on the piece that reported it, `last` on the piece after which nothing follows.
+    """
+
+    data: bytes
+    events: int = 0
+    usage: Usage | None = None
+    last: bool = False
+
+
+class Answer(Protocol):
+    """An opened answer: an async iterator of chunks that must be closed, and who gives it.
+
+    `model` is the declared name that serves (another than asked for after a fallback), `endpoint` the one chosen.
+    Iteration raises `EngineError` when the engine fails midway.
+    """
+
+    model: str
+    endpoint: str
+
+    def __aiter__(self) -> Self: ...
+
+    def __anext__(self) -> Awaitable[Chunk]: ...
+
+    async def aclose(self) -> None:
+        """Stop the engine's work if it is not done, and free what the answer holds. Safe to call twice."""
+        ...
+
+
+class ChatModel(Protocol):
+    """Anything that can be asked for text: an engine, or a layer round one."""
+
+    async def open(self, request: ChatRequest) -> Answer:
+        """Ask, and return when the answer has begun.
+
+        Raises `EngineError` when no answer could be had, `RequestError` when the request is at fault.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """One call for vectors. `fields` are the body's top-level fields as they came; `inputs` is how many texts."""
+
+    model: str
+    fields: Mapping[str, msgspec.Raw]
+    inputs: int = 1
+    caller: Caller = ANONYMOUS
+
+    @classmethod
+    def ask(cls, model: str, texts: list[str], **options: Any) -> Self:
+        """Build an embedding request from Python values."""
+        fields = {name: msgspec.Raw(json_bytes(value)) for name, value in options.items() if value is not None}
+        fields["input"] = msgspec.Raw(json_bytes(texts))
+        return cls(model, fields, inputs=len(texts))
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """OpenAI's embedding list as the bytes to pass on, and what it used."""
+
+    data: bytes
+    usage: Usage
+    model: str
+    endpoint: str
+
+    def vectors(self) -> list[list[float]]:
+        """The vectors, in the order of the inputs: `inputs` lists of as many floats as the model has dimensions."""
+        body = msgspec.json.decode(self.data)
+        return [item["embedding"] for item in sorted(body["data"], key=lambda item: item["index"])]
+
+
+class Embedder(Protocol):
+    """Anything that turns texts into vectors."""
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Embed every input. Raises as `ChatModel.open` does."""
+        ...
+
+
+class ModelPath(ChatModel, Embedder, Protocol):
+    """Both shapes in one object: what the layers between a door and the engines are, and what `assemble` hands out."""

@@ -1,0 +1,215 @@
+"""OpenAI's JSON forms, for engines that make their answers themselves (https://platform.openai.com/docs/api-reference).
+
+Also the two things read out of engines' own bytes: usage, and where one server-sent event ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import msgspec
+
+from hanok.wire.chat import ChatRequest, Usage, json_bytes
+
+DONE = b"data: [DONE]\n\n"
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Body(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    usage: _Usage | None = None
+    choices: list[msgspec.Raw] | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """The usage in an engine's JSON body. Raises `msgspec.DecodeError` when the body is not such JSON."""
+    return _usage(_decode_body(body).usage)
+
+
+def read_event_usage(event: bytes) -> tuple[Usage | None, bool]:
+    """The usage in one event's JSON, and whether it carries nothing else. Raises `msgspec.DecodeError`."""
+    parsed = _decode_event(event)
+    return _usage(parsed.usage), not parsed.choices
+
+
+def _usage(found: _Usage | None) -> Usage | None:
+    if found is None:
+        return None
+    return Usage(
+        prompt_tokens=found.prompt_tokens or 0,
+        completion_tokens=found.completion_tokens or 0,
+        cached_tokens=(found.prompt_tokens_details.cached_tokens or 0) if found.prompt_tokens_details else 0,
+    )
+
+
+def usage_form(usage: Usage) -> dict[str, Any]:
+    """Usage in OpenAI's form."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def whole_body(request: ChatRequest, text: str, reason: FinishReason, usage: Usage, *, created: int) -> bytes:
+    """A chat or text completion in one body."""
+    chat = request.operation == "chat"
+    said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    return json_bytes(
+        {
+            "id": _id(request),
+            "object": "chat.completion" if chat else "text_completion",
+            "created": created,
+            "model": request.model,
+            "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": reason}],
+            "usage": usage_form(usage),
+        }
+    )
+
+
+def text_event(request: ChatRequest, text: str | None, reason: FinishReason | None, *, created: int) -> bytes:
+    """One event of a streamed completion: a piece of text, or (with None) its end."""
+    if request.operation == "chat":
+        said: dict[str, Any] = {"delta": {} if text is None else {"role": "assistant", "content": text}}
+    else:
+        said = {"text": text or ""}
+    return _event(request, [{"index": 0, **said, "logprobs": None, "finish_reason": reason}], None, created)
+
+
+def usage_event(request: ChatRequest, usage: Usage, *, created: int) -> bytes:
+    """The event that reports a stream's usage."""
+    return _event(request, [], usage_form(usage), created)
+
+
+def _event(request: ChatRequest, choices: list[Any], usage: Any, created: int) -> bytes:
+    chat = request.operation == "chat"
+    body = {
+        "id": _id(request),
+        "object": "chat.completion.chunk" if chat else "text_completion",
+        "created": created,
+        "model": request.model,
+        "choices": choices,
+    }
+    if usage is not None:
+        body["usage"] = usage
+    return b"data: " + json_bytes(body) + b"\n\n"
+
+
+def _id(request: ChatRequest) -> str:
+    prefix = "chatcmpl" if request.operation == "chat" else "cmpl"
+    return f"{prefix}-{request.caller.request_id.removeprefix('req_') or 'local'}"
+
+
+def split_events(data: bytes) -> tuple[bytes, bytes]:
+    """Whole server-sent events, and the beginning of one that is not whole yet."""
+    end = data.rfind(b"\n\n")
+    cut = end + 2 if end >= 0 else 0
+    carriage = data.rfind(b"\r\n\r\n", cut)
+    if carriage >= 0:
+        cut = carriage + 4
+    return data[:cut], data[cut:]
+
+
+class _TextPart(msgspec.Struct):
+    type: str = "text"
+    text: str = ""
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_TextPart] | None = None
+
+
+def read_last_user_text(request: ChatRequest) -> str:
+    """What the user said last (or the prompt of a text completion), for engines that only look at that."""
+    if request.operation == "text":
+        return _prompt_text(request)
+    messages = msgspec.json.decode(request.fields.get("messages", b"[]"), type=list[_Message])
+    said = next(
+        (message for message in reversed(messages) if message.role == "user"), messages[-1] if messages else None
+    )
+    if said is None or said.content is None:
+        return ""
+    if isinstance(said.content, str):
+        return said.content
+    return "".join(part.text for part in said.content)
+
+
+def _prompt_text(request: ChatRequest) -> str:
+    prompt: Any = msgspec.json.decode(request.fields.get("prompt", b'""'))
+    if isinstance(prompt, list):
+        return " ".join(str(item) for item in cast("list[object]", prompt))
+    return str(prompt)
+
+
+def read_max_tokens(request: ChatRequest) -> int | None:
+    """The caller's limit on the answer, in tokens."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if (raw := request.fields.get(name)) is not None and isinstance(value := msgspec.json.decode(raw), int):
+            return value
+    return None
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said | None = None
+    delta: _Said | None = None
+    text: str | None = None
+
+
+class _Spoken(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+def read_whole_text(body: bytes) -> str:
+    """The text of an unstreamed completion."""
+    choice = msgspec.json.decode(body, type=_Spoken).choices[0]
+    return (choice.message.content if choice.message else choice.text) or ""
+
+
+def read_stream_text(events: bytes) -> list[str]:
+    """The pieces of text in whole server-sent events."""
+    pieces: list[str] = []
+    for line in events.splitlines():
+        payload = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+        if payload and payload != b"[DONE]":
+            choices = msgspec.json.decode(payload, type=_Spoken).choices
+            pieces.extend((choice.delta.content if choice.delta else choice.text) or "" for choice in choices)
+    return pieces
+
+
+class _ErrorBody(msgspec.Struct):
+    message: str
+
+
+class _ErrorEnvelope(msgspec.Struct):
+    error: _ErrorBody
+
+
+def read_error_message(body: bytes) -> str | None:
+    """The message in OpenAI's error envelope, if `body` is one."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorEnvelope).error.message
+    except msgspec.DecodeError:
+        return None
