@@ -88,6 +88,8 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
     from hanok.assemble import running
 
     async with running(loaded) as house:
+        secret, fresh = local_key(loaded.state, house.ledger)
+        house.keys.replace(house.ledger.list_keys())
         server = Server(
             house.door,
             address=host,
@@ -100,8 +102,6 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
         )
         serving = asyncio.create_task(server.serve())
         stopping = _stop_on_signals()
-        secret, fresh = local_key(loaded.state, house.ledger)
-        house.keys.replace(house.ledger.list_keys())
         running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
         write_server(loaded.state, running_server)
         _greet(loaded, running_server, secret, fresh)
@@ -133,15 +133,15 @@ def _stop_on_signals() -> asyncio.Event:
 async def _drain(house: House, server: Server, serving: asyncio.Task[None], drain_s: float) -> None:
     """Let in nobody new, wait for what runs, then close the door."""
     house.door.draining = True
-    running = house.metrics.running()
+    running = house.metrics.running
     if running:
         talk.print(f"Stopping: waiting up to {drain_s:g} s for {running} running calls (Ctrl-C again to quit at once).")
     else:
         talk.print("Stopping.")
     deadline = asyncio.get_running_loop().time() + drain_s
-    while house.metrics.running() and asyncio.get_running_loop().time() < deadline:
+    while house.metrics.running and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)
-    if house.metrics.running():
+    if house.metrics.running:
         house.door.cut()
         await asyncio.sleep(0.05)
     server.stop()

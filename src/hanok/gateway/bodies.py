@@ -109,10 +109,7 @@ def _request(parsed: _Sampling, operation: Literal["chat", "text"], body: bytes,
 def _with_user(caller: Caller, user: str | None) -> Caller:
     if not user:
         return caller
-    return Caller(
-        key_id=caller.key_id, key_name=caller.key_name, user=user[:256], session=caller.session,
-        request_id=caller.request_id,
-    )  # fmt: skip
+    return msgspec.structs.replace(caller, user=user[:256])
 
 
 def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Status = Literal["ok", "cancelled", "failed"]
 NANO = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """What one call used and cost.
 
     `id` is unique and grows with time; `at` is Unix seconds; `first_token_ms` is 0 when nothing came.

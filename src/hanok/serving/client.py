@@ -89,6 +89,7 @@ class _Connection(asyncio.Protocol):
         self.begun = False  # any byte of the response came
         self.head_done = False
         self.complete = False
+        self._keep_alive = False
         self._head_bytes = 0
 
     # what asyncio calls
@@ -157,6 +158,7 @@ class _Connection(asyncio.Protocol):
             self.headers = {}
             return
         self.complete = True
+        self._keep_alive = self._parser.should_keep_alive()  # the parser knows only now
 
     # what an exchange calls
 
@@ -211,7 +213,7 @@ class _Connection(asyncio.Protocol):
             and not self.closed
             and not self._parts
             and self._error is None
-            and self._parser.should_keep_alive()
+            and self._keep_alive
             and self._transport is not None
             and not self._transport.is_closing()
         )
@@ -466,4 +468,6 @@ def _keep_alive_s(header: bytes) -> float:
 
 def _clean(value: str) -> str:
     """A header's value without anything that could end it."""
+    if value.isascii() and value.isprintable():
+        return value
     return "".join(character for character in value if character.isprintable() and character < "\u0100")

@@ -32,7 +32,7 @@ class Traced:
         except BaseException as error:
             span.end("failed" if isinstance(error, Exception) else "cancelled")
             raise
-        span.model.used(embeddings.usage.prompt_tokens, 0)
+        span.model.input_tokens += embeddings.usage.prompt_tokens
         span.end("ok")
         return embeddings
 
@@ -49,14 +49,15 @@ class _Span:
         self._start = monotonic()
         self._seen = False
         self._ended = False
-        metrics.began()
+        metrics.running += 1
 
     def see(self, chunk: Chunk) -> None:
         if not self._seen:
             self._seen = True
             self.model.first_token.observe(self._monotonic() - self._start)
         if chunk.usage is not None:
-            self.model.used(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            self.model.input_tokens += chunk.usage.prompt_tokens
+            self.model.output_tokens += chunk.usage.completion_tokens
         if chunk.last:
             self.end("ok")
 
@@ -64,8 +65,9 @@ class _Span:
         if self._ended:
             return
         self._ended = True
-        self._metrics.over()
-        self.model.ended(status, self._monotonic() - self._start)
+        self._metrics.running -= 1
+        self.model.ended[status] += 1
+        self.model.duration.observe(self._monotonic() - self._start)
 
 
 class _TracedAnswer:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import astuple, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,8 @@ Grouping = Literal["key", "model", "session", "day"]
 COMMIT_EVERY_S = 0.2
 
 _log = logging.getLogger(__name__)
-_COLUMNS = [field.name for field in fields(Charge)]
+_COLUMNS = Charge.__struct_fields__
+_row = attrgetter(*_COLUMNS)
 _INSERT = f"INSERT OR IGNORE INTO charges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _GROUPS: dict[Grouping, str] = {
     "key": "key_name",
@@ -220,7 +221,7 @@ class Ledger:
 
     def _insert(self, charges: Sequence[Charge]) -> None:
         with closing(self._connect()) as connection, connection:
-            connection.executemany(_INSERT, [astuple(charge) for charge in charges])
+            connection.executemany(_INSERT, map(_row, charges))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=10.0, check_same_thread=False)
