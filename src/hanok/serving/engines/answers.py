@@ -43,7 +43,7 @@ class RelayedAnswer:
     Only events that report usage are parsed. The usage event itself is kept back from callers who did not ask for it.
     """
 
-    __slots__ = ("_done", "_first", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model")
+    __slots__ = ("_done", "_error", "_first", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model")
 
     def __init__(
         self, response: Response, *, wants_usage: bool, model: str, endpoint: str, trim_start: bool = False
@@ -51,6 +51,7 @@ class RelayedAnswer:
         self._response = response
         self._trim_start = trim_start
         self._first: Chunk | None = None
+        self._error: EngineRefused | None = None
         self._wants_usage = wants_usage
         self._rest = b""
         self._done = False
@@ -72,6 +73,8 @@ class RelayedAnswer:
         if self._first is not None:
             chunk, self._first = self._first, None
             return chunk
+        if self._error is not None:
+            raise self._error
         if self._done:
             raise StopAsyncIteration
         return await self._next()
@@ -96,7 +99,7 @@ class RelayedAnswer:
     def _chunk(self, events: bytes) -> Chunk | None:
         usage = None
         if b'data: {"error"' in events or b'data:{"error"' in events:
-            raise _error_event(events, self.endpoint)
+            events = self._keep_error(events)
         if b'"usage":{' in events or b'"usage": {' in events:
             events, usage = self._without_usage(events)
         if self._trim_start and (b'"content":"' in events or b'"text":"' in events):
@@ -105,6 +108,15 @@ class RelayedAnswer:
         if not events and usage is None:
             return None
         return Chunk(events, events.count(b"data:"), usage, self._done)
+
+    def _keep_error(self, events: bytes) -> bytes:
+        """The events before the engine's error; the error itself is raised in its turn."""
+        start = min(at for name in (b'data: {"error"', b'data:{"error"') if (at := events.find(name)) >= 0)
+        body = events[start:].split(b"\n", 1)[0].removeprefix(b"data:").strip()
+        self._error = EngineRefused(f"{self.endpoint} failed midway", refusal=Refusal(status=502, body=body))
+        if start == 0:
+            raise self._error
+        return events[:start]
 
     def _without_usage(self, events: bytes) -> tuple[bytes, Usage | None]:
         kept: list[bytes] = []
@@ -133,12 +145,6 @@ def _read_usage(event: bytes, endpoint: str) -> tuple[Usage | None, bool]:
         return read_event_usage(event[5:])
     except msgspec.DecodeError as error:
         raise EngineBroken(f"{endpoint} sent an event that is not JSON: {error}") from None
-
-
-def _error_event(events: bytes, endpoint: str) -> EngineRefused:
-    start = events.index(b'{"error"')
-    body = events[start:].split(b"\n", 1)[0].strip()
-    return EngineRefused(f"{endpoint} failed midway", refusal=Refusal(status=502, body=body))
 
 
 def trim_first_space(data: bytes) -> bytes:

@@ -1,0 +1,122 @@
+"""What the tests share: a house that really listens, and an engine that does what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+import yaml
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from hanok.assemble import House, running
+from hanok.spec import load
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class RunningHouse:
+    """A house behind a real socket, in a thread of its own, with a key that opens it."""
+
+    url: str
+    key: str
+    house: House
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine on the house's own event loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+
+@contextlib.contextmanager
+def open_house(file: Path) -> Iterator[RunningHouse]:
+    """Start the platform of `file` on a free port, and stop it."""
+    port = free_port()
+    ready: list[RunningHouse] = []
+    failed: list[BaseException] = []
+    started, stop = threading.Event(), []
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        stop.append(lambda: loop.call_soon_threadsafe(stopping.set))
+        async with running(load(file, {})) as house:
+            key = house.ledger.create_key("test").secret
+            house.keys.replace(house.ledger.list_keys())
+            server = Server(
+                house.door,
+                port=port,
+                interface=Interfaces.ASGINL,
+                http=HTTPModes.http1,
+                websockets=False,
+                log_enabled=False,
+            )
+            serving = asyncio.create_task(server.serve())
+            await house.fleet.wait_started(model.name for model in house.loaded.platform.models)
+            ready.append(RunningHouse(f"http://127.0.0.1:{port}", key, house, loop))
+            started.set()
+            await stopping.wait()
+            server.stop()
+            await serving
+
+    def body() -> None:
+        try:
+            uvloop.run(serve())
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            failed.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    assert started.wait(30), "the house did not start"
+    try:
+        if not ready:
+            raise failed[0]
+        yield ready[0]
+    finally:
+        if stop:
+            stop[0]()
+        thread.join(20)
+    if failed:
+        raise failed[0]
+
+
+@pytest.fixture
+def write_platform(tmp_path: Path) -> Callable[..., Path]:
+    """Write a platform.yaml with these models into an empty folder."""
+
+    def write(*models: dict[str, Any], **more: Any) -> Path:
+        file = tmp_path / "platform.yaml"
+        file.write_text(yaml.safe_dump({"name": "test", **more, "models": list(models)}, allow_unicode=True), "utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def house(write_platform: Callable[..., Path]) -> Iterator[Callable[..., RunningHouse]]:
+    """Start houses with these models; they stop with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *models, **more: stack.enter_context(open_house(write_platform(*models, **more)))
+
+
+ECHO = {"name": "echo", "serve": {"engine": "echo"}}
