@@ -119,7 +119,9 @@ class Ledger:
         return len(self._waiting)
 
     def close(self) -> None:
-        """Write what is left and close."""
+        """Write what is left and close. Safe to call twice."""
+        if self._closing:
+            return
         self._closing = True
         self._wake.set()
         if self._writer is not None:

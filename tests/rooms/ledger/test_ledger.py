@@ -1,0 +1,265 @@
+"""The books: what a charge survives, what adds up, who may come in."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanok.errors import StoreError
+from hanok.ledger import FREE, Charge, KeyRing, Ledger, PriceList, Rate
+from hanok.ledger.load import load_known_rates
+from hanok.ledger.stores.journal import Journal, read_charges
+from hanok.spec import Model
+from hanok.wire import Usage
+
+
+def charge(number: int, **more: Any) -> Charge:
+    known: dict[str, Any] = {
+        "id": number,
+        "at": 1_795_000_000.0 + number,
+        "key_id": "key_1",
+        "key_name": "ann",
+        "model": "m",
+        "endpoint": "m#1",
+        "operation": "chat",
+        "status": "ok",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "cached_tokens": 0,
+        "estimated": False,
+        "cost_nano_usd": 100,
+        "latency_ms": 20.0,
+        "first_token_ms": 5.0,
+    }
+    return Charge(**{**known, **more})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Any:
+    opened = Ledger(tmp_path / "state")
+    opened.start()
+    yield opened
+    opened.close()
+
+
+WRITES_THEN_DIES = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from hanok.ledger import Ledger
+from hanok.ledger.stores import sqlite
+from tests.rooms.ledger.test_ledger import charge
+sqlite.COMMIT_EVERY_S = {every}
+ledger = Ledger(Path(sys.argv[1]))
+ledger.start()
+for number in range(1, 501):
+    ledger.record(charge(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("every", [1000, 0.001])
+def test_nothing_recorded_is_lost_when_the_process_is_killed(tmp_path: Path, every: float) -> None:
+    program = WRITES_THEN_DIES.format(root=str(Path(__file__).parents[3]), every=every)
+    died = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    ledger = Ledger(tmp_path)
+    ledger.start()
+    assert ledger.usage("model")[0].calls == 500
+    ledger.close()
+    assert not list((tmp_path / "journal").iterdir()), "taken segments are deleted"
+
+
+def test_a_segment_taken_twice_charges_once(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.record(charge(1))
+    segment = next((tmp_path / "state" / "journal").iterdir())
+    copy = segment.read_bytes()
+    ledger.flush()
+    (tmp_path / "state" / "journal" / "999999-1.jsonl").write_bytes(copy)
+    ledger.close()
+    again = Ledger(tmp_path / "state")
+    again.start()
+    assert again.usage("model")[0].calls == 1
+    again.close()
+
+
+def test_a_line_cut_short_by_a_crash_does_not_stop_the_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    journal.open.add(charge(1))
+    with journal.open.path.open("ab") as file:
+        file.write(b'{"id":2,"at":17')
+    assert [each.id for each in read_charges(journal.open.path)] == [1]
+
+
+def test_a_live_process_keeps_its_segments_to_itself(tmp_path: Path) -> None:
+    first, second = Journal(tmp_path, 1), Journal(tmp_path, 2)
+    first.open.add(charge(1))
+    assert list(second.left_behind()) == []
+
+
+def test_charges_stay_in_the_journal_while_the_database_is_locked_and_follow_when_it_is_free(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Ledger, charges: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:  # a full disk cannot be had here without harming others
+        patch.setattr(Ledger, "_insert", refuse)
+        ledger.record(charge(1))
+        assert not ledger.flush()
+        ledger.record(charge(2))
+        assert ledger.pending() >= 1
+        assert ledger.usage("model") == []
+    assert ledger.flush()
+    assert ledger.usage("model")[0].calls == 2
+
+
+def test_many_threads_may_record_at_once(ledger: Ledger) -> None:
+    def write(first: int) -> None:
+        for number in range(first, first + 200):
+            ledger.record(charge(number))
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in range(1, 1601, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ledger.flush()
+    assert ledger.usage("model")[0].calls == 1600
+
+
+def test_ids_never_repeat_even_when_the_clock_stands_still_or_jumps_back(tmp_path: Path) -> None:
+    times = iter([5.0, 5.0, 4.0, 6.0])
+    ledger = Ledger(tmp_path, clock=lambda: next(times))
+    ids = [ledger.next_id() for _ in range(4)]
+    assert ids == sorted(set(ids))
+
+
+def test_usage_adds_up_by_key_model_session_and_day(ledger: Ledger) -> None:
+    ledger.record(charge(1, key_name="ann", session="s1", cost_nano_usd=10))
+    ledger.record(charge(2, key_name="bob", model="n", cost_nano_usd=30, status="failed", first_token_ms=0.0))
+    ledger.record(charge(3, key_name="bob", cost_nano_usd=5, at=1_795_000_000.0 + 86_400))
+    ledger.flush()
+    by_key = ledger.usage("key")
+    assert [(row.group, row.calls, row.failed, row.cost_nano_usd) for row in by_key] == [
+        ("bob", 2, 1, 35),
+        ("ann", 1, 0, 10),
+    ]
+    assert {row.group: row.calls for row in ledger.usage("model")} == {"m": 2, "n": 1}
+    assert {row.group: row.calls for row in ledger.usage("session")} == {"s1": 1, "": 2}
+    assert [row.group for row in ledger.usage("day")] == ["2026-11-18", "2026-11-19"]
+    assert sum(row.calls for row in ledger.usage("model", since=1_795_000_000.0 + 3600)) == 1
+    assert by_key[0].mean_first_token_ms == 5.0, "calls that never began do not count as fast"
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be opened") as caught:
+        Ledger(tmp_path / "file" / "state")
+    assert "state:" in (caught.value.hint or "")
+
+
+def test_a_damaged_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"this is not a database, but it is long enough to be looked at" * 20)
+    with pytest.raises(StoreError, match="not a database"):
+        Ledger(tmp_path)
+
+
+def test_a_key_is_stored_as_its_hash_only(tmp_path: Path, ledger: Ledger) -> None:
+    new = ledger.create_key("ann")
+    assert len(new.secret) == 67
+    for file in (tmp_path / "state").rglob("*"):
+        if file.is_file():
+            assert new.secret.encode() not in file.read_bytes()
+    ring = KeyRing(ledger.list_keys())
+    found = ring.find(new.secret)
+    assert found is not None
+    assert found.name == "ann"
+    assert ring.find(new.secret[:-1]) is None
+    assert new.secret not in json.dumps([str(key) for key in ledger.list_keys()])
+
+
+def test_a_revoked_key_does_not_open_and_its_name_is_free_again(ledger: Ledger) -> None:
+    first = ledger.create_key("ann")
+    with pytest.raises(StoreError, match="in use"):
+        ledger.create_key("ann")
+    ledger.revoke_key("ann")
+    with pytest.raises(StoreError, match="no key in use"):
+        ledger.revoke_key("ann")
+    second = ledger.create_key("ann")
+    ring = KeyRing(ledger.list_keys())
+    assert (ring.find(first.secret), len(ring)) == (None, 1)
+    assert ring.find(second.secret) is not None
+
+
+def test_another_connections_change_is_noticed(tmp_path: Path, ledger: Ledger) -> None:
+    before = ledger.version()
+    assert ledger.version() == before
+    other = Ledger(tmp_path / "state")
+    other.create_key("ann")
+    other.close()
+    assert ledger.version() != before
+
+
+MODEL = {"name": "m", "serve": [{"engine": "openai", "url": "http://x/v1", "model": "openai/gpt-x"}]}
+
+
+def test_a_declared_price_goes_before_a_known_one_and_a_known_one_before_nothing() -> None:
+    known = {"gpt-x": Rate(input=1e-6, output=2e-6, cached_input=5e-7, source="litellm")}
+    declared = Model.model_validate({**MODEL, "price": {"input": 3, "output": 4}})
+    assert PriceList.of([declared], known).rate("m") == Rate(input=3e-6, output=4e-6, cached_input=3e-6)
+    assert PriceList.of([Model.model_validate(MODEL)], known).rate("m").source == "litellm"
+    assert PriceList.of([Model.model_validate(MODEL)], {}).rate("m") is FREE
+
+
+def test_cached_prompt_tokens_cost_their_own_price() -> None:
+    rate = Rate(input=1e-6, output=4e-6, cached_input=1e-7)
+    usage = Usage(prompt_tokens=1000, cached_tokens=600, completion_tokens=10)
+    assert rate.cost_nano_usd(usage) == 400 * 1000 + 600 * 100 + 10 * 4000
+
+
+@given(
+    st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1e-3), st.floats(0, 1e-3)
+)  # fmt: skip
+def test_costs_are_whole_nano_dollars_and_never_negative(prompt: int, cached: int, dear: float, cheap: float) -> None:
+    cost = Rate(input=dear, output=dear, cached_input=cheap).cost_nano_usd(
+        Usage(prompt_tokens=prompt, cached_tokens=cached)
+    )
+    assert isinstance(cost, int)
+    assert cost >= 0
+
+
+def test_litellms_price_map_is_read_from_its_package_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "litellm"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    prices = {
+        "sample_spec": {"input_cost_per_token": "text"},
+        "gpt-x": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "cache_read_input_token_cost": 1e-7},
+        "embed-x": {"input_cost_per_token": 3e-8},
+        "odd": [1],
+    }
+    (package / "model_prices_and_context_window_backup.json").write_text(json.dumps(prices))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rates = load_known_rates()
+    assert set(rates) == {"gpt-x", "embed-x"}
+    assert rates["gpt-x"].cached_input == 1e-7
+    assert rates["embed-x"].cached_input == rates["embed-x"].input == 3e-8
+
+
+def test_files_are_readable_by_their_owner_only(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.record(charge(1))
+    segment = next((tmp_path / "state" / "journal").iterdir())
+    assert segment.stat().st_mode & 0o077 == 0
