@@ -73,36 +73,41 @@ def hanok(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedPro
     )
 
 
+def start_up(stack: contextlib.ExitStack, folder: Path, port: int, **more: Any) -> Up:
+    """Start `hanok up` in `folder`; it is ended with the `stack`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hanok", "up", "--port", str(port)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **more,
+    )
+    started = Up(process, port, folder)
+    output = process.stdout
+    assert output is not None
+
+    def read() -> None:
+        with output:
+            started.lines.extend(iter(output.readline, ""))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    stack.callback(reader.join, 10)
+    stack.callback(process.wait, 20)
+    stack.callback(process.terminate)
+    return started
+
+
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Start `hanok up` with these models; it is ended with the test."""
     with contextlib.ExitStack() as stack:
 
         def start(*models: dict[str, Any], **more: Any) -> Up:
-            if models:
-                text = yaml.safe_dump({"name": "test", **more, "models": list(models)})
-                (tmp_path / "platform.yaml").write_text(text)
-            port = free_port()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hanok", "up", "--port", str(port)],
-                cwd=tmp_path,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            started = Up(process, port, tmp_path)
-
-            def read() -> None:
-                assert process.stdout
-                started.lines.extend(iter(process.stdout.readline, ""))
-
-            reader = threading.Thread(target=read)
-            reader.start()
-            stack.callback(reader.join, 10)
-            stack.callback(lambda: process.stdout and process.stdout.close() if process.poll() is not None else None)
-            stack.callback(process.wait, 20)
-            stack.callback(process.terminate)
-            return started
+            text = yaml.safe_dump({"name": "test", **more, "models": list(models)})
+            (tmp_path / "platform.yaml").write_text(text)
+            return start_up(stack, tmp_path, free_port())
 
         yield start
 

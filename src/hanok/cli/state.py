@@ -22,9 +22,14 @@ class RunningServer:
     port: int
 
     @property
+    def reachable_host(self) -> str:
+        """An address of this machine that reaches it, also where it listens on all of them."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
     def url(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-        return f"http://{host}:{self.port}"
+        host = self.reachable_host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 def write_server(state: Path, server: RunningServer) -> None:

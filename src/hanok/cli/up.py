@@ -103,6 +103,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
         serving = asyncio.create_task(server.serve())
         stopping = _stop_on_signals()
         running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
+        await _accepting(running_server, serving)
         write_server(loaded.state, running_server)
         _greet(loaded, running_server, secret, fresh)
         loading = asyncio.create_task(_show_loading(house))
@@ -114,6 +115,19 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
             loading.cancel()
             await _drain(house, server, serving, loaded.platform.gateway.drain_s)
             forget_server(loaded.state)
+
+
+async def _accepting(server: RunningServer, serving: asyncio.Task[None]) -> None:
+    """Return when the door takes connections. Raises what kept it from opening."""
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(server.reachable_host, server.port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+    serving.result()
 
 
 def _stop_on_signals() -> asyncio.Event:

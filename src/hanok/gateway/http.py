@@ -160,10 +160,12 @@ class Door:
     async def _embeddings(self, call: _Call) -> None:
         caller = self._admit(call)
         request = parse_embedding(await self._body(call), caller)
+        self._offer(request.model, "embedding")
         embeddings = await self._models.embed(request)
         await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.model, embeddings.endpoint))
 
     async def _answer(self, call: _Call, request: ChatRequest) -> None:
+        self._offer(request.model, "chat")
         answer = await self._models.open(request)
         try:
             await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
@@ -229,6 +231,19 @@ class Door:
             hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
             raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
         return Caller(key_id=key.id, key_name=key.name, session=_session(call.headers), request_id=call.request_id)
+
+    def _offer(self, model: str, kind: str) -> None:
+        """Raise `UnknownModel` unless there is such a model for this kind of call.
+
+        Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
+        names of theirs.
+        """
+        card = self._cards.get(model)
+        if card is None:
+            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        if card.type != kind:
+            makes = "vectors: ask it at /v1/embeddings" if card.type == "embedding" else "text, not vectors"
+            raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
 
     async def _body(self, call: _Call) -> bytes:
         """The whole body, if it is JSON and within the limit."""

@@ -79,7 +79,7 @@ def _errors(*codes: str) -> dict[str, Any]:
 def _call(summary: str, body: dict[str, Any], *, streams: bool) -> dict[str, Any]:
     content: dict[str, Any] = {JSON_TYPE: {"schema": {"type": "object"}}}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": {}}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": body}}},

@@ -70,10 +70,9 @@ class Routed:
         """Try the model, then its fallbacks. The endpoint that answered stays counted as busy."""
         route = self._routes.get(model)
         if route is None:
-            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+            raise UnknownModel(f"there is no model {model!r}", param="model", code="model_not_found")
         if route.type != kind:
-            makes = "vectors: ask it at /v1/embeddings" if route.type == "embedding" else "text, not vectors"
-            raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
+            raise UnknownModel(f"the model {model!r} is for {route.type}", param="model", code="model_not_found")
         error: EngineError | None = None
         for name in self._orders[model]:
             try:

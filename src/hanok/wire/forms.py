@@ -130,7 +130,7 @@ def split_events(data: bytes) -> tuple[bytes, bytes]:
 
 class _TextPart(msgspec.Struct):
     type: str = "text"
-    text: str = ""
+    text: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -150,7 +150,7 @@ def read_last_user_text(request: ChatRequest) -> str:
         return ""
     if isinstance(said.content, str):
         return said.content
-    return "".join(part.text for part in said.content)
+    return "".join(part.text or "" for part in said.content)
 
 
 def _prompt_text(request: ChatRequest) -> str:

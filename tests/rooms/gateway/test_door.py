@@ -201,3 +201,11 @@ def test_a_revoked_key_closes_and_a_new_one_opens_while_the_server_runs(house: S
         return (chat(started).status, new) == (401, 200)
 
     assert any(settled() for _ in range(2000))
+
+
+def test_names_of_models_that_do_not_exist_reach_neither_the_ledger_nor_the_metrics(house: Start) -> None:
+    started = house(ECHO)
+    assert chat(started, {**CHAT, "model": "made-up"}).status == 404
+    started.house.ledger.flush()
+    assert started.house.ledger.usage("model") == []
+    assert "made-up" not in call(f"{started.url}/metrics").body.decode()

@@ -1,0 +1,31 @@
+"""The door under fuzz: schemathesis makes requests from our own OpenAPI document, good and bad."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.calls import call
+from tests.conftest import ECHO, RunningHouse
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+def test_no_made_up_request_breaks_the_door_or_the_documented_contract(
+    house: Callable[..., RunningHouse], tmp_path: Path
+) -> None:
+    started = house(ECHO)
+    document = call(f"{started.url}/openapi.json").json
+    for body in ("ChatBody", "TextBody"):
+        document["components"]["schemas"][body]["properties"]["model"] = {"enum": ["echo", "none"]}
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(document))
+    command = [Path(sys.executable).parent / "schemathesis", "run", file, "--url", started.url, "--checks", CHECKS]
+    command += ["--header", f"authorization: Bearer {started.key}", "--max-examples", "40", "--seed", "1"]
+    command += ["--generation-database", "none", "--phases", "examples,coverage,fuzzing", "--request-timeout", "20"]
+    fuzzed = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
+    assert fuzzed.returncode == 0, fuzzed.stdout[-6000:] + fuzzed.stderr[-2000:]
+    assert call(f"{started.url}/health/live").status == 200
