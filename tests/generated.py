@@ -1,0 +1,90 @@
+"""The pages that are written from the code: `make docs` writes them, `test_docs.py` fails when they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from hanok.cli import app
+from hanok.spec.reference import reference
+
+ROOT = Path(__file__).parents[1]
+
+_HEAD = """\
+# The `hanok` command
+
+Generated from the code by `make docs`; do not edit. Data goes to stdout, talk to stderr. `--json` prints one JSON
+object. `NO_COLOR=1` turns colours off. Shell completion: `hanok --install-completion`.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | could not be done |
+| 2 | the command line, or platform.yaml, is wrong |
+| 130 | interrupted |
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, and what it should say."""
+    return {ROOT / "docs" / "platform-yaml.md": reference(), ROOT / "docs" / "cli.md": cli()}
+
+
+def cli() -> str:
+    """docs/cli.md"""
+    return _HEAD + "".join(_command(name, command) for name, command in commands())
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its full name."""
+    yield from _walk("hanok", typer.main.get_command(app))
+
+
+def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+        return
+    for child, below in children.items():
+        yield from _walk(f"{name} {child}", below)
+
+
+def _command(name: str, command: Any) -> str:
+    rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    table = "\n| | takes | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
+    return f"\n## {name}\n\n{(command.help or '').strip()}\n{table}"
+
+
+def _row(parameter: Any) -> str:
+    argument = parameter.param_type_name == "argument"
+    names = f"`{str(parameter.name).upper()}`" if argument else ", ".join(f"`{name}`" for name in parameter.opts)
+    if parameter.secondary_opts:
+        names += ", " + ", ".join(f"`{name}`" for name in parameter.secondary_opts)
+    takes = "flag" if getattr(parameter, "is_flag", False) else _takes(parameter.type_descriptor.annotation)
+    default = "**required**" if parameter.required else _default(parameter.default)
+    return f"| {names} | {takes} | {default} | {(parameter.help or '').strip()} |"
+
+
+def _takes(kind: type) -> str:
+    if issubclass(kind, Enum):
+        return " or ".join(f"`{each.value}`" for each in kind)
+    return {str: "text", int: "number", float: "number", Path: "file"}[kind]
+
+
+def _default(value: Any) -> str:
+    return "–" if value in (None, False) else f"`{getattr(value, 'value', value)}`"
+
+
+def write() -> None:
+    """Write every generated page."""
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+        print("wrote", path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    write()
