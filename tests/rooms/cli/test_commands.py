@@ -1,0 +1,93 @@
+"""The commands that look and keep books, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ECHO, free_port
+from tests.journeys.test_hanok_up import hanok
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO]}))
+    return tmp_path
+
+
+def test_the_schema_accepts_a_good_file_in_both_forms_of_serve_and_refuses_a_bad_one(folder: Path) -> None:
+    import jsonschema_rs
+
+    schema = json.loads(hanok(folder, "schema").stdout)
+    validator = jsonschema_rs.validator_for(schema)
+    assert validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}]})
+    assert validator.is_valid({"models": [{"name": "m", "serve": [{"engine": "echo"}, {"engine": "llamacpp"}]}]})
+    assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "ecko"}}]})
+    assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}], "prot": 1})
+
+
+def test_the_doctor_says_what_is_there_what_is_not_and_how_to_mend_it(folder: Path) -> None:
+    dead = {"name": "d", "serve": {"engine": "openai", "url": f"http://127.0.0.1:{free_port()}/v1"}}
+    (folder / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO, dead], "gateway": {"port": free_port()}}))
+    seen = hanok(folder, "doctor", "--json", env={**os.environ, "OPENAI_API_KEY": "sk-secret"})
+    assert seen.returncode == 1
+    assert "sk-secret" not in seen.stdout
+    findings = {finding["what"]: finding for finding in json.loads(seen.stdout)["findings"]}
+    assert findings["python"]["status"] == "ok"
+    assert "OpenAI" in findings["provider keys"]["detail"]
+    unreachable = next(finding for what, finding in findings.items() if what.startswith("http"))
+    assert (unreachable["status"], bool(unreachable["fix"])) == ("wrong", True)
+    (folder / "platform.yaml").write_text("models: [")
+    broken = hanok(folder, "doctor")
+    assert broken.returncode == 1
+    assert "platform.yaml:1" in broken.stdout
+
+
+def test_a_key_is_shown_once_and_listed_by_its_beginning(folder: Path) -> None:
+    made = hanok(folder, "keys", "create", "ann")
+    secret = made.stdout.strip()
+    assert secret.startswith("hk-")
+    assert "only now" in made.stderr
+    listed = json.loads(hanok(folder, "keys", "list", "--json").stdout)["keys"]
+    assert [(key["name"], key["revoked_at"]) for key in listed] == [("ann", None)]
+    assert secret.startswith(listed[0]["key"].rstrip("…"))
+    again = hanok(folder, "keys", "create", "ann")
+    assert again.returncode == 1
+    assert "hanok keys revoke ann" in again.stderr
+    assert hanok(folder, "keys", "revoke", listed[0]["id"]).returncode == 0
+    assert hanok(folder, "keys", "create", "not a name").returncode == 2
+
+
+def test_usage_of_nothing_says_so_and_bad_periods_are_refused(folder: Path) -> None:
+    assert "Nothing used yet" in hanok(folder, "usage").stdout
+    assert json.loads(hanok(folder, "usage", "--by", "day", "--json").stdout) == {"by": "day", "rows": []}
+    assert hanok(folder, "usage", "--since", "2026-11-01").returncode == 0
+    for wrong in (["--since", "soon"], ["--by", "moon"]):
+        refused = hanok(folder, "usage", *wrong)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+
+
+def test_check_says_what_would_start(folder: Path) -> None:
+    seen = json.loads(hanok(folder, "check", "--json").stdout)
+    assert seen["valid"] is True
+    assert seen["endpoints"] == [
+        {"endpoint": "echo#1", "model": "echo", "engine": "echo", "starts": "in this process", "price": "none"}
+    ]
+
+
+def test_commands_without_a_platform_file_say_how_to_get_one(tmp_path: Path) -> None:
+    for command in (["check"], ["models"], ["usage"], ["keys", "list"], ["ask", "x"]):
+        refused = hanok(tmp_path, *command)
+        assert refused.returncode == 2
+        assert "hanok init" in refused.stderr
+
+
+def test_completion_is_offered_for_the_usual_shells(tmp_path: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        script = hanok(tmp_path, env={**os.environ, "_HANOK_COMPLETE": f"source_{shell}"})
+        assert "hanok" in script.stdout.lower(), shell
