@@ -3,7 +3,7 @@
 A call becomes one `Charge`. `Metered` wraps a model and writes it; `stores` keep it; `usage` adds it up.
 """
 
-from hanok.ledger.charges import Charge, Status, UsageRow
+from hanok.ledger.charges import Charge, UsageRow
 from hanok.ledger.keys import Key, KeyRing, NewKey, make_key
 from hanok.ledger.metered import Metered
 from hanok.ledger.prices import FREE, PriceList, Rate
@@ -19,7 +19,6 @@ __all__ = [
     "NewKey",
     "PriceList",
     "Rate",
-    "Status",
     "UsageRow",
     "make_key",
 ]

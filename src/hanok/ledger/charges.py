@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
-Status = Literal["ok", "cancelled", "failed"]
+from hanok.wire.observed import Ending
+
 NANO = 1_000_000_000
 
 
@@ -25,7 +25,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     endpoint: str
     operation: str
-    status: Status
+    status: Ending
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int

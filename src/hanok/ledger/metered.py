@@ -6,11 +6,12 @@ The charge is written before the last piece is handed on, so a caller who has se
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Protocol
 
-from hanok.ledger.charges import Charge, Status
+from hanok.ledger.charges import Charge
 from hanok.ledger.prices import PriceList
 from hanok.wire import Answer, Caller, ChatRequest, Chunk, EmbeddingRequest, Embeddings, ModelPath, Usage
+from hanok.wire.observed import Ending, embed_observed, open_observed
 
 BYTES_PER_TOKEN = 4
 """For estimates only: English averages about four bytes a token, Korean about three."""
@@ -43,36 +44,22 @@ class Metered:
 
     async def open(self, request: ChatRequest) -> Answer:
         meter = self._meter(request.caller, request.model, request.operation, request.prompt_bytes())
-        try:
-            answer = await self._inner.open(request)
-        except BaseException as error:
-            meter.settle("failed" if isinstance(error, Exception) else "cancelled")
-            raise
-        meter.served_by(answer.model, answer.endpoint)
-        return _MeteredAnswer(answer, meter)
+        return await open_observed(self._inner, request, meter)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         meter = self._meter(request.caller, request.model, "embedding", 0)
-        try:
-            embeddings = await self._inner.embed(request)
-        except BaseException as error:
-            meter.settle("failed" if isinstance(error, Exception) else "cancelled")
-            raise
-        meter.served_by(embeddings.model, embeddings.endpoint)
-        meter.usage = embeddings.usage
-        meter.settle("ok")
-        return embeddings
+        return await embed_observed(self._inner, request, meter)
 
     def _meter(self, caller: Caller, model: str, operation: str, prompt_bytes: int) -> _Meter:
         return _Meter(self._books, self._prices, self._wall, self._monotonic, caller, model, operation, prompt_bytes)
 
 
 class _Meter:
-    """One call's meter: reads the clocks, holds the usage seen, settles once."""
+    """One call's meter: reads the clocks, holds the usage seen, and writes one charge at the end."""
 
     __slots__ = (
         "_books", "_caller", "_endpoint", "_events", "_first", "_model", "_monotonic", "_operation", "_prices",
-        "_prompt_bytes", "_settled", "_start", "_wall", "usage",
+        "_prompt_bytes", "_settled", "_start", "_usage", "_wall",
     )  # fmt: skip
 
     def __init__(
@@ -99,26 +86,25 @@ class _Meter:
         self._first = 0.0
         self._events = 0
         self._settled = False
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
 
-    def served_by(self, model: str, endpoint: str) -> None:
+    def opened(self, model: str, endpoint: str) -> None:
         self._model, self._endpoint = model, endpoint
 
     def see(self, chunk: Chunk) -> None:
         if not self._first:
             self._first = self._monotonic()
         self._events += chunk.events
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.last:
-            self.settle("ok")
 
-    def settle(self, status: Status) -> None:
+    def used(self, usage: Usage) -> None:
+        self._usage = usage
+
+    def end(self, ending: Ending) -> None:
         if self._settled:
             return
         self._settled = True
         now = self._monotonic()
-        usage = self.usage or self._estimate()
+        usage = self._usage or self._estimate()
         caller = self._caller
         self._books.record(
             Charge(
@@ -129,7 +115,7 @@ class _Meter:
                 model=self._model,
                 endpoint=self._endpoint,
                 operation=self._operation,
-                status=status,
+                status=ending,
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,
                 cached_tokens=usage.cached_tokens,
@@ -149,34 +135,3 @@ class _Meter:
         return Usage(
             prompt_tokens=self._prompt_bytes // BYTES_PER_TOKEN, completion_tokens=self._events, estimated=True
         )
-
-
-class _MeteredAnswer:
-    """An answer with a meter on it."""
-
-    __slots__ = ("_inner", "_meter", "endpoint", "model")
-
-    def __init__(self, inner: Answer, meter: _Meter) -> None:
-        self._inner = inner
-        self._meter = meter
-        self.model = inner.model
-        self.endpoint = inner.endpoint
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        try:
-            chunk = await self._inner.__anext__()
-        except StopAsyncIteration:
-            self._meter.settle("ok")
-            raise
-        except Exception:
-            self._meter.settle("failed")
-            raise
-        self._meter.see(chunk)
-        return chunk
-
-    async def aclose(self) -> None:
-        self._meter.settle("cancelled")
-        await self._inner.aclose()
