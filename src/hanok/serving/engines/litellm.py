@@ -18,7 +18,7 @@ from hanok.serving.engines.answers import WholeAnswer
 from hanok.serving.engines.spoken import SpokenAnswer
 from hanok.spec import LiteLLMEndpoint, Timeouts
 from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage, json_bytes
-from hanok.wire.forms import DONE, read_event_usage, read_usage
+from hanok.wire.forms import DONE, read_usage
 
 _NOT_PASSED = {"model", "stream", "stream_options"}
 
@@ -75,10 +75,11 @@ class LiteLLMEngine:
     async def _relay(self, parts: Any, wants_usage: bool) -> AsyncIterator[Chunk]:
         try:
             async for part in parts:
-                data = _dump(part)
-                usage, alone = read_event_usage(data)
-                hidden = usage is not None and alone and not wants_usage
-                yield Chunk(b"" if hidden else b"data: " + data + b"\n\n", 1, usage)
+                event: dict[str, Any] = part.model_dump(mode="json", exclude_none=True)
+                usage = read_usage(json_bytes(event))
+                if not wants_usage:
+                    event.pop("usage", None)
+                yield Chunk(b"data: " + json_bytes(event) + b"\n\n", 1, usage)
         except Exception as error:
             raise _as_engine_error(error, self._endpoint) from error
         yield Chunk(DONE, 0, None, True)
