@@ -75,7 +75,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.mark.parametrize("folder", EXAMPLES, indirect=True, ids=lambda path: path.name)
 def test_an_examples_readme_works_as_written(folder: Path) -> None:
-    """Blocks marked `sh` are run in order (`hanok up` in the background); a `text` block's lines must have been said."""
+    """`sh` blocks are run in order (`hanok up` in the background); the lines of `text` blocks must have been said."""
     with contextlib.ExitStack() as stack:
         run_blocks(stack, folder, (folder / "README.md").read_text("utf-8"))
 

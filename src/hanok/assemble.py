@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         metrics=metrics,
         limits=Limits(body_bytes=int(platform.gateway.body_limit_mib * _MIB)),
         ready=_readiness(fleet),
-        new_request_id=lambda: f"req_{os.urandom(12).hex()}",
+        new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
     )
     return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
 

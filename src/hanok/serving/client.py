@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import re
 import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httptools
 
@@ -31,6 +33,9 @@ IDLE_LIMIT_S = 60.0
 IDLE_CONNECTIONS = 512
 SWEEP_EVERY_S = 0.1
 FINISH_S = 0.05
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +49,18 @@ class Origin:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take an `http://` or `https://` URL apart. Raises `ValueError` when it is none."""
+        """Take an `http(s)://` URL apart. Raises `ValueError` when it is none, or holds more than we could send."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"not an http URL: {url!r}")
+            raise ValueError(f"{url!r} is not an http URL")
+        if parts.query or parts.fragment or parts.username or parts.password is not None or parts.port == 0:
+            raise ValueError(f"{url!r} holds more than a host, a port and a path")
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        return cls(secure=secure, host=parts.hostname, port=port, prefix=parts.path.rstrip("/"))
+        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+        if not _HOST.fullmatch(host) or ".." in host:
+            raise ValueError(f"{url!r} has no host that could be asked")
+        return cls(secure=secure, host=host, port=port, prefix=quote(parts.path.rstrip("/"), safe=_PATH_SAFE))
 
     @property
     def authority(self) -> str:
@@ -74,6 +84,8 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._head_bytes = 0
+        self._unparsed = 0
+        self._early = 0
         self._error: Exception | None = None
         self.closed = False
         self.exchanges = 0
@@ -91,6 +103,8 @@ class _Connection(asyncio.Protocol):
         self.complete = False
         self._keep_alive = False
         self._head_bytes = 0
+        self._unparsed = 0
+        self._early = 0
 
     # what asyncio calls
 
@@ -102,30 +116,33 @@ class _Connection(asyncio.Protocol):
             self.abort()
             return
         self.begun = True
-        if not self.head_done:
-            self._head_bytes += len(data)
+        self._unparsed += len(data)
+        self._early += 0 if self.head_done else len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(EngineBroken(f"{self._origin} wants to switch protocols"))
         except httptools.HttpParserError as error:
             self._fail(EngineBroken(f"{self._origin} does not answer in HTTP/1.1: {error}"))
-        else:
-            if not self.head_done and self._head_bytes > HEADER_LIMIT_BYTES:
-                self._fail(EngineBroken(f"{self._origin} answers with more than {HEADER_LIMIT_BYTES} bytes of headers"))
+        # A line without an end becomes neither header nor body, and early answers (1xx) may come without end.
+        if self._unparsed > HEADER_LIMIT_BYTES or (not self.head_done and self._early > HEADER_LIMIT_BYTES):
+            self._error = self._error or self._too_many_headers()
+        if self._error is not None:
+            self.abort()
         self._wake()
 
     def eof_received(self) -> bool:
+        """A half-closed engine is done with this connection, so we are too, even with a request half sent."""
         if self.head_done and not self.complete and self._reads_to_end():
             self.complete = True
-        return False  # close our side too: a half-closed engine is done with this connection
+        self._note_loss(None)
+        self.abort()
+        self._wake()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if not self.complete and self._error is None:
-            what = "in the middle of an answer" if self.begun else "without an answer"
-            reason = f": {exc}" if exc else ""
-            self._error = EngineBroken(f"{self._origin} closed the connection {what}{reason}")
+        self._note_loss(exc)
         self._wake()
 
     # what httptools calls
@@ -135,16 +152,27 @@ class _Connection(asyncio.Protocol):
             self._error = EngineBroken(f"{self._origin} answers more than it was asked")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.lower()] = value
+        self._unparsed = 0
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEADER_LIMIT_BYTES:
+            self._error = self._error or self._too_many_headers()
+        elif not self.head_done:  # what comes later is a trailer: counted, not kept
+            self.headers[name.lower()] = value.strip()
 
     def on_headers_complete(self) -> None:
-        if self.complete:
+        self._unparsed = 0
+        if self.complete or self._error is not None:
             return
         self.status = self._parser.get_status_code()
-        if self.status >= 200:
+        if self._parser.get_http_version() not in ("1.0", "1.1"):
+            self._error = EngineBroken(f"{self._origin} answers in HTTP/{self._parser.get_http_version()}")
+        elif self.headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            self._error = EngineBroken(f"{self._origin} answers in a transfer coding that was not asked for")
+        elif self.status >= 200:
             self.head_done = True
 
     def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
         if self.complete:
             return
         self._parts.append(body)
@@ -216,6 +244,7 @@ class _Connection(asyncio.Protocol):
             and self._keep_alive
             and self._transport is not None
             and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()  # an engine may answer before it has heard all
         )
 
     def rest(self, now: float) -> None:
@@ -232,6 +261,15 @@ class _Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         self._error = error
         self.abort()
+
+    def _note_loss(self, exc: Exception | None) -> None:
+        if not self.complete and self._error is None:
+            what = "in the middle of an answer" if self.begun else "without an answer"
+            reason = f": {exc}" if exc else ""
+            self._error = EngineBroken(f"{self._origin} closed the connection {what}{reason}")
+
+    def _too_many_headers(self) -> EngineBroken:
+        return EngineBroken(f"{self._origin} answers with more than {HEADER_LIMIT_BYTES} bytes of headers")
 
     def _reads_to_end(self) -> bool:
         return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
@@ -334,8 +372,11 @@ class Pool:
         self._busy: set[_Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
-        lines = {"host": self.origin.authority, "accept-encoding": "identity", "user-agent": "hanok", **(headers or {})}
-        self._common = "".join(f"{name}: {_clean(value)}\r\n" for name, value in lines.items()).encode("latin-1")
+        lines = {"host": self.origin.authority, "accept-encoding": "identity", "user-agent": "hanok"}
+        lines |= {name.lower(): value for name, value in (headers or {}).items()}
+        self._common = "".join(f"{_token(name)}: {_clean(value)}\r\n" for name, value in lines.items()).encode(
+            "latin-1"
+        )
 
     async def request(
         self, method: str, path: str, body: bytes = b"", *, accept: str = "application/json", request_id: str = ""
@@ -351,7 +392,7 @@ class Pool:
             try:
                 return await self._exchange(connection, message)
             except EngineBroken:
-                if connection.begun:
+                if connection.begun or self._closed:
                     raise
         return await self._exchange(await self._connect(), message)
 
@@ -392,7 +433,7 @@ class Pool:
         return Response(connection, self)
 
     def _message(self, method: str, path: str, body: bytes, accept: str, request_id: str) -> bytes:
-        head = f"{method} {self.origin.prefix}{path} HTTP/1.1\r\naccept: {accept}\r\n"
+        head = f"{_token(method)} {self.origin.prefix}{_target(path)} HTTP/1.1\r\naccept: {_clean(accept)}\r\n"
         if request_id:
             head += f"x-request-id: {_clean(request_id)}\r\n"
         if body or method == "POST":
@@ -409,6 +450,7 @@ class Pool:
         return None
 
     async def _connect(self) -> _Connection:
+        self._refuse_if_closed()
         loop = asyncio.get_running_loop()
         seconds = self._timeouts.connect_s
         try:
@@ -425,8 +467,15 @@ class Pool:
         except ssl.SSLError as error:
             raise EngineUnreachable(f"{self.origin} failed the TLS handshake: {error.reason or error}") from None
         except OSError as error:
-            raise EngineUnreachable(f"{self.origin} cannot be reached: {error.strerror or error}") from None
+            raise EngineUnreachable(f"{self.origin} cannot be reached: {_reason(error)}") from None
+        if self._closed:
+            connection.abort()
+            self._refuse_if_closed()
         return connection
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise EngineUnreachable(f"the connections to {self.origin} were closed")
 
     def _keep_sweeping(self) -> None:
         if self._sweep is None and not self._closed:
@@ -457,11 +506,30 @@ def _tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def _reason(error: OSError) -> str:
+    """Why a connection failed: asyncio words it around the number, uvloop gives the plain reason."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+
+
+def _token(name: str) -> str:
+    """A method or a header's name, which may hold nothing but token characters (RFC 9110 section 5.6.2)."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} cannot stand in a request")
+    return name
+
+
+def _target(path: str) -> str:
+    """A request's path, which may hold nothing that would end it."""
+    if not path.isascii() or not path.isprintable() or " " in path:
+        raise ValueError(f"{path!r} cannot stand in a request")
+    return path
+
+
 def _keep_alive_s(header: bytes) -> float:
     """The seconds an engine says it keeps an idle connection (`Keep-Alive: timeout=5`), less one to be safe."""
     for part in header.split(b","):
         name, _, value = part.strip().partition(b"=")
-        if name.strip().lower() == b"timeout" and value.strip().isdigit():
+        if name.strip().lower() == b"timeout" and value.strip().isdigit() and len(value) < 10:
             return max(0.0, min(IDLE_LIMIT_S, int(value) - 1.0))
     return IDLE_LIMIT_S
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hanok.errors import StartError
 from hanok.serving.children.settings import EMBEDDED
 from hanok.serving.client import Pool
 from hanok.serving.engine import Engine
@@ -54,7 +55,11 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
     if spec.key is not None:
         headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
     ca_file = str(folder / spec.ca_file) if spec.ca_file else None
-    pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+    try:
+        pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+    except (ValueError, OSError) as error:
+        what = f"ca_file {ca_file}: " if isinstance(error, OSError) else ""
+        raise StartError(f"the endpoint {name} cannot be reached as declared: {what}{error}") from None
     return OpenAIEngine(
         pool, model=model.name, endpoint=name, served_name=spec.model or model.name, answer_limit_mib=limit_mib
     )

@@ -45,7 +45,7 @@ def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
 def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         if "https?" in str(context.get("pattern")):
-            return "must be a URL that begins with http:// or https://"
+            return "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
         return "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
     if kind == "too_short":
         return "must not be empty"
