@@ -28,7 +28,6 @@ from hanok.spec import Timeouts
 
 HEADER_LIMIT_BYTES = 64 * 1024
 BUFFER_HIGH_BYTES = 256 * 1024
-BUFFER_LOW_BYTES = 64 * 1024
 IDLE_LIMIT_S = 60.0
 IDLE_CONNECTIONS = 512
 SWEEP_EVERY_S = 0.1
@@ -157,7 +156,10 @@ class _Connection(asyncio.Protocol):
         if self._head_bytes > HEADER_LIMIT_BYTES:
             self._error = self._error or self._too_many_headers()
         elif not self.head_done:  # what comes later is a trailer: counted, not kept
-            self.headers[name.lower()] = value.strip()
+            name, value = name.lower(), value.strip()
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                self._error = EngineBroken(f"{self._origin} answers in a transfer coding that was not asked for")
+            self.headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._unparsed = 0
@@ -166,8 +168,6 @@ class _Connection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self._parser.get_http_version() not in ("1.0", "1.1"):
             self._error = EngineBroken(f"{self._origin} answers in HTTP/{self._parser.get_http_version()}")
-        elif self.headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            self._error = EngineBroken(f"{self._origin} answers in a transfer coding that was not asked for")
         elif self.status >= 200:
             self.head_done = True
 
@@ -289,11 +289,12 @@ class _Connection(asyncio.Protocol):
 class Response:
     """A response whose head has arrived. Read it to its end or close it; either way the connection is taken care of."""
 
-    __slots__ = ("_connection", "_pool", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_pool", "headers", "status")
 
     def __init__(self, connection: _Connection, pool: Pool) -> None:
         self._connection: _Connection | None = connection
         self._pool = pool
+        self._failure: EngineError | None = None
         self.status = connection.status
         self.headers = connection.headers
 
@@ -305,11 +306,14 @@ class Response:
         """The next bytes of the body, as they came; empty at its end. Raises `EngineError` when it is cut short."""
         connection = self._connection
         if connection is None:
+            if self._failure is not None:
+                raise self._failure
             return b""
         self._pool.expect_more(connection)
         try:
             data = await connection.read()
-        except BaseException:
+        except BaseException as error:
+            self._failure = error if isinstance(error, EngineError) else None
             self.close()
             raise
         if not data:

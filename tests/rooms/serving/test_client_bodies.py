@@ -283,6 +283,15 @@ async def test_a_transfer_coding_nobody_asked_for_is_refused(coding: bytes) -> N
             await response.read()
 
 
+@on_both_loops
+async def test_a_transfer_coding_nobody_asked_for_is_refused_on_a_line_of_its_own() -> None:
+    line = b"transfer-encoding: chunked"
+    raw = chunked(b"\x1f\x8b\x08 not to be read").replace(line, b"transfer-encoding: gzip\r\n" + line)
+    async with hostile(then_wait(raw)) as server:
+        with pool_to(server) as pool, pytest.raises(EngineBroken):
+            await (await pool.request("GET", "/")).whole(MIB)
+
+
 cuts = st.lists(st.integers(min_value=0, max_value=4000), max_size=6)
 
 

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -24,11 +26,11 @@ from hanok.ledger.stores.journal import Journal, Segment
 
 Grouping = Literal["key", "model", "session", "day"]
 COMMIT_EVERY_S = 0.2
+ROWS_A_STATEMENT = 500
 
 _log = logging.getLogger(__name__)
 _COLUMNS = Charge.__struct_fields__
 _row = attrgetter(*_COLUMNS)
-_INSERT = f"INSERT OR IGNORE INTO charges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _GROUPS: dict[Grouping, str] = {
     "key": "key_name",
     "model": "model",
@@ -222,11 +224,20 @@ class Ledger:
         return True
 
     def _insert(self, charges: Sequence[Charge]) -> None:
+        """Insert many rows a statement: SQLite gives up Python's lock for each, and getting it back stalls calls."""
         with closing(self._connect()) as connection, connection:
-            connection.executemany(_INSERT, map(_row, charges))
+            for start in range(0, len(charges), ROWS_A_STATEMENT):
+                part = charges[start : start + ROWS_A_STATEMENT]
+                connection.execute(_insert_statement(len(part)), list(chain.from_iterable(map(_row, part))))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=10.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+
+@lru_cache(maxsize=8)
+def _insert_statement(rows: int) -> str:
+    row = f"({', '.join('?' * len(_COLUMNS))})"
+    return f"INSERT OR IGNORE INTO charges ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
