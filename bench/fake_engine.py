@@ -11,6 +11,7 @@ that a gateway really asked the engine instead of answering from a cache.
 
 import argparse
 import asyncio
+import contextlib
 import json
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def stream_frames(chunks: int, with_usage: bool) -> tuple[bytes, ...]:
     frames += [event({"content": f" {WORD}"}, None)] * chunks
     frames.append(event({}, "stop"))
     if with_usage:
-        last = base | {"choices": [], "usage": usage(chunks)}
+        last: JsonObject = {**base, "choices": [], "usage": usage(chunks)}
         frames.append(sse_frame(json.dumps(last, separators=(",", ":")).encode()))
     frames.append(sse_frame(b"[DONE]") + b"0\r\n\r\n")
     return tuple(frames)
@@ -223,10 +224,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=50, help="content chunks of a streamed answer (default 50)")
     parser.add_argument("--interval-ms", type=float, default=0.0, help="between two chunks (default 0: no wait)")
     args = parser.parse_args()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(serve(args.host, args.port, args.chunks, args.interval_ms / 1000))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

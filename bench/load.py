@@ -29,7 +29,7 @@ from fake_engine import MODEL, WORD
 
 HOST = "127.0.0.1"
 PATH = "/v1/chat/completions"
-GRACE = 20.0  # seconds an answer may still take after the time measured; later it counts as lost
+STALLED = 30.0  # seconds without a byte after which an answer under way counts as lost
 CONNECTING_AT_ONCE = 20
 
 
@@ -38,7 +38,10 @@ def request_body(stream: bool) -> bytes:
         "model": MODEL,
         "messages": [
             {"role": "system", "content": "You are a helpful assistant that answers in one short sentence."},
-            {"role": "user", "content": "Which animal of the savanna has black and white stripes, and are they unique?"},
+            {
+                "role": "user",
+                "content": "Which animal of the savanna has black and white stripes, and are they unique?",
+            },
         ],
         "max_tokens": 128,
         "temperature": 0.7,
@@ -82,7 +85,7 @@ def fault_of_stream(status: int, body: bytes, chunks: int) -> str | None:
 class Record:
     """What one target answered."""
 
-    latencies: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list[float])
     events: int = 0
     answers: int = 0  # all, also those before and after the time measured
     errors: int = 0
@@ -107,32 +110,34 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.wanted = False  # a request is to go out as soon as there is a connection
         self.in_flight = False  # a request went out, its answer is not complete
-        self.stopped = False
+        self.stopped = False  # sends no more; an answer under way may still come
+        self.closed = False  # by this side
         self.started = 0.0
+        self.heard = 0.0  # when the gateway last sent something
         self.reconnecting: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, HOST, self.port)
+
+    async def connect_again(self) -> None:
         while not self.stopped:
             try:
-                await asyncio.get_running_loop().create_connection(lambda: self, HOST, self.port)
-                return
+                await self.connect()
             except OSError as error:
                 self.record.fault(f"cannot connect: {error}")
                 await asyncio.sleep(0.1)
+            else:
+                return
 
     def send(self) -> None:
         self.wanted = self.transport is None
         if self.transport is not None:
             self.in_flight = True
-            self.started = time.perf_counter()
+            self.started = self.heard = time.perf_counter()
             self.transport.write(self.request)
 
-    def stop(self) -> None:
-        """Sends no more; an answer under way may still come."""
-        self.stopped = True
-
     def close(self) -> None:
-        self.stopped = True
+        self.stopped = self.closed = True
         if self.transport is not None:
             self.transport.close()
 
@@ -155,6 +160,7 @@ class Connection(asyncio.Protocol):
             self.send()
 
     def data_received(self, data: bytes) -> None:
+        self.heard = time.perf_counter()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -164,11 +170,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        if self.stopped:
-            return
-        if self.in_flight:
+        if self.in_flight and not self.closed:
             self.lost(f"the connection was closed before its answer was complete ({exc})")
-        self.reconnecting = asyncio.get_running_loop().create_task(self.connect())
+        if not self.stopped:
+            self.reconnecting = asyncio.get_running_loop().create_task(self.connect_again())
 
     # -- what the parser calls
 
@@ -245,11 +250,14 @@ class Run:
         )
 
     def finish(self) -> Report:
-        """Closes, and counts what never came."""
+        """Closes, and counts what stopped coming. An answer that is only slow is cut off, and no error."""
+        now = time.perf_counter()
         for connection in self.connections:
-            if connection.in_flight:
-                self.record.fault(f"no complete answer within {GRACE:.0f} s")
+            if connection.in_flight and now - connection.heard > STALLED:
+                self.record.fault(f"an answer stood still for {STALLED:.0f} s")
             connection.close()
+        if self.record.answers == 0:
+            self.record.fault("not one complete answer in time")
         assert self.report is not None
         self.report.answers, self.report.errors = self.record.answers, self.record.errors
         self.report.first_error = self.record.first_error
@@ -262,8 +270,30 @@ async def connect_all(connections: list[Connection]) -> None:
         await asyncio.gather(*(each.connect() for each in connections[first : first + CONNECTING_AT_ONCE]))
 
 
-async def drive(runs: list[Run], warmup: float, seconds: float) -> list[Report]:
+async def drain(runs: list[Run], patience: float) -> None:
+    """Lets the answers under way come, so that they are checked too and the gateway is at rest for what is next."""
+    connections = [connection for run in runs for connection in run.connections]
+    for connection in connections:
+        connection.stopped = True
+    begun = time.perf_counter()
+    while any(each.in_flight for each in connections):
+        waited = time.perf_counter() - begun
+        if waited > max(STALLED, patience) or (waited > patience and all(run.record.answers for run in runs)):
+            return
+        await asyncio.sleep(0.01)
+
+
+async def warm_up(runs: list[Run], warmup: float) -> None:
+    """At least until every target gave an answer: before that nothing flows yet, and a slow gateway would seem slower
+    than it is."""
+    begun = time.perf_counter()
     await asyncio.sleep(warmup)
+    while not all(run.record.answers for run in runs) and time.perf_counter() - begun < STALLED:
+        await asyncio.sleep(0.01)
+
+
+async def drive(runs: list[Run], warmup: float, seconds: float, patience: float) -> list[Report]:
+    await warm_up(runs, warmup)
     for run in runs:
         run.begin()
     begun = time.perf_counter()
@@ -271,12 +301,7 @@ async def drive(runs: list[Run], warmup: float, seconds: float) -> list[Report]:
     took = time.perf_counter() - begun
     for run in runs:
         run.end(took)
-    connections = [connection for run in runs for connection in run.connections]
-    for connection in connections:
-        connection.stop()
-    patience = time.perf_counter() + GRACE
-    while any(each.in_flight for each in connections) and time.perf_counter() < patience:
-        await asyncio.sleep(0.01)
+    await drain(runs, patience)
     return [run.finish() for run in runs]
 
 
@@ -299,15 +324,15 @@ async def load(args: argparse.Namespace) -> dict[str, object]:
         for connection in run.connections:
             connection.send()  # goes out as soon as it is connected
         await connect_all(run.connections)
-        (report,) = await drive([run], args.warmup, args.seconds)
+        (report,) = await drive([run], args.warmup, args.seconds, args.patience)
         return asdict(report)
     beside = new_run(args.beside_port, {}, 1, None)
     (one,), (other,) = run.connections, beside.connections
     one.then, other.then = other.send, one.send
     await connect_all([one, other])
     one.send()
-    report, beside_report = await drive([run, beside], args.warmup, args.seconds)
-    return asdict(report) | {"beside": asdict(beside_report)}
+    report, beside_report = await drive([run, beside], args.warmup, args.seconds, args.patience)
+    return {**asdict(report), "beside": asdict(beside_report)}
 
 
 def main() -> None:
@@ -317,6 +342,12 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3.0, help="the time measured (default 3)")
     parser.add_argument("--warmup", type=float, default=0.5, help="load before it, not counted (default 0.5)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=35.0,
+        help="seconds answers under way may still take after the time measured before they are cut off (default 35)",
+    )
     parser.add_argument("--stream", action="store_true", help="ask for streamed answers")
     parser.add_argument("--chunks", type=int, default=50, help="content chunks the engine streams (default 50)")
     parser.add_argument("--beside-port", type=int, help="with one connection: also ask this port, turn by turn")
@@ -324,7 +355,10 @@ def main() -> None:
     if args.beside_port is not None and (args.connections != 1 or args.stream):
         parser.error("--beside-port goes with --connections 1 and without --stream")
     gc.disable()  # a run is short and makes no cycles worth collecting; a collection would show as latency
-    print(json.dumps(uvloop.run(load(args))))
+    try:
+        print(json.dumps(uvloop.run(load(args))))
+    except OSError as error:  # of the first connections; a later one is tried again and counts as an error
+        raise SystemExit(f"cannot connect: {error}") from None
 
 
 if __name__ == "__main__":

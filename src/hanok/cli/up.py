@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -104,6 +105,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
         stopping = _stop_on_signals()
         running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
         await _accepting(running_server, serving)
+        _calm_the_collector()
         write_server(loaded.state, running_server)
         _greet(loaded, running_server, secret, fresh)
         loading = asyncio.create_task(_show_loading(house))
@@ -128,6 +130,13 @@ async def _accepting(server: RunningServer, serving: asyncio.Task[None]) -> None
             writer.close()
             return
     serving.result()
+
+
+def _calm_the_collector() -> None:
+    """What is alive now lives as long as we do, and calls leave hardly any cycles: look for garbage less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _stop_on_signals() -> asyncio.Event:

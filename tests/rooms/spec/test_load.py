@@ -42,6 +42,7 @@ QUOTES = "put it in quotes, so that it is read as text"
 NOTHING = "write a value here, or take it out"
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
+A_URL = "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
 ONLY_SCALARS = "must be text, a number, or true or false"
 
 MODEL = "models:\n- name: a\n  serve: {engine: echo}\n"
@@ -589,28 +590,26 @@ def test_a_plain_equals_sign_is_text(accept: Accept) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("localhost:11434", "must be a URL that begins with http:// or https://"),
-        ("ftp://x", "must be a URL that begins with http:// or https://"),
-        ("'http://'", "must be a URL that begins with http:// or https://"),
-        pytest.param(
-            "'http://x y z'",
-            "must be a URL that begins with http:// or https://",
-            marks=hoped("accepted: the pattern has no end"),
-        ),
+        ("localhost:11434", A_URL),
+        ("ftp://x", A_URL),
+        ("'http://'", A_URL),
+        ("'http://x y z'", A_URL),
+        ("http://x/v1?key=y", A_URL),
+        ("http://me:password@x/v1", A_URL),
         pytest.param(
             "http://x:99999/",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted, and `hanok check` ends in a traceback of urllib: Port out of range"),
+            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
         pytest.param(
             "http://x:abc/",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted, and `hanok check` ends in a traceback of urllib: Port could not be cast"),
+            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
         pytest.param(
             "'http://[::1'",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted, and `hanok check` ends in a traceback of urllib: Invalid IPv6 URL"),
+            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
     ],
 )
@@ -1303,6 +1302,7 @@ SHOWN = "the value from the environment is in the message; it should be ${env:KE
         models("type: ${env:KEY}", "serve: {engine: echo}"),
         models("serve: '${env:KEY}'"),
         f"{OPENAI}    verify_tls: ${{env:KEY}}\n",
+        models("serve: {engine: openai, url: 'http://me:${env:KEY}@host/v1'}"),
         f'{OPENAI}    key: "{SECRET}\n',
         f"{OPENAI}    key: {SECRET}: x\n",
         f"{OPENAI}    key: {SECRET}\n     zzz: x\n",
@@ -1318,10 +1318,6 @@ SHOWN = "the value from the environment is in the message; it should be ${env:KE
         pytest.param(
             models("serve: {engine: litellm, model: b, options: {aws_secret_access_key: '${env:KEY}'}}"),
             marks=hoped("`options` are in repr(platform); the field should have repr=False"),
-        ),
-        pytest.param(
-            models("serve: {engine: openai, url: 'http://me:${env:KEY}@host/v1'}"),
-            marks=hoped("the URL is in repr(platform) and never used as a password; such a URL should be refused"),
         ),
     ],
 )
