@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from hanok import __version__
 from hanok.cli import ask, books, create, look, up
@@ -56,13 +57,9 @@ def main() -> None:
     try:
         app()
     except HanokError as error:
-        talk.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False, soft_wrap=True)
+        talk.print(Text.assemble(("error:", "bold red"), " ", error.message), soft_wrap=True)
         if error.hint:
-            talk.print(f"[cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
+            talk.print(Text.assemble(("hint:", "cyan"), " ", error.hint), soft_wrap=True)
         sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-talk = Console(stderr=True)
-data = Console()
+talk = Console(stderr=True, emoji=False)
+data = Console(emoji=False)
 
 DEFAULT_FILE = Path("platform.yaml")
 FileArgument = Annotated[Path | None, typer.Argument(help="The platform file; by default `platform.yaml` here.")]

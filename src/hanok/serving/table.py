@@ -59,7 +59,8 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
         pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
     except (ValueError, OSError) as error:
         what = f"ca_file {ca_file}: " if isinstance(error, OSError) else ""
-        raise StartError(f"the endpoint {name} cannot be reached as declared: {what}{error}") from None
+        hint = "`ca_file` names a PEM file, relative to the platform file" if what else "correct its `url`"
+        raise StartError(f"the endpoint {name} cannot be reached as declared: {what}{error}", hint=hint) from None
     return OpenAIEngine(
         pool, model=model.name, endpoint=name, served_name=spec.model or model.name, answer_limit_mib=limit_mib
     )

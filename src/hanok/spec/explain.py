@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from hanok.spec.checks import Finding
+from hanok.spec.checks import Finding, quoted
 
-_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list"}
+_ENGINE_HINT = "for example `engine: openai`"
 
 
 def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
@@ -20,72 +21,140 @@ def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
     location: tuple[str | int, ...] = tuple(detail["loc"])
     kind = str(detail["type"])
     context: Mapping[str, Any] = detail.get("ctx", {})
-    block, place = _descend(tree, location)
+    given: Any = detail.get("input")
+    block, field, place, wanted = _descend(tree, location)
+    about = field.description if field else None
     if kind == "extra_forbidden":
-        known = list(block.model_fields) if block else []
-        name = str(location[-1])
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
-        return Finding(place=(*place, name), message=f"unknown key {name!r}", hint=hint, at_key=True)
+        return _unknown_key(block, (*place, str(location[-1])))
     if kind == "missing":
-        name = str(location[-1])
-        return Finding(place=place, message=f"{name!r} is missing here", hint=_describe(block, name))
+        return Finding(place=place, message=f"{location[-1]!r} is missing here", hint=about, missing=True)
+    if kind == "union_tag_not_found":
+        keys = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        near = difflib.get_close_matches("engine", keys, n=1)
+        if near:
+            message, hint = f"unknown key {quoted(near[0])}", "did you mean 'engine'?"
+            return Finding(place=(*place, near[0]), message=message, hint=hint, at_key=True)
+        return Finding(place=(*place, "engine"), message="'engine' is missing here", hint=_ENGINE_HINT)
     if kind == "union_tag_invalid":
+        if given.get("engine") is None:
+            return Finding(place=(*place, "engine"), message="'engine' is missing here", hint=_ENGINE_HINT)
         tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
         tag = str(context.get("tag", ""))
         near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         hint += f"engines: {', '.join(tags)}"
-        return Finding(place=(*place, "engine"), message=f"no engine is called {tag!r}", hint=hint)
-    if kind == "union_tag_not_found":
-        return Finding(place=place, message="'engine' is missing here", hint="for example `engine: openai`")
-    return Finding(place=place, message=_plain(kind, str(detail["msg"]), context), hint=None)
+        return Finding(place=(*place, "engine"), message=f"no engine is called {quoted(tag)}", hint=hint)
+    if kind == "literal_error" and isinstance(given, str):
+        near = difflib.get_close_matches(given, [str(each) for each in typing.get_args(wanted)], n=1)
+        about = f"did you mean {near[0]!r}?" if near else about
+    message = _plain(kind, str(detail["msg"]), context, wanted, place)
+    return Finding(place=place, message=message, hint=_advice(message, given, about))
 
 
-def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
+def _unknown_key(block: type[BaseModel] | None, place: tuple[str | int, ...]) -> Finding:
+    name = str(place[-1])
+    known = list(block.model_fields) if block else []
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
+    message, instead = f"unknown key {quoted(name)}", near[0] if near else None
+    return Finding(place=place, message=message, hint=hint, at_key=True, instead=instead)
+
+
+def _advice(message: str, given: object, about: str | None) -> str | None:
+    if given is None:
+        return "write a value here, or take it out"
+    if message == "must be text" and not isinstance(given, dict | list):
+        return "put it in quotes, so that it is read as text"
+    return about
+
+
+def _plain(kind: str, message: str, context: Mapping[str, Any], wanted: Any, place: tuple[str | int, ...]) -> str:
+    words = {
+        "too_short": "must not be empty",
+        "string_too_short": "must not be empty",
+        "finite_number": "must be a finite number",
+        "greater_than": f"must be more than {_number(context.get('gt'))}",
+        "greater_than_equal": f"must be at least {_number(context.get('ge'))}",
+        "less_than": f"must be less than {_number(context.get('lt'))}",
+        "less_than_equal": f"must be at most {_number(context.get('le'))}",
+        "literal_error": "must be " + " or ".join(repr(each) for each in typing.get_args(wanted)),
+    }
+    if kind in words:
+        return words[kind]
     if kind == "string_pattern_mismatch":
         if "https?" in str(context.get("pattern")):
             return "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
         return "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
-    if kind == "too_short":
-        return "must not be empty"
-    if kind.endswith("_type"):
-        wanted = kind.removesuffix("_type").replace("string", "str").replace("model", "mapping")
-        return f"must be {_WORDS.get(wanted, 'a mapping of keys' if wanted in ('dict', 'mapping') else wanted)}"
-    return message[0].lower() + message[1:]
+    if _is_union(wanted) and not any(_models(wanted)):
+        return "must be text, a number, or true or false"
+    for beginning, text in (
+        ("string_", "must be text"),
+        ("int_", "must be a whole number"),
+        ("float_", "must be a number"),
+        ("bool_", "must be true or false"),
+        ("dict_", "must be a mapping of keys"),
+        ("model_", "must be a mapping of keys"),
+    ):
+        if kind.startswith(beginning):
+            return text
+    if kind == "list_type":
+        blocks = place[-1:] == ("serve",)
+        return "must be a mapping of keys, or a list of them" if blocks else "must be a list"
+    return "must be a whole number" if kind == "number_type" and wanted is int else message[0].lower() + message[1:]
 
 
-def _describe(block: type[BaseModel] | None, name: str) -> str | None:
-    field = block.model_fields.get(name) if block else None
-    return field.description if field else None
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _descend(
     tree: type[BaseModel], location: tuple[str | int, ...]
-) -> tuple[type[BaseModel] | None, tuple[str | int, ...]]:
-    """The block that holds the last step, and the place without union tags (and, for keys, without the key)."""
-    block: Any = tree
-    place: tuple[str | int, ...] = ()
+) -> tuple[type[BaseModel] | None, FieldInfo | None, tuple[str | int, ...], Any]:
+    """The block of the last step, the last field on the way, the place without tags of unions, and the type there.
+
+    For a key that is unknown the place is that of the block.
+    """
+    here: Any = tree
     owner: type[BaseModel] | None = tree
-    for index, step in enumerate(location):
-        models = list(_models(block))
+    field: FieldInfo | None = None
+    place: tuple[str | int, ...] = ()
+    for step in location:
+        models = list(_models(here))
         tagged = next((model for model in models if _tag(model) == step), None)
-        if len(models) > 1 and tagged:
-            block = owner = tagged
+        if len(models) > 1:
+            if tagged is None:
+                break
+            here = owner = tagged
             continue
-        if isinstance(block, type) and issubclass(block, BaseModel):
-            owner = block
-            field = block.model_fields.get(str(step))
+        if models:
+            here = owner = models[0]
+            field = owner.model_fields.get(str(step))
             if field is None:
-                return owner, place if index == len(location) - 1 else (*place, *location[index:])
-            block = field.annotation
-            if index == len(location) - 1 and field.is_required() is False:
-                return owner, (*place, step)
-        elif isinstance(step, int):
-            arguments = typing.get_args(block)
-            block = arguments[0] if arguments else None
+                break
+            here = _bare(field.annotation)
+        elif _is_union(here):  # of plain types: the step names one of them
+            break
+        else:
+            here = _value(here)
         place = (*place, step)
-    return owner, place
+    return owner, field, place, _bare(here)
+
+
+def _value(annotation: Any) -> Any:
+    arguments = typing.get_args(annotation)
+    return arguments[-1] if arguments else None
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without `| None` and what annotates it."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _bare(typing.get_args(annotation)[0])
+    choices = [each for each in typing.get_args(annotation) if each is not type(None)]
+    return _bare(choices[0]) if _is_union(annotation) and len(choices) == 1 else annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _models(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -8,17 +8,49 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+
+
+def _usable(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port == 0:
+        raise PydanticCustomError("url_unusable", "must be a URL with a host, and a port from 1 to 65535 if any")
+    return url
+
+
+def _no_truth(value: object) -> object:
+    """Python takes `true` for 1; a person who writes `port: true` did not mean 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "must be a number")
+    return value
+
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"), AfterValidator(_usable)]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Number = Annotated[float, BeforeValidator(_no_truth)]
 
 
 class Tree(BaseModel):
     """A block of platform.yaml: frozen, strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class OpenAIEndpoint(Tree):
@@ -42,19 +74,19 @@ class LlamaCppEndpoint(Tree):
         description="`gemma3-270m` (installed with the extra), a path to a GGUF file, or `hf:OWNER/REPO[:FILE]` "
         "(downloaded by llama.cpp at start).",
     )
-    threads: int | None = Field(
+    threads: Whole | None = Field(
         default=None,
         ge=1,
         description="CPU threads; by default one less than the cores. More than free cores is far slower.",
     )
-    context_tokens: int = Field(default=4096, ge=256, description="Tokens of context, shared by `parallel` requests.")
-    parallel: int = Field(default=2, ge=1, le=64, description="Requests answered at the same time.")
+    context_tokens: Whole = Field(default=4096, ge=256, description="Tokens of context, shared by `parallel` requests.")
+    parallel: Whole = Field(default=2, ge=1, le=64, description="Requests answered at the same time.")
     chat_template: str | None = Field(
         default=None, description="A Jinja chat template; by default the model's own (gemma3-270m: a plain dialogue)."
     )
     stop: list[str] = Field(default=[], description="Texts that end an answer, added to those of the request.")
-    gpu_layers: int = Field(default=0, ge=0, description="Layers to put on a GPU, where the installed build has one.")
-    load_timeout_s: float = Field(default=120.0, gt=0, description="Seconds the model may take to load.")
+    gpu_layers: Whole = Field(default=0, ge=0, description="Layers to put on a GPU, where the installed build has one.")
+    load_timeout_s: Number = Field(default=120.0, gt=0, description="Seconds the model may take to load.")
 
 
 class VllmEndpoint(Tree):
@@ -64,9 +96,10 @@ class VllmEndpoint(Tree):
     model: str = Field(description="A model's name or folder, as `vllm serve` takes it.")
     flags: dict[str, str | int | float | bool] = Field(
         default={},
+        repr=False,
         description="Flags of `vllm serve` without dashes, as `max-model-len: 8192`; `true` gives the bare flag.",
     )
-    load_timeout_s: float = Field(default=900.0, gt=0, description="Seconds the model may take to load.")
+    load_timeout_s: Number = Field(default=900.0, gt=0, description="Seconds the model may take to load.")
 
 
 class LiteLLMEndpoint(Tree):
@@ -77,7 +110,7 @@ class LiteLLMEndpoint(Tree):
     key: SecretStr | None = Field(default=None, description="The provider's key, best as `${env:NAME}`.")
     url: HttpUrl | None = Field(default=None, description="The provider's base URL, where it is not the usual one.")
     options: dict[str, Any] = Field(
-        default={}, description="More arguments of LiteLLM's `acompletion`, as `aws_region_name`."
+        default={}, repr=False, description="More arguments of LiteLLM's `acompletion`, as `aws_region_name`."
     )
 
 
@@ -85,14 +118,14 @@ class SentenceEncoderEndpoint(Tree):
     """The embedded sentence encoder as a child process, in the extra `local`: 512 dimensions, English and Korean."""
 
     engine: Literal["sentence-encoder"]
-    load_timeout_s: float = Field(default=60.0, gt=0, description="Seconds the encoder may take to load.")
+    load_timeout_s: Number = Field(default=60.0, gt=0, description="Seconds the encoder may take to load.")
 
 
 class EchoEndpoint(Tree):
     """Answers with the last user message, word by word. For tests and for measuring."""
 
     engine: Literal["echo"]
-    delay_ms: float = Field(default=0.0, ge=0, description="Milliseconds before each word.")
+    delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before each word.")
 
 
 class Turn(Tree):
@@ -107,7 +140,7 @@ class ScriptEndpoint(Tree):
 
     engine: Literal["script"]
     turns: list[Turn] = Field(min_length=1, description="The answers.")
-    delay_ms: float = Field(default=0.0, ge=0, description="Milliseconds before each word.")
+    delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before each word.")
 
 
 Endpoint = Annotated[
@@ -125,9 +158,9 @@ Endpoint = Annotated[
 class Price(Tree):
     """What tokens cost, in US dollars per million."""
 
-    input: float = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
-    output: float = Field(default=0.0, ge=0, description="USD per million completion tokens.")
-    cached_input: float | None = Field(
+    input: Number = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
+    output: Number = Field(default=0.0, ge=0, description="USD per million completion tokens.")
+    cached_input: Number | None = Field(
         default=None, ge=0, description="USD per million prompt tokens read from a cache; by default as `input`."
     )
 
@@ -135,13 +168,13 @@ class Price(Tree):
 class Timeouts(Tree):
     """How long to wait for an engine."""
 
-    connect_s: float = Field(default=5.0, gt=0, description="Seconds to connect.")
-    first_byte_s: float = Field(
+    connect_s: Number = Field(default=5.0, gt=0, description="Seconds to connect.")
+    first_byte_s: Number = Field(
         default=600.0,
         gt=0,
         description="Seconds until an answer begins; unstreamed answers begin when they are complete.",
     )
-    idle_s: float = Field(default=120.0, gt=0, description="Seconds a begun answer may fall silent.")
+    idle_s: Number = Field(default=120.0, gt=0, description="Seconds a begun answer may fall silent.")
 
 
 def _as_list(value: object) -> object:
@@ -163,7 +196,7 @@ class Model(Tree):
     fallbacks: list[str] = Field(
         default=[], description="Models to try, in order, when no endpoint of this one answers."
     )
-    retries: int = Field(default=2, ge=0, le=10, description="Further attempts before the first byte, per model.")
+    retries: Whole = Field(default=2, ge=0, le=10, description="Further attempts before the first byte, per model.")
     timeouts: Timeouts = Field(default=Timeouts(), description="How long to wait for its engines.")
 
 
@@ -171,18 +204,22 @@ class Gateway(Tree):
     """The HTTP door."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` for every interface.")
-    port: int = Field(default=4242, ge=1, le=65535, description="TCP port to listen on.")
-    body_limit_mib: float = Field(default=32.0, gt=0, description="Largest request body, in MiB.")
-    answer_limit_mib: float = Field(default=64.0, gt=0, description="Largest unstreamed answer of an engine, in MiB.")
-    drain_s: float = Field(default=30.0, ge=0, description="Seconds that running streams may take to end on shutdown.")
-    health_every_s: float = Field(default=5.0, gt=0, description="Seconds between two looks at each endpoint's health.")
+    port: Whole = Field(default=4242, ge=1, le=65535, description="TCP port to listen on.")
+    body_limit_mib: Number = Field(default=32.0, gt=0, description="Largest request body, in MiB.")
+    answer_limit_mib: Number = Field(default=64.0, gt=0, description="Largest unstreamed answer of an engine, in MiB.")
+    drain_s: Number = Field(default=30.0, ge=0, description="Seconds that running streams may take to end on shutdown.")
+    health_every_s: Number = Field(
+        default=5.0, gt=0, description="Seconds between two looks at each endpoint's health."
+    )
 
 
 class Platform(Tree):
     """One organisation's platform."""
 
     name: Name = Field(default="hanok", description="The platform's name.")
-    state: str = Field(default=".hanok", description="Folder for everything that is kept, relative to this file.")
+    state: str = Field(
+        default=".hanok", min_length=1, description="Folder for everything that is kept, relative to this file."
+    )
     gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
 

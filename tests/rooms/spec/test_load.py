@@ -1,7 +1,4 @@
-"""Mistakes in platform.yaml: each is told once, at its place, in plain words, and with what to do about it.
-
-Marked `xfail` is what the code does not do yet; the reason says what it should tell.
-"""
+"""Mistakes in platform.yaml: each is told once, at its place, in plain words, and with what to do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import string
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +23,6 @@ from hanok.spec import Loaded, Platform, load
 Check = Callable[..., list["Told"]]
 Accept = Callable[..., Platform]
 
-WRONG = (AssertionError, pytest.fail.Exception)
 SECRET = "sk-very-secret"
 
 # What fields say of themselves, in `hanok.spec.tree`: the hint of last resort.
@@ -62,21 +57,14 @@ class Told(NamedTuple):
         return f"{self.line}:{self.column} {self.path}: {self.message} (hint: {self.hint})"
 
 
-def hoped(reason: str, raises: type[BaseException] | tuple[type[BaseException], ...] = WRONG) -> pytest.MarkDecorator:
-    """Not so yet; fails as soon as it is so."""
-    return pytest.mark.xfail(strict=True, raises=raises, reason=reason)
-
-
 def case(
     name: str,
     content: str | bytes,
     *told: Told,
     environment: Mapping[str, str] | None = None,
-    wish: str | None = None,
 ) -> Any:
-    """A file and the problems it has; `wish` says why it is not told so yet."""
-    marks = [hoped(f"{wish}; it should tell {' and '.join(map(str, told))}")] if wish else []
-    return pytest.param(content, environment or {}, list(told), id=name, marks=marks)
+    """A file and the problems it has."""
+    return pytest.param(content, environment or {}, list(told), id=name)
 
 
 def cases(*params: Any) -> pytest.MarkDecorator:
@@ -188,7 +176,6 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
         "the top, in place of a key that must be there",
         "modles:\n- name: a\n  serve: {engine: echo}\n",
         Told(1, 1, "modles", "unknown key 'modles'", "did you mean 'models'?"),
-        wish="one mistake gives two errors: 'models' is missing, and 'modles' is unknown",
     ),
     case(
         "the top, like no other",
@@ -239,13 +226,11 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
         "serve, for the engine, as a block",
         models("serve:", "  enigne: echo"),
         Told(4, 5, "models[0].serve.enigne", "unknown key 'enigne'", "did you mean 'engine'?"),
-        wish="the misspelt key is not named: it says \"'engine' is missing here\" at models[0].serve",
     ),
     case(
         "serve, for the engine, as a list",
         models("serve:", "- url: http://x", "  enigne: openai"),
         Told(5, 5, "models[0].serve[0].enigne", "unknown key 'enigne'", "did you mean 'engine'?"),
-        wish="the misspelt key is not named: it says \"'engine' is missing here\" at models[0].serve[0]",
     ),
     case(
         "serve, named as the engine is",
@@ -266,13 +251,11 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
         "price",
         models("serve: {engine: echo}", "price: {imput: 3}"),
         Told(4, 11, "models[0].price.imput", "unknown key 'imput'", "did you mean 'input'?"),
-        wish="blocks that may be absent are lost: path price.imput.imput, place of the value, hint \"'timeouts'?\"",
     ),
     case(
         "the top, far from every key",
         f"x-defaults: &d {{retries: 3}}\n{MODEL}",
         Told(1, 1, "x-defaults", "unknown key 'x-defaults'", "known keys here: name, state, gateway, models"),
-        wish="the hint asks for 'models', which is nothing like it (cutoff 0.5)",
     ),
 )
 def test_an_unknown_key_is_told_where_it_stands_with_the_nearest_that_exists(
@@ -331,53 +314,44 @@ NOT_TEXT_KEY = "the place is the file's or block's begin, the key is not named, 
 
 
 @cases(
-    case("a number", f"{MODEL}1: x\n", Told(4, 1, "1", "key '1' is not text", "put it in quotes"), wish=NOT_TEXT_KEY),
-    case(
-        "null", f"{MODEL}null: y\n", Told(4, 1, "null", "key 'null' is not text", "put it in quotes"), wish=NOT_TEXT_KEY
-    ),
-    case("yes", f"{MODEL}yes: y\n", Told(4, 1, "yes", "key 'yes' is not text", "put it in quotes"), wish=NOT_TEXT_KEY),
+    case("a number", f"{MODEL}1: x\n", Told(4, 1, "1", "key '1' is not text", "put it in quotes")),
+    case("null", f"{MODEL}null: y\n", Told(4, 1, "null", "key 'null' is not text", "put it in quotes")),
+    case("yes", f"{MODEL}yes: y\n", Told(4, 1, "yes", "key 'yes' is not text", "put it in quotes")),
     case(
         "a date",
         f"{MODEL}2026-11-22: y\n",
         Told(4, 1, "2026-11-22", "key '2026-11-22' is not text", "put it in quotes"),
-        wish=NOT_TEXT_KEY,
     ),
     case(
         "a number in a model",
         models("serve: {engine: echo}", "1: x"),
         Told(4, 3, "models[0].1", "key '1' is not text", "put it in quotes"),
-        wish=NOT_TEXT_KEY,
     ),
     case(
         "a number in serve",
         models("serve: {engine: echo, 0: x}"),
         Told(3, 25, "models[0].serve.0", "key '0' is not text", "put it in quotes"),
-        wish=NOT_TEXT_KEY,
     ),
     case(
         "a number in flags",
         models("serve: {engine: vllm, model: b, flags: {1: x}}"),
         Told(3, 43, "models[0].serve.flags.1", "key '1' is not text", "put it in quotes"),
-        wish="the path is models[0].serve.flags[1].[key], the place that of the value, and there is no hint",
     ),
     case(
         "a list",
         f"{MODEL}[a]: b\n",
         Told(4, 1, "", "a key must be text, not a list or a mapping", "write `key: value`"),
-        wish='it says "is not plain YAML: found unhashable key", and there is no hint',
     ),
     case(
         "a mapping",
         f"{MODEL}{{a: b}}: c\n",
         Told(4, 1, "", "a key must be text, not a list or a mapping", "write `key: value`"),
-        wish='it says "is not plain YAML: found unhashable key", and there is no hint',
     ),
     case(
         "two lists",
         f"{MODEL}[a]: b\n[c]: d\n",
         Told(4, 1, "", "a key must be text, not a list or a mapping", "write `key: value`"),
         Told(5, 1, "", "a key must be text, not a list or a mapping", "write `key: value`"),
-        wish="different keys are said to be one key '?' written twice",
     ),
 )
 def test_a_key_that_is_not_text_is_told_where_it_stands(
@@ -391,27 +365,23 @@ def test_a_key_that_is_not_text_is_told_where_it_stands(
         "the top",
         f"name: x\n{MODEL}name: y\n",
         Told(5, 1, "name", "key 'name' is written twice; the first is in line 1", "keep one of them"),
-        wish="there is no hint",
     ),
     case(
         "a model",
         models("serve: {engine: echo}", "serve: {engine: echo}"),
         Told(4, 3, "models[0].serve", "key 'serve' is written twice; the first is in line 3", "keep one of them"),
-        wish="there is no hint",
     ),
     case(
         "the top, three times",
         f"name: x\nname: y\nname: z\n{MODEL}",
         Told(2, 1, "name", "key 'name' is written twice; the first is in line 1", "keep one of them"),
         Told(3, 1, "name", "key 'name' is written twice; the first is in line 1", "keep one of them"),
-        wish="the third is told that the first is in line 2, and there is no hint",
     ),
     case(
         "a quoted and a plain number",
         f"{MODEL}'1': x\n1: y\n",
         Told(4, 1, "1", "unknown key '1'", "known keys here: name, state, gateway, models"),
         Told(5, 1, "1", "key '1' is not text", "put it in quotes"),
-        wish="they are said to be the same key",
     ),
 )
 def test_a_key_written_twice_is_told_with_the_line_of_the_first(
@@ -438,101 +408,93 @@ HINTLESS = "there is no hint"
 
 @cases(
     case("the port is a word", f"{MODEL}gateway:\n  port: abc\n",
-         Told(5, 9, "gateway.port", "must be a whole number", PORT), wish=PYDANTIC),
+         Told(5, 9, "gateway.port", "must be a whole number", PORT)),
     case("the port is a fraction", f"{MODEL}gateway:\n  port: 80.5\n",
-         Told(5, 9, "gateway.port", "must be a whole number", PORT), wish=PYDANTIC),
+         Told(5, 9, "gateway.port", "must be a whole number", PORT)),
     case("the port is 0", f"{MODEL}gateway:\n  port: 0\n",
-         Told(5, 9, "gateway.port", "must be at least 1", PORT), wish=PYDANTIC),
+         Told(5, 9, "gateway.port", "must be at least 1", PORT)),
     case("the port is too high", f"{MODEL}gateway:\n  port: 65536\n",
-         Told(5, 9, "gateway.port", "must be at most 65535", PORT), wish=PYDANTIC),
+         Told(5, 9, "gateway.port", "must be at most 65535", PORT)),
     case("the port is a list", f"{MODEL}gateway:\n  port: [80]\n",
-         Told(5, 9, "gateway.port", "must be a whole number", PORT), wish=HINTLESS),
+         Told(5, 9, "gateway.port", "must be a whole number", PORT)),
     case("the port is nothing", f"{MODEL}gateway:\n  port:\n",
-         Told(5, 8, "gateway.port", "must be a whole number", NOTHING), wish=HINTLESS),
+         Told(5, 8, "gateway.port", "must be a whole number", NOTHING)),
     case("the port is true", f"{MODEL}gateway:\n  port: true\n",
-         Told(5, 9, "gateway.port", "must be a whole number", PORT), wish="it is taken for port 1"),
+         Told(5, 9, "gateway.port", "must be a whole number", PORT)),
     case("retries are yes", models("serve: {engine: echo}", "retries: yes"),
-         Told(4, 12, "models[0].retries", "must be a whole number", RETRIES), wish="it is taken for 1"),
+         Told(4, 12, "models[0].retries", "must be a whole number", RETRIES)),
     case("retries are negative", models("serve: {engine: echo}", "retries: -1"),
-         Told(4, 12, "models[0].retries", "must be at least 0", RETRIES), wish=PYDANTIC),
+         Told(4, 12, "models[0].retries", "must be at least 0", RETRIES)),
     case("retries are too many", models("serve: {engine: echo}", "retries: 11"),
-         Told(4, 12, "models[0].retries", "must be at most 10", RETRIES), wish=PYDANTIC),
+         Told(4, 12, "models[0].retries", "must be at most 10", RETRIES)),
     case("a time has a unit", models("serve: {engine: echo}", "timeouts: {connect_s: 5s}"),
-         Told(4, 25, "models[0].timeouts.connect_s", "must be a number", "Seconds to connect."), wish=PYDANTIC),
+         Told(4, 25, "models[0].timeouts.connect_s", "must be a number", "Seconds to connect.")),
     case("a time is 0", f"{MODEL}gateway: {{health_every_s: 0}}\n",
          Told(4, 27, "gateway.health_every_s", "must be more than 0",
-              "Seconds between two looks at each endpoint's health."), wish=PYDANTIC),
+              "Seconds between two looks at each endpoint's health.")),
     case("a size has no end", f"{MODEL}gateway: {{body_limit_mib: .inf}}\n",
-         Told(4, 27, "gateway.body_limit_mib", "must be a finite number", "Largest request body, in MiB."),
-         wish="it is accepted, and `hanok up` breaks with OverflowError"),
+         Told(4, 27, "gateway.body_limit_mib", "must be a finite number", "Largest request body, in MiB.")),
     case("a truth is a word", models("serve: {engine: openai, url: http://x, verify_tls: maybe}"),
          Told(3, 54, "models[0].serve.verify_tls", "must be true or false",
-              "Check the certificate. Turn off for a laboratory only."), wish=PYDANTIC),
+              "Check the certificate. Turn off for a laboratory only.")),
     case("the gateway is text", f"gateway: text\n{MODEL}",
-         Told(1, 10, "gateway", "must be a mapping of keys", "The HTTP door."), wish=HINTLESS),
+         Told(1, 10, "gateway", "must be a mapping of keys", "The HTTP door.")),
     case("the gateway is a list", f"gateway: [host]\n{MODEL}",
-         Told(1, 10, "gateway", "must be a mapping of keys", "The HTTP door."), wish=HINTLESS),
+         Told(1, 10, "gateway", "must be a mapping of keys", "The HTTP door.")),
     case("the gateway is nothing", f"gateway:\n{MODEL}",
-         Told(1, 9, "gateway", "must be a mapping of keys", NOTHING), wish=HINTLESS),
-    case("models is a number", "models: 5\n", Told(1, 9, "models", "must be a list", MODELS), wish=HINTLESS),
-    case("models is an empty mapping", "models: {}\n", Told(1, 9, "models", "must be a list", MODELS), wish=HINTLESS),
+         Told(1, 9, "gateway", "must be a mapping of keys", NOTHING)),
+    case("models is a number", "models: 5\n", Told(1, 9, "models", "must be a list", MODELS)),
+    case("models is an empty mapping", "models: {}\n", Told(1, 9, "models", "must be a list", MODELS)),
     case("models is a mapping", "models:\n  a:\n    serve: {engine: echo}\n",
-         Told(2, 3, "models", "must be a list", MODELS), wish=HINTLESS),
-    case("models is empty", "models: []\n", Told(1, 9, "models", "must not be empty", MODELS), wish=HINTLESS),
-    case("models is nothing", "models:\n", Told(1, 8, "models", "must be a list", NOTHING), wish=HINTLESS),
+         Told(2, 3, "models", "must be a list", MODELS)),
+    case("models is empty", "models: []\n", Told(1, 9, "models", "must not be empty", MODELS)),
+    case("models is nothing", "models:\n", Told(1, 8, "models", "must be a list", NOTHING)),
     case("a model is text", "models:\n- gpt\n",
-         Told(2, 3, "models[0]", "must be a mapping of keys", MODELS), wish=HINTLESS),
+         Told(2, 3, "models[0]", "must be a mapping of keys", MODELS)),
     case("a model is nothing", "models:\n-\n",
-         Told(2, 2, "models[0]", "must be a mapping of keys", NOTHING), wish=HINTLESS),
+         Told(2, 2, "models[0]", "must be a mapping of keys", NOTHING)),
     case("a name is a list", "models:\n- name: [a]\n  serve: {engine: echo}\n",
-         Told(2, 9, "models[0].name", "must be text", NAME), wish=HINTLESS),
+         Told(2, 9, "models[0].name", "must be text", NAME)),
     case("a name is nothing", "models:\n- name:\n  serve: {engine: echo}\n",
-         Told(2, 8, "models[0].name", "must be text", NOTHING), wish=HINTLESS),
+         Told(2, 8, "models[0].name", "must be text", NOTHING)),
     case("a name has a blank", "models:\n- name: my model\n  serve: {engine: echo}\n",
-         Told(2, 9, "models[0].name", A_NAME, NAME), wish=HINTLESS),
+         Told(2, 9, "models[0].name", A_NAME, NAME)),
     case("a name is too long", f"name: {'a' * 129}\n{MODEL}",
-         Told(1, 7, "name", A_NAME, "The platform's name."), wish=HINTLESS),
+         Told(1, 7, "name", A_NAME, "The platform's name.")),
     case("serve is text", models("serve: openai"),
-         Told(3, 10, "models[0].serve", "must be a mapping of keys, or a list of them", SERVE),
-         wish='it says "must be a list", though a block is right too, and there is no hint'),
+         Told(3, 10, "models[0].serve", "must be a mapping of keys, or a list of them", SERVE)),
     case("serve is a list of text", models("serve: [openai]"),
-         Told(3, 11, "models[0].serve[0]", "must be a mapping of keys", SERVE),
-         wish='it says "must be mapping_attributes", and there is no hint'),
+         Told(3, 11, "models[0].serve[0]", "must be a mapping of keys", SERVE)),
     case("serve is an empty list", models("serve: []"),
-         Told(3, 10, "models[0].serve", "must not be empty", SERVE), wish=HINTLESS),
+         Told(3, 10, "models[0].serve", "must not be empty", SERVE)),
     case("serve is nothing", models("serve:"),
-         Told(3, 9, "models[0].serve", "must be a mapping of keys, or a list of them", NOTHING),
-         wish='it says "must be a list", and there is no hint'),
+         Told(3, 9, "models[0].serve", "must be a mapping of keys, or a list of them", NOTHING)),
     case("a type is misspelt", models("type: embeding", "serve: {engine: echo}"),
-         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "did you mean 'embedding'?"), wish=PYDANTIC),
+         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "did you mean 'embedding'?")),
     case("a type is a number", models("type: 5", "serve: {engine: echo}"),
-         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors."),
-         wish=PYDANTIC),
+         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
     case("fallbacks are text", models("serve: {engine: echo}", "fallbacks: b"),
          Told(4, 14, "models[0].fallbacks", "must be a list",
-              "Models to try, in order, when no endpoint of this one answers."), wish=HINTLESS),
+              "Models to try, in order, when no endpoint of this one answers.")),
     case("flags are a number", models("serve: {engine: vllm, model: b, flags: 5}"),
-         Told(3, 42, "models[0].serve.flags", "must be a mapping of keys", FLAGS), wish=HINTLESS),
+         Told(3, 42, "models[0].serve.flags", "must be a mapping of keys", FLAGS)),
     case("a flag is a list", models("serve: {engine: vllm, model: b, flags: {c: [1]}}"),
-         Told(3, 46, "models[0].serve.flags.c", ONLY_SCALARS, FLAGS),
-         wish="one mistake gives four errors with paths such as flags.c.str"),
+         Told(3, 46, "models[0].serve.flags.c", ONLY_SCALARS, FLAGS)),
     case("two flags are lists", models("serve:", "- {engine: vllm, model: b, flags: {c: [1], d: {}}}"),
          Told(4, 41, "models[0].serve[0].flags.c", ONLY_SCALARS, FLAGS),
-         Told(4, 49, "models[0].serve[0].flags.d", ONLY_SCALARS, FLAGS),
-         wish="two mistakes give eight errors"),
+         Told(4, 49, "models[0].serve[0].flags.d", ONLY_SCALARS, FLAGS)),
     case("a header is a number", models("serve: {engine: openai, url: http://x, headers: {b: 5}}"),
-         Told(3, 55, "models[0].serve.headers.b", "must be text", QUOTES), wish=HINTLESS),
+         Told(3, 55, "models[0].serve.headers.b", "must be text", QUOTES)),
     case("a key is a number", models("serve: {engine: openai, url: http://x, key: 5}"),
-         Told(3, 47, "models[0].serve.key", "must be text", QUOTES), wish=HINTLESS),
+         Told(3, 47, "models[0].serve.key", "must be text", QUOTES)),
     case("a price is negative", models("serve: {engine: echo}", "price: {input: -3}"),
-         Told(4, 18, "models[0].price.input", "must be at least 0", "USD per million prompt tokens."), wish=PYDANTIC),
+         Told(4, 18, "models[0].price.input", "must be at least 0", "USD per million prompt tokens.")),
     case("turns are empty", models("serve: {engine: script, turns: []}"),
-         Told(3, 34, "models[0].serve.turns", "must not be empty", "The answers."), wish=HINTLESS),
+         Told(3, 34, "models[0].serve.turns", "must not be empty", "The answers.")),
     case("a turn is text", models("serve: {engine: script, turns: [hello]}"),
-         Told(3, 35, "models[0].serve.turns[0]", "must be a mapping of keys", "The answers."), wish=HINTLESS),
+         Told(3, 35, "models[0].serve.turns[0]", "must be a mapping of keys", "The answers.")),
     case("the state folder has no name", f"state: ''\n{MODEL}",
-         Told(1, 8, "state", "must not be empty", "Folder for everything that is kept, relative to this file."),
-         wish="it is accepted, and state is strewn beside the platform file"),
+         Told(1, 8, "state", "must not be empty", "Folder for everything that is kept, relative to this file.")),
 )  # fmt: skip
 def test_a_wrong_value_is_told_once_in_plain_words_with_what_is_meant(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -559,17 +521,15 @@ def test_a_wrong_value_is_told_where_it_stands(check: Check, content: str, line:
 
 
 @cases(
-    case("a date", f"name: 2026-11-22\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES), wish=HINTLESS),
-    case("a number", f"name: 5\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES), wish=HINTLESS),
-    case("yes", f"name: yes\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES), wish=HINTLESS),
+    case("a date", f"name: 2026-11-22\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES)),
+    case("a number", f"name: 5\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES)),
+    case("yes", f"name: yes\n{MODEL}", Told(1, 7, "name", "must be text", QUOTES)),
     case("a version", "models:\n- name: 1.5\n  serve: {engine: echo}\n",
-         Told(2, 9, "models[0].name", "must be text", QUOTES), wish=HINTLESS),
+         Told(2, 9, "models[0].name", "must be text", QUOTES)),
     case("a day that never was", f"name: 2026-13-45\n{MODEL}",
-         Told(1, 7, "name", "is written like a date, and is none", "put text in quotes"),
-         wish='it says "is not plain YAML: month must be in 1..12" without a line'),
+         Told(1, 7, "name", "is written like a date, and is none", "put text in quotes")),
     case("an endless number", f"name: {'1' * 5000}\n{MODEL}",
-         Told(1, 7, "name", "is written like a number, and is none", "put text in quotes"),
-         wish='it says "Exceeds the limit (4300 digits) for integer string conversion: …" without a line'),
+         Told(1, 7, "name", "is written like a number, and is none", "put text in quotes")),
 )  # fmt: skip
 def test_a_name_that_yaml_does_not_read_as_text_wants_quotes(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -582,7 +542,6 @@ def test_names_in_quotes_and_plain_words_are_text(accept: Accept, name: str) -> 
     assert accept(f"name: {name}\n{MODEL}").name == name.strip("'\"")
 
 
-@hoped('PyYAML cannot construct a plain `=`: it says "could not determine a constructor"; it should be text')
 def test_a_plain_equals_sign_is_text(accept: Accept) -> None:
     assert accept(f"state: =\n{MODEL}").state == "="
 
@@ -599,17 +558,14 @@ def test_a_plain_equals_sign_is_text(accept: Accept) -> None:
         pytest.param(
             "http://x:99999/",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
         pytest.param(
             "http://x:abc/",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
         pytest.param(
             "'http://[::1'",
             "must be a URL with a host, and a port from 1 to 65535 if any",
-            marks=hoped("accepted; `hanok check` tells it without a place and without a hint, exit code 1"),
         ),
     ],
 )
@@ -632,8 +588,7 @@ def test_a_url_that_leads_nowhere_is_told(check: Check, url: str, message: str) 
     case("a number", models("serve: {engine: 5}"),
          Told(3, 19, "models[0].serve.engine", "no engine is called '5'", ENGINES)),
     case("nothing", models("serve: {engine: }"),
-         Told(3, 18, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`"),
-         wish="it says \"no engine is called 'None'\""),
+         Told(3, 18, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`")),
 )  # fmt: skip
 def test_an_engine_that_does_not_exist_is_told_with_the_nearest_that_does(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -646,13 +601,11 @@ WHOSE = "the path is that of the block, where all other missing keys have their 
 
 @cases(
     case("a block", models("serve:", "  url: http://x"),
-         Told(4, 5, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`"), wish=WHOSE),
+         Told(4, 5, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`")),
     case("a list", models("serve:", "- engine: echo", "- url: http://x"),
-         Told(5, 5, "models[0].serve[1].engine", "'engine' is missing here", "for example `engine: openai`"),
-         wish=WHOSE),
+         Told(5, 5, "models[0].serve[1].engine", "'engine' is missing here", "for example `engine: openai`")),
     case("an empty block", models("serve: {}"),
-         Told(3, 10, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`"),
-         wish=WHOSE),
+         Told(3, 10, "models[0].serve.engine", "'engine' is missing here", "for example `engine: openai`")),
 )  # fmt: skip
 def test_a_missing_engine_is_told_with_an_example(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -715,7 +668,7 @@ def test_a_name_that_is_taken_is_told_at_the_later_model(
     case("of another type", "models:\n- name: a\n  serve: {engine: echo}\n  fallbacks: [b]\n"
          "- name: b\n  type: embedding\n  serve: {engine: echo}\n",
          Told(4, 15, "models[0].fallbacks[0]", "'b' is a model for embedding, 'a' for chat",
-              "name a model for chat, or take it out"), wish=HINTLESS),
+              "name a model for chat, or take it out")),
 )  # fmt: skip
 def test_a_fallback_that_cannot_be_one_is_told(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -748,7 +701,6 @@ def test_two_ways_to_one_fallback_are_no_circle(accept: Accept) -> None:
     assert platform.models[0].fallbacks == ["b", "c"]
 
 
-@hoped("every path is walked, 2^n of them for n models; each fallback should be looked at once")
 def test_many_ways_to_one_fallback_are_looked_at_in_no_time(accept: Accept, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"m{index}" for index in range(13)]
     text = chain(*names, **{name: f"[{', '.join(names[index + 1 :])}]" for index, name in enumerate(names)})
@@ -759,7 +711,6 @@ def test_many_ways_to_one_fallback_are_looked_at_in_no_time(accept: Accept, monk
     assert len(looked) <= 3 * len(names) ** 2
 
 
-@hoped("the search for circles is recursive: RecursionError, and so a traceback")
 def test_a_long_chain_of_fallbacks_is_no_mistake(accept: Accept) -> None:
     names = [f"m{index}" for index in range(1000)]
     assert accept(chain(*names, **{name: f"[{after}]" for name, after in pairwise(names)})).model("m999")
@@ -786,9 +737,9 @@ def test_a_file_that_cannot_be_opened_is_told_with_the_reason(file: Path) -> Non
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("platform.yaml/below", marks=hoped(HINTLESS)),
-        pytest.param("a" * 300, marks=hoped(HINTLESS)),
-        pytest.param("a\0b", marks=hoped("ValueError: embedded null byte", ValueError)),
+        pytest.param("platform.yaml/below"),
+        pytest.param("a" * 300),
+        pytest.param("a\0b"),
     ],
     ids=["below a file", "a long name", "a name with NUL"],
 )
@@ -809,11 +760,9 @@ def test_a_file_that_cannot_be_opened_comes_with_a_hint(file: Path, name: str) -
     case("cut off in a character", "name: 한".encode()[:-1],
          Told(1, 7, "", "is not UTF-8: byte 0xed", "save the file as UTF-8")),
     case("after Korean", "name: 한옥".encode() + b"\xff\n",
-         Told(1, 9, "", "is not UTF-8: byte 0xff", "save the file as UTF-8"),
-         wish="the column counts bytes, where all others count characters: 13"),
+         Told(1, 9, "", "is not UTF-8: byte 0xff", "save the file as UTF-8")),
     case("after a byte order mark", b"\xef\xbb\xbfname: a\xff\n",
-         Told(1, 8, "", "is not UTF-8: byte 0xff", "save the file as UTF-8"),
-         wish="the position is of the text without the mark, so the byte named is another one: 0x3a"),
+         Told(1, 8, "", "is not UTF-8: byte 0xff", "save the file as UTF-8")),
     case("UTF-16, little end first", b"\xff\xfe" + MODEL.encode("utf-16-le"),
          Told(1, 1, "", "is not UTF-8: byte 0xff", "save the file as UTF-8")),
     case("UTF-16, big end first", b"\xfe\xff" + MODEL.encode("utf-16-be"),
@@ -830,17 +779,13 @@ BINARY = "an uncaught ReaderError of PyYAML, and so a traceback"
 
 @cases(
     case("NUL", f"name: x\n{MODEL}state: 한\0\n",
-         Told(5, 9, "", "is not YAML: the character U+0000 is not allowed", "delete it, and save the file as UTF-8"),
-         wish=BINARY),
+         Told(5, 9, "", "is not YAML: the character U+0000 is not allowed", "delete it, and save the file as UTF-8")),
     case("a bell", "name: \a\n",
-         Told(1, 7, "", "is not YAML: the character U+0007 is not allowed", "delete it, and save the file as UTF-8"),
-         wish=BINARY),
+         Told(1, 7, "", "is not YAML: the character U+0007 is not allowed", "delete it, and save the file as UTF-8")),
     case("no character", "name: \uffff\n",
-         Told(1, 7, "", "is not YAML: the character U+FFFF is not allowed", "delete it, and save the file as UTF-8"),
-         wish=BINARY),
+         Told(1, 7, "", "is not YAML: the character U+FFFF is not allowed", "delete it, and save the file as UTF-8")),
     case("UTF-16 without its mark", MODEL.encode("utf-16-le"),
-         Told(1, 2, "", "is not YAML: the character U+0000 is not allowed", "delete it, and save the file as UTF-8"),
-         wish=BINARY),
+         Told(1, 2, "", "is not YAML: the character U+0000 is not allowed", "delete it, and save the file as UTF-8")),
 )  # fmt: skip
 def test_a_character_that_no_text_holds_is_told_where_it_stands(
     check: Check, content: str | bytes, environment: Mapping[str, str], told: list[Told]
@@ -850,20 +795,15 @@ def test_a_character_that_no_text_holds_is_told_where_it_stands(
 
 @cases(
     case("NUL", f'state: "a\\0b"\n{MODEL}',
-         Told(1, 8, "state", "holds U+0000, which is not a character of text", "take it out"),
-         wish="it is accepted, and no folder can have that name"),
+         Told(1, 8, "state", "holds U+0000, which is not a character of text", "take it out")),
     case("half a character", f'state: "\\ud800"\n{MODEL}',
-         Told(1, 8, "state", "holds U+D800, which is not a character of text", "take it out"),
-         wish="it is accepted, and `hanok check --json` ends in a UnicodeEncodeError"),
+         Told(1, 8, "state", "holds U+D800, which is not a character of text", "take it out")),
     case("half a character in a key", f'{MODEL}"\\ud800": x\n',
-         Told(4, 1, "", "the key holds U+D800, which is not a character of text", "take it out"),
-         wish='it says "input should be a valid string, unable to parse raw data as a unicode string" at 1:1'),
+         Told(4, 1, "", "the key holds U+D800, which is not a character of text", "take it out")),
     case("more than there are", f'name: "\\U00110000"\n{MODEL}',
-         Told(1, 10, "", "is not YAML: no such character", "look at the `\\U…` just before"),
-         wish="ValueError: chr() arg not in range(0x110000)"),
+         Told(1, 10, "", "is not YAML: no such character", "look at the `\\U…` just before")),
     case("far more than there are", f'name: "\\Uffffffff"\n{MODEL}',
-         Told(1, 10, "", "is not YAML: no such character", "look at the `\\U…` just before"),
-         wish="OverflowError: Python int too large to convert to C int"),
+         Told(1, 10, "", "is not YAML: no such character", "look at the `\\U…` just before")),
 )  # fmt: skip
 def test_an_escape_that_is_no_character_is_told(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -884,8 +824,8 @@ EMPTY = Told(0, 0, "", "is empty", "write a starter with `hanok init`")
     case("blanks", "  \n\n   \n", EMPTY),
     case("only comments", "# a platform\n\n# to be\n", EMPTY),
     case("a byte order mark", b"\xef\xbb\xbf", EMPTY),
-    case("the begin of a document", "---\n", EMPTY, wish='it says "is not a mapping of keys" in line 2 of 1'),
-    case("null", "null\n", EMPTY, wish='it says "is not a mapping of keys"'),
+    case("the begin of a document", "---\n", EMPTY),
+    case("null", "null\n", EMPTY),
 )
 def test_an_empty_file_is_told_as_one(
     check: Check, content: str | bytes, environment: Mapping[str, str], told: list[Told]
@@ -899,7 +839,7 @@ NO_MAPPING = ("", "is not a mapping of keys", "it begins with keys such as `name
 @cases(
     case("a list", "- name: a\n", Told(1, 1, *NO_MAPPING)),
     case("a list after a comment", "# models\n\n- name: a\n", Told(3, 1, *NO_MAPPING)),
-    case("a list, indented", "\n   - name: a\n", Told(2, 4, *NO_MAPPING), wish="the column is always 1"),
+    case("a list, indented", "\n   - name: a\n", Told(2, 4, *NO_MAPPING)),
     case("a word", "hello\n", Told(1, 1, *NO_MAPPING)),
     case("a number", "5\n", Told(1, 1, *NO_MAPPING)),
 )
@@ -922,52 +862,50 @@ CRYPTIC = "these are the parser's words, and there is no hint"
 
 @cases(
     case("a tab", "models:\n\t- name: a\n",
-         Told(2, 1, "", "is not YAML: a tab where only spaces may stand", "indent with spaces"), wish=CRYPTIC),
+         Told(2, 1, "", "is not YAML: a tab where only spaces may stand", "indent with spaces")),
     case("an open double quote", f'name: "abc\n{MODEL}',
          Told(1, 7, "", "is not YAML: the quote that opens here is never closed",
-              "close it with the same kind of quote"), wish=f"the place is the end of the file, {CRYPTIC}"),
+              "close it with the same kind of quote")),
     case("an open single quote", f"name: 'abc\n{MODEL}",
          Told(1, 7, "", "is not YAML: the quote that opens here is never closed",
-              "close it with the same kind of quote"), wish=f"the place is the end of the file, {CRYPTIC}"),
+              "close it with the same kind of quote")),
     case("an open brace", f"{MODEL}gateway: {{port: 5\n",
          Told(4, 10, "", "is not YAML: a bracket is still open where the file ends",
-              "close `[` with `]` and `{` with `}`"), wish=f"the place is the end of the file, {CRYPTIC}"),
+              "close `[` with `]` and `{` with `}`")),
     case("an open bracket", "models: [\n",
          Told(2, 1, "", "is not YAML: a bracket is still open where the file ends",
-              "close `[` with `]` and `{` with `}`"), wish=CRYPTIC),
+              "close `[` with `]` and `{` with `}`")),
     case("a bracket too many", f"{MODEL}name: [a]]\n",
          Told(4, 10, "", "is not YAML: this does not fit the lines above",
-              "check the indentation, quotes and brackets from there to here"), wish=CRYPTIC),
+              "check the indentation, quotes and brackets from there to here")),
     case("a key without a colon", "name: a\nmodels\n",
-         Told(2, 1, "", "is not YAML: no `:` after this key", "write `key: value`"),
-         wish=f"the place is the line after, {CRYPTIC}"),
+         Told(2, 1, "", "is not YAML: no `:` after this key", "write `key: value`")),
     case("two colons", f"name: a: b\n{MODEL}",
          Told(1, 8, "", "is not YAML: no `: ` may stand here",
-              "check the indentation, and put text that holds `: ` in quotes"), wish=CRYPTIC),
+              "check the indentation, and put text that holds `: ` in quotes")),
     case("a key indented too far", f"name: a\n  state: b\n{MODEL}",
          Told(2, 8, "", "is not YAML: no `: ` may stand here",
-              "check the indentation, and put text that holds `: ` in quotes"), wish=CRYPTIC),
+              "check the indentation, and put text that holds `: ` in quotes")),
     case("an item indented too far", "models:\n - name: a\n   serve: {engine: echo}\n  - name: b\n",
          Told(4, 3, "", "is not YAML: this does not fit the lines above",
-              "check the indentation, quotes and brackets from there to here"), wish=CRYPTIC),
+              "check the indentation, quotes and brackets from there to here")),
     case("a list begun behind its key", "models: - name: a\n",
-         Told(1, 9, "", "is not YAML: no list may begin here", "begin the list in a new line"), wish=CRYPTIC),
+         Told(1, 9, "", "is not YAML: no list may begin here", "begin the list in a new line")),
     case("an at sign", f"name: @a\n{MODEL}",
-         Told(1, 7, "", "is not YAML: found character '@' that cannot start any token", "put the value in quotes"),
-         wish=HINTLESS),
+         Told(1, 7, "", "is not YAML: found character '@' that cannot start any token", "put the value in quotes")),
     case("a star for every host", f"gateway:\n  host: *\n{MODEL}",
          Told(2, 10, "", "is not YAML: expected alphabetic or numeric character, but found '\\n'",
-              "put the value in quotes"), wish=HINTLESS),
+              "put the value in quotes")),
     case("a second document", f"{MODEL}---\n{MODEL}",
-         Told(4, 1, "", "is not YAML: a second document", "keep one, and take the `---` between out"), wish=CRYPTIC),
+         Told(4, 1, "", "is not YAML: a second document", "keep one, and take the `---` between out")),
     case("an alias of nothing", "models: *nope\n",
          Told(1, 9, "", "is not YAML: nothing is called 'nope'",
-              "give a value that name with `&`, or put text that begins with `*` in quotes"), wish=CRYPTIC),
+              "give a value that name with `&`, or put text that begins with `*` in quotes")),
     case("an anchor set twice", f"name: &a x\nstate: &a y\n{MODEL}",
-         Told(2, 8, "", "is not YAML: an anchor `&` whose name is taken", "give it another name"), wish=CRYPTIC),
+         Told(2, 8, "", "is not YAML: an anchor `&` whose name is taken", "give it another name")),
     case("a variable in braces without quotes", f"{MODEL}gateway: {{port: ${{env:PORT}}}}\n",
          Told(4, 18, "", "is not YAML: a `{` that does not belong here",
-              "inside [ ] and { }, put `${env:NAME}` in quotes"), wish=CRYPTIC),
+              "inside [ ] and { }, put `${env:NAME}` in quotes")),
 )  # fmt: skip
 def test_broken_yaml_is_told_in_plain_words_where_the_mistake_begins(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1014,14 +952,11 @@ def test_a_merge_takes_keys_over_and_leaves_those_that_are_there(accept: Accept)
 
 @cases(
     case("of an anchor", "models:\n- name: a\n  serve: &s {engine: echo, zz: 1}\n- name: b\n  serve: *s\n",
-         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms"),
-         wish="it is told twice at the same place, the second time for models[1]"),
+         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms")),
     case("of a merge", "models:\n- &m\n  name: a\n  type: x\n  serve: {engine: echo}\n- <<: *m\n  name: b\n",
-         Told(4, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors."),
-         wish="it is told twice, the second time at 6:3 for models[1]"),
+         Told(4, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
     case("of a mapping merged where it is written", "models:\n- <<: {name: a, serve: {engine: echo, zz: 1}}\n",
-         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms"),
-         wish="the place is 2:3, and the path models[0].serve[0].zz though `serve` is no list"),
+         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms")),
 )  # fmt: skip
 def test_one_mistake_that_aliases_repeat_is_told_once_where_it_is_written(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1032,12 +967,10 @@ def test_one_mistake_that_aliases_repeat_is_told_once_where_it_is_written(
 @cases(
     case("a word", "models:\n- <<: 5\n  name: a\n",
          Told(2, 7, "models[0].<<", "`<<` takes a mapping, or a list of them",
-              "write `<<: *name` of an anchor `&name`"),
-         wish='it says "expected a mapping or list of mappings for merging, but found scalar" without path and hint'),
+              "write `<<: *name` of an anchor `&name`")),
     case("a list of words", "models:\n- <<: [5]\n  name: a\n",
          Told(2, 7, "models[0].<<", "`<<` takes a mapping, or a list of them",
-              "write `<<: *name` of an anchor `&name`"),
-         wish='it says "expected a mapping for merging, but found scalar" without path and hint'),
+              "write `<<: *name` of an anchor `&name`")),
 )  # fmt: skip
 def test_a_merge_of_what_is_no_mapping_is_told(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1047,13 +980,13 @@ def test_a_merge_of_what_is_no_mapping_is_told(
 
 @cases(
     case("a list in itself", "models: &m\n- *m\n",
-         Told(1, 9, "models[0]", "refers to itself", "take the alias `*…` in it out"), wish=HINTLESS),
+         Told(1, 9, "models[0]", "refers to itself", "take the alias `*…` in it out")),
     case("a mapping in itself", "models:\n- &m\n  name: a\n  serve: *m\n",
-         Told(2, 3, "models[0].serve", "refers to itself", "take the alias `*…` in it out"), wish=HINTLESS),
+         Told(2, 3, "models[0].serve", "refers to itself", "take the alias `*…` in it out")),
     case("the file in itself", "&f\nmodels: *f\n",
-         Told(1, 1, "models", "refers to itself", "take the alias `*…` in it out"), wish=HINTLESS),
+         Told(1, 1, "models", "refers to itself", "take the alias `*…` in it out")),
     case("a merge of itself", "models:\n- &m\n  name: a\n  <<: *m\n",
-         Told(2, 3, "models[0].<<", "refers to itself", "take the alias `*…` in it out"), wish=HINTLESS),
+         Told(2, 3, "models[0].<<", "refers to itself", "take the alias `*…` in it out")),
 )  # fmt: skip
 def test_an_anchor_in_itself_is_told(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1084,7 +1017,6 @@ def test_a_bomb_of_aliases_is_told_in_no_time(check: Check, content: str) -> Non
     assert 1 <= told.line <= 12
 
 
-@hoped("the path is that of one of many copies, such as a5[1][7][8][6], the message names two reasons, no hint")
 def test_a_bomb_of_aliases_is_told_with_the_key_it_lies_under(check: Check) -> None:
     (told,) = check(bomb("[x, x, x, x, x, x, x, x, x]", lambda alias: f"[{', '.join([alias] * 9)}]"))
     assert re.fullmatch(r"a\d+", told.path)
@@ -1098,14 +1030,11 @@ def test_ten_thousand_brackets_are_told(check: Check) -> None:
 
 @cases(
     case("brackets", "models: " + "[" * 300 + "]" * 300,
-         Told(1, 72, "", "is nested too deeply", "a platform needs fewer than ten levels"),
-         wish="the path is models[0][0][0]… 64 times, the message names two reasons, and there is no hint"),
+         Told(1, 72, "", "is nested too deeply", "a platform needs fewer than ten levels")),
     case("blocks", "".join(f"{' ' * depth}a:\n" for depth in range(500)),
-         Told(64, 64, "", "is nested too deeply", "a platform needs fewer than ten levels"),
-         wish="there is no line and no hint"),
+         Told(64, 64, "", "is nested too deeply", "a platform needs fewer than ten levels")),
     case("many brackets", "models: " + "[" * 1000,
-         Told(1, 72, "", "is nested too deeply", "a platform needs fewer than ten levels"),
-         wish="there is no line and no hint"),
+         Told(1, 72, "", "is nested too deeply", "a platform needs fewer than ten levels")),
 )  # fmt: skip
 def test_deep_nesting_is_told_where_it_becomes_too_deep(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1119,16 +1048,16 @@ TAGGED = 'it says "could not determine a constructor for the tag …" without pa
 
 @cases(
     case("of Python", "models: !!python/object:os.system {}\n",
-         Told(1, 9, "models", "the tag '!!python/object:os.system' is not known", NO_TAG), wish=TAGGED),
+         Told(1, 9, "models", "the tag '!!python/object:os.system' is not known", NO_TAG)),
     case("of Python, to be called", "models: !!python/object/apply:os.system ['exit 7']\n",
-         Told(1, 9, "models", "the tag '!!python/object/apply:os.system' is not known", NO_TAG), wish=TAGGED),
+         Told(1, 9, "models", "the tag '!!python/object/apply:os.system' is not known", NO_TAG)),
     case("of one's own", models("serve: {engine: openai, url: http://x, key: !secret b}"),
-         Told(3, 47, "models[0].serve.key", "the tag '!secret' is not known", NO_TAG), wish=TAGGED),
+         Told(3, 47, "models[0].serve.key", "the tag '!secret' is not known", NO_TAG)),
     case("two", f"name: !secret x\nstate: !secret y\n{MODEL}",
          Told(1, 7, "name", "the tag '!secret' is not known", NO_TAG),
-         Told(2, 8, "state", "the tag '!secret' is not known", NO_TAG), wish=f"only the first is told, and {TAGGED}"),
+         Told(2, 8, "state", "the tag '!secret' is not known", NO_TAG)),
     case("of a set", f"name: !!set {{a, b}}\n{MODEL}",
-         Told(1, 7, "name", "the tag '!!set' is not known", NO_TAG), wish='it says "must be text"'),
+         Told(1, 7, "name", "the tag '!!set' is not known", NO_TAG)),
 )  # fmt: skip
 def test_a_tag_is_told(check: Check, content: str, environment: Mapping[str, str], told: list[Told]) -> None:
     agree(check(content, environment), told)
@@ -1140,7 +1069,6 @@ def test_a_tag_makes_no_object(check: Check, tag: str) -> None:
     assert told[:2] == (1, 9)
 
 
-@hoped("the loader inherits the tables of yaml.SafeLoader, whatever others put there; they should be its own")
 def test_tags_that_others_register_stay_unknown(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     more = {**yaml.SafeLoader.yaml_constructors, "!elsewhere": lambda *_: "x"}
     monkeypatch.setattr(yaml.SafeLoader, "yaml_constructors", more)
@@ -1150,11 +1078,11 @@ def test_tags_that_others_register_stay_unknown(check: Check, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        pytest.param("!!int ''", "a number", marks=hoped("IndexError")),
-        pytest.param("!!float ''", "a number", marks=hoped("IndexError")),
-        pytest.param("!!bool maybe", "true or false", marks=hoped("KeyError")),
-        pytest.param("!!timestamp soon", "a date", marks=hoped("AttributeError")),
-        pytest.param("!!int x", "a number", marks=hoped("ValueError's words, without a line")),
+        pytest.param("!!int ''", "a number"),
+        pytest.param("!!float ''", "a number"),
+        pytest.param("!!bool maybe", "true or false"),
+        pytest.param("!!timestamp soon", "a date"),
+        pytest.param("!!int x", "a number"),
     ],
 )
 def test_a_value_that_is_not_what_its_tag_says_is_told(check: Check, value: str, kind: str) -> None:
@@ -1194,7 +1122,7 @@ def test_without_an_environment_the_process_has_one(file: Path, monkeypatch: pyt
         ("$${env:SET}", "$one"),
         ("'${env:LIKE_A_VARIABLE}'", "${env:SET}"),
         ("'${env:LIKE_YAML}'", "a: b\n- c"),
-        pytest.param("${env:EMPTY:-x}", "x", marks=hoped("`:-` is for unset or empty, as in a shell; here only unset")),
+        pytest.param("${env:EMPTY:-x}", "x"),
     ],
 )
 def test_variables_stand_within_text_and_have_defaults(accept: Accept, value: str, filled: str) -> None:
@@ -1231,7 +1159,7 @@ def unset(name: str) -> tuple[str, str]:
     case("in two values", f"name: ${{env:NO}}\nstate: ${{env:NOPE}}\n{MODEL}",
          Told(1, 7, "name", *unset("NO")), Told(2, 8, "state", *unset("NOPE"))),
     case("the same twice in one value", f"state: ${{env:NOPE}}/${{env:NOPE}}\n{MODEL}",
-         Told(1, 8, "state", *unset("NOPE")), wish="it is told twice"),
+         Told(1, 8, "state", *unset("NOPE"))),
 )  # fmt: skip
 def test_a_variable_that_is_not_set_is_told_where_it_is_used(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -1250,7 +1178,6 @@ def test_a_variable_that_is_not_set_is_told_where_it_is_used(
         ("'${env:NOPE:-${env:KEY}}'", "${env:NOPE:-${env:KEY}"),
     ],
 )
-@hoped("what is not quite a variable goes out as text, for example as a key to a provider; it should be told")
 def test_what_is_not_quite_a_variable_is_told(check: Check, value: str, shown: str) -> None:
     hint = "write `${env:NAME}` or `${env:NAME:-default}`, with letters, digits and _ in the name"
     assert check(f"state: {value}\n{MODEL}", {"KEY": SECRET}) == [
@@ -1258,7 +1185,6 @@ def test_what_is_not_quite_a_variable_is_told(check: Check, value: str, shown: s
     ]
 
 
-@hoped("bytes that are not UTF-8 come from os.environ as half characters, and go on; it should be told")
 def test_a_variable_that_is_no_text_is_told(check: Check) -> None:
     told = check(f"{OPENAI}    key: ${{env:KEY}}\n", {"KEY": "sk-\udcff"})
     assert told == [Told(6, 10, "models[0].serve.key", "the variable KEY is not UTF-8", "set it to text")]
@@ -1308,16 +1234,14 @@ SHOWN = "the value from the environment is in the message; it should be ${env:KE
         f"{OPENAI}    key: {SECRET}\n     zzz: x\n",
         f"{OPENAI}    key: [{SECRET}]\n",
         f"{OPENAI}    key: {{{SECRET}\n",
-        pytest.param(models("serve: {engine: '${env:KEY}'}"), marks=hoped(SHOWN)),
-        pytest.param(models("serve: {engine: echo}", "fallbacks: ['${env:KEY}']"), marks=hoped(SHOWN)),
-        pytest.param(chain("${env:KEY}", "${env:KEY}"), marks=hoped(SHOWN)),
+        pytest.param(models("serve: {engine: '${env:KEY}'}")),
+        pytest.param(models("serve: {engine: echo}", "fallbacks: ['${env:KEY}']")),
+        pytest.param(chain("${env:KEY}", "${env:KEY}")),
         pytest.param(
             models("serve: {engine: vllm, model: b, flags: {api-key: '${env:KEY}'}}"),
-            marks=hoped("`flags` are in repr(platform); the field should have repr=False"),
         ),
         pytest.param(
             models("serve: {engine: litellm, model: b, options: {aws_secret_access_key: '${env:KEY}'}}"),
-            marks=hoped("`options` are in repr(platform); the field should have repr=False"),
         ),
     ],
 )
@@ -1383,13 +1307,11 @@ STAGES = "only the first kind of mistake is told, so that a person runs the chec
             f"name: ${{env:NOPE}}\ngateway: {{port: abc}}\n{MODEL}",
             [(1, 7, "name"), (2, 17, "gateway.port")],
             id="variables and values",
-            marks=hoped(STAGES),
         ),
         pytest.param(
             f"gateway: {{port: abc}}\nname: x\nname: y\n{MODEL}",
             [(1, 17, "gateway.port"), (3, 1, "name")],
             id="keys and values",
-            marks=hoped(STAGES),
         ),
         pytest.param(
             f"gateway:\n  port: ${{env:NOPE}}\n  host: ${{env:NOPE}}\n{MODEL}",
@@ -1447,7 +1369,6 @@ def test_long_text_that_is_no_key_is_told(check: Check) -> None:
     ],
     ids=["an engine", "a fallback", "a key"],
 )
-@hoped("all of it is in the message; it should be cut after some sixty characters")
 def test_a_long_name_is_cut_short_in_the_message(check: Check, content: str) -> None:
     (told,) = check(content)
     assert len(told.message) < 200
@@ -1457,11 +1378,11 @@ def test_a_long_name_is_cut_short_in_the_message(check: Check, content: str) -> 
 @pytest.mark.parametrize(
     ("key", "path"),
     [
-        pytest.param('"a\\nb"', "['a\\nb']", marks=hoped("the line breaks in the path")),
-        pytest.param('"a\\e[31mb"', "['a\\x1b[31mb']", marks=hoped("the escape code reaches the terminal")),
-        pytest.param("a b", "['a b']", marks=hoped("where the path ends cannot be seen")),
-        pytest.param("a.b", "['a.b']", marks=hoped("it looks like the key b in a block a")),
-        pytest.param("''", "['']", marks=hoped("the path is empty, as for the whole file")),
+        pytest.param('"a\\nb"', "['a\\nb']"),
+        pytest.param('"a\\e[31mb"', "['a\\x1b[31mb']"),
+        pytest.param("a b", "['a b']"),
+        pytest.param("a.b", "['a.b']"),
+        pytest.param("''", "['']"),
         ("x-y", "x-y"),
         ("한옥", "한옥"),
     ],
@@ -1521,7 +1442,6 @@ def look(file: Path, content: str | bytes) -> tuple[Problem, ...]:
             assert (problem.column >= 1) == (problem.line >= 1)
             assert problem.message
             assert problem.hint != ""
-            assert SECRET not in str(problem)
         places = [(problem.line, problem.column) for problem in error.problems]
         assert places == sorted(places)
         return error.problems
@@ -1534,7 +1454,6 @@ def test_any_readable_text_is_told_or_taken(anywhere: Path, text: str) -> None:
     look(anywhere, text)
 
 
-@hoped("control characters end in an uncaught ReaderError", yaml.reader.ReaderError)
 @UNPOLISHED
 @given(content=st.text() | st.binary())
 def test_any_text_and_any_bytes_are_told_or_taken(anywhere: Path, content: str | bytes) -> None:
@@ -1547,7 +1466,6 @@ def test_any_heap_of_yaml_is_told_or_taken(anywhere: Path, text: str) -> None:
     look(anywhere, text)
 
 
-@hoped("tags of YAML with a wrong value end in IndexError, KeyError, AttributeError", (LookupError, AttributeError))
 @UNPOLISHED
 @given(
     tag=st.sampled_from(TAGS),
@@ -1615,7 +1533,6 @@ def test_any_value_at_any_place_is_told_or_taken(anywhere: Path, choices: list[i
     look(anywhere, yaml.safe_dump(replaced(yaml.safe_load(VALID), iter(choices), instead), allow_unicode=True))
 
 
-@hoped("many kinds of mistakes come without a hint, or in Pydantic's words")
 @UNPOLISHED
 @given(choices=st.lists(st.integers(0, 20), max_size=6), instead=STRUCTURES)
 def test_any_mistake_is_told_in_plain_words_with_a_hint(anywhere: Path, choices: list[int], instead: Any) -> None:
@@ -1624,6 +1541,7 @@ def test_any_mistake_is_told_in_plain_words_with_a_hint(anywhere: Path, choices:
     pydantic = re.compile(r"input should|valid (integer|number|string|list|dict)|unhashable|_type")
     assert [problem for problem in problems if not problem.hint or pydantic.search(problem.message)] == []
     assert len({(each.line, each.column, each.path, each.message) for each in problems}) == len(problems)
+    assert SECRET not in " ".join(map(str, problems))
 
 
 def test_what_is_valid_stays_valid_when_it_is_written_again(file: Path) -> None:
@@ -1631,7 +1549,4 @@ def test_what_is_valid_stays_valid_when_it_is_written_again(file: Path) -> None:
     first = load(file, ENVIRONMENT).platform
     for flow in (None, True, False):
         file.write_text(yaml.safe_dump(yaml.safe_load(VALID), default_flow_style=flow), "utf-8")
-        with suppress(SpecError):
-            assert load(file, ENVIRONMENT).platform == first
-            continue
-        pytest.fail(f"flow style {flow}")
+        assert load(file, ENVIRONMENT).platform == first
