@@ -7,8 +7,6 @@ sweep looks for them a few times a second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 SWEEP_EVERY_S = 0.2
@@ -29,20 +27,19 @@ class Disconnects:
         self._old: set[Watched] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    @contextmanager
-    def watch(self, call: Watched) -> Generator[None]:
-        """Cancel the running task when the caller of `call` goes away while in here."""
+    def watch(self, call: Watched) -> None:
+        """Cancel the running task when the caller of `call` goes away, until `leave`."""
         task = asyncio.current_task()
         assert task is not None
         self._running[call] = task
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._look)
-        try:
-            yield
-        finally:
-            del self._running[call]
-            if watcher := self._watchers.pop(call, None):
-                watcher.cancel()
+
+    def leave(self, call: Watched) -> None:
+        """The call is over."""
+        del self._running[call]
+        if self._watchers and (watcher := self._watchers.pop(call, None)):
+            watcher.cancel()
 
     def cut(self) -> None:
         """Cancel every call that runs."""

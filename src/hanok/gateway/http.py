@@ -135,8 +135,11 @@ class Door:
             if self.draining:
                 await self._refuse_while_draining(call)
                 return
-            with self._disconnects.watch(call):
+            self._disconnects.watch(call)
+            try:
                 await post(call)
+            finally:
+                self._disconnects.leave(call)
             return
         if call.method == "GET":
             if get := self._gets.get(path):

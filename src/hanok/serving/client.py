@@ -219,6 +219,12 @@ class _Connection(asyncio.Protocol):
                 raise self._error
             await self._wait()
         self.deadline = math.inf  # while the reader is busy with these bytes, the engine is not at fault
+        return self.take()
+
+    def take(self) -> bytes:
+        """The bytes of the body that are here."""
+        if not self._parts:
+            return b""
         data = self._parts.popleft() if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self._buffered = 0
@@ -322,6 +328,12 @@ class Response:
 
     async def whole(self, limit_bytes: int) -> bytes:
         """The body in one piece. Raises `EngineBroken` when it is larger than `limit_bytes`."""
+        if self._connection is not None and self._connection.complete:  # it came with the head: the common case
+            data = self._connection.take()
+            self._finish(self._connection)
+            if len(data) > limit_bytes:
+                raise _too_much(self._pool.origin, limit_bytes)
+            return data
         parts: list[bytes] = []
         size = 0
         while data := await self.read():
@@ -329,7 +341,7 @@ class Response:
             size += len(data)
             if size > limit_bytes:
                 self.close()
-                raise EngineBroken(f"{self._pool.origin} answers with more than {limit_bytes} bytes")
+                raise _too_much(self._pool.origin, limit_bytes)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -508,6 +520,10 @@ def _tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _too_much(origin: Origin, limit_bytes: int) -> EngineBroken:
+    return EngineBroken(f"{origin} answers with more than {limit_bytes} bytes")
 
 
 def _reason(error: OSError) -> str:

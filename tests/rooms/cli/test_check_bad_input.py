@@ -95,10 +95,6 @@ def test_no_color_is_respected(check: Run) -> None:
     assert "platform.yaml:4:1 zzz: unknown key 'zzz'" in done.stderr
 
 
-NO_PLACE = "it is a StartError without place and hint, exit code 1; it should be told at the `url`, exit code 2"
-TRACEBACK = "it ends in a traceback; it should be an error with a place and a hint, and exit code 2"
-
-
 @pytest.mark.parametrize(
     ("content", "place"),
     [
