@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 import uvloop
 import yaml
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 
-from hanok.assemble import House, running
+from hanok.assemble import House, http_server, running
 from hanok.spec import load
 
 
@@ -61,15 +59,10 @@ def open_house(file: Path) -> Iterator[RunningHouse]:
         async with running(load(file, {})) as house:
             key = house.ledger.create_key("test").secret
             house.keys.replace(house.ledger.list_keys())
-            server = Server(
-                house.door,
-                port=port,
-                interface=Interfaces.ASGINL,
-                http=HTTPModes.http1,
-                websockets=False,
-                log_enabled=False,
-            )
+            server = http_server(house, "127.0.0.1", port)
             serving = asyncio.create_task(server.serve())
+            while not server.listening:
+                await asyncio.sleep(0.005)
             await house.fleet.wait_started(model.name for model in house.loaded.platform.models)
             ready.append(RunningHouse(f"http://127.0.0.1:{port}", key, house, loop))
             started.set()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import HanokError, StartError
-from hanok.gateway import Door, Limits, ModelCard, Route, Routed
+from hanok.gateway import Door, HttpServer, Limits, ModelCard, Route, Routed
 from hanok.ledger import KeyRing, Ledger, Metered, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
@@ -75,6 +75,17 @@ def prices(loaded: Loaded) -> PriceList:
     models = list(loaded.platform.models)
     needed = any(model.price is None and _may_have_known_price(model) for model in models)
     return PriceList.of(models, load_known_rates() if needed else {})
+
+
+def http_server(house: House, host: str, port: int) -> HttpServer:
+    """A server that lets calls in at the house's door."""
+    return HttpServer(
+        house.door,
+        host=host,
+        port=port,
+        body_limit=int(house.loaded.platform.gateway.body_limit_mib * _MIB),
+        new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
+    )
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +147,6 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         metrics=metrics,
         limits=Limits(body_bytes=int(platform.gateway.body_limit_mib * _MIB)),
         ready=_readiness(fleet),
-        new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
     )
     return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
 

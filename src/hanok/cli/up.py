@@ -23,9 +23,8 @@ from hanok.spec import Loaded, load
 from hanok.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from granian.server.embed import Server
-
     from hanok.assemble import House
+    from hanok.gateway import HttpServer
 
 _log = logging.getLogger(__name__)
 
@@ -83,28 +82,19 @@ def _check_address(loaded: Loaded, host: str, port: int) -> None:
 
 
 async def _serve(loaded: Loaded, host: str, port: int) -> None:
-    from granian.constants import HTTPModes, Interfaces
-    from granian.server.embed import Server
-
-    from hanok.assemble import running
+    from hanok.assemble import (
+        http_server,
+        running,
+    )
 
     async with running(loaded) as house:
         secret, fresh = local_key(loaded.state, house.ledger)
         house.keys.replace(house.ledger.list_keys())
-        server = Server(
-            house.door,
-            address=host,
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            log_enabled=False,
-            backlog=2048,
-        )
+        server = http_server(house, host, port)
         serving = asyncio.create_task(server.serve())
         stopping = _stop_on_signals()
         running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
-        await _accepting(running_server, serving)
+        await _accepting(server, serving)
         _calm_the_collector()
         write_server(loaded.state, running_server)
         _greet(loaded, running_server, secret, fresh)
@@ -119,17 +109,13 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
             forget_server(loaded.state)
 
 
-async def _accepting(server: RunningServer, serving: asyncio.Task[None]) -> None:
-    """Return when the door takes connections. Raises what kept it from opening."""
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(server.reachable_host, server.port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-    serving.result()
+async def _accepting(server: HttpServer, serving: asyncio.Task[None]) -> None:
+    """Return when the server takes connections. Raises what kept it from that."""
+    while not server.listening:
+        if serving.done():
+            serving.result()
+            raise StartError("the HTTP server ended as soon as it began")
+        await asyncio.sleep(0.005)
 
 
 def _calm_the_collector() -> None:
@@ -153,7 +139,7 @@ def _stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-async def _drain(house: House, server: Server, serving: asyncio.Task[None], drain_s: float) -> None:
+async def _drain(house: House, server: HttpServer, serving: asyncio.Task[None], drain_s: float) -> None:
     """Let in nobody new, wait for what runs, then close the door."""
     house.door.draining = True
     running = house.metrics.running
@@ -165,7 +151,7 @@ async def _drain(house: House, server: Server, serving: asyncio.Task[None], drai
     while house.metrics.running and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)
     if house.metrics.running:
-        house.door.cut()
+        server.cut()
         await asyncio.sleep(0.05)
     server.stop()
     await asyncio.wait([serving], timeout=2.0)

@@ -1,6 +1,10 @@
-"""One OpenAI-compatible door in front of all models: `http` lets calls in, `routed` takes them to an endpoint."""
+"""One OpenAI-compatible door in front of all models.
 
-from hanok.gateway.http import Door, Limits, ModelCard
+`http` takes connections, `door` lets calls in, `routed` takes them to an endpoint.
+"""
+
+from hanok.gateway.door import Door, Limits, ModelCard
+from hanok.gateway.http import HttpServer
 from hanok.gateway.routed import Route, Routed
 
-__all__ = ["Door", "Limits", "ModelCard", "Route", "Routed"]
+__all__ = ["Door", "HttpServer", "Limits", "ModelCard", "Route", "Routed"]

@@ -1,372 +1,393 @@
-"""The HTTP door: an ASGI application that lets calls in, hands them to the model path, and relays the bytes back.
+"""HTTP/1.1 in: connections to calls, for the door.
 
-Written against ASGI directly, because a framework would cost more than the rest of the request. One request, one
-direction: find the route, find the key, read the body, parse it, open an answer, relay it.
+uvicorn opens the sockets, starts and stops; this is the protocol it is given, on httptools (llhttp). It speaks to the
+door directly rather than through ASGI, on the event loop's own thread, because that is four times faster
+(docs/decisions/001), and because it then knows at once when a caller goes away and when one reads too slowly.
+
+A connection carries one exchange at a time; requests that are sent ahead wait their turn. Protocol: RFC 9112. Not
+spoken: upgrades, HTTP/2 (put a proxy in front).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from email.utils import formatdate
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import unquote
 
-from hanok.errors import BodyTooLarge, HanokError, RequestError, Unauthenticated, UnknownModel, WrongContentType
-from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
-from hanok.gateway.disconnect import Disconnects
-from hanok.gateway.envelope import answer_error, envelope
-from hanok.gateway.openapi import openapi
-from hanok.ledger import Key
-from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
-from hanok.wire import Answer, Caller, ChatRequest, ModelPath, json_bytes
+import httptools
+import uvicorn
+from uvicorn.server import ServerState
 
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-Headers = dict[bytes, bytes]
+from hanok.errors import BodyTooLarge, RequestError
+from hanok.gateway.envelope import JSON, envelope
 
-SESSION_HEADERS = (
-    b"x-session-id",
-    b"x-claude-code-session-id",
-    b"x-session-affinity",
-    b"session-id",
-    b"session_id",
-    b"x-litellm-session-id",
-    b"x-litellm-trace-id",
-    b"x-dynamo-session-id",
-)
-_JSON = (b"content-type", b"application/json")
-_EVENTS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
+HEADER_LIMIT_BYTES = 64 * 1024
+SENT_AHEAD_LIMIT = 16
+HEAD_LIMIT_S = 30.0
+BODY_LIMIT_S = 60.0
+IDLE_LIMIT_S = 75.0
+STALLED_LIMIT_S = 300.0
+SWEEP_EVERY_S = 1.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NEVER = float("inf")
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """A model as `/v1/models` lists it. `created` is Unix seconds."""
-
-    id: str
-    type: str
-    engines: tuple[str, ...]
-    created: int
-
-    def form(self) -> dict[str, Any]:
-        return {"id": self.id, "object": "model", "created": self.created, "owned_by": "hanok", "type": self.type}
+Header = tuple[bytes, bytes]
+Handle = Callable[["Call"], Awaitable[None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What the door enforces: the largest body, in bytes."""
+class Call:
+    """One HTTP exchange: what came in, and what has been sent. Only the connection makes these."""
 
-    body_bytes: int
+    __slots__ = (
+        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "headers", "keep_alive", "method",
+        "path", "request_id", "version_1_0",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._done = False
+        self._expects = b"expect" in headers
+        self._waiter: asyncio.Future[None] | None = None
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.keep_alive = True
+        self.version_1_0 = False
+        self.begun = False
+        given = headers.get(b"x-request-id")
+        self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `BodyTooLarge` as soon as there is, or will be, more than `limit` bytes of it."""
+        length = self.headers.get(b"content-length")
+        if length is not None and int(length) > limit:
+            raise _too_large(limit)
+        if self._expects and not self._done:
+            self._connection.write(_CONTINUE)
+        while not self._done:
+            if self._size > limit:
+                raise _too_large(limit)
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._size > limit:
+            raise _too_large(limit)
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    async def reply(self, status: int, body: bytes, *headers: Header) -> None:
+        """Answer in one piece."""
+        head = self._head(status, (b"content-length", b"%d" % len(body)), *headers)
+        self._connection.write(head if self.method == "HEAD" else head + body)
+        self._connection.finish(self)
+
+    async def begin(self, status: int, *headers: Header) -> None:
+        """Begin to answer in pieces."""
+        if self.version_1_0:  # knows no chunks: the end of the connection ends the answer
+            self.keep_alive = False
+            self._connection.write(self._head(status, *headers))
+        else:
+            self._connection.write(self._head(status, (b"transfer-encoding", b"chunked"), *headers))
+
+    async def more(self, data: bytes) -> None:
+        """Send a piece; return when the caller keeps up."""
+        self._connection.write(data if self.version_1_0 else b"%x\r\n%b\r\n" % (len(data), data))
+        if self._connection.stalled is not None:
+            await self._connection.stalled
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece."""
+        if self.version_1_0:
+            self._connection.write(data)
+        elif data:
+            self._connection.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        else:
+            self._connection.write(b"0\r\n\r\n")
+        self._connection.finish(self)
+
+    # what the connection tells
+
+    def take(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= self._connection.body_limit:
+            self._parts.append(data)
+        elif self._waiter is not None:
+            self._wake()
+
+    def taken(self) -> None:
+        self._done = True
+        self._wake()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the whole request has come."""
+        return self._done
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _head(self, status: int, *headers: Header) -> bytes:
+        self.begun = True
+        if not self._done:  # answered before it was heard out: what still comes must not be taken for a request
+            self.keep_alive = False
+        lines = [_STATUS_LINES[status], b"date: ", self._connection.date(), b"\r\nx-request-id: "]
+        lines.append(self.request_id.encode())
+        for name, value in headers:
+            lines += (b"\r\n", name, b": ", value)
+        lines.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
+        return b"".join(lines)
 
 
-class Keys(Protocol):
-    """Who may come in."""
+class Connection(asyncio.Protocol):
+    """One caller's socket. `shared` is what all connections of a server have in common."""
 
-    def find(self, secret: str) -> Key | None: ...
+    def __init__(self, shared: _Shared, *, server_state: ServerState, **_: Any) -> None:
+        self._shared = shared
+        self._state = server_state
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._parsing: Call | None = None
+        self._calls: deque[Call] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.body_limit = shared.body_limit
+        self.new_request_id = shared.new_request_id
+        self.stalled: asyncio.Future[None] | None = None
+        self.deadline = time.monotonic() + HEAD_LIMIT_S
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._state.connections.add(cast("Any", self))
+        self._shared.keep_sweeping(self._state)
+
+    def data_received(self, data: bytes) -> None:
+        if self._parsing is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # the request itself is whole; we just do not switch
+            if self._calls:
+                self._calls[-1].keep_alive = False
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"this is not HTTP/1.1: {error}", "invalid_http")
+        if self._parsing is None and self._head_bytes > HEADER_LIMIT_BYTES:
+            self._refuse(431, f"the headers are larger than {HEADER_LIMIT_BYTES} bytes", "headers_too_large")
+
+    def eof_received(self) -> None:
+        return None  # a caller who has closed his side is gone
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._closing = True
+        self._state.connections.discard(cast("Any", self))
+        if self.stalled is not None and not self.stalled.done():
+            self.stalled.set_result(None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self.stalled = self._loop.create_future()
+        self.deadline = time.monotonic() + STALLED_LIMIT_S
+
+    def resume_writing(self) -> None:
+        stalled, self.stalled = self.stalled, None
+        self.deadline = _NEVER
+        if stalled is not None and not stalled.done():
+            stalled.set_result(None)
+
+    # what httptools calls
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = {}
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._parsing is None:  # what comes after the body is a trailer
+            self._headers[name.lower()] = value.strip()
+
+    def on_headers_complete(self) -> None:
+        if self._closing:
+            return
+        url = self._url.partition(b"?")[0].decode("latin-1")
+        path = url if "%" not in url else unquote(url)
+        call = Call(self, self._parser.get_method().decode("ascii"), path, self._headers)
+        call.version_1_0 = self._parser.get_http_version() == "1.0"
+        call.keep_alive = self._parser.should_keep_alive()
+        self._head_bytes = 0
+        self._parsing = call
+        self._calls.append(call)
+        if b"host" not in self._headers and not call.version_1_0:
+            self._refuse(400, "a request needs a Host header", "invalid_http")
+        elif len(self._calls) == 1:
+            self.deadline = time.monotonic() + BODY_LIMIT_S
+            self._task = self._loop.create_task(self._serve())
+        elif len(self._calls) > SENT_AHEAD_LIMIT and self._transport is not None:
+            self._transport.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        if self._parsing is not None:
+            self._parsing.take(body)
+
+    def on_message_complete(self) -> None:
+        if self._parsing is not None:
+            self._parsing.taken()
+            self._parsing = None
+            self.deadline = _NEVER
+
+    # what a call does
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._closing:
+            self._transport.write(data)
+
+    def date(self) -> bytes:
+        return self._shared.date
+
+    def finish(self, call: Call) -> None:
+        """The call's answer is written whole."""
+        self._calls.popleft()
+        if not call.keep_alive or self._closing:
+            self.close()
+        elif self._calls and self._transport is not None:
+            self._transport.resume_reading()
+        else:
+            self.deadline = time.monotonic() + IDLE_LIMIT_S
+
+    # the server's
+
+    async def _serve(self) -> None:
+        """Let the door answer one call after another, as long as there are some."""
+        while self._calls and not self._closing:
+            await self._shared.handle(self._calls[0])
+        self._task = None
+
+    def shutdown(self) -> None:
+        """End when the running call is over: what uvicorn asks for when it stops."""
+        if self._calls:
+            self._calls[-1].keep_alive = False
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection; a running call is cancelled."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _refuse(self, status: int, message: str, code: str) -> None:
+        """Answer what cannot be let in, unless something else is being answered, and close."""
+        if self._task is None and not self._closing:
+            body = envelope(message, "invalid_request_error", code=code)
+            head = _STATUS_LINES[status] + b"content-type: " + JSON.encode() + b"\r\nconnection: close\r\n"
+            self.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            self.close()
+        else:
+            self.abort()
+        self._closing = True
 
 
-Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
+class _Shared:
+    """What all connections of a server have in common: who handles calls, the limits, the date, one sweep."""
+
+    def __init__(self, handle: Handle, body_limit: int, new_request_id: Callable[[], str]) -> None:
+        self.handle = handle
+        self.body_limit = body_limit
+        self.new_request_id = new_request_id
+        self.date = formatdate(usegmt=True).encode()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def keep_sweeping(self, state: ServerState) -> None:
+        """Enforce time limits while there are connections."""
+        if self._sweep is None:
+            self.date = formatdate(usegmt=True).encode()
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._look, state)
+
+    def _look(self, state: ServerState) -> None:
+        self._sweep = None
+        now = time.monotonic()
+        for connection in [cast("Connection", each) for each in state.connections]:
+            if now > connection.deadline:
+                connection.abort()
+        if state.connections:
+            self.keep_sweeping(state)
 
 
-class Door:
-    """The ASGI application. `ready` says whether calls can be answered, and why not."""
+class HttpServer:
+    """Listens, and hands calls to `handle` until it is stopped."""
 
     def __init__(
-        self,
-        models: ModelPath,
-        *,
-        keys: Keys,
-        cards: Sequence[ModelCard],
-        metrics: Metrics,
-        limits: Limits,
-        ready: Ready,
-        new_request_id: Callable[[], str],
+        self, handle: Handle, *, host: str, port: int, body_limit: int, new_request_id: Callable[[], str]
     ) -> None:
-        self._models = models
-        self._keys = keys
-        self._cards = {card.id: card for card in cards}
-        self._metrics = metrics
-        self._limits = limits
-        self._ready = ready
-        self._new_request_id = new_request_id
-        self._disconnects = Disconnects()
-        self._openapi = json_bytes(openapi())
-        self.draining = False
-        self._posts = {
-            "/v1/chat/completions": self._chat,
-            "/v1/completions": self._text,
-            "/v1/embeddings": self._embeddings,
-        }
-        self._gets = {
-            "/": self._front,
-            "/v1/models": self._list_models,
-            "/health/live": self._live,
-            "/health/ready": self._readiness,
-            "/metrics": self._show_metrics,
-            "/openapi.json": self._show_openapi,
-        }
+        shared = _Shared(handle, body_limit, new_request_id)
+        config = uvicorn.Config(
+            _no_app,
+            host=host,
+            port=port,
+            http=cast("Any", partial(Connection, shared)),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            log_config=None,
+            access_log=False,
+            backlog=2048,
+        )
+        self._server = _Server(config)
+
+    async def serve(self) -> None:
+        """Serve until `stop`, then let running calls end."""
+        await self._server.serve()
+
+    @property
+    def listening(self) -> bool:
+        return self._server.started
+
+    def stop(self) -> None:
+        """Take no more connections, and return from `serve` when the running calls are over."""
+        self._server.should_exit = True
 
     def cut(self) -> None:
         """End every running call now."""
-        self._disconnects.cut()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        call = _Call(scope, receive, send, self._new_request_id)
-        try:
-            await self._route(call)
-        except asyncio.CancelledError:
-            if not call.gone:
-                raise
-        except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
-            await self._fail(call, error)
-
-    async def _route(self, call: _Call) -> None:
-        path = call.path
-        if call.method == "POST" and (post := self._posts.get(path)):
-            if self.draining:
-                await self._refuse_while_draining(call)
-                return
-            self._disconnects.watch(call)
-            try:
-                await post(call)
-            finally:
-                self._disconnects.leave(call)
-            return
-        if call.method == "GET":
-            if get := self._gets.get(path):
-                await get(call)
-                return
-            if path.startswith("/v1/models/"):
-                await self._show_model(call)
-                return
-        await self._no_such_door(call)
-
-    # what callers ask for
-
-    async def _chat(self, call: _Call) -> None:
-        caller = self._admit(call)
-        await self._answer(call, parse_chat(await self._body(call), caller))
-
-    async def _text(self, call: _Call) -> None:
-        caller = self._admit(call)
-        await self._answer(call, parse_text(await self._body(call), caller))
-
-    async def _embeddings(self, call: _Call) -> None:
-        caller = self._admit(call)
-        request = parse_embedding(await self._body(call), caller)
-        self._offer(request.model, "embedding")
-        embeddings = await self._models.embed(request)
-        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.model, embeddings.endpoint))
-
-    async def _answer(self, call: _Call, request: ChatRequest) -> None:
-        self._offer(request.model, "chat")
-        answer = await self._models.open(request)
-        try:
-            await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
-        finally:
-            await answer.aclose()
-
-    async def _give_whole(self, call: _Call, answer: Answer) -> None:
-        chunk = await answer.__anext__()
-        await call.reply(200, chunk.data, _JSON, _served_by(answer.model, answer.endpoint))
-
-    async def _relay(self, call: _Call, answer: Answer) -> None:
-        await call.begin(200, *_EVENTS, _served_by(answer.model, answer.endpoint))
-        async for chunk in answer:
-            if chunk.last:
-                await call.end(chunk.data)
-                return
-            if chunk.data:
-                await call.more(chunk.data)
-        await call.end()
-
-    async def _list_models(self, call: _Call) -> None:
-        self._admit(call)
-        await call.reply(
-            200, json_bytes({"object": "list", "data": [card.form() for card in self._cards.values()]}), _JSON
-        )
-
-    async def _show_model(self, call: _Call) -> None:
-        self._admit(call)
-        name = call.path.removeprefix("/v1/models/")
-        card = self._cards.get(name)
-        if card is None:
-            raise UnknownModel(f"there is no model {name!r}; see /v1/models", param="model", code="model_not_found")
-        await call.reply(200, json_bytes(card.form()), _JSON)
-
-    async def _live(self, call: _Call) -> None:
-        await call.reply(200, b'{"status":"live"}', _JSON)
-
-    async def _readiness(self, call: _Call) -> None:
-        ready, detail = self._ready()
-        ready = ready and not self.draining
-        status = "ready" if ready else "draining" if self.draining else "not ready"
-        await call.reply(200 if ready else 503, json_bytes({"status": status, **detail}), _JSON)
-
-    async def _show_metrics(self, call: _Call) -> None:
-        await call.reply(200, self._metrics.render(), (b"content-type", CONTENT_TYPE.encode()))
-
-    async def _show_openapi(self, call: _Call) -> None:
-        await call.reply(200, self._openapi, _JSON)
-
-    async def _front(self, call: _Call) -> None:
-        doors = {"api": "/v1", "openapi": "/openapi.json", "health": "/health/ready", "metrics": "/metrics"}
-        await call.reply(200, json_bytes({"name": "hanok", **doors}), _JSON)
-
-    # who comes in, with what
-
-    def _admit(self, call: _Call) -> Caller:
-        """The caller behind the bearer key. Raises `Unauthenticated`."""
-        shown = call.headers.get(b"authorization", b"")
-        scheme, _, secret = shown.partition(b" ")
-        key = self._keys.find(secret.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
-        if key is None:
-            message = "this key is not known here, or was revoked" if shown else "no key was given"
-            hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
-            raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
-        return Caller(key_id=key.id, key_name=key.name, session=_session(call.headers), request_id=call.request_id)
-
-    def _offer(self, model: str, kind: str) -> None:
-        """Raise `UnknownModel` unless there is such a model for this kind of call.
-
-        Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
-        names of theirs.
-        """
-        card = self._cards.get(model)
-        if card is None:
-            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
-        if card.type != kind:
-            makes = "vectors: ask it at /v1/embeddings" if card.type == "embedding" else "text, not vectors"
-            raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
-
-    async def _body(self, call: _Call) -> bytes:
-        """The whole body, if it is JSON and within the limit."""
-        content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if content_type != b"application/json":
-            shown = content_type.decode("latin-1") or "none"
-            message = f"the content type must be application/json, not {shown}"
-            raise WrongContentType(message, code="unsupported_media_type")
-        length = call.headers.get(b"content-length", b"")
-        expected = int(length) if length.isdigit() else None
-        limit = self._limits.body_bytes
-        if expected is not None and expected > limit:
-            raise _too_large(limit)
-        return await call.body(expected, limit)
-
-    # what goes wrong
-
-    async def _fail(self, call: _Call, error: Exception) -> None:
-        if not isinstance(error, HanokError):
-            _log.exception("request %s to %s failed", call.request_id, call.path)
-        failed = answer_error(error)
-        self._metrics.refused(failed.status)
-        with contextlib.suppress(Exception):  # the caller may be gone
-            if call.begun:  # a stream: its status is spent, so the error is its last event
-                await call.end(b"data: " + failed.body.replace(b"\n", b" ") + b"\n\n")
-            else:
-                headers = [(name.encode(), value.encode("latin-1")) for name, value in failed.headers.items()]
-                await call.reply(failed.status, failed.body, _JSON, *headers)
-
-    async def _refuse_while_draining(self, call: _Call) -> None:
-        body = envelope("Hanok is shutting down", "server_error", code="draining")
-        self._metrics.refused(503)
-        await call.reply(503, body, _JSON, (b"retry-after", b"5"), (b"connection", b"close"))
-
-    async def _no_such_door(self, call: _Call) -> None:
-        allowed = "POST" if call.path in self._posts else "GET" if call.path in self._gets else None
-        if allowed:
-            self._metrics.refused(405)
-            body = envelope(f"{call.path} takes {allowed}", "invalid_request_error", code="method_not_allowed")
-            await call.reply(405, body, _JSON, (b"allow", allowed.encode()))
-        else:
-            self._metrics.refused(404)
-            body = envelope(
-                f"there is nothing at {call.path}; see /openapi.json", "invalid_request_error", code="not_found"
-            )
-            await call.reply(404, body, _JSON)
+        for connection in list(self._server.server_state.connections):
+            cast("Connection", connection).abort()
 
 
-class _Call:
-    """One HTTP exchange: what came in, and what has been sent."""
+class _Server(uvicorn.Server):
+    """uvicorn's server, which leaves signals to whoever starts it."""
 
-    __slots__ = ("_receive", "_send", "begun", "gone", "headers", "method", "path", "request_id")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, new_request_id: Callable[[], str]) -> None:
-        self._receive = receive
-        self._send = send
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: Headers = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id")
-        self.request_id = given[:128].decode("latin-1") if given and given.isascii() else new_request_id()
-        self.begun = False
-        self.gone = False
-
-    async def body(self, expected: int | None, limit: int) -> bytes:
-        """Read the body: `expected` bytes where that is known, to its end otherwise, never more than `limit`."""
-        message = await self._receive()
-        data: bytes = message.get("body", b"")
-        if len(data) == expected:  # all here: the message that says so need not be waited for
-            return data
-        parts, size = [data], len(data)
-        while message.get("more_body") and size != expected:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise RequestError("the connection was closed before the whole body came")
-            data = message.get("body", b"")
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                raise _too_large(limit)
-        if size > limit:
-            raise _too_large(limit)
-        return b"".join(parts)
-
-    async def wait_gone(self) -> None:
-        """Return when the caller has closed the connection."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-
-    async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-        await self._start(status, (b"content-length", b"%d" % len(body)), *headers)
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def begin(self, status: int, *headers: tuple[bytes, bytes]) -> None:
-        await self._start(status, *headers)
-
-    async def more(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": data})
-
-    async def _start(self, status: int, *headers: tuple[bytes, bytes]) -> None:
-        self.begun = True
-        named = [(b"x-request-id", self.request_id.encode()), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": named})
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
 
-def _session(headers: Headers) -> str | None:
-    for name in SESSION_HEADERS:
-        if name in headers:
-            return headers[name][:256].decode("latin-1")
-    return None
+async def _no_app(scope: Any, receive: Any, send: Any) -> None:
+    """uvicorn wants an ASGI application; our protocol never asks it."""
+    del scope, receive, send
 
 
-def _served_by(model: str, endpoint: str) -> tuple[bytes, bytes]:
-    return (b"x-hanok-endpoint", endpoint.encode("ascii", "replace") or model.encode("ascii", "replace"))
-
-
-def _too_large(limit: int) -> BodyTooLarge:
+def _too_large(limit: int) -> RequestError:
     message = f"the body is larger than {limit / 1024**2:g} MiB, the limit set by gateway.body_limit_mib"
     return BodyTooLarge(message, code="body_too_large")

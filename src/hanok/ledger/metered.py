@@ -103,7 +103,7 @@ class _Meter:
         if self._settled:
             return
         self._settled = True
-        now = self._monotonic()
+        start, first, now = self._start, self._first, self._monotonic()
         usage = self._usage or self._estimate()
         caller = self._caller
         self._books.record(
@@ -121,8 +121,8 @@ class _Meter:
                 cached_tokens=usage.cached_tokens,
                 estimated=usage.estimated,
                 cost_nano_usd=self._prices.rate(self._model).cost_nano_usd(usage),
-                latency_ms=round((now - self._start) * 1000, 3),
-                first_token_ms=round((self._first - self._start) * 1000, 3) if self._first else 0.0,
+                latency_ms=(now - start) * 1000,
+                first_token_ms=(first - start) * 1000 if first else 0.0,
                 request_id=caller.request_id,
                 user=caller.user,
                 session=caller.session,

@@ -384,6 +384,7 @@ class Pool:
         self.origin = Origin.parse(url)
         self._timeouts = timeouts
         self._tls = _tls_context(verify_tls, ca_file) if self.origin.secure else None
+        self._heads: dict[tuple[str, str, str], bytes] = {}  # a few: paths are ours, not callers'
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -449,12 +450,14 @@ class Pool:
         return Response(connection, self)
 
     def _message(self, method: str, path: str, body: bytes, accept: str, request_id: str) -> bytes:
-        head = f"{_token(method)} {self.origin.prefix}{_target(path)} HTTP/1.1\r\naccept: {_clean(accept)}\r\n"
-        if request_id:
-            head += f"x-request-id: {_clean(request_id)}\r\n"
+        head = self._heads.get((method, path, accept))
+        if head is None:
+            line = f"{_token(method)} {self.origin.prefix}{_target(path)} HTTP/1.1\r\naccept: {_clean(accept)}\r\n"
+            head = self._heads[(method, path, accept)] = line.encode("latin-1") + self._common
+        tail = f"x-request-id: {_clean(request_id)}\r\n" if request_id else ""
         if body or method == "POST":
-            head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        return b"".join((head.encode("latin-1"), self._common, b"\r\n", body))
+            tail += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        return b"".join((head, tail.encode("latin-1"), b"\r\n", body))
 
     def _take_idle(self) -> _Connection | None:
         now = time.monotonic()

@@ -25,12 +25,14 @@ def openai(more: str) -> str:
 def check(tmp_path: Path) -> Run:
     """`hanok check` on a file with this content, in a folder of its own."""
 
-    def run(content: str | bytes | None, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        content: str | bytes | None, *arguments: str, command: str = "check", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         if content is not None:
             (tmp_path / "platform.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
         plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
         return subprocess.run(
-            [sys.executable, "-m", "hanok", "check", *(arguments or ("platform.yaml",))],
+            [sys.executable, "-m", "hanok", command, *(arguments or ("platform.yaml",))],
             cwd=tmp_path,
             env={**plain, "PYTHONUTF8": "1", "COLUMNS": "40", **environment},
             capture_output=True,
@@ -130,3 +132,21 @@ def test_names_stay_as_they_are_written(check: Run) -> None:
     done = check("models:\n- name: a:bug:b\n  serve: {engine: echo}\n", COLUMNS="200")
     assert done.returncode == 0
     assert "a:bug:b#1" in done.stdout
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="MarkupError: `look.check` prints the name as markup")
+def test_a_file_may_have_any_name(check: Run, tmp_path: Path) -> None:
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "red].yaml").write_text(MODEL, "utf-8")
+    done = check(None, "[/red].yaml")
+    assert "Traceback" not in done.stderr
+    assert "[/red].yaml is valid" in done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="MarkupError: `look.doctor` prints errors as markup")
+def test_the_doctor_shows_errors_as_they_are_written(check: Run) -> None:
+    done = check('"\\\\[/red]": 1\n', "--file", "platform.yaml", command="doctor")
+    assert "Traceback" not in done.stderr
+    assert "platform.yaml:1:1" in done.stdout
+    assert done.returncode == 1

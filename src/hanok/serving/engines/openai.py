@@ -53,7 +53,7 @@ class OpenAIEngine:
         accept = "text/event-stream" if request.stream else "application/json"
         response = await self._post(_PATHS[request.operation], body, accept, request.caller.request_id)
         if request.stream:
-            _expect(response, "text/event-stream", self._endpoint)
+            _expect(response, b"text/event-stream", self._endpoint)
             answer = RelayedAnswer(
                 response,
                 wants_usage=request.wants_usage,
@@ -113,7 +113,7 @@ class OpenAIEngine:
         return EngineRefused(f"{self._endpoint} answers with status {response.status}", refusal=refusal)
 
     async def _whole(self, response: Response) -> tuple[bytes, Usage | None]:
-        _expect(response, "application/json", self._endpoint)
+        _expect(response, b"application/json", self._endpoint)
         data = await response.whole(self._limit_bytes)
         try:
             return data, read_usage(data)
@@ -121,12 +121,12 @@ class OpenAIEngine:
             raise EngineBroken(f"{self._endpoint} answers with something that is not JSON: {error}") from None
 
 
-def _expect(response: Response, content_type: str, endpoint: str) -> None:
-    found = response.header("content-type") or ""
-    if not found.startswith(content_type):
+def _expect(response: Response, content_type: bytes, endpoint: str) -> None:
+    if not response.headers.get(b"content-type", b"").startswith(content_type):
+        found = response.header("content-type") or "no content type"
         response.close()
-        raise EngineBroken(f"{endpoint} answers with {found or 'no content type'}, not with {content_type}")
-    if response.header("content-encoding") not in (None, "identity"):
+        raise EngineBroken(f"{endpoint} answers with {found}, not with {content_type.decode()}")
+    if response.headers.get(b"content-encoding", b"identity") != b"identity":
         response.close()
         raise EngineBroken(f"{endpoint} compresses its answers though it was asked not to")
 

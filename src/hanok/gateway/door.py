@@ -1,0 +1,283 @@
+"""The door: lets calls in, hands them to the model path, and relays the bytes back.
+
+One request, one direction: find the route, find the key, read the body, parse it, open an answer, relay it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hanok.errors import HanokError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
+from hanok.gateway.envelope import answer_error, envelope
+from hanok.gateway.http import Call
+from hanok.gateway.openapi import openapi
+from hanok.ledger import Key
+from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
+from hanok.wire import Answer, Caller, ChatRequest, ModelPath, json_bytes
+
+Headers = dict[bytes, bytes]
+
+SESSION_HEADERS = (
+    b"x-session-id",
+    b"x-claude-code-session-id",
+    b"x-session-affinity",
+    b"session-id",
+    b"session_id",
+    b"x-litellm-session-id",
+    b"x-litellm-trace-id",
+    b"x-dynamo-session-id",
+)
+_SESSION_NAMES = frozenset(SESSION_HEADERS)
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model as `/v1/models` lists it. `created` is Unix seconds."""
+
+    id: str
+    type: str
+    engines: tuple[str, ...]
+    created: int
+
+    def form(self) -> dict[str, Any]:
+        return {"id": self.id, "object": "model", "created": self.created, "owned_by": "hanok", "type": self.type}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the door enforces: the largest body, in bytes."""
+
+    body_bytes: int
+
+
+class Keys(Protocol):
+    """Who may come in."""
+
+    def find(self, secret: str) -> Key | None: ...
+
+
+Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
+
+
+class Door:
+    """The door. `ready` says whether calls can be answered, and why not."""
+
+    def __init__(
+        self,
+        models: ModelPath,
+        *,
+        keys: Keys,
+        cards: Sequence[ModelCard],
+        metrics: Metrics,
+        limits: Limits,
+        ready: Ready,
+    ) -> None:
+        self._models = models
+        self._keys = keys
+        self._cards = {card.id: card for card in cards}
+        self._metrics = metrics
+        self._limits = limits
+        self._ready = ready
+        self._openapi = json_bytes(openapi())
+        self.draining = False
+        self._posts = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._text,
+            "/v1/embeddings": self._embeddings,
+        }
+        self._gets = {
+            "/": self._front,
+            "/v1/models": self._list_models,
+            "/health/live": self._live,
+            "/health/ready": self._readiness,
+            "/metrics": self._show_metrics,
+            "/openapi.json": self._show_openapi,
+        }
+
+    async def __call__(self, call: Call) -> None:
+        """Answer one call."""
+        try:
+            await self._route(call)
+        except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
+            await self._fail(call, error)
+
+    async def _route(self, call: Call) -> None:
+        path = call.path
+        if call.method == "POST" and (post := self._posts.get(path)):
+            if self.draining:
+                await self._refuse_while_draining(call)
+                return
+            await post(call)
+            return
+        if call.method == "GET":
+            if get := self._gets.get(path):
+                await get(call)
+                return
+            if path.startswith("/v1/models/"):
+                await self._show_model(call)
+                return
+        await self._no_such_door(call)
+
+    # what callers ask for
+
+    async def _chat(self, call: Call) -> None:
+        caller = self._admit(call)
+        await self._answer(call, parse_chat(await self._body(call), caller))
+
+    async def _text(self, call: Call) -> None:
+        caller = self._admit(call)
+        await self._answer(call, parse_text(await self._body(call), caller))
+
+    async def _embeddings(self, call: Call) -> None:
+        caller = self._admit(call)
+        request = parse_embedding(await self._body(call), caller)
+        self._offer(request.model, "embedding")
+        embeddings = await self._models.embed(request)
+        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.model, embeddings.endpoint))
+
+    async def _answer(self, call: Call, request: ChatRequest) -> None:
+        self._offer(request.model, "chat")
+        answer = await self._models.open(request)
+        try:
+            await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
+        finally:
+            await answer.aclose()
+
+    async def _give_whole(self, call: Call, answer: Answer) -> None:
+        chunk = await answer.__anext__()
+        await call.reply(200, chunk.data, _JSON, _served_by(answer.model, answer.endpoint))
+
+    async def _relay(self, call: Call, answer: Answer) -> None:
+        await call.begin(200, *_EVENTS, _served_by(answer.model, answer.endpoint))
+        async for chunk in answer:
+            if chunk.last:
+                await call.end(chunk.data)
+                return
+            if chunk.data:
+                await call.more(chunk.data)
+        await call.end()
+
+    async def _list_models(self, call: Call) -> None:
+        self._admit(call)
+        await call.reply(
+            200, json_bytes({"object": "list", "data": [card.form() for card in self._cards.values()]}), _JSON
+        )
+
+    async def _show_model(self, call: Call) -> None:
+        self._admit(call)
+        name = call.path.removeprefix("/v1/models/")
+        card = self._cards.get(name)
+        if card is None:
+            raise UnknownModel(f"there is no model {name!r}; see /v1/models", param="model", code="model_not_found")
+        await call.reply(200, json_bytes(card.form()), _JSON)
+
+    async def _live(self, call: Call) -> None:
+        await call.reply(200, b'{"status":"live"}', _JSON)
+
+    async def _readiness(self, call: Call) -> None:
+        ready, detail = self._ready()
+        ready = ready and not self.draining
+        status = "ready" if ready else "draining" if self.draining else "not ready"
+        await call.reply(200 if ready else 503, json_bytes({"status": status, **detail}), _JSON)
+
+    async def _show_metrics(self, call: Call) -> None:
+        await call.reply(200, self._metrics.render(), (b"content-type", CONTENT_TYPE.encode()))
+
+    async def _show_openapi(self, call: Call) -> None:
+        await call.reply(200, self._openapi, _JSON)
+
+    async def _front(self, call: Call) -> None:
+        doors = {"api": "/v1", "openapi": "/openapi.json", "health": "/health/ready", "metrics": "/metrics"}
+        await call.reply(200, json_bytes({"name": "hanok", **doors}), _JSON)
+
+    # who comes in, with what
+
+    def _admit(self, call: Call) -> Caller:
+        """The caller behind the bearer key. Raises `Unauthenticated`."""
+        shown = call.headers.get(b"authorization", b"")
+        scheme, _, secret = shown.partition(b" ")
+        key = self._keys.find(secret.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
+        if key is None:
+            message = "this key is not known here, or was revoked" if shown else "no key was given"
+            hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
+            raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
+        return Caller(key_id=key.id, key_name=key.name, session=_session(call.headers), request_id=call.request_id)
+
+    def _offer(self, model: str, kind: str) -> None:
+        """Raise `UnknownModel` unless there is such a model for this kind of call.
+
+        Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
+        names of theirs.
+        """
+        card = self._cards.get(model)
+        if card is None:
+            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        if card.type != kind:
+            makes = "vectors: ask it at /v1/embeddings" if card.type == "embedding" else "text, not vectors"
+            raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
+
+    async def _body(self, call: Call) -> bytes:
+        """The whole body, if it is JSON and within the limit."""
+        content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type != b"application/json":
+            shown = content_type.decode("latin-1") or "none"
+            message = f"the content type must be application/json, not {shown}"
+            raise WrongContentType(message, code="unsupported_media_type")
+        return await call.body(self._limits.body_bytes)
+
+    # what goes wrong
+
+    async def _fail(self, call: Call, error: Exception) -> None:
+        if not isinstance(error, HanokError):
+            _log.exception("request %s to %s failed", call.request_id, call.path)
+        failed = answer_error(error)
+        self._metrics.refused(failed.status)
+        with contextlib.suppress(Exception):  # the caller may be gone
+            if call.begun:  # a stream: its status is spent, so the error is its last event
+                await call.end(b"data: " + failed.body.replace(b"\n", b" ") + b"\n\n")
+            else:
+                headers = [(name.encode(), value.encode("latin-1")) for name, value in failed.headers.items()]
+                await call.reply(failed.status, failed.body, _JSON, *headers)
+
+    async def _refuse_while_draining(self, call: Call) -> None:
+        body = envelope("Hanok is shutting down", "server_error", code="draining")
+        self._metrics.refused(503)
+        await call.reply(503, body, _JSON, (b"retry-after", b"5"), (b"connection", b"close"))
+
+    async def _no_such_door(self, call: Call) -> None:
+        allowed = "POST" if call.path in self._posts else "GET" if call.path in self._gets else None
+        if allowed:
+            self._metrics.refused(405)
+            body = envelope(f"{call.path} takes {allowed}", "invalid_request_error", code="method_not_allowed")
+            await call.reply(405, body, _JSON, (b"allow", allowed.encode()))
+        else:
+            self._metrics.refused(404)
+            body = envelope(
+                f"there is nothing at {call.path}; see /openapi.json", "invalid_request_error", code="not_found"
+            )
+            await call.reply(404, body, _JSON)
+
+
+def _session(headers: Headers) -> str | None:
+    if _SESSION_NAMES.isdisjoint(headers):
+        return None
+    for name in SESSION_HEADERS:
+        if name in headers:
+            return headers[name][:256].decode("latin-1")
+    return None
+
+
+def _served_by(model: str, endpoint: str) -> tuple[bytes, bytes]:
+    return (b"x-hanok-endpoint", endpoint.encode("ascii", "replace") or model.encode("ascii", "replace"))
