@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hanok.errors import HanokError, StartError
+from hanok.errors import StartError, StoreError
 from hanok.gateway import Door, HttpServer, Limits, ModelCard, Route, Routed
 from hanok.ledger import KeyRing, Ledger, Metered, PriceList
 from hanok.ledger.load import load_known_rates
@@ -115,12 +115,12 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
     finally:
         for task in background:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
-        await asyncio.gather(*(process.stop() for process in processes))
-        for endpoint in fleet.endpoints:
-            with contextlib.suppress(HanokError):
-                await endpoint.engine.aclose()
-        await asyncio.to_thread(ledger.close)
+        try:
+            await asyncio.gather(*background, return_exceptions=True)
+            await asyncio.gather(*(process.stop() for process in processes), return_exceptions=True)
+            await asyncio.gather(*(each.engine.aclose() for each in fleet.endpoints), return_exceptions=True)
+        finally:
+            await asyncio.to_thread(ledger.close)
 
 
 def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
@@ -155,10 +155,12 @@ async def _follow_keys(ledger: Ledger, keys: KeyRing) -> None:
     """Take up keys that another process made or revoked."""
     seen = -1
     while True:
-        version = ledger.version()
-        if version != seen:
-            keys.replace(ledger.list_keys())
-            seen = version
+        try:
+            if (version := ledger.version()) != seen:
+                keys.replace(ledger.list_keys())
+                seen = version
+        except StoreError:
+            _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)
 
 

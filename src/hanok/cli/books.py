@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
@@ -123,14 +124,19 @@ def _since(text: str | None) -> float:
     if match := _PERIOD.match(text):
         return time.time() - int(match.group(1)) * _UNIT_S[match.group(2)]
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        return _aware(datetime.fromisoformat(text)).timestamp()
     except ValueError:
         raise typer.BadParameter("takes 24h, 7d, 4w or a date like 2026-11-01", param_hint="--since") from None
 
 
+def _aware(moment: datetime) -> datetime:
+    """A moment without a time zone is meant in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _cells(row: UsageRow) -> tuple[str, ...]:
     return (
-        row.group or "–",
+        escape(row.group or "–"),
         f"{row.calls:,}",
         f"{row.failed:,}",
         f"{row.prompt_tokens:,}",

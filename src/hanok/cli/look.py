@@ -15,6 +15,7 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from hanok.cli.state import RunningServer, read_server
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, FileOption, JsonOption, data, print_json, talk
@@ -61,7 +62,8 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     for row in rows:
         table.add_row(*row.values())
     data.print(table)
-    talk.print(f"[green]✓[/] {loaded.file} is valid; it would listen on {gateway.host}:{gateway.port}", highlight=False)
+    valid = f" {loaded.file} is valid; it would listen on {gateway.host}:{gateway.port}"
+    talk.print(Text.assemble(("✓", "green"), valid), soft_wrap=True)
 
 
 def models(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -112,7 +114,7 @@ class Finding:
     fix: str | None = None
 
 
-_SIGNS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "wrong": "[red]✗[/]"}
+_SIGNS = {"ok": ("✓", "green"), "missing": ("–", "yellow"), "wrong": ("✗", "red")}
 
 
 def doctor(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -125,7 +127,7 @@ def doctor(file: FileOption = None, as_json: JsonOption = False) -> None:
         print_json({"findings": [vars(finding) for finding in findings]})
     else:
         for finding in findings:
-            data.print(f"{_SIGNS[finding.status]} {finding.what}: {finding.detail}", highlight=False, soft_wrap=True)
+            data.print(Text.assemble(_SIGNS[finding.status], f" {finding.what}: {finding.detail}"), soft_wrap=True)
             if finding.fix:
                 data.print(f"    {finding.fix}", style="cyan", highlight=False, markup=False, soft_wrap=True)
     if any(finding.status == "wrong" for finding in findings):
@@ -214,13 +216,20 @@ def _needs(loaded: Loaded) -> Finding:
 
 async def _reachable(loaded: Loaded) -> list[Finding]:
     urls = {
-        spec.url: spec.verify_tls for model in loaded.platform.models for spec in model.serve if spec.engine == "openai"
+        spec.url: (spec.verify_tls, str(loaded.folder / spec.ca_file) if spec.ca_file else None)
+        for model in loaded.platform.models
+        for spec in model.serve
+        if spec.engine == "openai"
     }
-    return list(await asyncio.gather(*(_reach(url, verify) for url, verify in urls.items())))
+    return list(await asyncio.gather(*(_reach(url, verify, ca_file) for url, (verify, ca_file) in urls.items())))
 
 
-async def _reach(url: str, verify_tls: bool) -> Finding:
-    pool = Pool(url, timeouts=Timeouts(connect_s=3.0, first_byte_s=5.0, idle_s=5.0), verify_tls=verify_tls)
+async def _reach(url: str, verify_tls: bool, ca_file: str | None) -> Finding:
+    quick = Timeouts(connect_s=3.0, first_byte_s=5.0, idle_s=5.0)
+    try:
+        pool = Pool(url, timeouts=quick, verify_tls=verify_tls, ca_file=ca_file)
+    except (ValueError, OSError) as error:
+        return Finding(what=url, status="wrong", detail=str(error), fix="correct `url` or `ca_file` in platform.yaml")
     try:
         response = await pool.request("GET", "/models")
         return Finding(what=url, status="ok", detail=f"answers ({response.status})")

@@ -69,7 +69,7 @@ def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
 
 def _write_private(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
     except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hanok.cli.create import write_starter
@@ -142,15 +143,15 @@ def _stop_on_signals() -> asyncio.Event:
 async def _drain(house: House, server: HttpServer, serving: asyncio.Task[None], drain_s: float) -> None:
     """Let in nobody new, wait for what runs, then close the door."""
     house.door.draining = True
-    running = house.metrics.running
+    running = server.busy()
     if running:
         talk.print(f"Stopping: waiting up to {drain_s:g} s for {running} running calls (Ctrl-C again to quit at once).")
     else:
         talk.print("Stopping.")
     deadline = asyncio.get_running_loop().time() + drain_s
-    while house.metrics.running and asyncio.get_running_loop().time() < deadline:
+    while server.busy() and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)
-    if house.metrics.running:
+    if server.busy():
         server.cut()
         await asyncio.sleep(0.05)
     server.stop()
@@ -160,7 +161,7 @@ async def _drain(house: House, server: HttpServer, serving: asyncio.Task[None], 
 def _greet(loaded: Loaded, server: RunningServer, secret: str, fresh: bool) -> None:
     model = next((each.name for each in loaded.platform.models if each.type == "chat"), None)
     loopback = server.host in ("127.0.0.1", "localhost", "::1")
-    shown = secret if loopback or fresh else f"$(cat {loaded.state / 'local.key'})"
+    shown = secret if fresh or (loopback and talk.is_terminal) else f"$(cat {loaded.state / 'local.key'})"
     talk.print(f"[bold]{loaded.platform.name}[/] listens on [bold cyan]{server.url}/v1[/]", highlight=False)
     talk.print(
         f"Key: [bold]{shown}[/]   (yours, kept in {loaded.state / 'local.key'})", highlight=False, soft_wrap=True
@@ -194,7 +195,7 @@ async def _show_loading(house: House) -> None:
                     progress.console.print(f"[green]✓[/] {name} ({each.kind}) is up", highlight=False)
                 else:
                     progress.console.print(
-                        f"[red]✗[/] {name} ({each.kind}) is {each.state}: {each.reason}",
+                        f"[red]✗[/] {name} ({each.kind}) is {each.state}: {escape(each.reason)}",
                         highlight=False,
                         soft_wrap=True,
                     )

@@ -240,6 +240,9 @@ class Door:
     # what goes wrong
 
     async def _fail(self, call: Call, error: Exception) -> None:
+        if call.finished:
+            _log.exception("request %s to %s failed after its answer", call.request_id, call.path)
+            return
         if not isinstance(error, HanokError):
             _log.exception("request %s to %s failed", call.request_id, call.path)
         failed = answer_error(error)
@@ -254,7 +257,8 @@ class Door:
     async def _refuse_while_draining(self, call: Call) -> None:
         body = envelope("Hanok is shutting down", "server_error", code="draining")
         self._metrics.refused(503)
-        await call.reply(503, body, _JSON, (b"retry-after", b"5"), (b"connection", b"close"))
+        call.keep_alive = False
+        await call.reply(503, body, _JSON, (b"retry-after", b"5"))
 
     async def _no_such_door(self, call: Call) -> None:
         allowed = "POST" if call.path in self._posts else "GET" if call.path in self._gets else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hanok.errors import EngineError, EngineRefused, NoEndpoint, RequestError
+from hanok.errors import EngineError, EngineRefused, RequestError
 from hanok.wire import json_bytes
 from hanok.wire.forms import read_error_message
 
@@ -35,7 +35,7 @@ def answer_error(error: Exception) -> ErrorAnswer:
     if isinstance(error, EngineRefused):
         return _refused(error)
     if isinstance(error, EngineError):
-        headers = {"retry-after": "2"} if isinstance(error, NoEndpoint) else {}
+        headers = {"retry-after": "2"} if error.status == 503 else {}
         return ErrorAnswer(
             status=error.status, body=envelope(str(error), "engine_error", code=error.code), headers=headers
         )

@@ -35,6 +35,7 @@ HEAD_LIMIT_S = 30.0
 BODY_LIMIT_S = 60.0
 IDLE_LIMIT_S = 75.0
 STALLED_LIMIT_S = 300.0
+LINGER_S = 2.0
 SWEEP_EVERY_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
@@ -49,8 +50,8 @@ class Call:
     """One HTTP exchange: what came in, and what has been sent. Only the connection makes these."""
 
     __slots__ = (
-        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "headers", "keep_alive", "method",
-        "path", "request_id", "version_1_0",
+        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "finished", "headers", "keep_alive",
+        "method", "path", "request_id", "version_1_0",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, method: str, path: str, headers: dict[bytes, bytes]) -> None:
@@ -66,6 +67,7 @@ class Call:
         self.keep_alive = True
         self.version_1_0 = False
         self.begun = False
+        self.finished = False
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
@@ -141,7 +143,12 @@ class Call:
         self.begun = True
         if not self._done:  # answered before it was heard out: what still comes must not be taken for a request
             self.keep_alive = False
-        lines = [_STATUS_LINES[status], b"date: ", self._connection.date(), b"\r\nx-request-id: "]
+        lines = [
+            _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+            b"date: ",
+            self._connection.date(),
+            b"\r\nx-request-id: ",
+        ]
         lines.append(self.request_id.encode())
         for name, value in headers:
             lines += (b"\r\n", name, b": ", value)
@@ -161,6 +168,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
+        self._header_bytes = 0
         self._parsing: Call | None = None
         self._calls: deque[Call] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -178,6 +186,8 @@ class Connection(asyncio.Protocol):
         self._shared.keep_sweeping(self._state)
 
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         if self._parsing is None:
             self._head_bytes += len(data)
         try:
@@ -207,7 +217,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         stalled, self.stalled = self.stalled, None
-        self.deadline = _NEVER
+        self.deadline = _NEVER if self._calls else time.monotonic() + IDLE_LIMIT_S
         if stalled is not None and not stalled.done():
             stalled.set_result(None)
 
@@ -216,12 +226,14 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = {}
+        self._header_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._parsing is None:  # what comes after the body is a trailer
+        self._header_bytes += len(name) + len(value) + 4
+        if self._parsing is None and self._header_bytes <= HEADER_LIMIT_BYTES:  # after the body comes a trailer
             self._headers[name.lower()] = value.strip()
 
     def on_headers_complete(self) -> None:
@@ -235,13 +247,17 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._parsing = call
         self._calls.append(call)
-        if b"host" not in self._headers and not call.version_1_0:
+        if self._header_bytes + len(self._url) > HEADER_LIMIT_BYTES:
+            self._refuse(431, f"the headers are larger than {HEADER_LIMIT_BYTES} bytes", "headers_too_large")
+        elif b"host" not in self._headers and not call.version_1_0:
             self._refuse(400, "a request needs a Host header", "invalid_http")
-        elif len(self._calls) == 1:
-            self.deadline = time.monotonic() + BODY_LIMIT_S
-            self._task = self._loop.create_task(self._serve())
         elif len(self._calls) > SENT_AHEAD_LIMIT and self._transport is not None:
             self._transport.pause_reading()
+        else:
+            if len(self._calls) == 1:
+                self.deadline = time.monotonic() + BODY_LIMIT_S
+            if self._task is None:  # it may still be closing the answer before
+                self._task = self._loop.create_task(self._serve())
 
     def on_body(self, body: bytes) -> None:
         if self._parsing is not None:
@@ -251,7 +267,8 @@ class Connection(asyncio.Protocol):
         if self._parsing is not None:
             self._parsing.taken()
             self._parsing = None
-            self.deadline = _NEVER
+            if self.stalled is None:
+                self.deadline = _NEVER
 
     # what a call does
 
@@ -264,21 +281,46 @@ class Connection(asyncio.Protocol):
 
     def finish(self, call: Call) -> None:
         """The call's answer is written whole."""
+        call.finished = True
         self._calls.popleft()
-        if not call.keep_alive or self._closing:
-            self.close()
+        if self._closing or not call.keep_alive:
+            self._end(call)
         elif self._calls and self._transport is not None:
+            if not self._calls[0].is_taken:
+                self.deadline = time.monotonic() + BODY_LIMIT_S
             self._transport.resume_reading()
-        else:
+        elif self.stalled is None:
             self.deadline = time.monotonic() + IDLE_LIMIT_S
+
+    def _end(self, call: Call) -> None:
+        """Close after the last answer. What the caller still sends is read and dropped for a while (RFC 9112 9.6):
+
+        closing with bytes unread would make the system tell him of a reset, and take the answer from him.
+        """
+        if call.is_taken or self._closing or self._transport is None or not self._transport.can_write_eof():
+            self.close()
+            return
+        self._closing = True
+        self._transport.write_eof()
+        self.deadline = time.monotonic() + LINGER_S
 
     # the server's
 
     async def _serve(self) -> None:
         """Let the door answer one call after another, as long as there are some."""
-        while self._calls and not self._closing:
-            await self._shared.handle(self._calls[0])
-        self._task = None
+        try:
+            while self._calls and not self._closing:
+                call = self._calls[0]
+                await self._shared.handle(call)
+                if not call.finished:  # half an answer: whatever followed would be taken for its rest
+                    self.abort()
+                    return
+        finally:
+            self._task = None
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._calls) or bool(self._transport and self._transport.get_write_buffer_size())
 
     def shutdown(self) -> None:
         """End when the running call is over: what uvicorn asks for when it stops."""
@@ -289,6 +331,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self._closing = True
+        self.deadline = time.monotonic() + STALLED_LIMIT_S
         if self._transport is not None:
             self._transport.close()
 
@@ -360,6 +403,10 @@ class HttpServer:
     async def serve(self) -> None:
         """Serve until `stop`, then let running calls end."""
         await self._server.serve()
+
+    def busy(self) -> int:
+        """How many connections have a call running, or an answer not yet sent."""
+        return sum(cast("Connection", each).busy for each in self._server.server_state.connections)
 
     @property
     def listening(self) -> bool:

@@ -47,7 +47,7 @@ class Metered:
         return await open_observed(self._inner, request, meter)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        meter = self._meter(request.caller, request.model, "embedding", 0)
+        meter = self._meter(request.caller, request.model, "embedding", request.input_bytes())
         return await embed_observed(self._inner, request, meter)
 
     def _meter(self, caller: Caller, model: str, operation: str, prompt_bytes: int) -> _Meter:
@@ -59,7 +59,7 @@ class _Meter:
 
     __slots__ = (
         "_books", "_caller", "_endpoint", "_events", "_first", "_model", "_monotonic", "_operation", "_prices",
-        "_prompt_bytes", "_settled", "_start", "_usage", "_wall",
+        "_prompt_bytes", "_settled", "_start", "_unstreamed", "_usage", "_wall",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,7 @@ class _Meter:
         self._start = monotonic()
         self._first = 0.0
         self._events = 0
+        self._unstreamed = 0
         self._settled = False
         self._usage: Usage | None = None
 
@@ -95,6 +96,7 @@ class _Meter:
         if not self._first:
             self._first = self._monotonic()
         self._events += chunk.events
+        self._unstreamed = len(chunk.data) if chunk.last and not chunk.events else 0
 
     def used(self, usage: Usage) -> None:
         self._usage = usage
@@ -133,5 +135,7 @@ class _Meter:
         if not self._endpoint:
             return Usage()
         return Usage(
-            prompt_tokens=self._prompt_bytes // BYTES_PER_TOKEN, completion_tokens=self._events, estimated=True
+            prompt_tokens=self._prompt_bytes // BYTES_PER_TOKEN,
+            completion_tokens=self._events or self._unstreamed // BYTES_PER_TOKEN,
+            estimated=True,
         )

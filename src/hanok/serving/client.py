@@ -485,8 +485,9 @@ class Pool:
             raise EngineUnreachable(f"{self.origin} did not accept a connection for {seconds:g} s") from None
         except ssl.SSLError as error:
             raise EngineUnreachable(f"{self.origin} failed the TLS handshake: {error.reason or error}") from None
-        except OSError as error:
-            raise EngineUnreachable(f"{self.origin} cannot be reached: {_reason(error)}") from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name too long to be looked up
+            reason = _reason(error) if isinstance(error, OSError) else str(error)
+            raise EngineUnreachable(f"{self.origin} cannot be reached: {reason}") from None
         if self._closed:
             connection.abort()
             self._refuse_if_closed()

@@ -5,6 +5,7 @@ An `Embedder` for programs in this process; `children.sentence_encoder` serves i
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib
 from typing import Any
@@ -44,7 +45,7 @@ class SentenceEncoder:
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         fields = _read(request)
         texts = [fields.input] if isinstance(fields.input, str) else fields.input
-        vectors = self._encoder.encode(texts)
+        vectors = await asyncio.to_thread(self._encoder.encode, texts)
         tokens = sum(len(text.split()) for text in texts)
         form = _base64 if fields.encoding_format == "base64" else _floats
         body = {

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -28,6 +29,9 @@ from hanok.wire import json_bytes
 
 STOP_LIMIT_S = 10.0
 TRIES_BEFORE_FIRST_ANSWER = 2
+TRIES_AFTER_ANSWERS = 6
+SHORT_LIFE_S = 30.0
+LAST_WORDS_BYTES = 8192
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LaunchedEndpoint = LlamaCppEndpoint | VllmEndpoint | SentenceEncoderEndpoint
 _log = logging.getLogger(__name__)
@@ -127,6 +131,7 @@ class EngineProcess:
         self._restarted = restarted
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._started = False
 
     def start(self) -> None:
         """Start it in the background; the fleet tells how it goes."""
@@ -147,9 +152,14 @@ class EngineProcess:
     async def _keep_running(self) -> None:
         failures = 0
         while True:
-            answered, reason = await self._run_once()
-            failures = 0 if answered else failures + 1
-            if failures >= TRIES_BEFORE_FIRST_ANSWER:
+            begun = time.monotonic()
+            try:
+                answered, reason = await self._run_once()
+            except OSError as error:
+                answered, reason = False, f"cannot be started: {error}"
+            lived = time.monotonic() - begun
+            failures = 0 if answered and lived > SHORT_LIFE_S else failures + 1
+            if failures >= (TRIES_AFTER_ANSWERS if answered else TRIES_BEFORE_FIRST_ANSWER):
                 _log.error("%s cannot start: %s", self._endpoint.name, reason)
                 self._fleet.mark(self._endpoint, "failed", reason)
                 return
@@ -161,7 +171,8 @@ class EngineProcess:
     async def _run_once(self) -> tuple[bool, str]:
         """Run the process to its end. Says whether it ever answered, and why it ended."""
         self._launch.log.parent.mkdir(parents=True, exist_ok=True)
-        with self._launch.log.open("wb") as log:
+        with self._launch.log.open("ab" if self._started else "wb") as log:
+            self._started = True
             self._process = await asyncio.create_subprocess_exec(
                 *self._launch.command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -184,9 +195,10 @@ class EngineProcess:
 
     async def _answers(self, ended: asyncio.Future[int]) -> bool:
         deadline = time.monotonic() + self._launch.load_timeout_s
-        while time.monotonic() < deadline and not ended.done():
-            with contextlib.suppress(HanokError):
-                await self._endpoint.engine.check()
+        while (left := deadline - time.monotonic()) > 0 and not ended.done():
+            with contextlib.suppress(HanokError, TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._endpoint.engine.check()
                 return True
             await asyncio.wait([ended], timeout=0.1)
         return False
@@ -204,16 +216,21 @@ class EngineProcess:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # its own children: vLLM's hold the GPU
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _last_words(log: Path, code: int | None) -> str:
     try:
-        lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LAST_WORDS_BYTES))
+            said = file.read().decode("utf-8", "replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
     except OSError:
         lines = []
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    said = f": {lines[-1][:300]}" if lines else ""
-    return f"{how}{said} (log: {log})"
+    last = f": {lines[-1][:300]}" if lines else ""
+    return f"{how}{last} (log: {log})"
 
 
 def _free_port() -> int:

@@ -39,6 +39,9 @@ async def look(fleet: Fleet, endpoint: Endpoint) -> None:
         if endpoint.state != "down":
             _log.warning("%s is down: %s", endpoint.name, reason)
         fleet.mark(endpoint, "down", reason)
+    except Exception as error:  # noqa: BLE001 - one endpoint's surprise must not end the watch over all
+        _log.exception("the health check of %s failed", endpoint.name)
+        fleet.mark(endpoint, "down", f"{type(error).__name__}: {error}")
     else:
         if endpoint.state != "up":
             _log.info("%s is up", endpoint.name)

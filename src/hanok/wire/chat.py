@@ -127,12 +127,16 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
         fields["input"] = msgspec.Raw(json_bytes(texts))
         return cls(model, fields, inputs=len(texts))
 
+    def input_bytes(self) -> int:
+        """Size of what is to be embedded, in bytes of JSON: the base of an estimate."""
+        return len(bytes(self.fields.get("input", b"")))
+
 
 class Embeddings(msgspec.Struct, frozen=True):
     """OpenAI's embedding list as the bytes to pass on, and what it used."""
 
     data: bytes
-    usage: Usage
+    usage: Usage | None
     model: str
     endpoint: str
 

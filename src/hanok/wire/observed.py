@@ -53,7 +53,8 @@ async def embed_observed(embedder: Embedder, request: EmbeddingRequest, observer
         observer.end("failed" if isinstance(error, Exception) else "cancelled")
         raise
     observer.opened(embeddings.model, embeddings.endpoint)
-    observer.used(embeddings.usage)
+    if embeddings.usage is not None:
+        observer.used(embeddings.usage)
     observer.end("ok")
     return embeddings
 

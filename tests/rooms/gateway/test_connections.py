@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -148,7 +149,7 @@ def test_head_is_answered_without_a_body(house: Start) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nx y: z\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcde",
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
@@ -210,3 +211,43 @@ def test_hundreds_of_connections_are_served_at_once(house: Start) -> None:
     finally:
         for plain in sockets:
             plain.close()
+
+
+def test_a_call_sent_while_the_answer_before_is_still_being_closed_is_answered_once(house: Start) -> None:
+    """The engine lingers after `[DONE]`; the caller, who has the whole answer, does not wait for it."""
+    from tests.engine import DONE, STREAM_HEAD, Asked, chunk, delta, fake_engine
+
+    async def lingering(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(delta("one")) + chunk(DONE))
+        await writer.drain()
+        await asyncio.sleep(0.03)
+        writer.write(b"0\r\n\r\n")
+
+    with fake_engine(lingering) as engine:
+        started = house({"name": "echo", "serve": {"engine": "openai", "url": engine.url}})
+        with connected(started) as plain:
+            for number in range(4):
+                plain.sendall(request(started, BODY.replace(b"{", b'{"stream":true,', 1)))
+                data = b""
+                while not data.endswith(b"0\r\n\r\n"):
+                    data += plain.recv(65536)
+                assert data.count(b"HTTP/1.1 ") == 1
+                assert len(engine.calls()) == number + 1
+
+
+@pytest.mark.parametrize("code", [499, 520, 529])
+def test_an_engines_unregistered_status_is_passed_on_whole_and_asked_for_once(house: Start, code: int) -> None:
+    from tests.engine import fake_engine, status
+
+    with fake_engine(status(code, b'{"error":{"message":"overloaded"}}')) as engine:
+        started = house({"name": "echo", "retries": 0, "serve": {"engine": "openai", "url": engine.url}})
+        reply = call(f"{started.url}/v1/chat/completions", "POST", BODY, started.headers)
+        assert (reply.status, reply.error["message"]) == (code, "overloaded")
+        assert len(engine.calls()) == 1
+
+
+def test_an_early_refusal_reaches_a_client_that_is_still_sending(house: Start) -> None:
+    started = house(ECHO)
+    for _ in range(3):
+        reply = call(f"{started.url}/v1/chat/completions", "POST", b"x" * 8_000_000, {"content-type": "text/plain"})
+        assert reply.status == 401

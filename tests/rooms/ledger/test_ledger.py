@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -263,3 +264,24 @@ def test_files_are_readable_by_their_owner_only(tmp_path: Path, ledger: Ledger) 
     ledger.record(charge(1))
     segment = next((tmp_path / "state" / "journal").iterdir())
     assert segment.stat().st_mode & 0o077 == 0
+
+
+def test_a_segment_of_a_process_with_our_id_is_taken_not_written_over(tmp_path: Path) -> None:
+    """In a container every process has the same id."""
+    before = Journal(tmp_path / "journal", os.getpid())
+    before.open.add(charge(1))
+    os.close(before.open._file)  # as a kill would
+    ledger = Ledger(tmp_path)
+    ledger.start()
+    ledger.record(charge(2))
+    ledger.close()
+    again = Ledger(tmp_path)
+    assert again.usage("model")[0].calls == 2
+    again.close()
+
+
+def test_two_processes_do_not_make_the_same_ids(tmp_path: Path) -> None:
+    bits = iter([b"\x00\x01", b"\x00\x02"])
+    first, second = (Ledger(tmp_path, clock=lambda: 1.0, random_bytes=lambda _: next(bits)) for _ in range(2))
+    made = [ledger.next_id() for ledger in (first, second) for _ in range(100)]
+    assert len(set(made)) == 200

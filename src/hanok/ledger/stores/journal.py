@@ -31,7 +31,11 @@ class Segment:
         self.unwritten = 0
         try:
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._file)
+                raise
         except OSError as error:
             raise StoreError(f"the ledger's journal {path} cannot be written: {error.strerror}") from error
 
@@ -94,8 +98,11 @@ class Journal:
             yield segment
 
     def _next(self) -> Segment:
-        self._number += 1
-        return Segment(self._folder / f"{self._process_id}-{self._number}.jsonl")
+        while True:  # in a container every process has the same id: what is there belongs to one before us
+            self._number += 1
+            path = self._folder / f"{self._process_id}-{self._number}.jsonl"
+            if not path.exists():
+                return Segment(path)
 
 
 def read_charges(path: Path) -> Iterator[Charge]:

@@ -11,8 +11,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -27,6 +27,7 @@ from hanok.ledger.stores.journal import Journal, Segment
 Grouping = Literal["key", "model", "session", "day"]
 COMMIT_EVERY_S = 0.2
 ROWS_A_STATEMENT = 500
+WAITING_SEGMENTS = 16
 
 _log = logging.getLogger(__name__)
 _COLUMNS = Charge.__struct_fields__
@@ -74,11 +75,12 @@ class Ledger:
         self._wake = threading.Event()
         self._closing = False
         self._last_id = 0
+        self._own_bits = int.from_bytes(random_bytes(2)) & 0xFFF
         self._journal: Journal | None = None
         self._writer: threading.Thread | None = None
         self._waiting: list[Segment] = []
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reader = self._connect()
             with self._reader:
                 self._reader.executescript(_SCHEMA)
@@ -99,8 +101,11 @@ class Ledger:
         self._writer.start()
 
     def next_id(self) -> int:
-        """A new charge id: nanoseconds since 1970, never twice in this process."""
-        self._last_id = max(self._last_id + 1, int(self._clock() * 1e9))
+        """A new charge id: microseconds since 1970 in the high bits, this process' own 12 bits below.
+
+        Never twice in this process, and not in two that share the folder.
+        """
+        self._last_id = max(self._last_id + 4096, (int(self._clock() * 1e6) << 12) | self._own_bits)
         return self._last_id
 
     def record(self, charge: Charge) -> None:
@@ -112,8 +117,12 @@ class Ledger:
     def flush(self) -> bool:
         """Move everything recorded so far into the database; False when it did not take it."""
         with self._guard:
-            if self._journal is not None and self._journal.open.charges:
-                self._waiting.append(self._journal.turn())
+            # While the database refuses, the open segment grows rather than their number: each holds a file open.
+            if self._journal is not None and self._journal.open.charges and len(self._waiting) < WAITING_SEGMENTS:
+                try:
+                    self._waiting.append(self._journal.turn())
+                except StoreError as error:
+                    _log.error("%s", error)
         return self._take_waiting()
 
     def pending(self) -> int:
@@ -142,7 +151,7 @@ class Ledger:
                    coalesce(avg(nullif(first_token_ms, 0)), 0)
             FROM charges WHERE at >= ? GROUP BY grouping ORDER BY {order}
         """  # noqa: S608
-        with closing(self._connect()) as reader:
+        with _plain_errors(), closing(self._connect()) as reader:
             return [
                 UsageRow(
                     group=row[0],
@@ -164,7 +173,7 @@ class Ledger:
         new = make_key(name, now=self._clock(), random_bytes=self._random_bytes)
         key = new.key
         try:
-            with closing(self._connect()) as connection, connection:
+            with _plain_errors(), closing(self._connect()) as connection, connection:
                 connection.execute(
                     "INSERT INTO keys (id, name, digest, shown, created_at) VALUES (?, ?, ?, ?, ?)",
                     (key.id, key.name, key.digest, key.shown, key.created_at),
@@ -178,7 +187,7 @@ class Ledger:
 
     def list_keys(self) -> list[Key]:
         """All keys, the oldest first, revoked ones too."""
-        with closing(self._connect()) as reader:
+        with _plain_errors(), closing(self._connect()) as reader:
             rows = reader.execute(
                 "SELECT id, name, digest, shown, created_at, revoked_at FROM keys ORDER BY created_at"
             )
@@ -192,20 +201,24 @@ class Ledger:
         found = next((key for key in self.list_keys() if not key.revoked_at and name_or_id in (key.name, key.id)), None)
         if found is None:
             raise StoreError(f"no key in use is called {name_or_id!r}", hint="see `hanok keys list`")
-        with closing(self._connect()) as connection, connection:
+        with _plain_errors(), closing(self._connect()) as connection, connection:
             connection.execute("UPDATE keys SET revoked_at = ? WHERE id = ?", (self._clock(), found.id))
         return found
 
     def version(self) -> int:
         """A number that changes when another connection has changed the database."""
-        return self._reader.execute("PRAGMA data_version").fetchone()[0]
+        with _plain_errors():
+            return self._reader.execute("PRAGMA data_version").fetchone()[0]
 
     # the writer
 
     def _write_forever(self) -> None:
         while not self._closing:
             self._wake.wait(COMMIT_EVERY_S)
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001 - this thread must not end while the house stands
+                _log.exception("the ledger's writer failed; it goes on")
 
     def _take_waiting(self) -> bool:
         with self._taking:
@@ -215,7 +228,7 @@ class Ledger:
         for segment in list(self._waiting):
             try:
                 self._insert(segment.read())
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, OverflowError) as error:
                 segment.forget()
                 _log.error("the ledger's database does not take charges (kept in the journal): %s", error)
                 return False
@@ -241,3 +254,14 @@ class Ledger:
 def _insert_statement(rows: int) -> str:
     row = f"({', '.join('?' * len(_COLUMNS))})"
     return f"INSERT OR IGNORE INTO charges ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+
+
+@contextmanager
+def _plain_errors() -> Generator[None]:
+    """SQLite's errors as ours; a broken rule of the schema stays what it is."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
+        raise StoreError(f"the ledger cannot be used: {error}") from error

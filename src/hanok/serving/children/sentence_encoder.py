@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from typing import Any
 
 import msgspec
-import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
+import uvicorn
 
 from hanok.errors import RequestError
 from hanok.serving.children.leash import tie_to_parent
@@ -20,20 +16,10 @@ from hanok.wire import EmbeddingRequest, json_bytes
 
 def main() -> None:
     tie_to_parent()
-    uvloop.run(_serve(int(sys.argv[1])))
-
-
-async def _serve(port: int) -> None:
-    encoder = SentenceEncoder()
-    app = _app(encoder)
-    server = Server(
-        app, port=port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, log_enabled=False
-    )
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, server.stop)
+    port = int(sys.argv[1])
+    app = _app(SentenceEncoder())
     print("listening on port", port, flush=True)
-    await server.serve()
+    uvicorn.run(app, port=port, log_level="error", access_log=False, lifespan="off", ws="none")
 
 
 def _app(encoder: SentenceEncoder) -> Any:

@@ -104,7 +104,7 @@ class RelayedAnswer:
             events, usage = self._without_usage(events)
         if self._trim_start and (b'"content":"' in events or b'"text":"' in events):
             events, self._trim_start = trim_first_space(events), False
-        self._done = b"[DONE]" in events[-20:]
+        self._done = events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
         if not events and usage is None:
             return None
         return Chunk(events, events.count(b"data:"), usage, self._done)
@@ -135,7 +135,7 @@ class RelayedAnswer:
     def _end(self) -> Chunk:
         """The response ended without `[DONE]`: some engines do; anything half-said means that it was cut."""
         self._done = True
-        if self._rest.strip():
+        if self._rest.strip() not in (b"", b"data: [DONE]", b"data:[DONE]"):
             raise EngineBroken(f"{self.endpoint} ended its stream in the middle of an event")
         return Chunk(DONE, 0, None, True)
 

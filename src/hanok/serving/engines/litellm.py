@@ -6,9 +6,10 @@ Its import takes seconds, so it happens in a thread, and only when such a model 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -17,10 +18,19 @@ from hanok.errors import EngineBroken, EngineError, EngineRefused, EngineTimeout
 from hanok.serving.engines.answers import WholeAnswer
 from hanok.serving.engines.spoken import SpokenAnswer
 from hanok.spec import LiteLLMEndpoint, Timeouts
-from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings, json_bytes
 from hanok.wire.forms import DONE, read_usage
 
-_NOT_PASSED = {"model", "stream", "stream_options"}
+# What callers may set. LiteLLM takes addresses, credentials and providers as arguments too, so everything else is left
+# out: a caller must not be able to send our key to a place of his own.
+_PASSED = frozenset(
+    (
+        "messages", "prompt", "input", "suffix", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n",
+        "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
+        "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "encoding_format",
+        "dimensions", "modalities",
+    )
+)  # fmt: skip
 
 
 class LiteLLMEngine:
@@ -42,37 +52,43 @@ class LiteLLMEngine:
             self._library = await asyncio.to_thread(import_litellm)
 
     async def open(self, request: ChatRequest) -> Answer:
-        call = self._library.acompletion if request.operation == "chat" else self._library.atext_completion
+        library = self._loaded()
+        call = library.acompletion if request.operation == "chat" else library.atext_completion
         arguments = self._call_arguments(request.fields)
         if request.stream:
             arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         answer = await self._call(call, arguments)
         if request.stream:
-            return SpokenAnswer(self._relay(answer, request.wants_usage), self._model, self._endpoint)
+            relayed = self._relay(answer, request.wants_usage)
+            first = await relayed.__anext__()  # what fails before this may be asked for elsewhere
+            return SpokenAnswer(_with_first(first, relayed), self._model, self._endpoint)
         data = _dump(answer)
         return WholeAnswer(data, read_usage(data), model=self._model, endpoint=self._endpoint)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        data = _dump(await self._call(self._library.aembedding, self._call_arguments(request.fields)))
-        return Embeddings(data, read_usage(data) or Usage(), self._model, self._endpoint)
+        data = _dump(await self._call(self._loaded().aembedding, self._call_arguments(request.fields)))
+        return Embeddings(data, read_usage(data), self._model, self._endpoint)
 
     async def aclose(self) -> None:
         if self._library is not None:
             await self._library.close_litellm_async_clients()
 
     def _call_arguments(self, fields: Any) -> dict[str, Any]:
-        asked = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in _NOT_PASSED}
+        asked = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name in _PASSED}
         return {**asked, **self._arguments, "num_retries": 0, "timeout": self._timeouts.first_byte_s}
 
-    async def _call(self, call: Any, arguments: dict[str, Any]) -> Any:
+    def _loaded(self) -> Any:
         if self._library is None:
             raise EngineUnreachable(f"{self._endpoint} is still importing LiteLLM")
+        return self._library
+
+    async def _call(self, call: Any, arguments: dict[str, Any]) -> Any:
         try:
             return await call(**arguments)
         except Exception as error:
             raise _as_engine_error(error, self._endpoint) from error
 
-    async def _relay(self, parts: Any, wants_usage: bool) -> AsyncIterator[Chunk]:
+    async def _relay(self, parts: Any, wants_usage: bool) -> AsyncGenerator[Chunk]:
         try:
             async for part in parts:
                 event: dict[str, Any] = part.model_dump(mode="json", exclude_none=True)
@@ -82,7 +98,19 @@ class LiteLLMEngine:
                 yield Chunk(b"data: " + json_bytes(event) + b"\n\n", 1, usage)
         except Exception as error:
             raise _as_engine_error(error, self._endpoint) from error
+        finally:
+            with contextlib.suppress(Exception):  # a provider that is told to stop may complain
+                await parts.aclose()
         yield Chunk(DONE, 0, None, True)
+
+
+async def _with_first(first: Chunk, rest: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+    try:
+        yield first
+        async for chunk in rest:
+            yield chunk
+    finally:
+        await rest.aclose()
 
 
 def import_litellm() -> Any:
@@ -112,5 +140,5 @@ def _as_engine_error(error: Exception, endpoint: str) -> EngineError:
         return EngineTimeout(f"{endpoint} timed out: {text}")
     if isinstance(status, int) and 400 <= status < 600:
         body = json_bytes({"error": {"message": text, "type": type(error).__name__, "param": None, "code": None}})
-        return EngineRefused(f"{endpoint}: {text}", refusal=Refusal(status=status, body=body))
+        return EngineRefused(f"{endpoint} answers with status {status}", refusal=Refusal(status=status, body=body))
     return EngineBroken(f"{endpoint}: {type(error).__name__}: {text}")

@@ -72,7 +72,7 @@ class OpenAIEngine:
         body = json_bytes({**request.fields, "model": self._served_name})
         response = await self._post(_PATHS["embedding"], body, "application/json", request.caller.request_id)
         data, usage = await self._whole(response)
-        return Embeddings(data, usage or Usage(), self._model, self._endpoint)
+        return Embeddings(data, usage, self._model, self._endpoint)
 
     async def check(self) -> None:
         response = await self._pool.request("GET", self._health_path)
