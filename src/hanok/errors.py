@@ -101,11 +101,10 @@ class WrongContentType(RequestError):
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """An engine's own error answer, kept as it came: HTTP status, headers worth passing on, body bytes."""
+    """An engine's own error answer, kept as it came: HTTP status, body bytes, headers worth passing on."""
 
     status: int
     body: bytes
-    content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from hanok.cli.state import RunningServer, read_server
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, FileOption, JsonOption, data, print_json, talk
-from hanok.errors import EngineError, HanokError
+from hanok.errors import EngineError, HanokError, SpecError
 from hanok.serving.client import Pool
 from hanok.serving.discover import discover
 from hanok.spec import Loaded, Timeouts, load
@@ -34,7 +34,13 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     """
     from hanok.assemble import plan, prices
 
-    loaded = load(file or DEFAULT_FILE)
+    try:
+        loaded = load(file or DEFAULT_FILE)
+    except SpecError as error:
+        if as_json:
+            problems = [asdict(problem) for problem in error.problems]
+            print_json({"file": str(file or DEFAULT_FILE), "valid": False, "problems": problems})
+        raise
     planned = plan(loaded)
     rates = prices(loaded)
     rows = [

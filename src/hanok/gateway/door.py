@@ -145,7 +145,7 @@ class Door:
         request = parse_embedding(await self._body(call), caller)
         self._offer(request.model, "embedding")
         embeddings = await self._models.embed(request)
-        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.model, embeddings.endpoint))
+        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.endpoint))
 
     async def _answer(self, call: Call, request: ChatRequest) -> None:
         self._offer(request.model, "chat")
@@ -157,10 +157,10 @@ class Door:
 
     async def _give_whole(self, call: Call, answer: Answer) -> None:
         chunk = await answer.__anext__()
-        await call.reply(200, chunk.data, _JSON, _served_by(answer.model, answer.endpoint))
+        await call.reply(200, chunk.data, _JSON, _served_by(answer.endpoint))
 
     async def _relay(self, call: Call, answer: Answer) -> None:
-        await call.begin(200, *_EVENTS, _served_by(answer.model, answer.endpoint))
+        await call.begin(200, *_EVENTS, _served_by(answer.endpoint))
         async for chunk in answer:
             if chunk.last:
                 await call.end(chunk.data)
@@ -283,5 +283,5 @@ def _session(headers: Headers) -> str | None:
     return None
 
 
-def _served_by(model: str, endpoint: str) -> tuple[bytes, bytes]:
-    return (b"x-hanok-endpoint", endpoint.encode("ascii", "replace") or model.encode("ascii", "replace"))
+def _served_by(endpoint: str) -> tuple[bytes, bytes]:
+    return (b"x-hanok-endpoint", endpoint.encode("ascii"))

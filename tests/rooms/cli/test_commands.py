@@ -91,3 +91,12 @@ def test_completion_is_offered_for_the_usual_shells(tmp_path: Path) -> None:
     for shell in ("bash", "zsh", "fish"):
         script = hanok(tmp_path, env={**os.environ, "_HANOK_COMPLETE": f"source_{shell}"})
         assert "hanok" in script.stdout.lower(), shell
+
+
+def test_check_tells_machines_what_is_wrong_and_people_too(folder: Path) -> None:
+    (folder / "platform.yaml").write_text("modles: 1\n")
+    seen = hanok(folder, "check", "--json")
+    assert seen.returncode == 2
+    told = json.loads(seen.stdout)
+    assert (told["valid"], told["problems"][0]["line"], told["problems"][0]["path"]) == (False, 1, "modles")
+    assert "did you mean 'models'?" in seen.stderr

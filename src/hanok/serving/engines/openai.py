@@ -107,7 +107,6 @@ class OpenAIEngine:
         refusal = Refusal(
             status=response.status,
             body=body,
-            content_type=response.header("content-type") or "text/plain",
             headers={"retry-after": retry_after} if retry_after else {},
         )
         return EngineRefused(f"{self._endpoint} answers with status {response.status}", refusal=refusal)
