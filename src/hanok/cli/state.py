@@ -48,7 +48,10 @@ def read_server(state: Path) -> RunningServer | None:
 
 
 def forget_server(state: Path) -> None:
-    (state / _SERVER).unlink(missing_ok=True)
+    """Take our own mark away; another server that was started since keeps its."""
+    server = read_server(state)
+    if server is None or server.process_id == os.getpid():
+        (state / _SERVER).unlink(missing_ok=True)
 
 
 def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
