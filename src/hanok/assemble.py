@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import StartError, StoreError
-from hanok.gateway import Door, HttpServer, Limits, ModelCard, Route, Routed
+from hanok.gateway import Door, HttpServer, ModelCard, Route, Routed
 from hanok.ledger import KeyRing, Ledger, Metered, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
@@ -145,7 +145,6 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         keys=keys,
         cards=[_card(model, int(time.time())) for model in platform.models],
         metrics=metrics,
-        limits=Limits(body_bytes=int(platform.gateway.body_limit_mib * _MIB)),
         ready=_readiness(fleet),
     )
     return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
@@ -169,8 +168,7 @@ def _route(model: Model) -> Route:
 
 
 def _card(model: Model, created: int) -> ModelCard:
-    engines = tuple(endpoint.engine for endpoint in model.serve)
-    return ModelCard(id=model.name, type=model.type, engines=engines, created=created)
+    return ModelCard(id=model.name, type=model.type, created=created)
 
 
 def _readiness(fleet: Fleet) -> Callable[[], tuple[bool, Mapping[str, Any]]]:

@@ -83,10 +83,7 @@ def _check_address(loaded: Loaded, host: str, port: int) -> None:
 
 
 async def _serve(loaded: Loaded, host: str, port: int) -> None:
-    from hanok.assemble import (
-        http_server,
-        running,
-    )
+    from hanok.assemble import http_server, running
 
     async with running(loaded) as house:
         secret, fresh = local_key(loaded.state, house.ledger)

@@ -3,8 +3,8 @@
 `http` takes connections, `door` lets calls in, `routed` takes them to an endpoint.
 """
 
-from hanok.gateway.door import Door, Limits, ModelCard
+from hanok.gateway.door import Door, ModelCard
 from hanok.gateway.http import HttpServer
 from hanok.gateway.routed import Route, Routed
 
-__all__ = ["Door", "HttpServer", "Limits", "ModelCard", "Route", "Routed"]
+__all__ = ["Door", "HttpServer", "ModelCard", "Route", "Routed"]

@@ -48,18 +48,10 @@ class ModelCard:
 
     id: str
     type: str
-    engines: tuple[str, ...]
     created: int
 
     def form(self) -> dict[str, Any]:
         return {"id": self.id, "object": "model", "created": self.created, "owned_by": "hanok", "type": self.type}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What the door enforces: the largest body, in bytes."""
-
-    body_bytes: int
 
 
 class Keys(Protocol):
@@ -81,14 +73,12 @@ class Door:
         keys: Keys,
         cards: Sequence[ModelCard],
         metrics: Metrics,
-        limits: Limits,
         ready: Ready,
     ) -> None:
         self._models = models
         self._keys = keys
         self._cards = {card.id: card for card in cards}
         self._metrics = metrics
-        self._limits = limits
         self._ready = ready
         self._openapi = json_bytes(openapi())
         self.draining = False
@@ -177,10 +167,7 @@ class Door:
 
     async def _show_model(self, call: Call) -> None:
         self._admit(call)
-        name = call.path.removeprefix("/v1/models/")
-        card = self._cards.get(name)
-        if card is None:
-            raise UnknownModel(f"there is no model {name!r}; see /v1/models", param="model", code="model_not_found")
+        card = self._card(call.path.removeprefix("/v1/models/"))
         await call.reply(200, json_bytes(card.form()), _JSON)
 
     async def _live(self, call: Call) -> None:
@@ -221,21 +208,26 @@ class Door:
         Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
         names of theirs.
         """
-        card = self._cards.get(model)
-        if card is None:
-            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        card = self._card(model)
         if card.type != kind:
             makes = "vectors: ask it at /v1/embeddings" if card.type == "embedding" else "text, not vectors"
             raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
 
+    def _card(self, model: str) -> ModelCard:
+        """The card of that model. Raises `UnknownModel`."""
+        card = self._cards.get(model)
+        if card is None:
+            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        return card
+
     async def _body(self, call: Call) -> bytes:
-        """The whole body, if it is JSON and within the limit."""
+        """The whole body, if it is JSON."""
         content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             shown = content_type.decode("latin-1") or "none"
             message = f"the content type must be application/json, not {shown}"
             raise WrongContentType(message, code="unsupported_media_type")
-        return await call.body(self._limits.body_bytes)
+        return await call.body()
 
     # what goes wrong
 

@@ -1,7 +1,7 @@
 """HTTP/1.1 in: connections to calls, for the door.
 
 uvicorn opens the sockets, starts and stops; this is the protocol it is given, on httptools (llhttp). It speaks to the
-door directly rather than through ASGI, on the event loop's own thread, because that is four times faster
+door directly rather than through ASGI, on the event loop's own thread, because that is measurably faster
 (docs/decisions/001), and because it then knows at once when a caller goes away and when one reads too slowly.
 
 A connection carries one exchange at a time; requests that are sent ahead wait their turn. Protocol: RFC 9112. Not
@@ -11,7 +11,6 @@ spoken: upgrades, HTTP/2 (put a proxy in front).
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
@@ -40,7 +39,6 @@ SWEEP_EVERY_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_log = logging.getLogger(__name__)
 
 Header = tuple[bytes, bytes]
 Handle = Callable[["Call"], Awaitable[None]]
@@ -71,8 +69,9 @@ class Call:
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `BodyTooLarge` as soon as there is, or will be, more than `limit` bytes of it."""
+    async def body(self) -> bytes:
+        """The whole body. Raises `BodyTooLarge` as soon as there is, or will be, more of it than is let in."""
+        limit = self._connection.body_limit
         length = self.headers.get(b"content-length")
         if length is not None and int(length) > limit:
             raise _too_large(limit)
