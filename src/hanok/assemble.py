@@ -64,7 +64,7 @@ def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
 
 def only(loaded: Loaded, model: str) -> Loaded:
     """The same platform with just this model and its fallbacks, for a single question."""
-    fallbacks = {each.name: each.fallbacks for each in loaded.platform.models}
+    fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
     names = order_of_models(fallbacks, model)
     kept = [each for each in loaded.platform.models if each.name in names]
     return loaded.model_copy(update={"platform": loaded.platform.model_copy(update={"models": kept})})
@@ -164,7 +164,7 @@ async def _follow_keys(ledger: Ledger, keys: KeyRing) -> None:
 
 
 def _route(model: Model) -> Route:
-    return Route(type=model.type, retries=model.retries, fallbacks=tuple(model.fallbacks))
+    return Route(type=model.type, retries=model.retries, fallbacks=tuple(model.fallbacks.error))
 
 
 def _card(model: Model, created: int) -> ModelCard:

@@ -34,8 +34,10 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
     first_token_ms: float
     request_id: str = ""
+    team: str | None = None
     user: str | None = None
     session: str | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

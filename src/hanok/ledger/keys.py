@@ -6,12 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hanok.spec import Allowance, Rates
+
 PREFIX = "hk-"
+NO_LIMITS = Rates()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key as the ledger knows it. Times are Unix seconds; `shown` is its beginning, to tell keys apart."""
+    """A key as the ledger knows it. Times are Unix seconds; `shown` is its beginning, to tell keys apart.
+
+    `models`, `knowledge` and `agents` are names or patterns of what it opens. After a rotation the secret before still
+    opens the door until `previous_until`.
+    """
 
     id: str
     name: str
@@ -19,6 +26,16 @@ class Key:
     shown: str
     created_at: float
     revoked_at: float | None = None
+    expires_at: float | None = None
+    team: str | None = None
+    user: str | None = None
+    models: tuple[str, ...] = ("*",)
+    knowledge: tuple[str, ...] = ("*",)
+    agents: tuple[str, ...] = ("*",)
+    budgets: tuple[Allowance, ...] = ()
+    limits: Rates = NO_LIMITS
+    previous_digest: bytes | None = None
+    previous_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

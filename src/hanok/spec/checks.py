@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
 
-from hanok.spec.tree import Platform
+from hanok.spec.tree import Fallbacks, Platform
 
+FALLBACK_KINDS = tuple(Fallbacks.model_fields)
 EMBEDDERS = ("sentence-encoder",)
 CHAT_ONLY = ("llamacpp", "script", "litellm")
 
@@ -35,44 +38,53 @@ def quoted(text: str) -> str:
 def check_references(platform: Platform) -> list[Finding]:
     """Duplicate names, references to nothing, cycles of fallbacks, engines that cannot do a model's type."""
     return [
-        *_duplicates(platform),
+        *_duplicates("models", platform.models, "several endpoints of one model go into its `serve` list"),
+        *_duplicates("teams", platform.teams, "put what both say into one team"),
+        *_duplicates("users", platform.users, "put what both say into one user"),
         *_unknown_fallbacks(platform),
-        *_cycles(platform),
+        *(finding for kind in FALLBACK_KINDS for finding in _cycles(platform, kind)),
         *_unfit_engines(platform),
+        *_unknown_in_scopes(platform),
+        *_unfit_budgets(platform),
+        *_unfit_limits(platform),
+        *_unfit_books(platform),
+        *_unfit_exports(platform),
     ]
 
 
-def _duplicates(platform: Platform) -> Iterator[Finding]:
+def _duplicates(block: str, named: Sequence[Any], hint: str) -> Iterator[Finding]:
     first: dict[str, int] = {}
-    for index, model in enumerate(platform.models):
-        if model.name in first:
-            yield Finding(
-                place=("models", index, "name"),
-                message=f"the name {quoted(model.name)} is taken by models[{first[model.name]}]",
-                hint="several endpoints of one model go into its `serve` list",
-            )
-        first.setdefault(model.name, index)
+    for index, each in enumerate(named):
+        if each.name in first:
+            message = f"the name {quoted(each.name)} is taken by {block}[{first[each.name]}]"
+            yield Finding(place=(block, index, "name"), message=message, hint=hint)
+        first.setdefault(each.name, index)
 
 
 def _unknown_fallbacks(platform: Platform) -> Iterator[Finding]:
     types = {model.name: model.type for model in reversed(platform.models)}
     for index, model in enumerate(platform.models):
-        for position, fallback in enumerate(model.fallbacks):
-            place = ("models", index, "fallbacks", position)
-            if fallback not in types:
-                near = difflib.get_close_matches(fallback, types, n=1)
-                declared = ", ".join(each.name for each in platform.models)
-                hint = f"did you mean {quoted(near[0])}?" if near else f"declared models: {declared}"
-                yield Finding(place=place, message=f"no model is called {quoted(fallback)}", hint=hint)
-            elif types[fallback] != model.type:
-                kinds = f"{types[fallback]}, {quoted(model.name)} for {model.type}"
-                message = f"{quoted(fallback)} is a model for {kinds}"
-                yield Finding(place=place, message=message, hint=f"name a model for {model.type}, or take it out")
+        for kind in FALLBACK_KINDS:
+            for position, fallback in enumerate(getattr(model.fallbacks, kind)):
+                place = ("models", index, "fallbacks", kind, position)
+                if fallback not in types:
+                    yield _unknown("model", fallback, [each.name for each in platform.models], place)
+                elif types[fallback] != model.type:
+                    kinds = f"{types[fallback]}, {quoted(model.name)} for {model.type}"
+                    message = f"{quoted(fallback)} is a model for {kinds}"
+                    yield Finding(place=place, message=message, hint=f"name a model for {model.type}, or take it out")
 
 
-def _cycles(platform: Platform) -> Iterator[Finding]:
+def _unknown(what: str, name: str, declared: Sequence[str], place: tuple[str | int, ...]) -> Finding:
+    near = difflib.get_close_matches(name, declared, n=1)
+    known = ", ".join(declared) or "none"
+    hint = f"did you mean {quoted(near[0])}?" if near else f"declared {what}s: {known}"
+    return Finding(place=place, message=f"no {what} is called {quoted(name)}", hint=hint)
+
+
+def _cycles(platform: Platform, kind: str) -> Iterator[Finding]:
     """One finding for each fallback that closes a circle, in time linear in the number of fallbacks."""
-    after = {model.name: model.fallbacks for model in reversed(platform.models)}
+    after: dict[str, list[str]] = {model.name: getattr(model.fallbacks, kind) for model in reversed(platform.models)}
     index = {model.name: position for position, model in reversed(list(enumerate(platform.models)))}
     done: set[str] = set()
     for start in (model.name for model in platform.models):
@@ -89,7 +101,7 @@ def _cycles(platform: Platform) -> Iterator[Finding]:
                 circle = circle[circle.index(first) :] + circle[: circle.index(first)]
                 shown = " → ".join([*circle[:8], *(["…"] if len(circle) > 8 else []), circle[0]])
                 yield Finding(
-                    place=("models", index[first], "fallbacks"),
+                    place=("models", index[first], "fallbacks", kind),
                     message=f"fallbacks go in a circle: {shown}",
                     hint="take one of these fallbacks out",
                 )
@@ -107,3 +119,74 @@ def _unfit_engines(platform: Platform) -> Iterator[Finding]:
             if endpoint.engine in CHAT_ONLY and model.type == "embedding":
                 hint = f"use `engine: {EMBEDDERS[0]}` or `engine: openai`"
                 yield Finding(place=place, message=f"engine {endpoint.engine!r} makes text, not vectors", hint=hint)
+
+
+def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:
+    models = [model.name for model in platform.models]
+    teams = [team.name for team in platform.teams]
+    for block, named in (("teams", platform.teams), ("users", platform.users)):
+        for index, each in enumerate(named):
+            for position, pattern in enumerate(each.models):
+                if not any(fnmatchcase(model, pattern) for model in models):
+                    yield _unknown("model", pattern, models, (block, index, "models", position))
+    for index, user in enumerate(platform.users):
+        if user.team is not None and user.team not in teams:
+            yield _unknown("team", user.team, teams, ("users", index, "team"))
+
+
+def _unfit_budgets(platform: Platform) -> Iterator[Finding]:
+    models = [model.name for model in platform.models]
+    for index, budget in enumerate(platform.budgets):
+        place = ("budgets", index)
+        if budget.usd is None and budget.tokens is None:
+            yield Finding(place=place, message="limits nothing", hint="add `usd`, or `tokens`, or both")
+        if budget.name is not None and budget.of in ("session", "run"):
+            message = f"a {budget.of} is not known by name before it begins"
+            yield Finding(place=(*place, "name"), message=message, hint="take `name` out: it holds for each one")
+        elif budget.name is not None:
+            yield from _unknown_subject(platform, budget.of, budget.name, (*place, "name"))
+        if budget.downgrade_to is not None and budget.downgrade_to not in models:
+            yield _unknown("model", budget.downgrade_to, models, (*place, "downgrade_to"))
+
+
+def _unfit_limits(platform: Platform) -> Iterator[Finding]:
+    for index, limit in enumerate(platform.limits):
+        if limit.requests_per_minute is None and limit.tokens_per_minute is None and limit.concurrent is None:
+            hint = "add `requests_per_minute`, `tokens_per_minute` or `concurrent`"
+            yield Finding(place=("limits", index), message="limits nothing", hint=hint)
+        if limit.name is not None:
+            yield from _unknown_subject(platform, limit.of, limit.name, ("limits", index, "name"))
+
+
+def _unknown_subject(platform: Platform, of: str, name: str, place: tuple[str | int, ...]) -> Iterator[Finding]:
+    """Teams and models are declared here; keys are in the ledger, and users may be named by callers."""
+    declared = {"team": [team.name for team in platform.teams], "model": [model.name for model in platform.models]}
+    if of in declared and name not in declared[of]:
+        yield _unknown(of, name, declared[of], place)
+
+
+def _unfit_books(platform: Platform) -> Iterator[Finding]:
+    books = platform.ledger
+    for name, secret, schemes in (
+        ("database", books.database, ("postgresql://", "postgres://")),
+        ("redis", books.redis, ("redis://", "rediss://", "unix://")),
+    ):
+        if secret is not None and not secret.get_secret_value().startswith(schemes):
+            yield Finding(place=("ledger", name), message=f"must begin with {' or '.join(schemes)}")
+    if platform.gateway.workers > 1 and books.redis is None and (platform.budgets or platform.limits):
+        yield Finding(
+            place=("gateway", "workers"),
+            message="several workers cannot agree on budgets and limits by themselves",
+            hint="name a Redis or Valkey server as `ledger: {redis: redis://…}`, or use one worker",
+        )
+
+
+def _unfit_exports(platform: Platform) -> Iterator[Finding]:
+    needs: dict[str, Callable[[Any], bool]] = {
+        "langfuse": lambda export: export.public_key is None or export.secret_key is None,
+        "langsmith": lambda export: export.secret_key is None,
+    }
+    for index, export in enumerate(platform.telemetry.export):
+        if export.to in needs and needs[export.to](export):
+            keys = "`public_key` and `secret_key`" if export.to == "langfuse" else "`secret_key`"
+            yield Finding(place=("telemetry", "export", index), message=f"{export.to} needs {keys}")

@@ -143,10 +143,15 @@ def _as_in_file(text: str | None, book: Book) -> str | None:
 
 
 def _as_written(place: Place, places: Mapping[Place, Node]) -> Place:
-    """`serve` may be written as one block where the tree holds a list: then index 0 is not in the file."""
+    """`serve` may be written as one block where the tree holds a list, `fallbacks` as a list where it holds a block:
+
+    then index 0, or `error`, is not in the file.
+    """
     written: Place = ()
     for step in place:
         if isinstance(step, int) and step == 0 and isinstance(places.get(written), MappingNode):
+            continue
+        if step == "error" and written and written[-1] == "fallbacks" and not isinstance(places[written], MappingNode):
             continue
         written = (*written, step)
     return written

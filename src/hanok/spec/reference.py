@@ -24,6 +24,13 @@ Strings may hold `${env:NAME}` or `${env:NAME:-default}`. Unknown keys are refus
 _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("The file", tree.Platform),
     ("gateway", tree.Gateway),
+    ("ledger", tree.Books),
+    ("telemetry", tree.Telemetry),
+    ("telemetry.export[]", tree.Export),
+    ("teams[]", tree.Team),
+    ("users[]", tree.User),
+    ("budgets[]", tree.Budget),
+    ("limits[]", tree.Limit),
     ("models[]", tree.Model),
     ("models[].serve, engine: openai", tree.OpenAIEndpoint),
     ("models[].serve, engine: llamacpp", tree.LlamaCppEndpoint),
@@ -35,20 +42,31 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].serve.turns[] of engine script", tree.Turn),
     ("models[].price", tree.Price),
     ("models[].timeouts", tree.Timeouts),
+    ("models[].fallbacks", tree.Fallbacks),
+    ("models[].queue", tree.Queue),
+    ("models[].breaker", tree.Breaker),
+    ("models[].hedge", tree.Hedge),
 ]
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of platform.yaml."""
     found = tree.Platform.model_json_schema()
-    serve = found["$defs"]["Model"]["properties"]["serve"]
-    found["$defs"]["Model"]["properties"]["serve"] = {
-        **serve,
-        "anyOf": [{"type": "array", "items": serve["items"]}, serve["items"]],
-    }
-    for name in ("type", "items", "minItems"):
-        found["$defs"]["Model"]["properties"]["serve"].pop(name, None)
+    for block, name in (("Model", "serve"), ("Telemetry", "export")):
+        _or_one(found["$defs"][block]["properties"], name)
+    fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
+    names = {"type": "array", "items": {"type": "string"}}
+    fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
+
+
+def _or_one(properties: dict[str, Any], name: str) -> None:
+    """A list that may be written as its one item."""
+    several = properties[name]
+    items = several.pop("items")
+    for word in ("type", "minItems"):
+        several.pop(word, None)
+    several["anyOf"] = [{"type": "array", "items": items}, items]
 
 
 def reference() -> str:

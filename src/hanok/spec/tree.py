@@ -53,7 +53,13 @@ class Tree(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
-class OpenAIEndpoint(Tree):
+class _Endpoint(Tree):
+    max_in_flight: Whole | None = Field(
+        default=None, ge=1, description="Calls that may run on this endpoint at once; more wait in the model's queue."
+    )
+
+
+class OpenAIEndpoint(_Endpoint):
     """Any OpenAI-compatible URL: OpenAI, vLLM, llm-d, Ollama, LM Studio, a cluster's gateway."""
 
     engine: Literal["openai"]
@@ -65,7 +71,7 @@ class OpenAIEndpoint(Tree):
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
 
 
-class LlamaCppEndpoint(Tree):
+class LlamaCppEndpoint(_Endpoint):
     """llama.cpp as a child process of Hanok, in the extra `local`. Runs any GGUF file on the CPU."""
 
     engine: Literal["llamacpp"]
@@ -89,7 +95,7 @@ class LlamaCppEndpoint(Tree):
     load_timeout_s: Number = Field(default=120.0, gt=0, description="Seconds the model may take to load.")
 
 
-class VllmEndpoint(Tree):
+class VllmEndpoint(_Endpoint):
     """`vllm serve` as a child process of Hanok, where vLLM is installed."""
 
     engine: Literal["vllm"]
@@ -102,7 +108,7 @@ class VllmEndpoint(Tree):
     load_timeout_s: Number = Field(default=900.0, gt=0, description="Seconds the model may take to load.")
 
 
-class LiteLLMEndpoint(Tree):
+class LiteLLMEndpoint(_Endpoint):
     """More than a hundred providers through LiteLLM's library, in the extra `providers`."""
 
     engine: Literal["litellm"]
@@ -114,14 +120,14 @@ class LiteLLMEndpoint(Tree):
     )
 
 
-class SentenceEncoderEndpoint(Tree):
+class SentenceEncoderEndpoint(_Endpoint):
     """The embedded sentence encoder as a child process, in the extra `local`: 512 dimensions, English and Korean."""
 
     engine: Literal["sentence-encoder"]
     load_timeout_s: Number = Field(default=60.0, gt=0, description="Seconds the encoder may take to load.")
 
 
-class EchoEndpoint(Tree):
+class EchoEndpoint(_Endpoint):
     """Answers with the last user message, word by word. For tests and for measuring."""
 
     engine: Literal["echo"]
@@ -135,7 +141,7 @@ class Turn(Tree):
     when: str | None = Field(default=None, description="Only when the last user message contains this text.")
 
 
-class ScriptEndpoint(Tree):
+class ScriptEndpoint(_Endpoint):
     """Answers from a list of turns: the first turn whose `when` fits, else the next one without `when`. For tests."""
 
     engine: Literal["script"]
@@ -175,10 +181,54 @@ class Timeouts(Tree):
         description="Seconds until an answer begins; unstreamed answers begin when they are complete.",
     )
     idle_s: Number = Field(default=120.0, gt=0, description="Seconds a begun answer may fall silent.")
+    total_s: Number | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds a call may take in all, waiting, retries and its whole answer included.",
+    )
 
 
 def _as_list(value: object) -> object:
     return [cast("object", value)] if isinstance(value, dict) else value
+
+
+class Fallbacks(Tree):
+    """Models to try, in order, by what went wrong. A list alone means `error`."""
+
+    error: list[str] = Field(default=[], description="When no endpoint of this model answers.")
+    context_window: list[str] = Field(default=[], description="When the prompt is too long for this model.")
+    content_policy: list[str] = Field(default=[], description="When a content filter refuses the prompt.")
+    budget: list[str] = Field(default=[], description="When the budget does not pay for this model; cheaper ones.")
+
+    def all(self) -> tuple[str, ...]:
+        """Every model named here, once."""
+        return tuple(dict.fromkeys([*self.error, *self.context_window, *self.content_policy, *self.budget]))
+
+
+class Queue(Tree):
+    """Calls that wait while every endpoint of a model is full (`max_in_flight`); teams take turns."""
+
+    length: Whole = Field(default=100, ge=0, description="Calls that may wait; more are refused with 429.")
+    wait_s: Number = Field(default=30.0, gt=0, description="Seconds a call may wait; then it is refused with 429.")
+
+
+class Breaker(Tree):
+    """Leaves a failing endpoint alone for a while, then tries it with one call."""
+
+    failures: Whole = Field(default=5, ge=1, description="Failures in a row that open it.")
+    cooldown_s: Number = Field(
+        default=10.0, gt=0, description="Seconds without calls; doubles with each probe that fails, up to 16 times."
+    )
+
+
+class Hedge(Tree):
+    """Asks a second endpoint when the first is slow, and takes whichever answers first. Costs double work: opt in."""
+
+    after_s: Number = Field(gt=0, description="Seconds without a first byte after which a second endpoint is asked.")
+
+
+def _as_fallbacks(value: object) -> object:
+    return cast("object", value) if isinstance(value, dict | Fallbacks) else {"error": value}
 
 
 class Model(Tree):
@@ -193,11 +243,17 @@ class Model(Tree):
         default=None,
         description="By default LiteLLM's price map where it is installed and knows the model, else nothing.",
     )
-    fallbacks: list[str] = Field(
-        default=[], description="Models to try, in order, when no endpoint of this one answers."
+    max_output_tokens: Whole = Field(
+        default=4096, ge=1, description="Tokens that a budget sets aside for an answer when the caller names no limit."
+    )
+    fallbacks: Annotated[Fallbacks, BeforeValidator(_as_fallbacks)] = Field(
+        default=Fallbacks(), description="Other models to try; a list, or lists by what went wrong."
     )
     retries: Whole = Field(default=2, ge=0, le=10, description="Further attempts before the first byte, per model.")
     timeouts: Timeouts = Field(default=Timeouts(), description="How long to wait for its engines.")
+    queue: Queue = Field(default=Queue(), description="Calls that wait for a full endpoint.")
+    breaker: Breaker = Field(default=Breaker(), description="When to leave a failing endpoint alone.")
+    hedge: Hedge | None = Field(default=None, description="Ask a second endpoint when the first is slow.")
 
 
 class Gateway(Tree):
@@ -211,6 +267,131 @@ class Gateway(Tree):
     health_every_s: Number = Field(
         default=5.0, gt=0, description="Seconds between two looks at each endpoint's health."
     )
+    workers: Whole = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that answer calls. More than one needs `ledger.redis` for budgets.",
+    )
+    keep_alive_s: Number = Field(
+        default=15.0, gt=0, description="Seconds of silence in a stream after which a comment is sent to keep it open."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Opens the admin API under `/admin`; best as `${env:NAME}`. Without it there is no admin API.",
+    )
+    replay_retries: bool = Field(
+        default=False,
+        description="Answer an SDK's own retry of a call with the answer of its first attempt.",
+    )
+    reload: bool = Field(default=True, description="Take up changes of this file while running.")
+
+
+class Scope(Tree):
+    """What may be used. Names, or patterns such as `small-*`; by default everything."""
+
+    models: list[str] = Field(default=["*"], description="Models.")
+    knowledge: list[str] = Field(default=["*"], description="Knowledge collections.")
+    agents: list[str] = Field(default=["*"], description="Agents.")
+
+
+class Team(Scope):
+    """Keys that belong together: what they may use, and their turn in queues."""
+
+    name: Name = Field(description="The team's name. Unique.")
+    weight: Number = Field(default=1.0, gt=0, le=1000, description="Its share of a model's queue, beside other teams.")
+
+
+class User(Scope):
+    """A person or a service that keys act for."""
+
+    name: Name = Field(description="The user's name. Unique.")
+    team: str | None = Field(default=None, description="The team that the user's keys belong to.")
+
+
+Period = Literal["day", "month", "ever"]
+Unit = Literal["usd", "tokens"]
+
+
+class Allowance(Tree):
+    """An amount of dollars or tokens, or both, for a while."""
+
+    usd: Number | None = Field(default=None, ge=0, le=1e9, description="US dollars.")
+    tokens: Whole | None = Field(default=None, ge=0, le=10**15, description="Tokens, prompt and completion together.")
+    per: Period = Field(default="ever", description="`day` and `month` begin at midnight UTC; `ever` does not end.")
+    soft: Number = Field(
+        default=0.8, gt=0, le=1, description="The softer line, as a share: beyond it a warning header is sent."
+    )
+    downgrade_to: str | None = Field(
+        default=None,
+        description="A cheaper model that calls go to beyond the softer line, instead of the one asked for.",
+    )
+
+
+class Budget(Allowance):
+    """What may be spent: a hard limit, reserved before each call."""
+
+    of: Literal["key", "team", "user", "model", "session", "run"] = Field(description="What it is kept for.")
+    name: str | None = Field(default=None, description="Only for the one of that name; by default for each one.")
+
+
+class Rates(Tree):
+    """How much a minute, and how much at once."""
+
+    requests_per_minute: Whole | None = Field(default=None, ge=1, description="Calls a minute.")
+    tokens_per_minute: Whole | None = Field(default=None, ge=1, description="Tokens a minute, prompt and completion.")
+    concurrent: Whole | None = Field(default=None, ge=1, description="Calls at once.")
+
+
+class Limit(Rates):
+    """A rate limit."""
+
+    of: Literal["key", "team", "user", "model"] = Field(description="What it is kept for.")
+    name: str | None = Field(default=None, description="Only for the one of that name; by default for each one.")
+
+
+class Books(Tree):
+    """Where charges, keys and budgets are kept."""
+
+    database: SecretStr | None = Field(
+        default=None,
+        description="`postgresql://…` for PostgreSQL (extra `postgres`); by default SQLite in the `state` folder.",
+    )
+    redis: SecretStr | None = Field(
+        default=None,
+        description="`redis://…` where several processes or machines agree on budgets and limits (extra `redis`).",
+    )
+
+
+class Export(Tree):
+    """Where spans go: one OTLP/HTTP address."""
+
+    to: Literal["otlp", "langfuse", "langsmith", "mlflow"] = Field(
+        default="otlp", description="What listens there: decides the path and which extra headers are sent."
+    )
+    url: HttpUrl = Field(description="Base URL, as `http://localhost:4318`; the path of `to` is added to it.")
+    headers: dict[str, SecretStr] = Field(default={}, description="Headers for every export, as an API key.")
+    public_key: str | None = Field(default=None, description="Langfuse's public key.")
+    secret_key: SecretStr | None = Field(default=None, description="Langfuse's secret key, or LangSmith's API key.")
+    project: str | None = Field(default=None, description="LangSmith's project, or MLflow's experiment id.")
+
+
+class Telemetry(Tree):
+    """OpenTelemetry spans of every call. Off until `export` names a receiver."""
+
+    export: Annotated[list[Export], BeforeValidator(_as_list)] = Field(
+        default=[], description="Receivers of spans, by OTLP over HTTP."
+    )
+    names: Literal["current", "old", "both"] = Field(
+        default="both", description="Names of attributes: today's `gen_ai.*`, those that older tools query, or both."
+    )
+    content: bool = Field(default=False, description="Record prompts and answers in spans, up to 64 KiB each.")
+    sample: Number = Field(default=1.0, ge=0, le=1, description="Share of calls traced; a caller's own decision wins.")
+    environment: str = Field(default="default", description="`deployment.environment.name` of the spans.")
+    batch: Whole = Field(default=512, ge=1, le=10_000, description="Spans in one export at most.")
+    every_s: Number = Field(default=2.0, gt=0, description="Seconds between exports.")
+    queue: Whole = Field(default=16_384, ge=1, description="Spans that may wait; more are dropped and counted.")
 
 
 class Platform(Tree):
@@ -221,7 +402,13 @@ class Platform(Tree):
         default=".hanok", min_length=1, description="Folder for everything that is kept, relative to this file."
     )
     gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
+    ledger: Books = Field(default=Books(), description="Where charges, keys and budgets are kept.")
+    telemetry: Telemetry = Field(default=Telemetry(), description="OpenTelemetry spans.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
+    teams: list[Team] = Field(default=[], description="Teams of keys.")
+    users: list[User] = Field(default=[], description="Users that keys act for.")
+    budgets: list[Budget] = Field(default=[], description="What may be spent.")
+    limits: list[Limit] = Field(default=[], description="How fast calls may come.")
 
     def model(self, name: str) -> Model | None:
         """The model of that name."""

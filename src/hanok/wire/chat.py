@@ -21,13 +21,21 @@ json_bytes = msgspec.json.Encoder().encode
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: the key that was shown, and what the request said about its user, session and trace."""
+    """Who asks: the key that was shown, and what the request said about its user, session, run and trace.
+
+    `run` is a path: `root/child/grandchild` is a run that the run `root/child` started. `trace` and `trace_state` are
+    the W3C `traceparent` and `tracestate` that came with the call.
+    """
 
     key_id: str
     key_name: str
+    team: str | None = None
     user: str | None = None
     session: str | None = None
+    run: str | None = None
     request_id: str = ""
+    trace: str | None = None
+    trace_state: str | None = None
 
 
 ANONYMOUS = Caller(key_id="", key_name="")

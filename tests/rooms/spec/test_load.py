@@ -180,12 +180,24 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
     case(
         "the top, like no other",
         f"zzz: 1\n{MODEL}",
-        Told(1, 1, "zzz", "unknown key 'zzz'", "known keys here: name, state, gateway, models"),
+        Told(
+            1,
+            1,
+            "zzz",
+            "unknown key 'zzz'",
+            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+        ),
     ),
     case(
         "the top, without a value",
         f"zzz:\n{MODEL}",
-        Told(1, 1, "zzz", "unknown key 'zzz'", "known keys here: name, state, gateway, models"),
+        Told(
+            1,
+            1,
+            "zzz",
+            "unknown key 'zzz'",
+            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+        ),
     ),
     case(
         "the gateway",
@@ -235,7 +247,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
     case(
         "serve, named as the engine is",
         models("serve: {engine: echo, echo: 1}"),
-        Told(3, 25, "models[0].serve.echo", "unknown key 'echo'", "known keys here: engine, delay_ms"),
+        Told(3, 25, "models[0].serve.echo", "unknown key 'echo'", "known keys here: max_in_flight, engine, delay_ms"),
     ),
     case(
         "a turn",
@@ -255,7 +267,13 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
     case(
         "the top, far from every key",
         f"x-defaults: &d {{retries: 3}}\n{MODEL}",
-        Told(1, 1, "x-defaults", "unknown key 'x-defaults'", "known keys here: name, state, gateway, models"),
+        Told(
+            1,
+            1,
+            "x-defaults",
+            "unknown key 'x-defaults'",
+            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+        ),
     ),
 )
 def test_an_unknown_key_is_told_where_it_stands_with_the_nearest_that_exists(
@@ -377,7 +395,13 @@ def test_a_key_that_is_not_text_is_told_where_it_stands(
     case(
         "a quoted and a plain number",
         f"{MODEL}'1': x\n1: y\n",
-        Told(4, 1, "1", "unknown key '1'", "known keys here: name, state, gateway, models"),
+        Told(
+            4,
+            1,
+            "1",
+            "unknown key '1'",
+            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+        ),
         Told(5, 1, "1", "key '1' is not text", "put it in quotes"),
     ),
 )
@@ -469,7 +493,7 @@ def test_the_same_key_in_two_blocks_is_no_mistake(accept: Accept) -> None:
          Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
     case("fallbacks are text", models("serve: {engine: echo}", "fallbacks: b"),
          Told(4, 14, "models[0].fallbacks", "must be a list",
-              "Models to try, in order, when no endpoint of this one answers.")),
+              "When no endpoint of this model answers.")),
     case("flags are a number", models("serve: {engine: vllm, model: b, flags: 5}"),
          Told(3, 42, "models[0].serve.flags", "must be a mapping of keys", FLAGS)),
     case("a flag is a list", models("serve: {engine: vllm, model: b, flags: {c: [1]}}"),
@@ -689,7 +713,7 @@ def test_fallbacks_in_a_circle_are_told_once_at_the_first_of_them(
 
 def test_two_ways_to_one_fallback_are_no_circle(accept: Accept) -> None:
     platform = accept(chain("a", "b", "c", "d", a="[b, c]", b="[d]", c="[d]"))
-    assert platform.models[0].fallbacks == ["b", "c"]
+    assert platform.models[0].fallbacks.error == ["b", "c"]
 
 
 def test_many_ways_to_one_fallback_are_looked_at_in_no_time(accept: Accept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -938,11 +962,11 @@ def test_a_merge_takes_keys_over_and_leaves_those_that_are_there(accept: Accept)
 
 @cases(
     case("of an anchor", "models:\n- name: a\n  serve: &s {engine: echo, zz: 1}\n- name: b\n  serve: *s\n",
-         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms")),
+         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
     case("of a merge", "models:\n- &m\n  name: a\n  type: x\n  serve: {engine: echo}\n- <<: *m\n  name: b\n",
          Told(4, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
     case("of a mapping merged where it is written", "models:\n- <<: {name: a, serve: {engine: echo, zz: 1}}\n",
-         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: engine, delay_ms")),
+         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
 )  # fmt: skip
 def test_one_mistake_that_aliases_repeat_is_told_once_where_it_is_written(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
