@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hanok.gateway import Route, Routed
-from hanok.ledger import Charge, Metered, PriceList
+from hanok.ledger import Metered, PriceList
 from hanok.serving.client import Pool
 from hanok.serving.engine import Engine
 from hanok.serving.engines.echo import EchoEngine
@@ -23,7 +23,7 @@ from hanok.serving.engines.script import ScriptEngine
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import EchoEndpoint, LiteLLMEndpoint, ScriptEndpoint, Timeouts, Turn
 from hanok.telemetry import Metrics, Traced
-from hanok.wire import ChatModel, ChatRequest, Chunk
+from hanok.wire import Charge, ChatModel, ChatRequest, Chunk
 from hanok.wire.forms import read_stream_text, read_whole_text
 from tests.engine import DONE, USAGE_EVENT, Asked, delta, fake_engine, stream, whole
 

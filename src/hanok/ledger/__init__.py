@@ -3,15 +3,14 @@
 A call becomes one `Charge`. `Metered` wraps a model and writes it; `stores` keep it; `usage` adds it up.
 """
 
-from hanok.ledger.charges import Charge, UsageRow
 from hanok.ledger.keys import Key, KeyRing, NewKey, make_key
 from hanok.ledger.metered import Metered
 from hanok.ledger.prices import FREE, PriceList, Rate
 from hanok.ledger.stores.sqlite import Ledger
+from hanok.ledger.usage import UsageRow
 
 __all__ = [
     "FREE",
-    "Charge",
     "Key",
     "KeyRing",
     "Ledger",

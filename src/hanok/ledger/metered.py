@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from hanok.ledger.charges import Charge
 from hanok.ledger.prices import PriceList
 from hanok.wire import Answer, Caller, ChatRequest, Chunk, EmbeddingRequest, Embeddings, ModelPath, Usage
+from hanok.wire.charge import Charge
 from hanok.wire.observed import Ending, embed_observed, open_observed
 
 BYTES_PER_TOKEN = 4

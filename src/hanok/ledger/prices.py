@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hanok.ledger.charges import NANO
 from hanok.spec import LiteLLMEndpoint, Model, OpenAIEndpoint
 from hanok.wire import Usage
+from hanok.wire.charge import NANO
 
 _MILLION = 1_000_000
 

@@ -4,6 +4,7 @@ Nothing here opens a door. Bodies stay the bytes they came as (`msgspec.Raw`): a
 never parsed, and an engine's chunk is relayed as the engine wrote it.
 """
 
+from hanok.wire.charge import NANO, Charge
 from hanok.wire.chat import (
     ANONYMOUS,
     Answer,
@@ -22,8 +23,10 @@ from hanok.wire.chat import (
 
 __all__ = [
     "ANONYMOUS",
+    "NANO",
     "Answer",
     "Caller",
+    "Charge",
     "ChatModel",
     "ChatRequest",
     "Chunk",

@@ -23,8 +23,8 @@ json_bytes = msgspec.json.Encoder().encode
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: the key that was shown, and what the request said about its user, session, run and trace.
 
-    `run` is a path: `root/child/grandchild` is a run that the run `root/child` started. `trace` and `trace_state` are
-    the W3C `traceparent` and `tracestate` that came with the call.
+    `run` is a path: `root/child/grandchild` is a run that the run `root/child` started. `trace` is the W3C
+    `traceparent` to hand on, which names this call's own span; `parent_span` is the 16 hex digits of the span above it.
     """
 
     key_id: str
@@ -36,6 +36,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     trace: str | None = None
     trace_state: str | None = None
+    parent_span: str | None = None
 
 
 ANONYMOUS = Caller(key_id="", key_name="")

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanok.errors import StoreError
-from hanok.ledger import FREE, Charge, KeyRing, Ledger, PriceList, Rate
+from hanok.ledger import FREE, KeyRing, Ledger, PriceList, Rate
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.stores.journal import Journal, read_charges
 from hanok.spec import Model
-from hanok.wire import Usage
+from hanok.wire import Charge, Usage
 
 
 def charge(number: int, **more: Any) -> Charge:

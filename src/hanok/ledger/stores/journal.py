@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from hanok.errors import StoreError
-from hanok.ledger.charges import Charge
+from hanok.wire.charge import Charge
 
 _decode = msgspec.json.Decoder(Charge).decode
 _encode = msgspec.json.Encoder().encode

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Literal
 
 from hanok.errors import StoreError
-from hanok.ledger.charges import Charge, UsageRow
 from hanok.ledger.keys import Key, NewKey, make_key
 from hanok.ledger.stores.journal import Journal, Segment
+from hanok.ledger.usage import UsageRow
+from hanok.wire.charge import Charge
 
 Grouping = Literal["key", "model", "session", "day"]
 COMMIT_EVERY_S = 0.2
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS charges (
   endpoint TEXT NOT NULL, operation TEXT NOT NULL, status TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
   completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL,
   cost_nano_usd INTEGER NOT NULL, latency_ms REAL NOT NULL, first_token_ms REAL NOT NULL, request_id TEXT NOT NULL,
-  user TEXT, session TEXT
+  team TEXT, user TEXT, session TEXT, run TEXT, error TEXT NOT NULL
 );
 PRAGMA user_version = 1;
 """

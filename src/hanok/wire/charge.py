@@ -1,0 +1,43 @@
+"""A charge: one call, written down once, for the ledger, the metrics and the spans alike.
+
+Money is whole nano-dollars (1 USD = 10⁹), so that sums are exact.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hanok.wire.observed import Ending
+
+NANO = 1_000_000_000
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call used and cost.
+
+    `id` is unique and grows with time; `at` is when the call began, in Unix seconds; `first_token_ms` is 0 when nothing
+    came. `estimated` says that tokens were counted by us because the engine did not report them. `error` is the code of
+    what went wrong, as `engine_timeout`, or of what cut the answer, as `budget_exceeded`.
+    """
+
+    id: int
+    at: float
+    key_id: str
+    key_name: str
+    model: str
+    endpoint: str
+    operation: str
+    status: Ending
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    estimated: bool
+    cost_nano_usd: int
+    latency_ms: float
+    first_token_ms: float
+    request_id: str = ""
+    team: str | None = None
+    user: str | None = None
+    session: str | None = None
+    run: str | None = None
+    error: str = ""
