@@ -45,7 +45,7 @@ class RunningHouse:
 
 
 @contextlib.contextmanager
-def open_house(file: Path) -> Iterator[RunningHouse]:
+def open_house(file: Path, key_name: str = "test") -> Iterator[RunningHouse]:
     """Start the platform of `file` on a free port, and stop it."""
     port = free_port()
     ready: list[RunningHouse] = []
@@ -57,8 +57,8 @@ def open_house(file: Path) -> Iterator[RunningHouse]:
         stopping = asyncio.Event()
         stop.append(lambda: loop.call_soon_threadsafe(stopping.set))
         async with running(load(file, {})) as house:
-            key = house.ledger.create_key("test").secret
-            house.keys.replace(house.ledger.list_keys())
+            key = house.ledger.create_key(key_name).secret
+            house.take_up_keys()
             server = http_server(house, "127.0.0.1", port)
             serving = asyncio.create_task(server.serve())
             while not server.listening:

@@ -1,6 +1,6 @@
 """Spec in, running house out: the only file that knows every room.
 
-    Traced(telemetry) → Metered(ledger) → Routed(gateway) → engines(serving)
+    Metered(ledger) → Routed(gateway) → engines(serving)
 
 The HTTP door, the CLI's own questions, and later agents and evaluations hold the same outer object, `House.models`.
 """
@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import StartError, StoreError
-from hanok.gateway import Door, HttpServer, ModelCard, Route, Routed
-from hanok.ledger import KeyRing, Ledger, Metered, PriceList
+from hanok.gateway import Access, Admin, Door, HttpServer, ModelCard, Route, Routed, Runs
+from hanok.ledger import Admission, KeyRing, Ledger, Metered, Offer, Policies, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, EngineProcess, Fleet, Launch, make_endpoint, watch
-from hanok.spec import Loaded, Model
-from hanok.telemetry import Metrics, Traced
-from hanok.wire import ModelPath
+from hanok.spec import Loaded, Model, Platform
+from hanok.telemetry import Metrics
 
 KEYS_EVERY_S = 1.0
 _MIB = 1024 * 1024
@@ -36,12 +35,19 @@ class House:
     """Everything that runs: the model path, its books and its fleet, and the door in front."""
 
     loaded: Loaded
-    models: ModelPath
+    models: Metered
+    admission: Admission
     ledger: Ledger
     keys: KeyRing
     fleet: Fleet
     metrics: Metrics
     door: Door
+
+    def take_up_keys(self) -> None:
+        """Read the ledger's keys anew. Raises `StoreError`."""
+        found = self.ledger.list_keys()
+        self.keys.replace(found)
+        self.admission.know(found, {})
 
 
 def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
@@ -108,7 +114,7 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
         process.start()
     background = [
         asyncio.create_task(watch(fleet, every_s=loaded.platform.gateway.health_every_s), name="fleet-watch"),
-        asyncio.create_task(_follow_keys(ledger, house.keys), name="keys-watch"),
+        asyncio.create_task(_follow_keys(house), name="keys-watch"),
     ]
     try:
         yield house
@@ -137,27 +143,81 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         lambda: {(): float(ledger.pending())},
     )
     routed = Routed(fleet, {model.name: _route(model) for model in platform.models})
-    metered = Metered(routed, books=ledger, prices=prices(loaded), wall=time.time, monotonic=time.monotonic)
-    models = Traced(metered, metrics=metrics, monotonic=time.monotonic)
+    admission = Admission(
+        Policies.of(platform), prices=prices(loaded), offers=_offers(platform), totals=ledger, wall=time.time
+    )
+    models = Metered(
+        routed,
+        books=ledger,
+        admission=admission,
+        wall=time.time,
+        monotonic=time.monotonic,
+        watchers=[metrics.record],
+    )
+    metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     keys = KeyRing(ledger.list_keys())
+
+    def changed() -> None:
+        _take_up_keys(ledger, keys, admission)
+
+    admin_key = platform.gateway.admin_key
+    admin = (
+        Admin(
+            admin_key.get_secret_value(),
+            ledger=ledger,
+            admission=admission,
+            platform=lambda: loaded.platform,
+            changed=changed,
+        )
+        if admin_key
+        else None
+    )
     door = Door(
         models,
         keys=keys,
+        access=Access(platform),
         cards=[_card(model, int(time.time())) for model in platform.models],
         metrics=metrics,
         ready=_readiness(fleet),
+        runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
+        admin=admin,
+        trace=lambda given: (given.decode("latin-1") if given else None, None),
+        wall=time.time,
     )
-    return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
+    return House(
+        loaded=loaded,
+        models=models,
+        admission=admission,
+        ledger=ledger,
+        keys=keys,
+        fleet=fleet,
+        metrics=metrics,
+        door=door,
+    )
 
 
-async def _follow_keys(ledger: Ledger, keys: KeyRing) -> None:
+def _take_up_keys(ledger: Ledger, keys: KeyRing, admission: Admission) -> None:
+    found = ledger.list_keys()
+    keys.replace(found)
+    admission.know(found, {})
+
+
+def _offers(platform: Platform) -> dict[str, Offer]:
+    return {
+        model.name: Offer(max_output_tokens=model.max_output_tokens, instead=tuple(model.fallbacks.budget))
+        for model in platform.models
+    }
+
+
+async def _follow_keys(house: House) -> None:
     """Take up keys that another process made or revoked."""
     seen = -1
     while True:
         try:
-            if (version := ledger.version()) != seen:
-                keys.replace(ledger.list_keys())
+            if (version := house.ledger.version()) != seen:
+                house.take_up_keys()
                 seen = version
+            house.admission.forget()
         except StoreError:
             _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)

@@ -8,9 +8,14 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
+    │   ├── Forbidden             a key that does not open this                           (403)
     │   ├── UnknownModel          no such model, or not for this kind of call             (404)
+    │   ├── Unknown               the admin API knows no such thing                       (404)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
-    │   └── WrongContentType      something other than JSON                               (415)
+    │   ├── WrongContentType      something other than JSON                               (415)
+    │   └── OverLimit             more than may be used                                   (429)
+    │       ├── BudgetExceeded        a budget has too little left
+    │       └── RateLimited           too many calls or tokens a minute, or calls at once
     └── EngineError           an engine did not do its part
         ├── EngineUnreachable     no connection, or none in time                          (503)
         ├── EngineTimeout         no first byte, or the stream fell silent                (504)
@@ -23,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class HanokError(Exception):
@@ -87,7 +93,16 @@ class Unauthenticated(RequestError):
     type = "authentication_error"
 
 
+class Forbidden(RequestError):
+    status = 403
+    type = "permission_error"
+
+
 class UnknownModel(RequestError):
+    status = 404
+
+
+class Unknown(RequestError):
     status = 404
 
 
@@ -97,6 +112,28 @@ class BodyTooLarge(RequestError):
 
 class WrongContentType(RequestError):
     status = 415
+
+
+class OverLimit(RequestError):
+    """More than may be used. `detail` tells the account in JSON's terms; `retry_after_s` when it may be different."""
+
+    status = 429
+    reason = "over_limit"
+
+    def __init__(self, message: str, *, detail: Mapping[str, Any], retry_after_s: float | None = None) -> None:
+        super().__init__(message, code=self.reason)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class BudgetExceeded(OverLimit):
+    type = "insufficient_quota"
+    reason = "budget_exceeded"
+
+
+class RateLimited(OverLimit):
+    type = "rate_limit_error"
+    reason = "rate_limit_exceeded"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hanok.gateway import Route, Routed
-from hanok.ledger import Metered, PriceList
+from hanok.ledger import Admission, Metered, Offer, Policies, PriceList
 from hanok.serving.client import Pool
 from hanok.serving.engine import Engine
 from hanok.serving.engines.echo import EchoEngine
@@ -22,7 +22,6 @@ from hanok.serving.engines.openai import OpenAIEngine
 from hanok.serving.engines.script import ScriptEngine
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import EchoEndpoint, LiteLLMEndpoint, ScriptEndpoint, Timeouts, Turn
-from hanok.telemetry import Metrics, Traced
 from hanok.wire import Charge, ChatModel, ChatRequest, Chunk
 from hanok.wire.forms import read_stream_text, read_whole_text
 from tests.engine import DONE, USAGE_EVENT, Asked, delta, fake_engine, stream, whole
@@ -43,6 +42,22 @@ class _Books:
 
     def record(self, charge: Charge) -> None:
         self.charges.append(charge)
+
+    def open_tab(self, charge: Charge, nano_usd_a_token: float) -> int:
+        return -1
+
+    def note_tab(self, tab: int, tokens: int) -> None: ...
+    def close_tab(self, tab: int) -> None: ...
+
+
+class _NothingSpent:
+    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
+        return (0, 0)
+
+
+def free_admission(*models: str) -> Admission:
+    offers = {model: Offer(max_output_tokens=100) for model in models}
+    return Admission(Policies(), prices=PriceList({}), offers=offers, totals=_NothingSpent(), wall=time.time)
 
 
 @contextlib.contextmanager
@@ -82,8 +97,7 @@ def litellms_library() -> Iterator[ChatModel]:
 def the_layers() -> Iterator[ChatModel]:
     fleet = Fleet([Endpoint(name="m#1", model="m", kind="echo", engine=echo(), state="up")])
     routed = Routed(fleet, {"m": Route(type="chat", retries=0, fallbacks=())})
-    metered = Metered(routed, books=_Books(), prices=PriceList({}), wall=time.time, monotonic=time.monotonic)
-    yield Traced(metered, metrics=Metrics(), monotonic=time.monotonic)
+    yield Metered(routed, books=_Books(), admission=free_admission("m"), wall=time.time, monotonic=time.monotonic)
 
 
 NO_LITELLM = pytest.mark.skipif(

@@ -87,7 +87,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
 
     async with running(loaded) as house:
         secret, fresh = local_key(loaded.state, house.ledger)
-        house.keys.replace(house.ledger.list_keys())
+        house.take_up_keys()
         server = http_server(house, host, port)
         serving = asyncio.create_task(server.serve())
         stopping = _stop_on_signals()

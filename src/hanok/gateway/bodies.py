@@ -80,6 +80,7 @@ _text = msgspec.json.Decoder(TextBody)
 _embedding = msgspec.json.Decoder(EmbeddingBody)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 Body = TypeVar("Body")
+Form = TypeVar("Form", bound=msgspec.Struct)
 
 
 def parse_chat(body: bytes, caller: Caller) -> ChatRequest:
@@ -99,15 +100,23 @@ def parse_embedding(body: bytes, caller: Caller) -> EmbeddingRequest:
     return EmbeddingRequest(parsed.model, _fields(body), inputs, _with_user(caller, parsed.user))
 
 
+def decode_body(body: bytes, form: type[Form]) -> Form:
+    """A JSON body as `form`; no body counts as `{}`. Raises `RequestError`."""
+    return _decode(msgspec.json.Decoder(form), body or b"{}")
+
+
 def _request(parsed: _Sampling, operation: Literal["chat", "text"], body: bytes, caller: Caller) -> ChatRequest:
     options = parsed.stream_options
     wants_usage = bool(options and options.include_usage)
     caller = _with_user(caller, parsed.user)
-    return ChatRequest(parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller)
+    most = (parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None) or parsed.max_tokens
+    return ChatRequest(
+        parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller, most, parsed.n or 1
+    )
 
 
 def _with_user(caller: Caller, user: str | None) -> Caller:
-    if not user:
+    if not user or caller.user:  # a key that acts for a user acts for no other
         return caller
     return msgspec.structs.replace(caller, user=user[:256])
 

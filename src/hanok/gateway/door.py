@@ -1,6 +1,7 @@
 """The door: lets calls in, hands them to the model path, and relays the bytes back.
 
 One request, one direction: find the route, find the key, read the body, parse it, open an answer, relay it.
+Who may come in is decided by `access`, what he may use by the ledger's admission, behind `models`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hanok.errors import HanokError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.errors import Forbidden, HanokError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.gateway.access import Access
 from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
 from hanok.gateway.envelope import answer_error, envelope
 from hanok.gateway.http import Call
 from hanok.gateway.openapi import openapi
-from hanok.ledger import Key
+from hanok.gateway.runs import RUN_HEADER, Runs, read_run
+from hanok.gateway.standing import standing_headers
+from hanok.ledger import Key, Metered, MeteredAnswer, MeteredEmbeddings
 from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
-from hanok.wire import Answer, Caller, ChatRequest, ModelPath, json_bytes
+from hanok.wire import Caller, ChatRequest, json_bytes
 
 Headers = dict[bytes, bytes]
 
@@ -60,7 +64,15 @@ class Keys(Protocol):
     def find(self, secret: str) -> Key | None: ...
 
 
+class Desk(Protocol):
+    """An API of its own, with its own key: the admin API."""
+
+    async def __call__(self, call: Call) -> None: ...
+
+
 Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
+Trace = Callable[[bytes | None], tuple[str | None, str | None]]
+"""From the `traceparent` that came in to the one to hand on, and the span above ours."""
 
 
 class Door:
@@ -68,28 +80,40 @@ class Door:
 
     def __init__(
         self,
-        models: ModelPath,
+        models: Metered,
         *,
         keys: Keys,
+        access: Access,
         cards: Sequence[ModelCard],
         metrics: Metrics,
         ready: Ready,
+        runs: Runs,
+        admin: Desk | None,
+        trace: Trace,
+        wall: Callable[[], float],
     ) -> None:
         self._models = models
         self._keys = keys
+        self._access = access
         self._cards = {card.id: card for card in cards}
         self._metrics = metrics
         self._ready = ready
+        self._runs = runs
+        self._admin = admin
+        self._trace = trace
+        self._wall = wall
         self._openapi = json_bytes(openapi())
         self.draining = False
         self._posts = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._text,
             "/v1/embeddings": self._embeddings,
+            "/v1/runs": self._allot,
         }
         self._gets = {
             "/": self._front,
             "/v1/models": self._list_models,
+            "/v1/budgets": self._budgets,
             "/health/live": self._live,
             "/health/ready": self._readiness,
             "/metrics": self._show_metrics,
@@ -102,6 +126,11 @@ class Door:
             await self._route(call)
         except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
             await self._fail(call, error)
+
+    def change(self, *, access: Access, cards: Sequence[ModelCard]) -> None:
+        """Go on with other models, teams and users; calls that run are not touched."""
+        self._access = access
+        self._cards = {card.id: card for card in cards}
 
     async def _route(self, call: Call) -> None:
         path = call.path
@@ -118,39 +147,42 @@ class Door:
             if path.startswith("/v1/models/"):
                 await self._show_model(call)
                 return
+        if self._admin is not None and path.startswith("/admin/"):
+            await self._admin(call)
+            return
         await self._no_such_door(call)
 
     # what callers ask for
 
     async def _chat(self, call: Call) -> None:
-        caller = self._admit(call)
-        await self._answer(call, parse_chat(await self._body(call), caller))
+        key = self._find_key(call)
+        await self._answer(call, parse_chat(await self._body(call), self._caller(call, key)), key)
 
     async def _text(self, call: Call) -> None:
-        caller = self._admit(call)
-        await self._answer(call, parse_text(await self._body(call), caller))
+        key = self._find_key(call)
+        await self._answer(call, parse_text(await self._body(call), self._caller(call, key)), key)
 
     async def _embeddings(self, call: Call) -> None:
-        caller = self._admit(call)
-        request = parse_embedding(await self._body(call), caller)
-        self._offer(request.model, "embedding")
+        key = self._find_key(call)
+        request = parse_embedding(await self._body(call), self._caller(call, key))
+        self._offer(request.model, "embedding", key)
         embeddings = await self._models.embed(request)
-        await call.reply(200, embeddings.data, _JSON, _served_by(embeddings.endpoint))
+        await call.reply(200, embeddings.data, _JSON, *self._about(request.model, embeddings))
 
-    async def _answer(self, call: Call, request: ChatRequest) -> None:
-        self._offer(request.model, "chat")
+    async def _answer(self, call: Call, request: ChatRequest, key: Key) -> None:
+        self._offer(request.model, "chat", key)
         answer = await self._models.open(request)
         try:
-            await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
+            await (self._relay(call, request, answer) if request.stream else self._give_whole(call, request, answer))
         finally:
             await answer.aclose()
 
-    async def _give_whole(self, call: Call, answer: Answer) -> None:
+    async def _give_whole(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
         chunk = await answer.__anext__()
-        await call.reply(200, chunk.data, _JSON, _served_by(answer.endpoint))
+        await call.reply(200, chunk.data, _JSON, *self._about(request.model, answer))
 
-    async def _relay(self, call: Call, answer: Answer) -> None:
-        await call.begin(200, *_EVENTS, _served_by(answer.endpoint))
+    async def _relay(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
+        await call.begin(200, *_EVENTS, *self._about(request.model, answer))
         async for chunk in answer:
             if chunk.last:
                 await call.end(chunk.data)
@@ -159,15 +191,31 @@ class Door:
                 await call.more(chunk.data)
         await call.end()
 
+    def _about(self, asked: str, answer: MeteredAnswer | MeteredEmbeddings) -> list[tuple[bytes, bytes]]:
+        """Headers of an answer: who gives it, and what is left to the caller."""
+        headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
+        if answer.model != asked:
+            headers.append((b"x-hanok-model", answer.model.encode("ascii")))
+        if answer.hold is not None and (accounts := answer.hold.accounts):
+            headers += standing_headers(accounts, self._wall())
+        return headers
+
+    async def _allot(self, call: Call) -> None:
+        caller = self._caller(call, self._find_key(call))
+        await call.reply(200, json_bytes(await self._runs.allot(await self._body(call), caller)), _JSON)
+
+    async def _budgets(self, call: Call) -> None:
+        caller = self._caller(call, self._find_key(call))
+        await call.reply(200, json_bytes({"budgets": await self._runs.budgets(caller)}), _JSON)
+
     async def _list_models(self, call: Call) -> None:
-        self._admit(call)
-        await call.reply(
-            200, json_bytes({"object": "list", "data": [card.form() for card in self._cards.values()]}), _JSON
-        )
+        open_to = self._access.models(self._find_key(call))
+        cards = [card.form() for card in self._cards.values() if card.id in open_to]
+        await call.reply(200, json_bytes({"object": "list", "data": cards}), _JSON)
 
     async def _show_model(self, call: Call) -> None:
-        self._admit(call)
-        card = self._card(call.path.removeprefix("/v1/models/"))
+        key = self._find_key(call)
+        card = self._card(call.path.removeprefix("/v1/models/"), key)
         await call.reply(200, json_bytes(card.form()), _JSON)
 
     async def _live(self, call: Call) -> None:
@@ -191,33 +239,54 @@ class Door:
 
     # who comes in, with what
 
-    def _admit(self, call: Call) -> Caller:
-        """The caller behind the bearer key. Raises `Unauthenticated`."""
+    def _find_key(self, call: Call) -> Key:
+        """The bearer key that was shown. Raises `Unauthenticated`."""
         shown = call.headers.get(b"authorization", b"")
         scheme, _, secret = shown.partition(b" ")
         key = self._keys.find(secret.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
         if key is None:
-            message = "this key is not known here, or was revoked" if shown else "no key was given"
+            message = "this key is not known here, was revoked or has expired" if shown else "no key was given"
             hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
             raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
-        return Caller(key_id=key.id, key_name=key.name, session=_session(call.headers), request_id=call.request_id)
+        return key
 
-    def _offer(self, model: str, kind: str) -> None:
+    def _caller(self, call: Call, key: Key) -> Caller:
+        """Who asks. Raises `RequestError` when the run that is named cannot be one."""
+        headers = call.headers
+        run = headers.get(RUN_HEADER)
+        trace, above = self._trace(headers.get(b"traceparent"))
+        state = headers.get(b"tracestate")
+        return Caller(
+            key_id=key.id,
+            key_name=key.name,
+            team=self._access.team(key),
+            user=key.user,
+            session=_session(headers),
+            run=None if run is None else read_run(run.decode("latin-1")),
+            request_id=call.request_id,
+            trace=trace,
+            trace_state=None if state is None else state[:512].decode("latin-1"),
+            parent_span=above,
+        )
+
+    def _offer(self, model: str, kind: str, key: Key) -> None:
         """Raise `UnknownModel` unless there is such a model for this kind of call.
 
         Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
         names of theirs.
         """
-        card = self._card(model)
+        card = self._card(model, key)
         if card.type != kind:
             makes = "vectors: ask it at /v1/embeddings" if card.type == "embedding" else "text, not vectors"
             raise UnknownModel(f"the model {model!r} makes {makes}", param="model", code="model_not_found")
 
-    def _card(self, model: str) -> ModelCard:
-        """The card of that model. Raises `UnknownModel`."""
+    def _card(self, model: str, key: Key) -> ModelCard:
+        """The card of that model. Raises `UnknownModel`, and `Forbidden` when the key does not open it."""
         card = self._cards.get(model)
         if card is None:
             raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        if model not in self._access.models(key):
+            raise Forbidden(f"this key does not open the model {model!r}", param="model", code="model_not_allowed")
         return card
 
     async def _body(self, call: Call) -> bytes:
@@ -273,7 +342,3 @@ def _session(headers: Headers) -> str | None:
         if name in headers:
             return headers[name][:256].decode("latin-1")
     return None
-
-
-def _served_by(endpoint: str) -> tuple[bytes, bytes]:
-    return (b"x-hanok-endpoint", endpoint.encode("ascii"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from hanok.errors import EngineError, EngineRefused, RequestError
+from hanok.errors import BudgetExceeded, EngineError, EngineRefused, OverLimit, RequestError, StoreError
 from hanok.wire import json_bytes
 from hanok.wire.forms import read_error_message
 
@@ -28,6 +30,12 @@ def envelope(message: str, kind: str, *, param: str | None = None, code: str | N
 
 def answer_error(error: Exception) -> ErrorAnswer:
     """The HTTP answer for anything raised on the model path."""
+    if isinstance(error, OverLimit):
+        return _over_limit(error)
+    if isinstance(error, StoreError):
+        message = f"no call can be let in while the books cannot be read: {error.message}"
+        body = envelope(message, "server_error", code="books_unreachable")
+        return ErrorAnswer(status=503, body=body, headers={"retry-after": "2"})
     if isinstance(error, RequestError):
         headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
         body = envelope(error.message, error.type, param=error.param, code=error.code)
@@ -40,6 +48,18 @@ def answer_error(error: Exception) -> ErrorAnswer:
             status=error.status, body=envelope(str(error), "engine_error", code=error.code), headers=headers
         )
     return ErrorAnswer(status=500, body=envelope("Hanok failed; its log says how", "server_error", code="internal"))
+
+
+def _over_limit(error: OverLimit) -> ErrorAnswer:
+    """Spent budgets stay spent: SDKs are told not to try again (`x-should-retry`). Rate limits say when to."""
+    spent = isinstance(error, BudgetExceeded)
+    headers = {"x-should-retry": "false"} if spent or error.retry_after_s is None else {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
+    body: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    body["budget" if spent else "limit"] = error.detail
+    return ErrorAnswer(status=error.status, body=json_bytes({"error": body}), headers=headers)
 
 
 def _refused(error: EngineRefused) -> ErrorAnswer:

@@ -49,10 +49,12 @@ class Call:
 
     __slots__ = (
         "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "finished", "headers", "keep_alive",
-        "method", "path", "request_id", "version_1_0",
+        "method", "path", "query", "request_id", "version_1_0",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, connection: Connection, method: str, path: str, headers: dict[bytes, bytes], query: str = ""
+    ) -> None:
         self._connection = connection
         self._parts: list[bytes] = []
         self._size = 0
@@ -61,6 +63,7 @@ class Call:
         self._waiter: asyncio.Future[None] | None = None
         self.method = method
         self.path = path
+        self.query = query
         self.headers = headers
         self.keep_alive = True
         self.version_1_0 = False
@@ -238,9 +241,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._closing:
             return
-        url = self._url.partition(b"?")[0].decode("latin-1")
+        url, _, query = self._url.decode("latin-1").partition("?")
         path = url if "%" not in url else unquote(url)
-        call = Call(self, self._parser.get_method().decode("ascii"), path, self._headers)
+        call = Call(self, self._parser.get_method().decode("ascii"), path, self._headers, query)
         call.version_1_0 = self._parser.get_http_version() == "1.0"
         call.keep_alive = self._parser.should_keep_alive()
         self._head_bytes = 0

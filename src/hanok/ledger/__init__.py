@@ -1,23 +1,42 @@
-"""The books: who holds a key, what each call used, what it cost.
+"""The books: who holds a key, what may be used, what each call used, and what it cost.
 
-A call becomes one `Charge`. `Metered` wraps a model and writes it; `stores` keep it; `usage` adds it up.
+A call is let in by `Admission`, which reserves in its accounts; `Metered` wraps a model, and writes one `Charge` a
+call; `stores` keep them.
 """
 
-from hanok.ledger.keys import Key, KeyRing, NewKey, make_key
-from hanok.ledger.metered import Metered
+from hanok.ledger.accounts import NEVER, Account, Unit
+from hanok.ledger.admission import Admission, Hold, Offer
+from hanok.ledger.keys import Key, KeyRing, NewKey, digest, make_key
+from hanok.ledger.metered import Metered, MeteredAnswer, MeteredEmbeddings
+from hanok.ledger.policies import Allotment, Policies
 from hanok.ledger.prices import FREE, PriceList, Rate
+from hanok.ledger.standing import describe, figure, iso
 from hanok.ledger.stores.sqlite import Ledger
 from hanok.ledger.usage import UsageRow
 
 __all__ = [
     "FREE",
+    "NEVER",
+    "Account",
+    "Admission",
+    "Allotment",
+    "Hold",
     "Key",
     "KeyRing",
     "Ledger",
     "Metered",
+    "MeteredAnswer",
+    "MeteredEmbeddings",
     "NewKey",
+    "Offer",
+    "Policies",
     "PriceList",
     "Rate",
+    "Unit",
     "UsageRow",
+    "describe",
+    "digest",
+    "figure",
+    "iso",
     "make_key",
 ]

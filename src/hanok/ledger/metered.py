@@ -1,141 +1,321 @@
-"""The layer that charges: it opens the answer, watches usage go by, and writes one charge when the answer ends.
+"""The layer that admits and charges: reserve, open the answer, watch what it uses, cut it at a limit, settle once.
 
-The charge is written before the last piece is handed on, so a caller who has seen the end has been charged.
+The charge is written before the last piece is handed on, so a caller who has seen the end has been charged. While a
+stream runs, its tab says what it has used so far, so that a crash forgets nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
 
-from hanok.ledger.prices import PriceList
-from hanok.wire import Answer, Caller, ChatRequest, Chunk, EmbeddingRequest, Embeddings, ModelPath, Usage
-from hanok.wire.charge import Charge
-from hanok.wire.observed import Ending, embed_observed, open_observed
+from hanok.errors import EngineError, HanokError, RequestError
+from hanok.ledger.accounts import Account
+from hanok.ledger.admission import Admission, Hold
+from hanok.ledger.standing import describe
+from hanok.wire import (
+    Answer,
+    Charge,
+    ChatRequest,
+    Chunk,
+    EmbeddingRequest,
+    Embeddings,
+    Ending,
+    ModelPath,
+    Usage,
+)
+from hanok.wire.forms import cut_events, measure_events
 
 BYTES_PER_TOKEN = 4
 """For estimates only: English averages about four bytes a token, Korean about three."""
+LONG_BYTES = 8
+LOOKS = 3
+NO_TAB = -1
 
 
 class Books(Protocol):
-    """Where charges go."""
+    """Where charges go, and the tabs of running streams."""
 
     def next_id(self) -> int: ...
     def record(self, charge: Charge) -> None: ...
+    def open_tab(self, charge: Charge, nano_usd_a_token: float) -> int: ...
+    def note_tab(self, tab: int, tokens: int) -> None: ...
+    def close_tab(self, tab: int) -> None: ...
+
+
+Watcher = Callable[[Charge, ChatRequest | EmbeddingRequest, bytes | None], None]
+"""Is told of every call that ended: its charge, what was asked, and the answer's bytes if they were kept."""
 
 
 class Metered:
-    """A model whose every call is charged."""
+    """A model whose every call is admitted and charged. `keep_bytes` of each answer are kept for the watchers."""
 
     def __init__(
         self,
         inner: ModelPath,
         *,
         books: Books,
-        prices: PriceList,
+        admission: Admission,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        watchers: Sequence[Watcher] = (),
+        keep_bytes: int = 0,
     ) -> None:
-        self._inner = inner
-        self._books = books
-        self._prices = prices
-        self._wall = wall
-        self._monotonic = monotonic
+        self.inner = inner
+        self.books = books
+        self.admission = admission
+        self.wall = wall
+        self.monotonic = monotonic
+        self.watchers = watchers
+        self.keep_bytes = keep_bytes
+        self.running = 0
 
-    async def open(self, request: ChatRequest) -> Answer:
-        meter = self._meter(request.caller, request.model, request.operation, request.prompt_bytes())
-        return await open_observed(self._inner, request, meter)
+    async def open(self, request: ChatRequest) -> MeteredAnswer:
+        """Raises `BudgetExceeded` and `RateLimited` besides what any model raises."""
+        request, hold = await self.admission.admit(request)
+        meter = Meter(self, request, hold)
+        if request.stream:
+            meter.open_tab()
+        try:
+            answer = await self.inner.open(request)
+            meter.endpoint = answer.endpoint
+            if answer.model != request.model:
+                await meter.change_model(answer)
+        except BaseException as error:
+            meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
+            raise
+        return MeteredAnswer(answer, meter)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        meter = self._meter(request.caller, request.model, "embedding", request.input_bytes())
-        return await embed_observed(self._inner, request, meter)
+    async def embed(self, request: EmbeddingRequest) -> MeteredEmbeddings:
+        """Raises as `open` does."""
+        request, hold = await self.admission.admit(request)
+        meter = Meter(self, request, hold)
+        try:
+            embeddings = await self.inner.embed(request)
+        except BaseException as error:
+            meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
+            raise
+        meter.model, meter.endpoint, meter.usage = embeddings.model, embeddings.endpoint, embeddings.usage
+        meter.rate = self.admission.rate(embeddings.model)
+        meter.end("ok")
+        return MeteredEmbeddings(embeddings.data, embeddings.usage, embeddings.model, embeddings.endpoint, hold)
 
-    def _meter(self, caller: Caller, model: str, operation: str, prompt_bytes: int) -> _Meter:
-        return _Meter(self._books, self._prices, self._wall, self._monotonic, caller, model, operation, prompt_bytes)
+
+class MeteredEmbeddings(Embeddings, frozen=True):
+    """Embeddings, and where their call stands with its accounts."""
+
+    hold: Hold | None = None
 
 
-class _Meter:
-    """One call's meter: reads the clocks, holds the usage seen, and writes one charge at the end."""
+class Meter:
+    """One call's meter: counts what it uses, holds what it has reserved, and writes one charge at the end."""
 
     __slots__ = (
-        "_books", "_caller", "_endpoint", "_events", "_first", "_model", "_monotonic", "_operation", "_prices",
-        "_prompt_bytes", "_settled", "_start", "_unstreamed", "_usage", "_wall",
+        "_bytes", "_envelope", "_first", "_looks", "_metered", "_settled", "_start", "_tab", "_wall", "endpoint",
+        "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        books: Books,
-        prices: PriceList,
-        wall: Callable[[], float],
-        monotonic: Callable[[], float],
-        caller: Caller,
-        model: str,
-        operation: str,
-        prompt_bytes: int,
-    ) -> None:
-        self._books = books
-        self._prices = prices
-        self._wall = wall
-        self._monotonic = monotonic
-        self._caller = caller
-        self._model = model
-        self._endpoint = ""
-        self._operation = operation
-        self._prompt_bytes = prompt_bytes
-        self._start = monotonic()
+    def __init__(self, metered: Metered, request: ChatRequest | EmbeddingRequest, hold: Hold) -> None:
+        metered.running += 1
+        self._metered = metered
+        self.request = request
+        self.hold = hold
+        self.rate = hold.rate
+        self.model = request.model
+        self.endpoint = ""
+        self.usage: Usage | None = None
+        self.events = 0
+        self.unstreamed = 0
+        self.kept: list[bytes] | None = [] if metered.keep_bytes else None
+        self._envelope = 1 << 30
+        self._looks = 0
+        self._bytes = 0
         self._first = 0.0
-        self._events = 0
-        self._unstreamed = 0
         self._settled = False
-        self._usage: Usage | None = None
+        self._tab = NO_TAB
+        self._wall = metered.wall()
+        self._start = metered.monotonic()
 
-    def opened(self, model: str, endpoint: str) -> None:
-        self._model, self._endpoint = model, endpoint
+    @property
+    def tokens(self) -> int:
+        """Completion tokens so far: one an event, or by their text where that is clearly more."""
+        events = self.events
+        text = self._bytes - self._envelope * events
+        return events if text <= LONG_BYTES * events else text // BYTES_PER_TOKEN
 
     def see(self, chunk: Chunk) -> None:
+        """A piece of the answer passes."""
         if not self._first:
-            self._first = self._monotonic()
-        self._events += chunk.events
-        self._unstreamed = len(chunk.data) if chunk.last and not chunk.events else 0
+            self._first = self._metered.monotonic()
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if self.kept is not None:
+            self._keep(chunk.data)
+        if events := chunk.events:
+            self.events += events
+            self._bytes += len(chunk.data)
+            if self._looks < LOOKS:
+                self._look(chunk.data)
+            if self._tab >= 0:
+                self._metered.books.note_tab(self._tab, self.tokens)
+        elif chunk.last:
+            self.unstreamed = len(chunk.data)
 
-    def used(self, usage: Usage) -> None:
-        self._usage = usage
+    async def extend(self) -> Account | None:
+        """Reserve more until what is used is paid for; the account that does not pay, if one does not."""
+        while self.tokens >= self.hold.paid_tokens:
+            if (refused := await self._metered.admission.extend(self.hold)) is not None:
+                return refused
+        return None
 
-    def end(self, ending: Ending) -> None:
+    async def change_model(self, answer: Answer) -> None:
+        """Another model answers than was reserved for: pay its price, or close the answer and raise."""
+        try:
+            assert isinstance(self.request, ChatRequest)
+            self.hold = await self._metered.admission.readmit(self.request, self.hold, answer.model)
+        except BaseException:
+            await answer.aclose()
+            raise
+        self.model, self.rate = answer.model, self.hold.rate
+
+    def open_tab(self) -> None:
+        """Write down that this call runs."""
+        usage = Usage(prompt_tokens=self.request.prompt_bytes() // BYTES_PER_TOKEN)
+        begun = self._charge("failed", usage, "crashed")
+        self._tab = self._metered.books.open_tab(begun, self.rate.output_nano_usd)
+
+    def end(self, ending: Ending, error: BaseException | None = None, reason: str = "") -> None:
+        """The call is over. The first word counts."""
         if self._settled:
             return
         self._settled = True
-        start, first, now = self._start, self._first, self._monotonic()
-        usage = self._usage or self._estimate()
-        caller = self._caller
-        self._books.record(
-            Charge(
-                id=self._books.next_id(),
-                at=self._wall(),
-                key_id=caller.key_id,
-                key_name=caller.key_name,
-                model=self._model,
-                endpoint=self._endpoint,
-                operation=self._operation,
-                status=ending,
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens,
-                cached_tokens=usage.cached_tokens,
-                estimated=usage.estimated,
-                cost_nano_usd=self._prices.rate(self._model).cost_nano_usd(usage),
-                latency_ms=(now - start) * 1000,
-                first_token_ms=(first - start) * 1000 if first else 0.0,
-                request_id=caller.request_id,
-                user=caller.user,
-                session=caller.session,
-            )
-        )
+        metered = self._metered
+        metered.running -= 1
+        charge = self._charge(ending, self.usage or self.estimate(), reason or _code(error))
+        metered.books.record(charge)
+        if self._tab >= 0:
+            metered.books.close_tab(self._tab)
+        hold = self.hold
+        if hold.accounts:
+            hold.settle(charge.prompt_tokens + charge.completion_tokens, charge.cost_nano_usd)
+        if metered.watchers:
+            kept = None if self.kept is None else b"".join(self.kept)
+            for watch in metered.watchers:
+                watch(charge, self.request, kept)
 
-    def _estimate(self) -> Usage:
-        if not self._endpoint:
+    def estimate(self) -> Usage:
+        """What was used, where the engine has not told."""
+        if not self.endpoint:
             return Usage()
         return Usage(
-            prompt_tokens=self._prompt_bytes // BYTES_PER_TOKEN,
-            completion_tokens=self._events or self._unstreamed // BYTES_PER_TOKEN,
+            prompt_tokens=self.request.prompt_bytes() // BYTES_PER_TOKEN,
+            completion_tokens=self.tokens or self.unstreamed // BYTES_PER_TOKEN,
             estimated=True,
         )
+
+    def _charge(self, ending: Ending, usage: Usage, error: str) -> Charge:
+        caller, first = self.request.caller, self._first
+        return Charge(
+            id=self._metered.books.next_id(),
+            at=self._wall,
+            key_id=caller.key_id,
+            key_name=caller.key_name,
+            model=self.model,
+            endpoint=self.endpoint,
+            operation=self.request.operation,
+            status=ending,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            estimated=usage.estimated,
+            cost_nano_usd=self.rate.cost_nano_usd(usage),
+            latency_ms=(self._metered.monotonic() - self._start) * 1000,
+            first_token_ms=(first - self._start) * 1000 if first else 0.0,
+            request_id=caller.request_id,
+            team=caller.team,
+            user=caller.user,
+            session=caller.session,
+            run=caller.run,
+            error=error,
+        )
+
+    def _look(self, data: bytes) -> None:
+        """Learn from a stream's beginning how many bytes of an event are not text."""
+        self._looks += 1
+        for size, text in measure_events(data):
+            self._envelope = min(self._envelope, size - text)
+
+    def _keep(self, data: bytes) -> None:
+        assert self.kept is not None
+        room = self._metered.keep_bytes - sum(map(len, self.kept))
+        if room > 0:
+            self.kept.append(data[:room])
+
+
+class MeteredAnswer:
+    """An answer on its meter."""
+
+    __slots__ = ("_cut", "_done", "_inner", "_last", "_meter", "endpoint", "model")
+
+    def __init__(self, inner: Answer, meter: Meter) -> None:
+        self._inner = inner
+        self._meter = meter
+        self._last = b""
+        self._cut: Account | None = None
+        self._done = False
+        self.model = inner.model
+        self.endpoint = inner.endpoint
+
+    @property
+    def hold(self) -> Hold:
+        """Where the call stands with its accounts."""
+        return self._meter.hold
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._cut is not None:
+            return await self._end_cut(self._cut)
+        meter = self._meter
+        try:
+            chunk = await self._inner.__anext__()
+        except StopAsyncIteration:
+            meter.end("ok")
+            raise
+        except Exception as error:
+            meter.end("failed", error)
+            raise
+        meter.see(chunk)
+        if chunk.last:
+            meter.end("ok")
+        elif meter.events >= meter.hold.paid_tokens or meter.tokens >= meter.hold.paid_tokens:
+            self._last = chunk.data
+            self._cut = await meter.extend()
+        return chunk
+
+    async def aclose(self) -> None:
+        """Ends the call as cancelled if it has not ended."""
+        self._meter.end("cancelled")
+        await self._inner.aclose()
+
+    async def _end_cut(self, refused: Account) -> Chunk:
+        """The last chunk of an answer that its budget does not pay for any longer."""
+        if self._done:
+            raise StopAsyncIteration
+        self._done = True
+        meter = self._meter
+        assert isinstance(meter.request, ChatRequest)
+        await self._inner.aclose()
+        usage = meter.usage or meter.estimate()
+        meter.end("cut", reason="budget_exceeded")
+        detail = {"stopped_by": "budget_exceeded", "budget": describe(refused)}
+        return Chunk(cut_events(meter.request, self._last, usage, detail), 0, usage, True)
+
+
+def _code(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    if isinstance(error, EngineError | RequestError) and error.code:
+        return error.code
+    return error.message[:64] if isinstance(error, HanokError) else type(error).__name__

@@ -21,6 +21,11 @@ class Rate:
     cached_input: float
     source: str = "declared"
 
+    @property
+    def output_nano_usd(self) -> float:
+        """Nano-dollars a completion token."""
+        return self.output * NANO
+
     def cost_nano_usd(self, usage: Usage) -> int:
         """The cost of `usage`, in nano-dollars. Cached prompt tokens are part of the prompt tokens."""
         fresh = max(0, usage.prompt_tokens - usage.cached_tokens)

@@ -25,6 +25,7 @@ import httptools
 
 from hanok.errors import EngineBroken, EngineError, EngineTimeout, EngineUnreachable
 from hanok.spec import Timeouts
+from hanok.wire import ANONYMOUS, Caller
 
 HEADER_LIMIT_BYTES = 64 * 1024
 BUFFER_HIGH_BYTES = 256 * 1024
@@ -396,14 +397,21 @@ class Pool:
         )
 
     async def request(
-        self, method: str, path: str, body: bytes = b"", *, accept: str = "application/json", request_id: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        accept: str = "application/json",
+        caller: Caller = ANONYMOUS,
     ) -> Response:
         """Send a request and wait for the head of its response.
 
-        `path` is added to the path of the pool's URL. Raises `EngineUnreachable`, `EngineTimeout` or `EngineBroken`.
-        A kept connection that the engine closed just as we used it, with nothing answered, is replaced once.
+        `path` is added to the path of the pool's URL; the caller's request id and trace are sent along. A kept
+        connection that the engine closed just as we used it, with nothing answered, is replaced once. Raises
+        `EngineUnreachable`, `EngineTimeout` or `EngineBroken`.
         """
-        message = self._message(method, path, body, accept, request_id)
+        message = self._message(method, path, body, accept, caller)
         connection = self._take_idle()
         if connection is not None:
             try:
@@ -449,12 +457,16 @@ class Pool:
             raise
         return Response(connection, self)
 
-    def _message(self, method: str, path: str, body: bytes, accept: str, request_id: str) -> bytes:
+    def _message(self, method: str, path: str, body: bytes, accept: str, caller: Caller) -> bytes:
         head = self._heads.get((method, path, accept))
         if head is None:
             line = f"{_token(method)} {self.origin.prefix}{_target(path)} HTTP/1.1\r\naccept: {_clean(accept)}\r\n"
             head = self._heads[(method, path, accept)] = line.encode("latin-1") + self._common
-        tail = f"x-request-id: {_clean(request_id)}\r\n" if request_id else ""
+        tail = f"x-request-id: {_clean(caller.request_id)}\r\n" if caller.request_id else ""
+        if caller.trace:
+            tail += f"traceparent: {_clean(caller.trace)}\r\n"
+            if caller.trace_state:
+                tail += f"tracestate: {_clean(caller.trace_state)}\r\n"
         if body or method == "POST":
             tail += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         return b"".join((head, tail.encode("latin-1"), b"\r\n", body))

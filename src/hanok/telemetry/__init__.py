@@ -2,6 +2,5 @@
 
 from hanok.telemetry.log import configure_logging
 from hanok.telemetry.metrics import Metrics
-from hanok.telemetry.traced import Traced
 
-__all__ = ["Metrics", "Traced", "configure_logging"]
+__all__ = ["Metrics", "configure_logging"]

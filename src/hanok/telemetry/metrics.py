@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hanok.wire import Charge
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 Labels = tuple[str, ...]
@@ -48,7 +50,7 @@ class ModelMetrics:
     __slots__ = ("duration", "ended", "first_token", "input_tokens", "output_tokens")
 
     def __init__(self) -> None:
-        self.ended = {"ok": 0, "cancelled": 0, "failed": 0}
+        self.ended = {"ok": 0, "cancelled": 0, "failed": 0, "cut": 0}
         self.duration = Histogram()
         self.first_token = Histogram()
         self.input_tokens = 0
@@ -64,7 +66,6 @@ class Metrics:
         self._models: dict[str, ModelMetrics] = {}
         self._refused: Counter[int] = Counter()
         self._restarts: Counter[str] = Counter()
-        self.running = 0
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -72,6 +73,16 @@ class Metrics:
         if found is None:
             found = self._models[name] = ModelMetrics()
         return found
+
+    def record(self, charge: Charge, *_: object) -> None:
+        """Count a call that has ended."""
+        model = self.model(charge.model)
+        model.ended[charge.status] += 1
+        model.duration.observe(charge.latency_ms / 1000)
+        if charge.first_token_ms:
+            model.first_token.observe(charge.first_token_ms / 1000)
+        model.input_tokens += charge.prompt_tokens
+        model.output_tokens += charge.completion_tokens
 
     def refused(self, status: int) -> None:
         """Count an HTTP request that was answered with an error."""
@@ -97,9 +108,8 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("hanok_in_flight_requests", "Model calls running now.", value=self.running)
         requests = CounterMetricFamily(
-            "hanok_requests", "Model calls, by how they ended: ok, cancelled, failed.", labels=["model", "status"]
+            "hanok_requests", "Model calls, by how they ended: ok, cancelled, failed, cut.", labels=["model", "status"]
         )
         tokens = CounterMetricFamily(
             "hanok_tokens", "Tokens, by direction: input, output.", labels=["model", "direction"]

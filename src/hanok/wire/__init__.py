@@ -4,7 +4,7 @@ Nothing here opens a door. Bodies stay the bytes they came as (`msgspec.Raw`): a
 never parsed, and an engine's chunk is relayed as the engine wrote it.
 """
 
-from hanok.wire.charge import NANO, Charge
+from hanok.wire.charge import NANO, Charge, Ending
 from hanok.wire.chat import (
     ANONYMOUS,
     Answer,
@@ -33,6 +33,7 @@ __all__ = [
     "Embedder",
     "EmbeddingRequest",
     "Embeddings",
+    "Ending",
     "ModelPath",
     "Operation",
     "Usage",

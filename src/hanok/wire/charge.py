@@ -5,9 +5,12 @@ Money is whole nano-dollars (1 USD = 10⁹), so that sums are exact.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from hanok.wire.observed import Ending
+Ending = Literal["ok", "cancelled", "failed", "cut"]
+"""How a call ended: answered, given up by its caller, not answered, or cut at the limit of a budget."""
 
 NANO = 1_000_000_000
 

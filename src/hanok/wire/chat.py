@@ -10,6 +10,7 @@ what is made on every call (docs/decisions/002).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, Protocol, Self
 
@@ -18,6 +19,18 @@ import msgspec
 Operation = Literal["chat", "text", "embedding"]
 
 json_bytes = msgspec.json.Encoder().encode
+
+_MEDIA = re.compile(rb'"data:[^"]*"|"data": ?"[^"]*"')
+_MEDIUM_BYTES = 4000
+"""What an image or a sound counts for: about a thousand tokens, whatever its bytes."""
+
+
+def text_bytes(raw: bytes) -> int:
+    """The size of a prompt in JSON, images and sounds in it counted by their number."""
+    if b'"data' not in raw:
+        return len(raw)
+    media = _MEDIA.findall(raw)
+    return len(raw) - sum(map(len, media)) + _MEDIUM_BYTES * len(media)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +68,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     """One call for text. `fields` are the top-level fields of the JSON body, each value as it came.
 
     `operation` is "chat" (`messages` in) or "text" (`prompt` in). `wants_usage` says whether the caller of a stream
-    asked for its usage chunk; engines are always asked for it, because the ledger needs it.
+    asked for its usage chunk; engines are always asked for it, because the ledger needs it. `max_tokens` and `choices`
+    are what the body says of them (`n`); `cap_tokens` is a limit that a budget puts on an answer without one.
     """
 
     model: str
@@ -64,18 +78,27 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream: bool = False
     wants_usage: bool = False
     caller: Caller = ANONYMOUS
+    max_tokens: int | None = None
+    choices: int = 1
+    cap_tokens: int | None = None
 
     @classmethod
     def ask(cls, model: str, messages: list[dict[str, Any]], *, stream: bool = False, **options: Any) -> Self:
         """Build a chat request from Python values, as an agent, an evaluation or the CLI does."""
         fields = {name: msgspec.Raw(json_bytes(value)) for name, value in options.items() if value is not None}
         fields["messages"] = msgspec.Raw(json_bytes(messages))
-        return cls(model, fields, stream=stream, wants_usage=True)
+        max_tokens = options.get("max_completion_tokens", options.get("max_tokens"))
+        return cls(model, fields, stream=stream, wants_usage=True, max_tokens=max_tokens, choices=options.get("n") or 1)
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The most tokens that one choice may have, by the caller's word or by the budget's."""
+        return self.cap_tokens if self.max_tokens is None else self.max_tokens
 
     def prompt_bytes(self) -> int:
         """Size of what the model has to read, in bytes of JSON: the base of an estimate, never of a bill."""
         raw = self.fields.get("messages") or self.fields.get("prompt")
-        return len(bytes(raw)) if raw is not None else 0
+        return text_bytes(bytes(raw)) if raw is not None else 0
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -128,6 +151,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
     fields: Mapping[str, msgspec.Raw]
     inputs: int = 1
     caller: Caller = ANONYMOUS
+    operation: Operation = "embedding"
 
     @classmethod
     def ask(cls, model: str, texts: list[str], **options: Any) -> Self:
@@ -136,7 +160,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
         fields["input"] = msgspec.Raw(json_bytes(texts))
         return cls(model, fields, inputs=len(texts))
 
-    def input_bytes(self) -> int:
+    def prompt_bytes(self) -> int:
         """Size of what is to be embedded, in bytes of JSON: the base of an estimate."""
         return len(bytes(self.fields.get("input", b"")))
 

@@ -5,6 +5,7 @@ Also the two things read out of engines' own bytes: usage, and where one server-
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -102,6 +103,45 @@ def usage_event(request: ChatRequest, usage: Usage, *, created: int) -> bytes:
     return _event(request, [], usage_form(usage), created)
 
 
+class _Stream(msgspec.Struct):
+    id: str = ""
+    created: int = 0
+    model: str = ""
+
+
+def cut_events(request: ChatRequest, seen: bytes, usage: Usage, detail: Mapping[str, Any]) -> bytes:
+    """The end of a stream that is cut after the events `seen`: a finishing chunk, usage if wanted, `[DONE]`.
+
+    `finish_reason` is `length`, as clients know it; `hanok` tells machines more.
+    """
+    began = _read_stream(seen)
+    chat = request.operation == "chat"
+    body: dict[str, Any] = {
+        "id": began.id or _id(request),
+        "object": "chat.completion.chunk" if chat else "text_completion",
+        "created": began.created,
+        "model": began.model or request.model,
+    }
+    said: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
+    choices = [
+        {"index": index, **said, "logprobs": None, "finish_reason": "length"} for index in range(request.choices)
+    ]
+    last = b"data: " + json_bytes({**body, "choices": choices, "hanok": detail}) + b"\n\n"
+    if request.wants_usage:
+        last += b"data: " + json_bytes({**body, "choices": [], "usage": usage_form(usage)}) + b"\n\n"
+    return last + DONE
+
+
+def _read_stream(events: bytes) -> _Stream:
+    for line in events.split(b"\n"):
+        if line.startswith(b"data:"):
+            try:
+                return msgspec.json.decode(line[5:], type=_Stream)
+            except msgspec.DecodeError:
+                break
+    return _Stream()
+
+
 def _event(request: ChatRequest, choices: list[Any], usage: Any, created: int) -> bytes:
     chat = request.operation == "chat"
     body = {
@@ -163,14 +203,6 @@ def _prompt_text(request: ChatRequest) -> str:
     return str(prompt)
 
 
-def read_max_tokens(request: ChatRequest) -> int | None:
-    """The caller's limit on the answer, in tokens."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        if (raw := request.fields.get(name)) is not None and isinstance(value := msgspec.json.decode(raw), int):
-            return value
-    return None
-
-
 class _Said(msgspec.Struct):
     content: str | None = None
 
@@ -200,6 +232,21 @@ def read_stream_text(events: bytes) -> list[str]:
             choices = msgspec.json.decode(payload, type=_Spoken).choices
             pieces.extend((choice.delta.content if choice.delta else choice.text) or "" for choice in choices)
     return pieces
+
+
+def measure_events(events: bytes) -> list[tuple[int, int]]:
+    """Of each event with text: its bytes, and how many of them are text. Nothing where they are not OpenAI's."""
+    found: list[tuple[int, int]] = []
+    for line in events.split(b"\n"):
+        if line.startswith(b"data:") and not line.endswith(b"[DONE]"):
+            try:
+                said = msgspec.json.decode(line[5:], type=_Spoken).choices
+            except msgspec.DecodeError:
+                continue
+            text = sum(len(((choice.delta.content if choice.delta else choice.text) or "").encode()) for choice in said)
+            if said:
+                found.append((len(line) + 2, text))
+    return found
 
 
 class _ErrorBody(msgspec.Struct):

@@ -11,6 +11,7 @@ import pytest
 
 from hanok.errors import EngineUnreachable
 from hanok.serving.client import Origin, Pool
+from hanok.wire import Caller
 from tests.hostile import HASTY, PATIENT, Request, closed_port, exchanges, hostile, on_both_loops, plain, pool_to
 
 MIB = 1024 * 1024
@@ -146,13 +147,17 @@ async def test_a_host_with_several_addresses_is_tried_at_each() -> None:
 # what is sent
 
 
+def asking(request_id: str) -> Caller:
+    return Caller(key_id="", key_name="", request_id=request_id)
+
+
 async def sent(method: str, path: str, body: bytes = b"", *, url: str = "", **more: Any) -> Request:
     """The request as the server got it."""
     requests: list[Request] = []
-    asking = {name: more.pop(name) for name in ("accept", "request_id") if name in more}
+    about = {name: more.pop(name) for name in ("accept", "caller") if name in more}
     async with hostile(exchanges(OK, requests=requests)) as server:
         with pool_to(server, url=server.url + url, **more) as pool:
-            assert await (await pool.request(method, path, body, **asking)).whole(MIB) == b"ok"
+            assert await (await pool.request(method, path, body, **about)).whole(MIB) == b"ok"
             await asyncio.sleep(0)
             assert pool.connections() == (0, 1)  # not a byte more was answered than asked for
     assert len(requests) == 1
@@ -173,7 +178,7 @@ async def test_a_get_has_no_body_and_says_so_by_silence() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"a":"\xed\x95\x9c\r\n\r\n"}', b"x" * 3 * MIB], ids=len)
 @on_both_loops
 async def test_a_post_has_a_body_and_says_how_long(body: bytes) -> None:
-    request = await sent("POST", "/chat/completions", body, accept="text/event-stream", request_id="req_1")
+    request = await sent("POST", "/chat/completions", body, accept="text/event-stream", caller=asking("req_1"))
     assert request.line == b"POST /chat/completions HTTP/1.1"
     assert request.header(b"content-length") == b"%d" % len(body)
     assert request.header(b"content-type") == b"application/json"
@@ -204,7 +209,7 @@ async def test_given_headers_replace_our_own_however_they_are_spelled() -> None:
 @pytest.mark.parametrize("evil", EVIL)
 @on_both_loops
 async def test_a_request_id_cannot_end_its_line(evil: str) -> None:
-    request = await sent("POST", "/", b"{}", request_id=f"req{evil}")
+    request = await sent("POST", "/", b"{}", caller=asking(f"req{evil}"))
     assert len(request.headers) == 7
     assert request.header(b"evil") is None
     assert request.header(b"x-request-id").startswith(b"req")

@@ -14,7 +14,6 @@ from hanok.wire.forms import (
     read_error_message,
     read_event_usage,
     read_last_user_text,
-    read_max_tokens,
     read_stream_text,
     read_usage,
     split_events,
@@ -74,9 +73,9 @@ def test_the_last_user_text_is_found_in_every_form_of_content(content: object, t
 
 
 def test_limits_are_read_from_either_name() -> None:
-    assert read_max_tokens(ChatRequest.ask("m", [], max_tokens=3)) == 3
-    assert read_max_tokens(ChatRequest.ask("m", [], max_completion_tokens=4, max_tokens=3)) == 4
-    assert read_max_tokens(ChatRequest.ask("m", [])) is None
+    assert ChatRequest.ask("m", [], max_tokens=3).most_tokens == 3
+    assert ChatRequest.ask("m", [], max_completion_tokens=4, max_tokens=3).most_tokens == 4
+    assert ChatRequest.ask("m", []).most_tokens is None
 
 
 def test_text_is_read_from_chat_and_text_events() -> None:

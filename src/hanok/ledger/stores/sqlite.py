@@ -22,6 +22,7 @@ from typing import Literal
 from hanok.errors import StoreError
 from hanok.ledger.keys import Key, NewKey, make_key
 from hanok.ledger.stores.journal import Journal, Segment
+from hanok.ledger.stores.tabs import Tabs
 from hanok.ledger.usage import UsageRow
 from hanok.wire.charge import Charge
 
@@ -96,6 +97,7 @@ class Ledger:
     def start(self) -> None:
         """Take what a crash left behind, then begin to write in the background."""
         self._journal = Journal(self._folder / "journal", os.getpid())
+        self._tabs = Tabs(self._folder / "journal" / f"{os.getpid()}.tabs")
         self._waiting = list(self._journal.left_behind())
         self._take_waiting()
         self._writer = threading.Thread(target=self._write_forever, name="ledger-writer", daemon=True)
@@ -166,6 +168,22 @@ class Ledger:
                 )
                 for row in reader.execute(query, (since,))
             ]
+
+    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
+        column = {"key": "key_id"}.get(of, of)
+        self.flush()
+        query = f"SELECT coalesce(sum(cost_nano_usd), 0), coalesce(sum(prompt_tokens + completion_tokens), 0) FROM charges WHERE at >= ? AND {column} = ? AND (? IS NULL OR coalesce(team, key_id) = ?)"
+        with _plain_errors(), closing(self._connect()) as reader:
+            return reader.execute(query, (since, subject, tenant, tenant)).fetchone()
+
+    def open_tab(self, charge: Charge, nano_usd_a_token: float) -> int:
+        return self._tabs.open(charge, nano_usd_a_token)
+
+    def note_tab(self, tab: int, tokens: int) -> None:
+        self._tabs.note(tab, tokens)
+
+    def close_tab(self, tab: int) -> None:
+        self._tabs.close(tab)
 
     # keys
 

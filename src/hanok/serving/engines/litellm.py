@@ -55,6 +55,8 @@ class LiteLLMEngine:
         library = self._loaded()
         call = library.acompletion if request.operation == "chat" else library.atext_completion
         arguments = self._call_arguments(request.fields)
+        if request.cap_tokens is not None:
+            arguments["max_tokens"] = request.cap_tokens
         if request.stream:
             arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         answer = await self._call(call, arguments)

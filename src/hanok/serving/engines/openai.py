@@ -10,7 +10,7 @@ import msgspec
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Pool, Response
 from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
-from hanok.wire import Answer, ChatRequest, EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire import Answer, Caller, ChatRequest, EmbeddingRequest, Embeddings, Usage, json_bytes
 from hanok.wire.forms import read_usage
 
 _PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
@@ -47,11 +47,13 @@ class OpenAIEngine:
         self._limit_bytes = int(answer_limit_mib * _MIB)
         self._health_path = health_path
         self._trim_start = trim_start
+        # OpenAI itself takes only the newer name for its newer models, older servers only the older one.
+        self._limit_field = "max_completion_tokens" if pool.origin.host == "api.openai.com" else "max_tokens"
 
     async def open(self, request: ChatRequest) -> Answer:
         body = json_bytes(self._fields(request))
         accept = "text/event-stream" if request.stream else "application/json"
-        response = await self._post(_PATHS[request.operation], body, accept, request.caller.request_id)
+        response = await self._post(_PATHS[request.operation], body, accept, request.caller)
         if request.stream:
             _expect(response, b"text/event-stream", self._endpoint)
             answer = RelayedAnswer(
@@ -70,7 +72,7 @@ class OpenAIEngine:
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         body = json_bytes({**request.fields, "model": self._served_name})
-        response = await self._post(_PATHS["embedding"], body, "application/json", request.caller.request_id)
+        response = await self._post(_PATHS["embedding"], body, "application/json", request.caller)
         data, usage = await self._whole(response)
         return Embeddings(data, usage, self._model, self._endpoint)
 
@@ -89,12 +91,14 @@ class OpenAIEngine:
         if request.stream:
             fields["stream"] = msgspec.Raw(b"true")
             fields["stream_options"] = _with_usage(request.fields.get("stream_options"))
+        if request.cap_tokens is not None:
+            fields[self._limit_field] = msgspec.Raw(b"%d" % request.cap_tokens)
         if self._stop:
             fields["stop"] = msgspec.Raw(json_bytes(_merged_stop(request.fields.get("stop"), self._stop)))
         return fields
 
-    async def _post(self, path: str, body: bytes, accept: str, request_id: str) -> Response:
-        response = await self._pool.request("POST", path, body, accept=accept, request_id=request_id)
+    async def _post(self, path: str, body: bytes, accept: str, caller: Caller) -> Response:
+        response = await self._pool.request("POST", path, body, accept=accept, caller=caller)
         if response.status != 200:
             raise await self._refusal(response)
         return response

@@ -13,7 +13,6 @@ from hanok.wire.forms import (
     DONE,
     FinishReason,
     read_last_user_text,
-    read_max_tokens,
     text_event,
     usage_event,
     whole_body,
@@ -27,7 +26,7 @@ async def speak(
 ) -> Answer:
     """Open an answer that says `text`, a word a token, within the request's `max_tokens`."""
     words = _words(text)
-    limit = read_max_tokens(request)
+    limit = request.most_tokens
     reason: FinishReason = "stop" if limit is None or len(words) <= limit else "length"
     words = words[:limit]
     usage = Usage(prompt_tokens=len(_words(read_last_user_text(request))), completion_tokens=len(words))

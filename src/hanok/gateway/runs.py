@@ -1,0 +1,77 @@
+"""Runs and budgets as callers see them: give a run a limit of its own, and see what is left.
+
+A run is a path, `root/child/grandchild`. What a run uses counts against every run above it, so a child's limit is taken
+from its parent's, and no order of calls can pass either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from hanok.errors import RequestError
+from hanok.gateway.bodies import decode_body
+from hanok.ledger import Admission, Ledger, describe
+from hanok.wire import NANO, Caller
+
+RUN_HEADER = b"x-hanok-run"
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,127}){0,15}")
+
+
+class RunBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/runs`"""
+
+    run: str
+    usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    tokens: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+
+
+class Runs:
+    """Limits of runs. `changed` is called after one was given, to take it up at once."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        admission: Admission,
+        wall: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._admission = admission
+        self._wall = wall
+        self._changed = changed
+
+    async def allot(self, body: bytes, caller: Caller) -> dict[str, Any]:
+        """Give one of the caller's runs a limit. Raises `RequestError` and `StoreError`."""
+        asked = decode_body(body, RunBody)
+        run = read_run(asked.run)
+        if asked.usd is None and asked.tokens is None:
+            raise RequestError("a run's limit needs `usd`, or `tokens`, or both", param="usd", code="invalid_value")
+        await asyncio.to_thread(
+            self._ledger.allot,
+            caller.team or caller.key_id,
+            run,
+            cost_nano_usd=None if asked.usd is None else round(asked.usd * NANO),
+            tokens=asked.tokens,
+            actor=caller.key_name,
+        )
+        self._changed()
+        return {"run": run, "budgets": await self.budgets(msgspec.structs.replace(caller, run=run))}
+
+    async def budgets(self, caller: Caller, model: str = "") -> list[dict[str, Any]]:
+        """How the accounts stand that the caller draws on. Raises `StoreError`."""
+        return [describe(account) for account in await self._admission.accounts(caller, model, self._wall())]
+
+
+def read_run(text: str) -> str:
+    """A run's path, checked. Raises `RequestError`."""
+    if not _RUN.fullmatch(text):
+        message = "a run is a name, or names with / between (a run and the runs it started): letters, digits, . _ : -"
+        raise RequestError(message, param="run", code="invalid_run")
+    return text

@@ -1,0 +1,119 @@
+"""Accounts: how much of something may be used in a while, and how much is. The arithmetic of budgets and rate limits.
+
+A budget of dollars or tokens, a rate limit of calls or tokens a minute, and a limit of calls at once are all the same:
+an account with a unit, a limit and an end. A call *reserves* in all of its accounts or in none, before it begins, and
+*settles* to what it used. Both are plain arithmetic on one thread with nothing awaited in between, which makes them
+atomic.
+
+Where several processes share an account, each holds a grant of it, and `granted` is less than the limit
+(`ledger.shared`); alone, everything is granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+NEVER = float("inf")
+
+
+class Unit(IntEnum):
+    """What an account counts; also the place of its figure in `Amounts`."""
+
+    USD = 0
+    TOKENS = 1
+    REQUESTS = 2
+    CONCURRENT = 3
+
+
+Amounts = tuple[int, int, int, int]
+"""Nano-dollars, tokens, calls, calls at once: indexed by `Unit`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an account is, apart from what is used of it.
+
+    `of` and `subject` say what it is kept for (`team`, `research`); `limit` is in nano-dollars, tokens or calls; the
+    account runs from `begins` to `ends` (Unix seconds). Beyond `soft` of the limit calls go to `downgrade_to`, if set.
+    `counts` says that it is a budget, filled from the ledger at start; a rate limit begins empty.
+    """
+
+    id: str
+    of: str
+    subject: str
+    unit: Unit
+    limit: int
+    per: str
+    begins: float = 0.0
+    ends: float = NEVER
+    soft: float = 1.0
+    downgrade_to: str | None = None
+    counts: bool = False
+    tenant: str | None = None
+
+
+class Account:
+    """An account now. `used` is what this process has settled and reserved of it, `others` what others have.
+
+    `settled` is the part of `used` that this process is done with (its past before this process is not in it).
+    """
+
+    __slots__ = ("granted", "others", "settled", "soft_line", "terms", "unit", "used")
+
+    def __init__(self, terms: Terms, *, used: int = 0, granted: int | None = None) -> None:
+        self.terms = terms
+        self.unit = int(terms.unit)
+        self.used = used
+        self.others = 0
+        self.granted = terms.limit if granted is None else granted
+        self.settled = 0
+        self.soft_line = int(terms.limit * terms.soft)
+
+    @property
+    def remaining(self) -> int:
+        """What nobody has used or reserved yet; 0 when the limit was lowered below what is used."""
+        return max(0, self.terms.limit - self.others - self.used)
+
+    @property
+    def beyond_soft(self) -> bool:
+        return self.others + self.used >= self.soft_line
+
+    def change(self, terms: Terms) -> None:
+        """Go on under other terms, as after a reload. What is used stays used."""
+        if self.granted == self.terms.limit:
+            self.granted = terms.limit
+        self.terms = terms
+        self.soft_line = int(terms.limit * terms.soft)
+
+
+def reserve(accounts: Sequence[Account], amounts: Amounts) -> Account | None:
+    """Reserve in every account, or in none: then the first that has too little left is given back."""
+    for account in accounts:
+        if account.used + amounts[account.unit] > account.granted:
+            return account
+    for account in accounts:
+        account.used += amounts[account.unit]
+    return None
+
+
+def settle(accounts: Sequence[Account], reserved: Amounts, actual: Amounts) -> None:
+    """Put what was used in the place of what was reserved."""
+    for account in accounts:
+        unit = account.unit
+        account.used += actual[unit] - reserved[unit]
+        account.settled += actual[unit]
+
+
+def affordable(accounts: Sequence[Account], amounts: Amounts, *, nano_usd_a_token: float, most: int) -> int:
+    """How many tokens more than `amounts` every account would pay for, up to `most`; negative when not even those."""
+    for account in accounts:
+        left = account.granted - account.used - amounts[account.unit]
+        if left < 0:
+            return -1
+        if account.unit == Unit.TOKENS:
+            most = min(most, left)
+        elif account.unit == Unit.USD and nano_usd_a_token > 0:
+            most = min(most, int(left / nano_usd_a_token))
+    return most

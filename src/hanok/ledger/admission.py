@@ -1,0 +1,295 @@
+"""Letting calls in within their budgets and limits: reserve before the call, extend while it runs, settle after.
+
+A call is admitted when each of its accounts has room for what it may use at most: its prompt (estimated) and its
+`max_tokens`, at the model's price. A stream without `max_tokens` begins with a step and reserves further steps as it
+runs; where none is left it is cut. So no budget is ever passed by more than the chunk during which it was met.
+
+Reserving is arithmetic between two awaits on one event loop, so it is atomic. What is awaited is the opening of an
+account that this process has not met before (its past is read from the ledger), and where several processes share
+accounts, a further grant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from hanok.errors import BudgetExceeded
+from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordable, reserve, settle
+from hanok.ledger.keys import Key
+from hanok.ledger.policies import Allotment, Policies
+from hanok.ledger.prices import PriceList, Rate
+from hanok.ledger.shares import Shares
+from hanok.ledger.standing import refusal
+from hanok.wire import Caller, ChatRequest, EmbeddingRequest, Usage
+
+PROMPT_BYTES_A_TOKEN = 3
+"""For reservations: on the safe side of English (4) and Korean (3)."""
+STEP_TOKENS = 256
+FORGET_AFTER_S = 3600.0
+UNBOUNDED = 1 << 62
+_NOTHING: Amounts = (0, 0, 0, 0)
+Request = TypeVar("Request", ChatRequest, EmbeddingRequest)
+
+
+class Totals(Protocol):
+    """What was used before this process met an account."""
+
+    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
+        """Nano-dollars and tokens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What admission knows of a declared model: how much it may answer, and cheaper models to offer `instead`."""
+
+    max_output_tokens: int
+    instead: tuple[str, ...] = ()
+
+
+class Hold:
+    """What one call has reserved, and where. `paid_tokens` is how many completion tokens are reserved."""
+
+    __slots__ = ("accounts", "amounts", "paid_tokens", "rate")
+
+    def __init__(self, accounts: Sequence[Account], amounts: Amounts, rate: Rate, paid_tokens: int) -> None:
+        self.accounts = accounts
+        self.amounts = amounts
+        self.rate = rate
+        self.paid_tokens = paid_tokens
+
+    def settle(self, tokens: int, cost_nano_usd: int) -> None:
+        """Put what was used in the place of what was reserved. Once."""
+        settle(self.accounts, self.amounts, (cost_nano_usd, tokens, 1, 0))
+
+    def release(self) -> None:
+        """Take everything back, as if the call had never been."""
+        settle(self.accounts, self.amounts, _NOTHING)
+
+    def add(self, amounts: Amounts, tokens: int) -> None:
+        """Reserve more, whether or not it fits."""
+        for account in self.accounts:
+            account.used += amounts[account.unit]
+        usd, all_tokens, calls, at_once = self.amounts
+        self.amounts = (usd + amounts[Unit.USD], all_tokens + amounts[Unit.TOKENS], calls, at_once)
+        self.paid_tokens += tokens
+
+
+class _Ready(msgspec.Struct):
+    """The accounts of a key, team, user and model, until the first of their periods ends."""
+
+    accounts: tuple[Account, ...]
+    ends: float
+
+
+class Admission:
+    """Admits calls. `totals` tells what was used before; `shares` has the grants where processes share accounts."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        prices: PriceList,
+        offers: Mapping[str, Offer],
+        totals: Totals,
+        wall: Callable[[], float],
+        shares: Shares | None = None,
+    ) -> None:
+        self._policies = policies
+        self._prices = prices
+        self._offers = offers
+        self._totals = totals
+        self._wall = wall
+        self._shares = shares
+        self._keys: Mapping[str, Key] = {}
+        self._allotments: Mapping[tuple[str, str], Allotment] = {}
+        self._accounts: dict[str, Account] = {}
+        self._ready: dict[tuple[str, str | None, str | None, str], _Ready] = {}
+        self._seen: dict[str, float] = {}
+
+    # what may change while running
+
+    def change(self, policies: Policies, prices: PriceList, offers: Mapping[str, Offer]) -> None:
+        """Go on under other policies and prices; what is used and reserved stays."""
+        self._policies, self._prices, self._offers = policies, prices, offers
+        self._ready.clear()
+
+    def know(self, keys: Iterable[Key], allotments: Mapping[tuple[str, str], Allotment]) -> None:
+        """Take up the ledger's keys and the limits given to runs."""
+        self._keys = {key.id: key for key in keys}
+        self._allotments = dict(allotments)
+        self._ready.clear()
+
+    def open_accounts(self) -> list[Account]:
+        """Every account that is open now."""
+        return list(self._accounts.values())
+
+    def forget(self) -> None:
+        """Drop accounts whose period is over, and those of sessions and runs long silent. The ledger remembers."""
+        now = self._wall()
+        silent = [name for name, seen in self._seen.items() if seen < now - FORGET_AFTER_S]
+        over = [name for name, each in self._accounts.items() if each.terms.ends < now - FORGET_AFTER_S]
+        for name in (*silent, *over):
+            self._seen.pop(name, None)
+            account = self._accounts.pop(name, None)
+            if account is not None and self._shares is not None:
+                self._shares.close(account)
+        self._ready = {name: each for name, each in self._ready.items() if each.ends > now}
+
+    # admitting
+
+    async def admit(self, request: Request) -> tuple[Request, Hold]:
+        """Reserve for a call. The request that comes back may name a cheaper model, or a limit to the answer.
+
+        Raises `BudgetExceeded` and `RateLimited`; `StoreError` when the past of an account cannot be read.
+        """
+        now = self._wall()
+        accounts = await self.accounts(request.caller, request.model, now)
+        if accounts and (cheaper := _downgrade(accounts, request.model)):
+            request = msgspec.structs.replace(request, model=cheaper)
+            accounts = await self.accounts(request.caller, cheaper, now)
+        try:
+            return await self._reserve(request, accounts)
+        except BudgetExceeded as refused:
+            for instead in self._offers[request.model].instead:
+                other = msgspec.structs.replace(request, model=instead)
+                try:
+                    return await self._reserve(other, await self.accounts(request.caller, instead, now))
+                except BudgetExceeded:
+                    continue
+            raise refused
+
+    def rate(self, model: str) -> Rate:
+        """What the model's tokens cost."""
+        return self._prices.rate(model)
+
+    async def readmit(self, request: Request, hold: Hold, model: str) -> Hold:
+        """Reserve anew for another model that answers instead, at its price. Raises as `admit` does."""
+        accounts = await self.accounts(request.caller, model, self._wall())
+        _, new = await self._reserve(msgspec.structs.replace(request, model=model), accounts)
+        hold.release()
+        return new
+
+    async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
+        """The accounts that a call draws on. Those that this process has not met are opened."""
+        name = (caller.key_id, caller.team, caller.user, model)
+        ready = self._ready.get(name)
+        if ready is None or now >= ready.ends:
+            terms = list(self._policies.standing(caller, self._keys.get(caller.key_id), model, now))
+            opened = [await self._account(each, now) for each in terms]
+            ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
+            self._ready[name] = ready
+        if caller.session is None and caller.run is None:
+            return ready.accounts
+        own = [await self._account(each, now) for each in self._own_terms(caller, now)]
+        return (*ready.accounts, *own) if own else ready.accounts
+
+    def _own_terms(self, caller: Caller, now: float) -> Iterator[Terms]:
+        """Of the call's session and run, which are too many to keep ready."""
+        if self._policies.has_sessions:
+            yield from self._policies.session(caller, now)
+        if self._policies.has_runs or self._allotments:
+            yield from self._policies.runs(caller, self._allotments, now)
+
+    async def _account(self, terms: Terms, now: float) -> Account:
+        account = self._accounts.get(terms.id)
+        if account is None:
+            used = await self._past(terms) if terms.counts else 0
+            account = self._accounts.get(terms.id)  # another call may have opened it meanwhile
+        else:
+            used = account.used
+        if account is None:
+            account = Account(terms, used=used) if self._shares is None else self._shares.open(terms, used)
+            self._accounts[terms.id] = account
+        elif account.terms != terms:
+            account.change(terms)
+        if terms.tenant is not None:
+            self._seen[terms.id] = now
+        return account
+
+    async def _past(self, terms: Terms) -> int:
+        """Nano-dollars or tokens used before."""
+        spent = await asyncio.to_thread(
+            self._totals.spent, terms.of, terms.subject, since=terms.begins, tenant=terms.tenant
+        )
+        return spent[terms.unit]
+
+    async def _reserve(self, request: Request, accounts: Sequence[Account]) -> tuple[Request, Hold]:
+        rate = self._prices.rate(request.model)
+        if not accounts:
+            return request, Hold((), _NOTHING, rate, UNBOUNDED)
+        prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
+        wanted, may_shrink = self._wanted(request)
+        amounts = _amounts(rate, prompt, wanted)
+        refused = await self._try(accounts, amounts)
+        if refused is not None and may_shrink and refused.terms.counts:
+            least = _amounts(rate, prompt, 0)
+            wanted = affordable(accounts, least, nano_usd_a_token=rate.output_nano_usd, most=wanted)
+            if wanted >= 1:
+                amounts = _amounts(rate, prompt, wanted)
+                refused = await self._try(accounts, amounts)
+        if refused is not None:
+            raise refusal(refused, amounts[refused.unit], self._wall())
+        if may_shrink and isinstance(request, ChatRequest) and not request.stream and any(_budgets(accounts)):
+            request = msgspec.structs.replace(request, cap_tokens=max(1, wanted // request.choices))
+        return request, Hold(accounts, amounts, rate, wanted)
+
+    async def _try(self, accounts: Sequence[Account], amounts: Amounts) -> Account | None:
+        refused = reserve(accounts, amounts)
+        if refused is not None and self._shares is not None:
+            await self._shares.draw(accounts, amounts)
+            refused = reserve(accounts, amounts)
+        return refused
+
+    def _wanted(self, request: ChatRequest | EmbeddingRequest) -> tuple[int, bool]:
+        """How many completion tokens to reserve, and whether fewer would do."""
+        if isinstance(request, EmbeddingRequest):
+            return 0, False
+        if request.max_tokens is not None:
+            return request.max_tokens * request.choices, False
+        most = self._offers[request.model].max_output_tokens * request.choices
+        return (min(STEP_TOKENS, most), True) if request.stream else (most, True)
+
+    # while a stream runs
+
+    async def extend(self, hold: Hold) -> Account | None:
+        """Reserve a further step for a running stream. Where no budget pays for one token more: the one that does not.
+
+        A rate limit never ends a stream; what it uses counts against the minute.
+        """
+        budgets = list(_budgets(hold.accounts))
+        price = hold.rate.output_nano_usd
+        if self._shares is not None:
+            await self._shares.draw(budgets, _step(hold.rate, STEP_TOKENS))
+        tokens = affordable(budgets, _NOTHING, nano_usd_a_token=price, most=STEP_TOKENS)
+        if tokens >= 1:
+            hold.add(_step(hold.rate, tokens), tokens)
+            return None
+        return next(each for each in budgets if affordable([each], _NOTHING, nano_usd_a_token=price, most=1) < 1)
+
+
+def _budgets(accounts: Sequence[Account]) -> Iterator[Account]:
+    return (account for account in accounts if account.terms.counts)
+
+
+def _downgrade(accounts: Sequence[Account], model: str) -> str | None:
+    """The cheaper model that calls go to beyond a softer line; None when none is set or none is passed."""
+    for account in accounts:
+        to = account.terms.downgrade_to
+        if to is not None and to != model and account.beyond_soft:
+            return to
+    return None
+
+
+def _amounts(rate: Rate, prompt_tokens: int, completion_tokens: int) -> Amounts:
+    cost = rate.cost_nano_usd(Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens))
+    return (cost, prompt_tokens + completion_tokens, 1, 1)
+
+
+def _step(rate: Rate, tokens: int) -> Amounts:
+    return (int(rate.output_nano_usd * tokens), tokens, 0, 0)

@@ -1,0 +1,65 @@
+"""What callers are told about their accounts: what is left, and why a call was refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hanok.errors import BudgetExceeded, RateLimited
+from hanok.ledger.accounts import NEVER, Account, Unit
+from hanok.wire import NANO
+
+_WHAT = {Unit.USD: "dollars", Unit.TOKENS: "tokens", Unit.REQUESTS: "calls", Unit.CONCURRENT: "calls at once"}
+_HAS = {Unit.USD: "USD", Unit.TOKENS: "tokens", Unit.REQUESTS: "calls a minute", Unit.CONCURRENT: "calls at once"}
+BUSY_RETRY_S = 1.0
+
+
+def describe(account: Account) -> dict[str, Any]:
+    """An account in JSON's terms: dollars as numbers, times as ISO 8601 in UTC. `used` counts what is reserved."""
+    terms = account.terms
+    used = account.others + account.used
+    return {
+        "of": terms.of,
+        "name": terms.subject,
+        "unit": terms.unit.name.lower(),
+        "per": terms.per,
+        "limit": figure(terms.unit, terms.limit),
+        "used": figure(terms.unit, used),
+        "remaining": figure(terms.unit, account.remaining),
+        "resets_at": None if terms.ends == NEVER else iso(terms.ends),
+    }
+
+
+def refusal(account: Account, needed: int, now: float) -> BudgetExceeded | RateLimited:
+    """The error for a call that this account has no room for."""
+    terms = account.terms
+    detail = {**describe(account), "needed": figure(terms.unit, needed)}
+    owner = f"{terms.of} {terms.subject!r}"
+    if terms.counts:
+        left = f"{detail['remaining']:g} of {detail['limit']:g} {_HAS[terms.unit]}"
+        message = f"the budget of {owner} has {left} left ({_per(terms.per)}); this call may need {detail['needed']:g}"
+        return BudgetExceeded(message, detail=detail)
+    if needed > terms.limit:
+        message = f"this call may need {needed:,} {_WHAT[terms.unit]}; {owner} may have {terms.limit:,} a minute"
+        return RateLimited(f"{message}: lower `max_tokens`", detail=detail, retry_after_s=None)
+    message = f"{owner} is limited to {terms.limit:,} {_limit_name(terms.unit)}"
+    wait_s = BUSY_RETRY_S if terms.ends == NEVER else max(0.001, terms.ends - now)
+    return RateLimited(message, detail=detail, retry_after_s=wait_s)
+
+
+def figure(unit: Unit, amount: int) -> float | int:
+    """Nano-dollars as dollars, other amounts as they are."""
+    return amount / NANO if unit == Unit.USD else amount
+
+
+def iso(seconds: float) -> str:
+    """A moment (Unix seconds) in ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _limit_name(unit: Unit) -> str:
+    return "tokens a minute" if unit == Unit.TOKENS else _HAS[unit]
+
+
+def _per(per: str) -> str:
+    return "for ever" if per in ("ever", "allotted") else f"this {per}"
