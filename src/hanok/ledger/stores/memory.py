@@ -77,8 +77,8 @@ class MemoryServer:
 
     def spend(self, holder: str, name: str, amount: int) -> None:
         """Count an amount as spent, and take it off what the holder holds."""
-        account = self.accounts.setdefault(name, _Account())
-        account.spent += amount
+        if amount:
+            self.accounts.setdefault(name, _Account()).spent += amount
         self.take_off(holder, name, amount)
 
     def take_off(self, holder: str, name: str, amount: int) -> None:

@@ -61,6 +61,7 @@ class RedisAccounts:
         self._holder = holder
         self._prefix = f"hanok:{{{platform}}}:"
         self._lease_s = lease_s
+        self._lease_ms = int(lease_s * 1000)
         self._settle_ms = int((lease_s if settle_s is None else settle_s) * 1000)
         self._timeout_s = timeout_s
         self._clock = clock
@@ -157,7 +158,7 @@ class RedisAccounts:
                     self._untold |= untold.union(want.account for want in wants)
                     raise
                 if answer[0] == b"done":
-                    return self._granted(wants, answer[3])
+                    return self._granted(wants, answer[2:])
                 self._untold |= untold
                 self._understand(answer)
         raise StoreError(f"Redis does not know the holder {self._holder!r} any more, each time it is asked")
@@ -169,43 +170,35 @@ class RedisAccounts:
         forget = [account for account in forget if account not in untold]
         accounts = [*untold, *(want.account for want in wants), *forget]
         keys = [*self._keys, *map(self._account, accounts)]
-        fields = [*self._heading(), len(untold), len(wants), len(forget)]
-        for account in untold:
-            fields += self._sync(account)
-        for want in wants:
-            fields += _fields(want)
-        answer = await self._ask(lambda: self._run(_TELL, keys, fields))
+        lines = [self._heading(len(untold), len(wants)), *map(self._line, untold), *map(_want_line, wants)]
+        answer = await self._ask(lambda: self._run(_TELL, keys, [self._prefix, self._holder, *lines]))
         if answer[0] == b"done":
             self._acked, self._restoring = self._seq, False
             self._lease_ends = began + self._lease_s
-            self._server_time = int(answer[2]) / 1000
+            self._server_time = int(answer[1]) / 1000
             for account, spent in told.items():
                 self._own[account].told = spent
             for account in forget:
                 self._drop(account)
         return answer
 
-    def _heading(self) -> list[Any]:
-        lease_ms = int(self._lease_s * 1000)
-        heading = [self._prefix, self._holder, self._seq, self._acked, self._life, lease_ms, self._settle_ms]
-        return [*heading, int(self._restoring), self._until_charge or ""]
+    def _heading(self, lines: int, wants: int) -> str:
+        return (
+            f"{self._until_charge or '-'} {self._seq} {self._acked} {self._life} {self._lease_ms} {self._settle_ms}"
+            f" {self._restoring:d} {lines} {wants}"
+        )
 
-    def _sync(self, account: str) -> tuple[int, int, int, int | str]:
+    def _line(self, account: str) -> str:
         own = self._own[account]
-        return own.held, own.spent, own.spent - own.told, _milliseconds(own.until)
+        return f"{_milliseconds(own.until)} {own.held} {own.spent} {own.spent - own.told}"
 
-    def _granted(self, wants: Sequence[Want], rows: Iterable[Any]) -> list[Granted]:
+    def _granted(self, wants: Sequence[Want], rows: Iterable[bytes]) -> list[Granted]:
         granted: list[Granted] = []
-        for want, (amount, spent, held, settles_ms) in zip(wants, rows, strict=True):
-            self._known(want.account).held += int(amount)
+        for want, row in zip(wants, rows, strict=True):
+            amount, spent, held, settles_ms = map(int, row.split())
+            self._known(want.account).held += amount
             granted.append(
-                Granted(
-                    account=want.account,
-                    amount=int(amount),
-                    spent=int(spent),
-                    held=int(held),
-                    settles_s=settles_ms / 1000,
-                )
+                Granted(account=want.account, amount=amount, spent=spent, held=held, settles_s=settles_ms / 1000)
             )
         return granted
 
@@ -289,12 +282,13 @@ def _is_done(own: _Own, long_ago: float) -> bool:
     return own.used_at < long_ago and not own.held and own.spent == own.told
 
 
-def _fields(want: Want) -> tuple[Any, ...]:
-    return want.need, want.wish, want.limit, want.opening, _milliseconds(want.until), int(want.lasts)
+def _want_line(want: Want) -> str:
+    until_ms = _milliseconds(want.until)
+    return f"{want.opening} {until_ms} {want.need} {want.wish} {want.limit} {want.lasts:d}"
 
 
 def _milliseconds(until: float | None) -> int | str:
-    return "" if until is None else int(until * 1000)
+    return "-" if until is None else int(until * 1000)
 
 
 def _connect(url: str, timeout_s: float) -> tuple[Any, Any]:

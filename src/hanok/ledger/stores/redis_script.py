@@ -43,13 +43,23 @@ return 1
 """
 )
 
-# ARGV: prefix, holder, seq, acked, life, lease, settle, restoring, until_charge, then the number of syncs, wants and
-# forgets, then their fields. KEYS: holder, names, leases, born, settling, then an account for each of these.
+# ARGV: prefix, holder, a heading, a line for each account to tell about, a line for each want. Words are parted by
+# spaces ("-": none), since clients and servers pay for each argument. KEYS: holder, names, leases, born, settling, then
+# an account for each line, then the accounts to forget. `late`, `lapsed` and `lost` say that nothing was done.
 TELL = (
     _SHARED
     + """
-local holder, seq, acked, life = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local lease, settle, restoring, until_charge = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1', ARGV[9]
+local function words(line, from)
+  local found, count = {}, 0
+  for word in string.gmatch(line, '%S+') do
+    count = count + 1
+    found[count] = (count >= from and tonumber(word)) or word
+  end
+  return unpack(found)
+end
+
+local holder = ARGV[2]
+local until_charge, seq, acked, life, lease, settle, restoring, told_lines, wants = words(ARGV[3], 2)
 local me, told_by_me = 'h:' .. holder, 't:' .. holder
 local EXACT = 9007199254740991
 
@@ -57,7 +67,7 @@ local record = redis.call('HMGET', KEYS[1], 'seq', 'life')
 local seen, known = tonumber(record[1] or 0), tonumber(record[2] or 0)
 if seq <= seen then return {'late'} end
 if known > life then return {'lapsed', known} end
-if seen < acked and not restoring then  -- this data is younger than what we told the holder: some was lost
+if seen < acked and restoring == 0 then  -- this data is younger than what we told the holder: some was lost
   local settling = redis.call('EXISTS', KEYS[5]) == 1
   local born = tonumber(redis.call('GET', KEYS[4]) or now)
   if not record[1] and not settling and now - born > lease then  -- not heard of for long: others drew
@@ -72,7 +82,7 @@ end
 
 redis.call('SET', KEYS[4], now, 'NX')
 redis.call('HSET', KEYS[1], 'seq', seq, 'life', life)
-if until_charge ~= '' then redis.call('HSET', KEYS[1], 'until_charge', until_charge) end
+if until_charge ~= '-' then redis.call('HSET', KEYS[1], 'until_charge', until_charge) end
 redis.call('PEXPIRE', KEYS[1], KEPT)
 redis.call('ZADD', KEYS[3], now + lease, holder)
 for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. string.format('%.0f', now))) do
@@ -83,8 +93,8 @@ local settling = math.max(0, redis.call('PTTL', KEYS[5]))
 local function whole(number) return string.format('%.0f', number) end
 
 local function keep(key, until_ms)  -- never shortens, and an account in use lives a minute at least
-  if until_ms == '' or redis.call('EXISTS', key) == 0 then return end
-  local left = math.max(tonumber(until_ms) - now, 60000)
+  if until_ms == '-' or redis.call('EXISTS', key) == 0 then return end
+  local left = math.max(until_ms - now, 60000)
   if redis.call('PTTL', key) < left then redis.call('PEXPIRE', key, whole(left)) end
 end
 
@@ -98,10 +108,10 @@ end
 
 local function spend(key, total, delta)  -- `total` counts once what is told twice; `delta` is for one who is not known
   local told = redis.call('HGET', key, told_by_me)
-  local amount = told and (tonumber(total) - tonumber(told)) or tonumber(delta)
+  local amount = told and (total - tonumber(told)) or delta
   if amount > 0 then
-    redis.call('HINCRBY', key, 'spent', told and whole(amount) or delta)
-    redis.call('HSET', key, told_by_me, total)
+    redis.call('HINCRBY', key, 'spent', whole(amount))
+    redis.call('HSET', key, told_by_me, whole(total))
     redis.call('SADD', KEYS[2], key)
   end
 end
@@ -116,36 +126,32 @@ local function draw(key, need, wish, limit, opening, lasts)
   local left = limit - tonumber(stands[1]) - tonumber(stands[2])
   if limit > EXACT then left = left - 1024 end
   local amount = math.min(wish, left, EXACT - mine)
-  if amount < need or amount < 0 or (lasts and settling > 0) then amount = 0 end
+  if amount < need or amount < 0 or (lasts == 1 and settling > 0) then amount = 0 end
   hold(key, mine + amount)
   stands = redis.call('HMGET', key, 'spent', 'held')
-  return {whole(amount), stands[1], stands[2], lasts and settling or 0}
+  return table.concat({whole(amount), stands[1], stands[2], lasts * settling}, ' ')
 end
 
-local key, field = 5, 12
-local syncs, wants, forgets = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local function next_key() key = key + 1 return KEYS[key] end
-local function fields(count) field = field + count return unpack(ARGV, field - count + 1, field) end
-
-for _ = 1, syncs do
-  local at, mine, total, delta, until_ms = next_key(), fields(4)
-  hold(at, tonumber(mine))
-  spend(at, total, delta)
-  keep(at, until_ms)
+local answer = {'done', whole(now)}
+for index = 1, told_lines do
+  local key = KEYS[5 + index]
+  local until_ms, mine, total, delta = words(ARGV[3 + index], 1)
+  hold(key, mine)
+  spend(key, total, delta)
+  keep(key, until_ms)
 end
-local answers = {}
-for index = 1, wants do
-  local at, need, wish, limit, opening, until_ms, lasts = next_key(), fields(6)
-  answers[index] = draw(at, tonumber(need), tonumber(wish), tonumber(limit), opening, lasts == '1')
-  keep(at, until_ms)
+for index = told_lines + 1, told_lines + wants do
+  local key = KEYS[5 + index]
+  local opening, until_ms, need, wish, limit, lasts = words(ARGV[3 + index], 2)
+  answer[#answer + 1] = draw(key, need, wish, limit, opening, lasts)
+  keep(key, until_ms)
 end
-for _ = 1, forgets do
-  local at = next_key()
-  hold(at, 0)
-  redis.call('HDEL', at, told_by_me)
-  redis.call('SREM', KEYS[2], at)
+for index = 6 + told_lines + wants, #KEYS do
+  hold(KEYS[index], 0)
+  redis.call('HDEL', KEYS[index], told_by_me)
+  redis.call('SREM', KEYS[2], KEYS[index])
 end
 redis.call('PEXPIRE', KEYS[2], KEPT)
-return {'done', life, whole(now), answers}
+return answer
 """
 )
