@@ -1,7 +1,7 @@
 """Budgets and rate limits that several processes keep together: what they ask of the place where they agree.
 
-The idea is escrow. Nobody asks for each call: a process *draws* an amount from an account, spends it on its own, *reports*
-what it spent and *gives back* what it does not need. The store answers a draw only while
+The idea is escrow. Nobody asks for each call: a process *draws* an amount from an account, spends it on its own,
+*reports* what it spent and *gives back* what it does not need. The store grants a draw only while
 
     spent + held by all + amount <= limit
 
@@ -24,11 +24,11 @@ AMOUNT_LIMIT = 2**62
 class Want:
     """What a process would like to draw from an account; amounts are whole (nano-dollars, tokens, calls), 0 to 2⁶².
 
-    `need` is the least that is of use, `wish` as much as is welcome: `wish`, or what is left of it, is granted, and nothing
-    where less than `need` is left. One grant is at most 2⁵³. `opening` is what was spent already, for an account that is
-    not known there yet. `until` is the Unix time in seconds after which the account may be forgotten; None keeps it.
-    `lasts` says that what was spent stays spent, as in a budget: such an account grants nothing for a while after a
-    store has lost its data (`Granted.settles_s`), unlike a rate, whose window is over soon.
+    `need` is the least that is of use, `wish` as much as is welcome: `wish`, or what is left of it, is granted, and
+    nothing where less than `need` is left. One holder holds less than 2⁵³ of an account. `opening` is what was spent
+    already, for an account that is not known there yet. `until` is the Unix time in seconds after which the account may
+    be forgotten; None keeps it. `lasts` says that what was spent stays spent, as in a budget: such an account grants
+    nothing for a while after a store has lost its data (`Granted.settles_s`), unlike a rate, whose window is over soon.
     """
 
     account: str
@@ -116,7 +116,7 @@ class SharedAccounts(Protocol):
         ...
 
     async def release(self, holder: str) -> None:
-        """Free all that a holder holds: this one before it stops, or one that is known to be dead. Raises `StoreError`."""
+        """Free all that a holder holds: this one before it stops, or one that is dead for sure. Raises `StoreError`."""
         ...
 
     async def look(self, accounts: Sequence[str]) -> Mapping[str, Standing]:
@@ -126,3 +126,10 @@ class SharedAccounts(Protocol):
     async def aclose(self) -> None:
         """Close the connection. Frees nothing: `release` first."""
         ...
+
+
+def refuse_negative(amounts: Mapping[str, int]) -> None:
+    """Raises `ValueError` where an amount is below 0: it would make room that is not there."""
+    for account, amount in amounts.items():
+        if amount < 0:
+            raise ValueError(f"{account}: {amount} is below 0")
