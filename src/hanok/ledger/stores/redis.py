@@ -231,12 +231,16 @@ class RedisAccounts:
         """Ask once. After a failure nobody asks for `PAUSE_S`, so that those who wait behind it fail at once."""
         if self._clock() < self._silent_until:
             raise StoreError("Redis could not be reached a moment ago")
+        cancelled = _times_cancelled()
         try:
             async with asyncio.timeout(2 * self._timeout_s):
-                return await ask()
+                answer = await ask()
         except (self._errors.RedisError, OSError, TimeoutError) as error:
             self._silent_until = self._clock() + PAUSE_S
             raise StoreError(f"Redis does not answer: {error or type(error).__name__}") from error
+        if _times_cancelled() > cancelled:  # redis-py may go on as if nothing had happened
+            raise asyncio.CancelledError
+        return answer
 
     # what is known here
 
@@ -276,6 +280,11 @@ class _Script:
 
 _TELL = _Script.of(TELL)
 _RELEASE = _Script.of(RELEASE)
+
+
+def _times_cancelled() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _is_done(own: _Own, long_ago: float) -> bool:
