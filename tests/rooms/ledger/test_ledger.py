@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -58,9 +57,9 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hanok.ledger import Ledger
-from hanok.ledger.stores import sqlite
+from hanok.ledger import books
 from tests.rooms.ledger.test_ledger import charge
-sqlite.COMMIT_EVERY_S = {every}
+books.COMMIT_EVERY_S = {every}
 ledger = Ledger(Path(sys.argv[1]))
 ledger.start()
 for number in range(1, 501):
@@ -111,8 +110,8 @@ def test_a_live_process_keeps_its_segments_to_itself(tmp_path: Path) -> None:
 def test_charges_stay_in_the_journal_while_the_database_is_locked_and_follow_when_it_is_free(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Ledger, charges: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    def refuse(self: Ledger, segment: object) -> None:
+        raise StoreError("database or disk is full")
 
     with monkeypatch.context() as patch:  # a full disk cannot be had here without harming others
         patch.setattr(Ledger, "_insert", refuse)
