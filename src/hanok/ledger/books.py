@@ -25,7 +25,7 @@ from hanok.ledger.keys import NO_LIMITS, POLICY, Key, NewKey, change_key, make_k
 from hanok.ledger.stores.database import Database
 from hanok.ledger.stores.journal import Journal, Segment
 from hanok.ledger.stores.table import find_dialect
-from hanok.ledger.stores.tables import Tables, key_form
+from hanok.ledger.stores.tables import Tables, policy_form
 from hanok.ledger.usage import Grouping, Kind, Total, UsageRow
 from hanok.spec import Allowance, Rates
 from hanok.wire.charge import Charge
@@ -209,7 +209,7 @@ class Ledger:
             tables.change()
             _refuse_taken(tables, name)
             tables.add_key(new.key)
-            self._note(tables, actor, "key.create", new.key, key_form(new.key, POLICY))
+            self._note(tables, actor, "key.create", new.key, policy_form(new.key, POLICY))
         return new
 
     def update_key(self, name_or_id: str, *, actor: str = "cli", **changes: Any) -> Key:
@@ -221,7 +221,7 @@ class Ledger:
             if after.name != before.name:
                 _refuse_taken(tables, after.name)
             tables.put_key(after)
-            self._note(tables, actor, "key.update", before, key_form(after, changes))
+            self._note(tables, actor, "key.update", before, policy_form(after, changes))
         return after
 
     def rotate_key(self, name_or_id: str, *, grace_s: float, actor: str = "cli") -> NewKey:

@@ -49,10 +49,10 @@ class PostgreSQL:
         """Raises `StoreError` when `url` cannot be read."""
         try:
             given = conninfo_to_dict(url)
-        except psycopg.Error:  # its text may repeat the password
+        except (psycopg.Error, UnicodeError):  # whose texts may repeat the password
             raise StoreError("the address of the ledger's database cannot be read", hint=_EXAMPLE) from None
         self._how: dict[str, Any] = {**_DEFAULTS, **given}
-        self._how["options"] = f"{given.get('options') or ''} -c search_path={SCHEMA}".strip()
+        self._how["options"] = f"-c lock_timeout=10s {given.get('options') or ''} -c search_path={SCHEMA}"
 
     @property
     def place(self) -> str:

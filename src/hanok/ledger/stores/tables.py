@@ -45,9 +45,10 @@ _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 _id = attrgetter("id")
 
 
-def key_form(key: Key, names: Iterable[str] = KEY_COLUMNS) -> dict[str, Any]:
-    """A key's fields as a table and JSON hold them."""
-    return {name: _plain(name, getattr(key, name)) for name in names}
+def policy_form(key: Key, names: Iterable[str]) -> dict[str, Any]:
+    """Fields of a key's policy as plain JSON values, for the audit log."""
+    values = {name: getattr(key, name) for name in names}
+    return {name: _AS_JSON[name].dump_python(v, mode="json") if name in _AS_JSON else v for name, v in values.items()}
 
 
 class Tables:
@@ -148,12 +149,12 @@ class Tables:
         return [_key(row) for row in self._run(f"SELECT {_KEYS} FROM keys ORDER BY created_at, id").fetchall()]  # noqa: S608
 
     def add_key(self, key: Key) -> None:
-        form = key_form(key)
+        form = _key_row(key)
         self._run(f"INSERT INTO keys ({_KEYS}) VALUES ({', '.join('?' * len(form))})", *form.values())  # noqa: S608
 
     def put_key(self, key: Key) -> None:
         """Write a key's row anew."""
-        form = key_form(key)
+        form = _key_row(key)
         columns = ", ".join(f'"{name}" = ?' for name in form)
         self._run(f"UPDATE keys SET {columns} WHERE id = ?", *form.values(), key.id)  # noqa: S608
 
@@ -239,8 +240,9 @@ def _total(row: Sequence[int]) -> Total:
     return Total(cost_nano_usd=row[0], tokens=row[1], calls=row[2])
 
 
-def _plain(name: str, value: Any) -> Any:
-    return _AS_JSON[name].dump_json(value).decode() if name in _AS_JSON else value
+def _key_row(key: Key) -> dict[str, Any]:
+    values = {name: getattr(key, name) for name in KEY_COLUMNS}
+    return {name: _AS_JSON[name].dump_json(v).decode() if name in _AS_JSON else v for name, v in values.items()}
 
 
 def _key(row: Sequence[Any]) -> Key:
