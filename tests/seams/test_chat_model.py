@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hanok.gateway import Route, Routed
-from hanok.ledger import Admission, Metered, Offer, Policies, PriceList
+from hanok.ledger import Admission, Metered, Offer, Policies, PriceList, Total
 from hanok.serving.client import Pool
 from hanok.serving.engine import Engine
 from hanok.serving.engines.echo import EchoEngine
@@ -51,8 +51,8 @@ class _Books:
 
 
 class _NothingSpent:
-    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
-        return (0, 0)
+    def total(self, kind: str, subject: str, *, since: float, tenant: str | None = None) -> Total:
+        return Total()
 
 
 def free_admission(*models: str) -> Admission:

@@ -1,18 +1,20 @@
 """The books: who holds a key, what may be used, what each call used, and what it cost.
 
 A call is let in by `Admission`, which reserves in its accounts; `Metered` wraps a model, and writes one `Charge` a
-call; `stores` keep them.
+call; `Ledger` keeps them.
 """
 
 from hanok.ledger.accounts import NEVER, Account, Unit
 from hanok.ledger.admission import Admission, Hold, Offer
+from hanok.ledger.books import Ledger
+from hanok.ledger.entries import Allotment, AuditEntry
 from hanok.ledger.keys import Key, KeyRing, NewKey, digest, make_key
 from hanok.ledger.metered import Metered, MeteredAnswer, MeteredEmbeddings
-from hanok.ledger.policies import Allotment, Policies
+from hanok.ledger.policies import Policies
 from hanok.ledger.prices import FREE, PriceList, Rate
+from hanok.ledger.shares import Shares
 from hanok.ledger.standing import describe, figure, iso
-from hanok.ledger.stores.sqlite import Ledger
-from hanok.ledger.usage import UsageRow
+from hanok.ledger.usage import Total, UsageRow
 
 __all__ = [
     "FREE",
@@ -20,6 +22,7 @@ __all__ = [
     "Account",
     "Admission",
     "Allotment",
+    "AuditEntry",
     "Hold",
     "Key",
     "KeyRing",
@@ -32,6 +35,8 @@ __all__ = [
     "Policies",
     "PriceList",
     "Rate",
+    "Shares",
+    "Total",
     "Unit",
     "UsageRow",
     "describe",

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from hanok.ledger.usage import Kind
+
 NEVER = float("inf")
 
 
@@ -41,7 +43,7 @@ class Terms:
     """
 
     id: str
-    of: str
+    of: Kind
     subject: str
     unit: Unit
     limit: int

@@ -21,10 +21,12 @@ import msgspec
 from hanok.errors import BudgetExceeded
 from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordable, reserve, settle
 from hanok.ledger.keys import Key
-from hanok.ledger.policies import Allotment, Policies
+from hanok.ledger.entries import Allotment
+from hanok.ledger.policies import Policies
 from hanok.ledger.prices import PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import refusal
+from hanok.ledger.usage import Kind, Total
 from hanok.wire import Caller, ChatRequest, EmbeddingRequest, Usage
 
 PROMPT_BYTES_A_TOKEN = 3
@@ -39,8 +41,8 @@ Request = TypeVar("Request", ChatRequest, EmbeddingRequest)
 class Totals(Protocol):
     """What was used before this process met an account."""
 
-    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
-        """Nano-dollars and tokens."""
+    def total(self, kind: Kind, subject: str, *, since: float, tenant: str | None = None) -> Total:
+        """What a subject spent since a moment (Unix seconds)."""
         ...
 
 
@@ -214,10 +216,10 @@ class Admission:
 
     async def _past(self, terms: Terms) -> int:
         """Nano-dollars or tokens used before."""
-        spent = await asyncio.to_thread(
-            self._totals.spent, terms.of, terms.subject, since=terms.begins, tenant=terms.tenant
+        total = await asyncio.to_thread(
+            self._totals.total, terms.of, terms.subject, since=terms.begins, tenant=terms.tenant
         )
-        return spent[terms.unit]
+        return total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
 
     async def _reserve(self, request: Request, accounts: Sequence[Account]) -> tuple[Request, Hold]:
         rate = self._prices.rate(request.model)

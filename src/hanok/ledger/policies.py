@@ -8,12 +8,13 @@ tenant cannot use up another's. A run is a path: `a/b` is a run that `a` started
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from hanok.ledger.accounts import NEVER, Terms, Unit
+from hanok.ledger.entries import Allotment
 from hanok.ledger.keys import Key
+from hanok.ledger.usage import Kind
 from hanok.spec import Allowance, Budget, Limit, Platform, Rates
 from hanok.wire import NANO, Caller
 
@@ -26,14 +27,6 @@ _RATES = (
 )
 
 Policy = TypeVar("Policy", Budget, Limit)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allotment:
-    """A limit given to one run: nano-dollars and tokens."""
-
-    cost_nano_usd: int | None = None
-    tokens: int | None = None
 
 
 class Policies:
@@ -53,7 +46,10 @@ class Policies:
         """The terms that hold for a key, team, user and model, whatever the session."""
         own_budgets = key.budgets if key else ()
         own_limits = key.limits if key else None
-        for of, subject in (("key", caller.key_id), ("team", caller.team), ("user", caller.user), ("model", model)):
+        subjects: list[tuple[Kind, str | None]] = [
+            ("key", caller.key_id), ("team", caller.team), ("user", caller.user), ("model", model)
+        ]  # fmt: skip
+        for of, subject in subjects:
             if not subject:
                 continue
             names = (caller.key_name, caller.key_id) if of == "key" else (subject,)
@@ -82,7 +78,7 @@ class Policies:
                     yield from _budget_terms("run", path, allowance, now, tenant=tenant)
 
     def _limit_terms(
-        self, of: str, subject: str, names: Sequence[str], own: Rates | None, now: float
+        self, of: Kind, subject: str, names: Sequence[str], own: Rates | None, now: float
     ) -> Iterator[Terms]:
         declared = self._limits.get(of, {})
         chosen = [own] if own else []
@@ -142,7 +138,7 @@ def _most_special(
 
 
 def _budget_terms(
-    of: str, subject: str, allowance: Allowance, now: float, *, tenant: str | None = None
+    of: Kind, subject: str, allowance: Allowance, now: float, *, tenant: str | None = None
 ) -> Iterator[Terms]:
     name, begins, ends = period(allowance.per, now)
     owner = f"{tenant}/{subject}" if tenant else subject
@@ -182,7 +178,7 @@ def _allotted_terms(path: str, tenant: str, allotted: Allotment) -> Iterator[Ter
             )
 
 
-def _rate_terms(of: str, subject: str, unit: Unit, limit: int, per: str, now: float) -> Terms:
+def _rate_terms(of: Kind, subject: str, unit: Unit, limit: int, per: str, now: float) -> Terms:
     name, begins, ends = period("minute", now) if per == "minute" else ("", 0.0, NEVER)
     return Terms(
         id=f"{unit.name.lower()}:{of}:{subject}:{per}:{name}",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.errors import BudgetExceeded, RateLimited
-from hanok.ledger import Admission, Metered, Offer, Policies, PriceList, Rate
+from hanok.ledger import Admission, Metered, Offer, Policies, PriceList, Rate, Total
 from hanok.ledger.accounts import Account, Terms, Unit, affordable, reserve, settle
 from hanok.spec import Budget, Limit
 from hanok.wire import NANO, Caller, Charge, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage
@@ -21,8 +21,8 @@ ALICE = Caller(key_id="key_a", key_name="alice", team="team", session="s", run="
 
 
 class NothingSpent:
-    def spent(self, of: str, subject: str, *, since: float, tenant: str | None) -> tuple[int, int]:
-        return (0, 0)
+    def total(self, kind: str, subject: str, *, since: float, tenant: str | None = None) -> Total:
+        return Total()
 
 
 class Books:

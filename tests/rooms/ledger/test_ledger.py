@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sqlite3
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,28 +17,8 @@ from hanok.ledger import FREE, KeyRing, Ledger, PriceList, Rate
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.stores.journal import Journal, read_charges
 from hanok.spec import Model
-from hanok.wire import Charge, Usage
-
-
-def charge(number: int, **more: Any) -> Charge:
-    known: dict[str, Any] = {
-        "id": number,
-        "at": 1_795_000_000.0 + number,
-        "key_id": "key_1",
-        "key_name": "ann",
-        "model": "m",
-        "endpoint": "m#1",
-        "operation": "chat",
-        "status": "ok",
-        "prompt_tokens": 10,
-        "completion_tokens": 5,
-        "cached_tokens": 0,
-        "estimated": False,
-        "cost_nano_usd": 100,
-        "latency_ms": 20.0,
-        "first_token_ms": 5.0,
-    }
-    return Charge(**{**known, **more})
+from hanok.wire import Usage
+from tests.charges import charge
 
 
 @pytest.fixture
@@ -51,34 +27,6 @@ def ledger(tmp_path: Path) -> Any:
     opened.start()
     yield opened
     opened.close()
-
-
-WRITES_THEN_DIES = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from hanok.ledger import Ledger
-from hanok.ledger.stores import sqlite
-from tests.rooms.ledger.test_ledger import charge
-sqlite.COMMIT_EVERY_S = {every}
-ledger = Ledger(Path(sys.argv[1]))
-ledger.start()
-for number in range(1, 501):
-    ledger.record(charge(number))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("every", [1000, 0.001])
-def test_nothing_recorded_is_lost_when_the_process_is_killed(tmp_path: Path, every: float) -> None:
-    program = WRITES_THEN_DIES.format(root=str(Path(__file__).parents[3]), every=every)
-    died = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
-    assert died.returncode == -signal.SIGKILL
-    ledger = Ledger(tmp_path)
-    ledger.start()
-    assert ledger.usage("model")[0].calls == 500
-    ledger.close()
-    assert not list((tmp_path / "journal").iterdir()), "taken segments are deleted"
 
 
 def test_a_segment_taken_twice_charges_once(tmp_path: Path, ledger: Ledger) -> None:
@@ -111,8 +59,8 @@ def test_a_live_process_keeps_its_segments_to_itself(tmp_path: Path) -> None:
 def test_charges_stay_in_the_journal_while_the_database_is_locked_and_follow_when_it_is_free(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Ledger, charges: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    def refuse(self: Ledger, segment: object) -> None:
+        raise StoreError("database or disk is full")
 
     with monkeypatch.context() as patch:  # a full disk cannot be had here without harming others
         patch.setattr(Ledger, "_insert", refuse)

@@ -2,15 +2,15 @@
 
 The operating system keeps what was written even if the process is killed at once, so nothing charged is lost, and a
 `write` of 300 bytes takes microseconds, so no request waits. The ledger's writer takes whole segments from here into
-SQLite and deletes them; segments that a dead process left are taken at the next start. A live process holds a lock on
-its segments, so that two never take the same one.
+its database and deletes them; segments that a dead process left are taken at the next start. A live process holds a
+lock on its segments, so that two never take the same one.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,16 +39,26 @@ class Segment:
         except OSError as error:
             raise StoreError(f"the ledger's journal {path} cannot be written: {error.strerror}") from error
 
+    @property
+    def name(self) -> str | None:
+        """A name that no other segment has or had. None for one of an older release: its names came again."""
+        return self.path.name if self.path.stem.count("-") == 2 else None
+
     def add(self, charge: Charge) -> None:
-        """Write one charge. A full disk is remembered, not raised: the charge stays in memory until SQLite has it."""
+        """Write one charge. A full disk is remembered, not raised: the charge stays in memory until it is elsewhere."""
         line = _encode(charge) + b"\n"
         try:
-            if os.write(self._file, line) != len(line):
-                self.unwritten += 1
+            if (written := os.write(self._file, line)) != len(line):
+                self._take_back(written)
         except OSError:
             self.unwritten += 1
         if self.charges is not None:
             self.charges.append(charge)
+
+    def _take_back(self, written: int) -> None:
+        """Cut off the beginning of a line that did not fit, so that the next one does not become part of it."""
+        self.unwritten += 1
+        os.ftruncate(self._file, os.fstat(self._file).st_size - written)
 
     def forget(self) -> None:
         """Free the charges' memory where the file holds them all; `read` brings them back."""
@@ -59,7 +69,10 @@ class Segment:
         """The charges of this segment. A line cut short by a crash belonged to a call whose answer never ended."""
         if self.charges is not None:
             return self.charges
-        return list(read_charges(self.path))
+        try:
+            return list(read_charges(self.path))
+        except FileNotFoundError:  # its own process took it while we opened it
+            return []
 
     def drop(self) -> None:
         """Delete the file: its charges are safe elsewhere."""
@@ -70,9 +83,10 @@ class Segment:
 class Journal:
     """The open segment, and the folder of them all."""
 
-    def __init__(self, folder: Path, process_id: int) -> None:
+    def __init__(self, folder: Path, process_id: int, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._folder = folder
         self._process_id = process_id
+        self._random_bytes = random_bytes
         self._number = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +112,9 @@ class Journal:
             yield segment
 
     def _next(self) -> Segment:
-        while True:  # in a container every process has the same id: what is there belongs to one before us
-            self._number += 1
-            path = self._folder / f"{self._process_id}-{self._number}.jsonl"
-            if not path.exists():
-                return Segment(path)
+        """A segment with a name for all time: in a container every process has the same id."""
+        self._number += 1
+        return Segment(self._folder / f"{self._process_id}-{self._number}-{self._random_bytes(8).hex()}.jsonl")
 
 
 def read_charges(path: Path) -> Iterator[Charge]:

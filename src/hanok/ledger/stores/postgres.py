@@ -1,0 +1,91 @@
+"""PostgreSQL, through psycopg 3 (extra `postgres`): tables in a schema named `hanok` of the database that is named.
+
+Charges go over as one JSON text a statement, which the server takes apart: binding each value costs sixty times the
+CPU here (docs/decisions/007).
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from hanok.errors import StoreError
+from hanok.ledger.stores.dialect import Connection
+
+SCHEMA = "hanok"
+_DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 10_000, "application_name": "hanok"}
+"""A server that is gone is noticed within seconds (`tcp_user_timeout` in milliseconds); the URL may say otherwise."""
+_WORDS = (
+    ("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+    ("COLLATE BINARY", 'COLLATE "C"'),
+    ("INTEGER", "BIGINT"),
+    ("REAL", "DOUBLE PRECISION"),
+    ("BLOB", "BYTEA"),
+    ("?", "%s"),
+)
+
+
+class PostgreSQL:
+    """A database on a server, by its URL."""
+
+    error = psycopg.Error
+    begin = "BEGIN"
+    alone = (
+        "SELECT pg_advisory_xact_lock(4242)",
+        f"DO $$ BEGIN IF to_regnamespace('{SCHEMA}') IS NULL THEN CREATE SCHEMA {SCHEMA}; END IF; END $$",
+    )
+    has_table = f"SELECT count(*) FROM pg_tables WHERE schemaname = '{SCHEMA}' AND tablename = ?"  # noqa: S608
+    day = "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    rows_a_statement = 5000
+    hint = "check `ledger: {database: …}` in platform.yaml, and that the server runs and lets this role in"
+
+    def __init__(self, url: str) -> None:
+        """Raises `StoreError` when `url` cannot be read."""
+        try:
+            given = conninfo_to_dict(url)
+        except (psycopg.Error, UnicodeError):  # whose texts may repeat the password
+            raise StoreError("the address of the ledger's database cannot be read", hint=_EXAMPLE) from None
+        self._how: dict[str, Any] = {**_DEFAULTS, **given}
+        self._how["options"] = f"-c lock_timeout=10s {given.get('options') or ''} -c search_path={SCHEMA}"
+
+    @property
+    def place(self) -> str:
+        return f"PostgreSQL at {self._how.get('host', 'localhost')}, database {self._how.get('dbname', '')!r}"
+
+    def connect(self) -> Connection:
+        return cast("Connection", psycopg.connect(**self._how, autocommit=True))
+
+    def is_alive(self, connection: Connection) -> bool:
+        """A server says nothing to an idle connection but that it hangs up."""
+        poll = select.poll()
+        poll.register(cast("psycopg.Connection", connection).fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def translate(self, statement: str) -> str:
+        return _translated(statement)
+
+    def source(self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]) -> tuple[str, Sequence[Any]]:
+        return _from_json(tuple(columns.items())), (msgspec.json.encode(rows).decode(),)
+
+
+_EXAMPLE = "write `postgresql://user:password@host:5432/database`, with %-escapes for / @ : in the password"
+
+
+@lru_cache(maxsize=256)
+def _translated(statement: str) -> str:
+    for word, ours in _WORDS:
+        statement = statement.replace(word, ours)
+    return statement
+
+
+@lru_cache(maxsize=8)
+def _from_json(columns: tuple[tuple[str, str], ...]) -> str:
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    typed = ", ".join(f'"{name}" {kind}' for name, kind in columns)
+    return _translated(f"SELECT {names} FROM json_to_recordset(?) AS given ({typed})")  # noqa: S608
