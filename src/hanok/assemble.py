@@ -44,10 +44,8 @@ class House:
     door: Door
 
     def take_up_keys(self) -> None:
-        """Read the ledger's keys anew. Raises `StoreError`."""
-        found = self.ledger.list_keys()
-        self.keys.replace(found)
-        self.admission.know(found, {})
+        """Read the ledger's keys and allotments anew. Raises `StoreError`."""
+        _take_up_keys(self.ledger, self.keys, self.admission)
 
 
 def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
@@ -101,7 +99,7 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
     Raises `StartError` and `StoreError`. Engines come up in the background: `house.fleet` tells how they are.
     """
     planned = plan(loaded)
-    ledger = Ledger(loaded.state)
+    ledger = Ledger.of(loaded)
     ledger.start()
     fleet = Fleet(endpoint for endpoint, _ in planned)
     house = _build(loaded, ledger, fleet)
@@ -199,7 +197,7 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
 def _take_up_keys(ledger: Ledger, keys: KeyRing, admission: Admission) -> None:
     found = ledger.list_keys()
     keys.replace(found)
-    admission.know(found, {})
+    admission.know(found, ledger.allotments())
 
 
 def _offers(platform: Platform) -> dict[str, Offer]:

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, books, create, look, up
+from hanok.cli import ask, books, create, keys, look, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 
@@ -46,8 +46,10 @@ app.command("check")(look.check)
 app.command("ask")(ask.ask)
 app.command("chat")(ask.chat)
 app.command("models")(look.models)
-app.add_typer(books.keys, name="keys")
+app.add_typer(keys.keys, name="keys")
 app.command("usage")(books.usage)
+app.command("budgets")(books.budgets)
+app.command("audit")(books.audit)
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 

@@ -168,7 +168,7 @@ async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[Mod
     from hanok.serving.engines.openai import OpenAIEngine
     from hanok.spec import Timeouts
 
-    secret, _ = local_key(loaded.state, Ledger(loaded.state))
+    secret, _ = local_key(loaded.state, Ledger.of(loaded))
     pool = Pool(f"{url}/v1", timeouts=Timeouts(), headers={"authorization": f"Bearer {secret}"})
     engine = OpenAIEngine(pool, model=model, endpoint="hanok", served_name=model)
     try:

@@ -1,23 +1,24 @@
-"""`hanok keys` and `hanok usage`: the ledger, from the terminal. They work whether or not the server runs."""
+"""`hanok usage`, `hanok budgets` and `hanok audit`: the ledger, from the terminal, whether or not the server runs."""
 
 from __future__ import annotations
 
 import re
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
-from hanok.ledger import Key, Ledger, UsageRow
+from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.ledger import Ledger, UsageRow, iso, standings
 from hanok.spec import load
 
-keys = typer.Typer(help="Make, list and revoke the keys that open the API.", no_args_is_help=True)
+BAR_WIDTH = 20
 _PERIOD = re.compile(r"^(\d+)([hdw])$")
 _UNIT_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -26,63 +27,13 @@ class By(StrEnum):
     """What usage is grouped by."""
 
     KEY = "key"
+    TEAM = "team"
+    USER = "user"
     MODEL = "model"
+    ENDPOINT = "endpoint"
     SESSION = "session"
+    RUN = "run"
     DAY = "day"
-
-
-@keys.command("create")
-def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, as `alice` or `ci`.")],
-    file: FileOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a key and show it, once.
-
-    Example: `hanok keys create alice`
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", name):
-        raise typer.BadParameter("letters, digits and . _ @ - (at most 64), beginning with a letter or digit")
-    new = _ledger(file).create_key(name)
-    if as_json:
-        print_json({"key": new.secret, "id": new.key.id, "name": name})
-    else:
-        print(new.secret)
-        talk.print("This key is shown only now; the ledger keeps its hash.")
-
-
-@keys.command("list")
-def list_(file: FileOption = None, as_json: JsonOption = False) -> None:
-    """List the keys, revoked ones too.
-
-    Example: `hanok keys list`
-    """
-    found = _ledger(file).list_keys()
-    if as_json:
-        print_json({"keys": [_key_form(key) for key in found]})
-        return
-    table = Table("NAME", "ID", "KEY", "CREATED", "STATUS", box=None)
-    for key in found:
-        status = "revoked" if key.revoked_at else "in use"
-        table.add_row(key.name, key.id, key.shown, _time(key.created_at), status)
-    data.print(table if found else "No keys yet: hanok keys create NAME")
-
-
-@keys.command("revoke")
-def revoke(
-    name: Annotated[str, typer.Argument(help="The key's name or id.")],
-    file: FileOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Revoke a key. A running server follows within a second or two.
-
-    Example: `hanok keys revoke alice`
-    """
-    key = _ledger(file).revoke_key(name)
-    if as_json:
-        print_json({"revoked": key.id, "name": key.name})
-    else:
-        talk.print(f"Revoked {key.name} ({key.id}).")
 
 
 def usage(
@@ -95,7 +46,7 @@ def usage(
 
     Example: `hanok usage --by key --since 7d`
     """
-    rows = _ledger(file).usage(by.value, since=_since(since))
+    rows = Ledger.of(load(file or DEFAULT_FILE)).usage(by.value, since=_since(since))
     if as_json:
         print_json({"by": by.value, "rows": [_row_form(row) for row in rows]})
         return
@@ -114,8 +65,69 @@ def usage(
     data.print(table)
 
 
-def _ledger(file: Path | None) -> Ledger:
-    return Ledger(load(file or DEFAULT_FILE).state)
+def budgets(file: FileOption = None, as_json: JsonOption = False) -> None:
+    """Show every budget of a key, team, user or model: its limit, what is used, what is left, when it begins anew.
+
+    Example: `hanok budgets`
+    """
+    loaded = load(file or DEFAULT_FILE)
+    found = standings(loaded.platform, Ledger.of(loaded), now=time.time())
+    if as_json:
+        print_json({"budgets": found})
+        return
+    if not found:
+        data.print("No budgets are declared, or nothing draws on them yet; see `budgets:` in docs/platform-yaml.md.")
+        return
+    table = Table("OF", "NAME", "PER", box=None)
+    for title in ("USED", "LIMIT", "LEFT"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    table.add_column("BEGINS ANEW")
+    for each in found:
+        table.add_row(*_budget_cells(each))
+    data.print(table)
+
+
+def audit(
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many entries.")] = 20,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who changed keys and limits, the newest first.
+
+    Example: `hanok audit --last 50`
+    """
+    entries = Ledger.of(load(file or DEFAULT_FILE)).audit(limit=last)
+    if as_json:
+        print_json({"entries": [{**asdict(each), "at": iso(each.at)} for each in entries]})
+        return
+    table = Table("TIME", "ACTOR", "ACTION", "SUBJECT", "DETAIL", box=None)
+    for each in entries:
+        detail = ", ".join(f"{name}={value}" for name, value in each.detail.items())
+        table.add_row(iso(each.at), each.actor, each.action, escape(each.subject), escape(detail))
+    data.print(table if entries else "Nothing was changed yet.")
+
+
+def _budget_cells(budget: dict[str, Any]) -> tuple[str | Text, ...]:
+    usd = budget["unit"] == "usd"
+
+    def shown(amount: float) -> str:
+        return f"${amount:,.4f}" if usd else f"{amount:,} tokens"
+
+    share = min(1.0, budget["used"] / budget["limit"]) if budget["limit"] else 1.0
+    colour = "red" if share >= 1 else "yellow" if share >= budget["soft"] else "green"
+    full = round(share * BAR_WIDTH)
+    bar = Text.assemble(("━" * full, colour), ("━" * (BAR_WIDTH - full), "bright_black"), f" {share:.0%}")
+    return (
+        budget["of"],
+        escape(budget["name"]),
+        budget["per"],
+        shown(budget["used"]),
+        shown(budget["limit"]),
+        shown(budget["remaining"]),
+        bar,
+        budget["resets_at"] or "never",
+    )
 
 
 def _since(text: str | None) -> float:
@@ -172,17 +184,3 @@ def _row_form(row: UsageRow) -> dict[str, Any]:
         "mean_latency_ms": row.mean_latency_ms,
         "mean_first_token_ms": row.mean_first_token_ms,
     }
-
-
-def _key_form(key: Key) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "key": key.shown,
-        "created_at": _time(key.created_at),
-        "revoked_at": _time(key.revoked_at) if key.revoked_at else None,
-    }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

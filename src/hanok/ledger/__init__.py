@@ -13,7 +13,7 @@ from hanok.ledger.metered import Metered, MeteredAnswer, MeteredEmbeddings
 from hanok.ledger.policies import Policies
 from hanok.ledger.prices import FREE, PriceList, Rate
 from hanok.ledger.shares import Shares
-from hanok.ledger.standing import describe, figure, iso
+from hanok.ledger.standing import describe, figure, iso, standings
 from hanok.ledger.usage import Total, UsageRow
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "figure",
     "iso",
     "make_key",
+    "standings",
 ]

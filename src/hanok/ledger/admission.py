@@ -20,8 +20,8 @@ import msgspec
 
 from hanok.errors import BudgetExceeded
 from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordable, reserve, settle
-from hanok.ledger.keys import Key
 from hanok.ledger.entries import Allotment
+from hanok.ledger.keys import Key
 from hanok.ledger.policies import Policies
 from hanok.ledger.prices import PriceList, Rate
 from hanok.ledger.shares import Shares

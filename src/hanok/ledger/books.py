@@ -28,7 +28,7 @@ from hanok.ledger.stores.table import find_dialect
 from hanok.ledger.stores.tables import Tables, policy_form
 from hanok.ledger.stores.tabs import Tabs, is_orphan, left_open
 from hanok.ledger.usage import Grouping, Kind, Total, UsageRow
-from hanok.spec import Allowance, Rates
+from hanok.spec import Allowance, Loaded, Rates
 from hanok.wire.charge import Charge
 
 COMMIT_EVERY_S = 0.2
@@ -80,6 +80,12 @@ class Ledger:
                 hint="check the folder's permissions, or name another one as `state:` in platform.yaml",
             ) from error
         self._database = Database(dialect)
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Self:
+        """The books of a platform. Raises as the constructor does."""
+        database = loaded.platform.ledger.database
+        return cls(loaded.state, database=database.get_secret_value() if database else None)
 
     def __enter__(self) -> Self:
         return self

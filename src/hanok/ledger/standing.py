@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from hanok.errors import BudgetExceeded, RateLimited
-from hanok.ledger.accounts import NEVER, Account, Unit
-from hanok.wire import NANO
+from hanok.ledger.accounts import NEVER, Account, Terms, Unit
+from hanok.ledger.books import Ledger
+from hanok.ledger.keys import Key
+from hanok.ledger.policies import Policies
+from hanok.spec import Platform
+from hanok.wire import NANO, Caller
 
 _WHAT = {Unit.USD: "dollars", Unit.TOKENS: "tokens", Unit.REQUESTS: "calls", Unit.CONCURRENT: "calls at once"}
 _HAS = {Unit.USD: "USD", Unit.TOKENS: "tokens", Unit.REQUESTS: "calls a minute", Unit.CONCURRENT: "calls at once"}
@@ -28,6 +35,36 @@ def describe(account: Account) -> dict[str, Any]:
         "remaining": figure(terms.unit, account.remaining),
         "resets_at": None if terms.ends == NEVER else iso(terms.ends),
     }
+
+
+def standings(platform: Platform, ledger: Ledger, *, now: float) -> list[dict[str, Any]]:
+    """Every budget of the keys in use, and of the declared teams, users and models, as `describe` tells them.
+
+    What is reserved by running calls is not in it. Raises `StoreError`.
+    """
+    keys = {key.id: key for key in ledger.list_keys() if key.revoked_at is None}
+    shown: list[dict[str, Any]] = []
+    for terms in _every_term(platform, keys.values(), now):
+        total = ledger.total(terms.of, terms.subject, since=terms.begins)
+        used = total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
+        name = keys[terms.subject].name if terms.of == "key" else terms.subject
+        shown.append({**describe(Account(terms, used=used)), "name": name, "soft": terms.soft})
+    return shown
+
+
+def _every_term(platform: Platform, keys: Iterable[Key], now: float) -> Iterable[Terms]:
+    """The terms of all budgets, each once."""
+    policies = Policies.of(platform)
+    callers = [(Caller(key_id=key.id, key_name=key.name, team=key.team, user=key.user), key, "") for key in keys]
+    nobody = Caller(key_id="", key_name="")
+    asked = [
+        *callers,
+        *((replace(nobody, team=team.name), None, "") for team in platform.teams),
+        *((replace(nobody, user=user.name), None, "") for user in platform.users),
+        *((nobody, None, model.name) for model in platform.models),
+    ]
+    found = {terms.id: terms for each in asked for terms in policies.standing(*each, now)}
+    return (terms for terms in found.values() if terms.counts)
 
 
 def refusal(account: Account, needed: int, now: float) -> BudgetExceeded | RateLimited:
