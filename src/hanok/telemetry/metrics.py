@@ -15,6 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hanok.telemetry.client import Counts
+from hanok.wire import Charge
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 Labels = tuple[str, ...]
@@ -73,6 +76,22 @@ class Metrics:
             found = self._models[name] = ModelMetrics()
         return found
 
+    def begin(self, model: str) -> None:
+        """Count a call of a declared model that begins; `record` counts its end."""
+        self.model(model)
+        self.running += 1
+
+    def record(self, charge: Charge) -> None:
+        """Count a call that is over, under the model that served it."""
+        model = self.model(charge.model)
+        self.running -= 1
+        model.ended[charge.status] += 1
+        model.input_tokens += charge.prompt_tokens
+        model.output_tokens += charge.completion_tokens
+        model.duration.observe(charge.latency_ms / 1000)
+        if charge.first_token_ms:
+            model.first_token.observe(charge.first_token_ms / 1000)
+
     def refused(self, status: int) -> None:
         """Count an HTTP request that was answered with an error."""
         self._refused[status] += 1
@@ -91,6 +110,10 @@ class Metrics:
             yield family
 
         self._registry.register(_Collected(collect))
+
+    def watch_exports(self, read: Callable[[], Mapping[str, Counts]]) -> None:
+        """Add what became of spans, by receiver; read when somebody asks."""
+        self._registry.register(_Collected(lambda: _exports(read())))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
@@ -131,6 +154,19 @@ def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mappi
     for value, count in counts.items():
         family.add_metric([str(value)], count)
     return family
+
+
+def _exports(counts: Mapping[str, Counts]) -> Iterator[Metric]:
+    exported = CounterMetricFamily("hanok_spans_exported", "Spans that a receiver has taken.", labels=["receiver"])
+    dropped = CounterMetricFamily("hanok_spans_dropped", "Spans dropped for want of room or time.", labels=["receiver"])
+    failed = CounterMetricFamily("hanok_spans_failed", "Spans that a receiver refused.", labels=["receiver"])
+    waiting = GaugeMetricFamily("hanok_spans_waiting", "Spans that wait to be sent.", labels=["receiver"])
+    for receiver, each in counts.items():
+        exported.add_metric([receiver], each.exported)
+        dropped.add_metric([receiver], each.dropped)
+        failed.add_metric([receiver], each.failed)
+        waiting.add_metric([receiver], each.waiting)
+    yield from (exported, dropped, failed, waiting)
 
 
 class _Collected(Collector):
