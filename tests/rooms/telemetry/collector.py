@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -71,6 +72,8 @@ def collector(
     if not shut:
         seen.open.set()
 
+    connections: list[socket.socket] = []
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 20
@@ -78,6 +81,7 @@ def collector(
         def setup(self) -> None:
             seen.connections += 1
             super().setup()
+            connections.append(self.connection)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -105,6 +109,9 @@ def collector(
     finally:
         seen.open.set()
         server.shutdown()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         server.server_close()
         thread.join(10)
 
