@@ -15,7 +15,8 @@ _PRINTABLE = bytes(range(0x20, 0x7F))
 _DIGITS_TO_ZERO = bytes.maketrans(_HEX, b"0" * 16)
 _SHAPE = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
 _LENGTH = len(_SHAPE)
-_NO_TRACE, _NO_SPAN = b"-" + b"0" * 32 + b"-", b"-" + b"0" * 16 + b"-"
+_DASH = 0x2D
+_NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 _SAMPLED_DIGITS = "13579bdf"
 _NOT_ZERO = 1 << 64 | 1
 _RANDOM_PART = 2**56
@@ -46,10 +47,10 @@ def continue_trace(
     """
     if traceparent is None or not is_traceparent(traceparent):
         return TraceStart(trace=_new_trace(random_bits, sample))
-    text = traceparent.decode("latin-1")
-    flags = "01" if text[54] in _SAMPLED_DIGITS else "00"
+    text = traceparent.decode("ascii", "replace")
+    span = (random_bits(64) | 1).to_bytes(8, "big").hex()
     return TraceStart(
-        trace=f"00-{text[3:35]}-{random_bits(64) | 1:016x}-{flags}",
+        trace=f"00-{text[3:35]}-{span}-{'01' if text[54] in _SAMPLED_DIGITS else '00'}",
         parent_span=text[36:52],
         trace_state=_fit_state(trace_state) if trace_state else None,
     )
@@ -57,13 +58,18 @@ def continue_trace(
 
 def is_traceparent(header: bytes) -> bool:
     """Whether the header is valid: exactly so in version 00, and so far as it is known in later ones; never in ff."""
-    head = header[:_LENGTH]
+    if len(header) == _LENGTH:
+        return _is_well_formed(header)
+    later = len(header) > _LENGTH and header[_LENGTH] == _DASH and not header.startswith(b"00")
+    return later and _is_well_formed(header[:_LENGTH])
+
+
+def _is_well_formed(head: bytes) -> bool:
     return (
         head.translate(_DIGITS_TO_ZERO) == _SHAPE
-        and _NO_TRACE not in head
-        and _NO_SPAN not in head
-        and (len(header) == _LENGTH or (header[:2] != b"00" and header[_LENGTH] == 0x2D))
-        and header[:2] != b"ff"
+        and head[3:35] != _NO_TRACE
+        and head[36:52] != _NO_SPAN
+        and not head.startswith(b"ff")
     )
 
 
@@ -75,7 +81,7 @@ def is_sampled(trace: str) -> bool:
 def _new_trace(random_bits: Callable[[int], int], sample: float) -> str:
     bits = random_bits(192) | _NOT_ZERO
     sampled = sample >= 1.0 or (bits >> 64) % _RANDOM_PART >= (1.0 - sample) * _RANDOM_PART
-    text = f"{bits:048x}"
+    text = bits.to_bytes(24, "big").hex()
     return f"00-{text[:32]}-{text[32:]}-{'01' if sampled else '00'}"
 
 

@@ -38,14 +38,17 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     langfuse: str
+    langsmith: str
     mlflow: str
     openinference: str
 
 
 _KINDS = {
-    "chat": _Kind(name="chat", langfuse="generation", mlflow="CHAT_MODEL", openinference="LLM"),
-    "text": _Kind(name="text_completion", langfuse="generation", mlflow="LLM", openinference="LLM"),
-    "embedding": _Kind(name="embeddings", langfuse="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"),
+    "chat": _Kind(name="chat", langfuse="generation", langsmith="llm", mlflow="CHAT_MODEL", openinference="LLM"),
+    "text": _Kind(name="text_completion", langfuse="generation", langsmith="llm", mlflow="LLM", openinference="LLM"),
+    "embedding": _Kind(
+        name="embeddings", langfuse="embedding", langsmith="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"
+    ),
 }
 
 
@@ -63,6 +66,7 @@ class _Vocabulary:
         self.stream = names(now=["gen_ai.request.stream"], old=["llm.is_streaming"])
         self.error = names("error.type")
         self.langfuse_type = names("langfuse.observation.type")
+        self.langsmith_kind = names("langsmith.span.kind")
         self.mlflow_type = names("mlflow.spanType")
         self.openinference_kind = names(old=["openinference.span.kind"])
         self.key = names("hanok.key")
@@ -72,7 +76,7 @@ class _Vocabulary:
         self.estimated = names("hanok.usage.estimated")
         self.run = names("hanok.run")
         self.request_id = names("hanok.request_id")
-        self.session = names("session.id", now=["gen_ai.conversation.id"])
+        self.session = names("session.id", "langsmith.metadata.session_id", now=["gen_ai.conversation.id"])
         self.user = names("user.id")
         self.input_tokens = names(
             now=["gen_ai.usage.input_tokens"], old=["gen_ai.usage.prompt_tokens", "llm.token_count.prompt"]
@@ -186,7 +190,7 @@ class SpanEncoder:
     def _make_constant(self, charge: Charge, asked_model: str, *, stream: bool) -> bytes:
         words = self._words
         name = charge.operation
-        kind = _KINDS.get(name) or _Kind(name=name, langfuse="span", mlflow="UNKNOWN", openinference="CHAIN")
+        kind = _KINDS.get(name) or _other_kind(name)
         model = charge.model or asked_model
         error = charge.error or ("failed" if charge.status == "failed" else "")
         parts = [
@@ -196,6 +200,7 @@ class SpanEncoder:
             words.provider.text(self._providers.get(charge.endpoint) or self._providers.get(f"{model}#1", "hanok")),
             words.asked_model.text(asked_model),
             words.langfuse_type.text(kind.langfuse),
+            words.langsmith_kind.text(kind.langsmith),
             words.mlflow_type.text(kind.mlflow),
             words.openinference_kind.text(kind.openinference),
             words.key.text(charge.key_name),
@@ -287,6 +292,10 @@ class SpanEncoder:
             if told.finish_reasons:
                 parts.append(words.finish_reasons.texts(told.finish_reasons))
         return b"".join(parts)
+
+
+def _other_kind(name: str) -> _Kind:
+    return _Kind(name=name, langfuse="span", langsmith="chain", mlflow="UNKNOWN", openinference="CHAIN")
 
 
 def _identity(caller: Caller) -> bytes:

@@ -85,6 +85,8 @@ def test_todays_names() -> None:
         "gen_ai.usage.cache_read.input_tokens": 800,
         "gen_ai.conversation.id": "s-1",
         "session.id": "s-1",
+        "langsmith.metadata.session_id": "s-1",
+        "langsmith.span.kind": "llm",
         "user.id": "u-1",
         "langfuse.observation.type": "generation",
         "langfuse.observation.completion_start_time": "2027-01-15T08:00:00.500000Z",
@@ -135,10 +137,10 @@ def test_a_cost_that_nobody_knows_is_not_said_to_be_nothing() -> None:
 @pytest.mark.parametrize(
     ("operation", "name", "kinds"),
     [
-        ("chat", "chat", ("generation", "CHAT_MODEL", "LLM")),
-        ("text", "text_completion", ("generation", "LLM", "LLM")),
-        ("embedding", "embeddings", ("embedding", "EMBEDDING", "EMBEDDING")),
-        ("rerank", "rerank", ("span", "UNKNOWN", "CHAIN")),
+        ("chat", "chat", ("generation", "llm", "CHAT_MODEL", "LLM")),
+        ("text", "text_completion", ("generation", "llm", "LLM", "LLM")),
+        ("embedding", "embeddings", ("embedding", "embedding", "EMBEDDING", "EMBEDDING")),
+        ("rerank", "rerank", ("span", "chain", "UNKNOWN", "CHAIN")),
     ],
 )
 def test_every_operation_has_its_word_in_each_tool(operation: str, name: str, kinds: tuple[str, ...]) -> None:
@@ -146,7 +148,16 @@ def test_every_operation_has_its_word_in_each_tool(operation: str, name: str, ki
     said = attributes(span)
     assert span.name == f"{name} smart" and said["gen_ai.operation.name"] == name
     assert (
-        tuple(said[key] for key in ("langfuse.observation.type", "mlflow.spanType", "openinference.span.kind")) == kinds
+        tuple(
+            said[key]
+            for key in (
+                "langfuse.observation.type",
+                "langsmith.span.kind",
+                "mlflow.spanType",
+                "openinference.span.kind",
+            )
+        )
+        == kinds
     )
 
 
