@@ -154,12 +154,13 @@ class Receiver:
         """The next batch: as many spans as one request may carry."""
         spans: list[bytes] = []
         size = 0
-        while self._waiting and len(spans) < self._batch and size < BATCH_LIMIT_BYTES:
-            span = self._waiting.popleft()
-            spans.append(span)
+        while self._waiting and len(spans) < self._batch:
+            size += len(self._waiting[0])
+            if spans and size > BATCH_LIMIT_BYTES:
+                break
+            spans.append(self._waiting.popleft())
             self._under_way += 1
-            size += len(span)
-        self._bytes_out += size
+        self._bytes_out += sum(map(len, spans))
         return spans
 
     def _deliver(self, spans: list[bytes]) -> None:

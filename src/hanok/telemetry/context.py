@@ -75,7 +75,7 @@ def _is_well_formed(head: bytes) -> bool:
 
 def is_sampled(trace: str) -> bool:
     """Whether the trace that this `traceparent` belongs to is to be recorded."""
-    return trace[-1] in _SAMPLED_DIGITS
+    return trace[-1:] in _SAMPLED_DIGITS
 
 
 def _new_trace(random_bits: Callable[[int], int], sample: float) -> str:

@@ -96,6 +96,8 @@ class Exporter:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what waits, in `timeout_s` seconds at most, and end the threads. What was not sent is counted."""
+        if self._thread.ident is None:
+            return  # nothing was ever started
         end = time.monotonic() + timeout_s
         self._limit = 0  # whoever still records is late
         self._closing.set()

@@ -200,11 +200,8 @@ def test_what_finds_no_room_is_dropped_and_counted_and_no_call_waits(start: Star
         exporter = start({"url": there.url}, queue=50, batch=10)
         record(exporter, 10)
         until(lambda: len(there.posted) == 1)
-        for _ in range(20):
-            record(exporter, 40)
-            until(lambda: not exporter._calls)
-        counts = exporter.counts["otlp"]
-        assert (counts.exported, counts.waiting) == (0, 50) and counts.dropped == 760
+        record(exporter, 800)
+        until(lambda: exporter.counts["otlp"] == (0, 760, 0, 50))
         there.open.set()
         until(lambda: exporter.counts["otlp"] == (50, 760, 0, 0))
 
@@ -214,9 +211,9 @@ def test_a_slow_receiver_costs_another_nothing(start: Start) -> None:
         exporter = start({"url": slow.url}, {"url": quick.url}, batch=10, queue=100)
         for _ in range(10):
             record(exporter, 30)
-            until(lambda: not exporter._calls and not exporter.counts["otlp#2"].waiting)
-        assert exporter.counts["otlp#2"] == (300, 0, 0, 0)
-        assert exporter.counts["otlp"].dropped == 200
+            until(lambda: exporter.counts["otlp#2"].waiting == 0)
+        until(lambda: exporter.counts["otlp#2"] == (300, 0, 0, 0))
+        until(lambda: exporter.counts["otlp"] == (0, 200, 0, 100))
         slow.open.set()
 
 
@@ -226,9 +223,19 @@ def test_content_is_bounded_in_bytes_while_it_waits(start: Start, monkeypatch: p
         exporter = start({"url": there.url}, content=True, batch=1, names="current")
         for _ in range(20):
             exporter.record(charge(), chat(fresh_caller(), messages=[{"role": "user", "content": "x" * 30_000}]))
-        until(lambda: not exporter._calls)
-        assert 10 < exporter.counts["otlp"].dropped < 18
+        until(lambda: exporter.counts["otlp"].dropped >= 15)
         there.open.set()
+        until(lambda: exporter.counts["otlp"].exported >= 4)
+
+
+def test_a_batch_is_bounded_in_bytes_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BATCH_LIMIT_BYTES", 100_000)  # patched: 4 MiB would be slow to fill
+    with collector() as there:
+        exporter = start({"url": there.url}, content=True, every_s=3600, names="current")
+        for size in (30_000, 30_000, 30_000, 30_000, 60_000, 60_000):
+            exporter.record(charge(), chat(fresh_caller(), messages=[{"role": "user", "content": "x" * size}]))
+        exporter.close()
+        assert [len(posted.spans) for posted in there.posted] == [3, 2, 1]
 
 
 def test_a_refused_batch_is_failed_and_not_sent_again(start: Start, said: list[str]) -> None:
@@ -320,6 +327,11 @@ def _nothing_waits(exporter: Exporter) -> bool:
     return not any(counts.waiting for counts in exporter.counts.values())
 
 
+def test_what_was_never_started_closes() -> None:
+    settings = Telemetry.model_validate({"export": {"url": "http://localhost:1"}})
+    Exporter(settings, service="a", providers={}, random_bits=random.getrandbits).close()
+
+
 def test_a_header_that_cannot_be_sent_stops_the_start_without_showing_it() -> None:
     export = {"url": "http://localhost:1", "headers": {"x-key": "secret\r\nx-other: y"}}
     with pytest.raises(StartError, match="'x-key' cannot be sent") as caught:
@@ -333,8 +345,9 @@ def test_a_call_that_cannot_be_told_is_failed_and_the_others_go_on(start: Start,
     with collector() as there:
         exporter = start({"url": there.url})
         exporter.record(charge(), chat(caller(trace="nonsense-01")))
+        exporter.record(charge(), chat(caller(trace="")))
         record(exporter)
-        until(lambda: exporter.counts["otlp"] == (1, 0, 1, 0))
+        until(lambda: exporter.counts["otlp"] == (1, 0, 2, 0))
     assert "cannot be told as a span: ValueError" in said[0]
 
 
