@@ -18,7 +18,8 @@ RESOURCE_ATTRIBUTES = 1
 _LENGTH_DELIMITED = 2
 _KEPT_SIZES = 256
 _UINT64 = 2**64 - 1
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_LEAST = -(2**63)
+_POSITIVE_BYTES = 9
 _double = struct.Struct("<d").pack
 
 
@@ -40,7 +41,10 @@ def field(number: int, data: bytes) -> bytes:
 
 def utf8(text: str) -> bytes:
     """Text as protobuf wants it; what has no UTF-8 form becomes a question mark."""
-    return text.encode("utf-8", "replace")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 class Attribute:
@@ -56,22 +60,18 @@ class Attribute:
         self._doubles = self._prefixes(b"\x21", 8)
 
     def text(self, value: str) -> bytes:
-        return self.utf8(value.encode("utf-8", "replace"))
+        return self.utf8(utf8(value))
 
     def utf8(self, value: bytes) -> bytes:
         """As `text`, for what is UTF-8 already."""
         prefixes = self._texts.get(len(value))
-        if prefixes is None:
-            prefixes = self._prefixes(b"\x0a" + varint(len(value)), len(value))
-            if len(value) < _KEPT_SIZES:
-                self._texts[len(value)] = prefixes
-        return value.join(prefixes)
+        return value.join(prefixes if prefixes is not None else self._text_prefixes(len(value)))
 
     def whole(self, value: int) -> bytes:
         """A number of 64 bits with sign; nothing when it is larger."""
-        if not _LEAST <= value <= _MOST:
+        data = varint(value) if value >= 0 else varint(value & _UINT64)
+        if len(data) > _POSITIVE_BYTES and not _LEAST <= value < 0:
             return b""
-        data = varint(value & _UINT64)
         return data.join(self._wholes[len(data)])
 
     def number(self, value: float) -> bytes:
@@ -85,6 +85,12 @@ class Attribute:
         """A list of texts."""
         data = b"".join(field(1, field(1, utf8(value))) for value in values)
         return data.join(self._prefixes(b"\x2a" + varint(len(data)), len(data)))
+
+    def _text_prefixes(self, size: int) -> tuple[bytes, ...]:
+        prefixes = self._prefixes(b"\x0a" + varint(size), size)
+        if size < _KEPT_SIZES:
+            self._texts[size] = prefixes
+        return prefixes
 
     def _prefixes(self, head: bytes, size: int) -> tuple[bytes, ...]:
         """What stands before a value of that size, for every name; and the nothing that ends the last one."""

@@ -156,19 +156,20 @@ class SpanEncoder:
         Raises `ValueError` when `request.caller.trace` is no `traceparent`.
         """
         caller = request.caller
+        stream = isinstance(request, ChatRequest) and request.stream
         start = int(charge.at * 1e6) * 1000  # whole microseconds: a float of seconds holds no more
         parts = [
             _identity(caller),
             _times(_START, start, _END, start + int(charge.latency_ms * 1e6)),
-            self._constant(charge, request),
-            self._used(charge),
-            self._said_by(caller),
-            self._asked(request),
+            self._constant(charge, request.model, stream),
         ]
-        if charge.first_token_ms:
-            parts.append(self._first(charge))
+        self._add_usage(parts, charge)
+        self._add_caller(parts, caller)
+        self._add_parameters(parts, request)
+        if stream and charge.first_token_ms:
+            self._add_first(parts, charge)
         if self._content:
-            parts.append(self._told(request, content))
+            self._add_content(parts, request, content)
         span = b"".join(parts)
         return b"\x12" + varint(len(span)) + span
 
@@ -176,18 +177,17 @@ class SpanEncoder:
         """An `ExportTraceServiceRequest` of these spans."""
         return field(1, self._resource + field(2, self._scope + b"".join(spans)))
 
-    def _constant(self, charge: Charge, request: Request) -> bytes:
-        stream = isinstance(request, ChatRequest) and request.stream
+    def _constant(self, charge: Charge, asked_model: str, stream: bool) -> bytes:
         key = (
-            charge.operation, request.model, charge.model, charge.endpoint, charge.key_name, charge.team,
+            charge.operation, asked_model, charge.model, charge.endpoint, charge.key_name, charge.team,
             charge.status, charge.error, charge.estimated, stream,
         )  # fmt: skip
         found = self._constants.get(key)
         if found is None:
-            found = _keep(self._constants, key, self._make_constant(charge, request.model, stream=stream))
+            found = _keep(self._constants, key, self._make_constant(charge, asked_model, stream))
         return found
 
-    def _make_constant(self, charge: Charge, asked_model: str, *, stream: bool) -> bytes:
+    def _make_constant(self, charge: Charge, asked_model: str, stream: bool) -> bytes:
         words = self._words
         name = charge.operation
         kind = _KINDS.get(name) or _other_kind(name)
@@ -220,14 +220,12 @@ class SpanEncoder:
             parts.append(field(15, field(2, utf8(error)) + _ERROR))
         return b"".join(parts)
 
-    def _used(self, charge: Charge) -> bytes:
+    def _add_usage(self, parts: list[bytes], charge: Charge) -> None:
         """Tokens, and their cost where it is known (a price of nothing may just not be known, and is not sent)."""
         words, prompt, completion = self._words, charge.prompt_tokens, charge.completion_tokens
-        parts = [
-            words.input_tokens.whole(prompt),
-            words.output_tokens.whole(completion),
-            words.total_tokens.whole(prompt + completion),
-        ]
+        parts.append(words.input_tokens.whole(prompt))
+        parts.append(words.output_tokens.whole(completion))
+        parts.append(words.total_tokens.whole(prompt + completion))
         if cached := charge.cached_tokens:
             parts.append(words.cached_tokens.whole(cached))
             parts.append(words.langfuse_usage.utf8(_langfuse_usage(prompt, completion, cached)))
@@ -235,32 +233,29 @@ class SpanEncoder:
             usd = charge.cost_nano_usd / NANO
             text = repr(usd).encode()
             parts.append(words.cost.number(usd))
-            parts.append(words.langfuse_cost.utf8(b'{"total":' + text + b"}"))
-            parts.append(words.mlflow_cost.utf8(b'{"total_cost":' + text + b"}"))
-        return b"".join(parts)
+            parts.append(words.langfuse_cost.utf8(b'{"total":%b}' % text))
+            parts.append(words.mlflow_cost.utf8(b'{"total_cost":%b}' % text))
 
-    def _said_by(self, caller: Caller) -> bytes:
+    def _add_caller(self, parts: list[bytes], caller: Caller) -> None:
         words = self._words
-        parts = [words.request_id.text(caller.request_id)] if caller.request_id else []
+        if caller.request_id:
+            parts.append(words.request_id.text(caller.request_id))
         if caller.session is not None:
             parts.append(words.session.text(caller.session))
         if caller.user is not None:
             parts.append(words.user.text(caller.user))
         if caller.run is not None:
             parts.append(words.run.text(caller.run))
-        return b"".join(parts)
 
-    def _asked(self, request: Request) -> bytes:
+    def _add_parameters(self, parts: list[bytes], request: Request) -> None:
         """The parameters of the request, read here for the first time; each value is read once and kept."""
         fields = request.fields
-        parts: list[bytes] = []
-        for name in _PARAMETERS.keys() & fields.keys():
-            if name == "max_tokens" and "max_completion_tokens" in fields:
+        for name in fields:
+            if name not in _PARAMETERS or (name == "max_tokens" and "max_completion_tokens" in fields):
                 continue
             key = (name, bytes(fields[name]))
             found = self._parameters.get(key)
             parts.append(self._make_parameter(key) if found is None else found)
-        return b"".join(parts)
 
     def _make_parameter(self, key: tuple[str, bytes]) -> bytes:
         name, raw = key
@@ -271,27 +266,28 @@ class SpanEncoder:
             made = b""
         return _keep(self._parameters, key, made) if len(raw) <= _KEPT_RAW_BYTES else made
 
-    def _first(self, charge: Charge) -> bytes:
-        """When the answer began, after the call and by the clock."""
+    def _add_first(self, parts: list[bytes], charge: Charge) -> None:
+        """When a stream began, after the call and by the clock."""
         after_s = charge.first_token_ms / 1e3
         second, micros = divmod(int((charge.at + after_s) * 1e6), 1_000_000)
         if second != self._second:
             self._second, self._second_text = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        words = self._words
-        return words.first_chunk.number(after_s) + words.langfuse_first.text(f"{self._second_text}.{micros:06d}Z")
+        parts.append(self._words.first_chunk.number(after_s))
+        parts.append(self._words.langfuse_first.text(f"{self._second_text}.{micros:06d}Z"))
 
-    def _told(self, request: Request, content: bytes | None) -> bytes:
+    def _add_content(self, parts: list[bytes], request: Request, content: bytes | None) -> None:
         words = self._words
-        parts = [words.input.utf8(given)] if (given := input_messages(request)) else []
-        if content and isinstance(request, ChatRequest):
-            told = output_messages(content, stream=request.stream)
-            if told.messages:
-                parts.append(words.output.utf8(told.messages))
-            if told.response_id:
-                parts.append(words.response_id.text(told.response_id))
-            if told.finish_reasons:
-                parts.append(words.finish_reasons.texts(told.finish_reasons))
-        return b"".join(parts)
+        if given := input_messages(request):
+            parts.append(words.input.utf8(given))
+        if not content or not isinstance(request, ChatRequest):
+            return
+        told = output_messages(content, stream=request.stream)
+        if told.messages:
+            parts.append(words.output.utf8(told.messages))
+        if told.response_id:
+            parts.append(words.response_id.text(told.response_id))
+        if told.finish_reasons:
+            parts.append(words.finish_reasons.texts(told.finish_reasons))
 
 
 def _other_kind(name: str) -> _Kind:

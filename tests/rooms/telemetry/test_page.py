@@ -15,7 +15,7 @@ from tests.rooms.telemetry.test_spans import told
 
 PAGE = (Path(__file__).parents[3] / "docs" / "telemetry.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-KEYS = {"LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": "sk", "LANGSMITH_API_KEY": "ls"}
+KEYS = {"LANGFUSE_PUBLIC": "pk", "LANGFUSE_SECRET": "sk", "LANGSMITH_API_KEY": "ls"}
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -101,6 +101,10 @@ def test_todays_names() -> None:
     }
 
 
+def test_only_a_stream_has_a_first_piece() -> None:
+    assert not [name for name in told(charge(), chat()) if "first" in name or "start_time" in name]
+
+
 def test_former_names_instead_of_todays_or_beside_them() -> None:
     of, request = charge(cached_tokens=800), chat(caller(session="s-1"), stream=True)
     now, old, both = (told(of, request, names=style) for style in ("current", "old", "both"))
