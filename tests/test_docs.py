@@ -15,7 +15,7 @@ import pytest
 
 from hanok.serving.table import IN_PROCESS
 from hanok.spec import tree
-from hanok.telemetry import Metrics
+from hanok.telemetry import Counts, Metrics
 from tests.conftest import free_port
 from tests.generated import ROOT, commands, pages
 from tests.journeys.test_hanok_up import Up, start_up
@@ -47,6 +47,7 @@ def test_every_metric_is_documented() -> None:
     metrics.model("m")
     metrics.refused(404)
     metrics.restarted("m#1")
+    metrics.watch_exports(lambda: {"otlp": Counts(0, 0, 0, 0)})
     names = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE))
     watched = {"hanok_endpoint_up", "hanok_endpoint_in_flight", "hanok_ledger_waiting_segments"}
     for name in names | watched:

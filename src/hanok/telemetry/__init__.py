@@ -1,6 +1,21 @@
-"""What the house says of itself: Prometheus metrics and log lines."""
+"""What the house says of itself: Prometheus metrics, log lines, and OpenTelemetry spans."""
 
+from hanok.telemetry.client import Counts
+from hanok.telemetry.content import CONTENT_LIMIT_BYTES
+from hanok.telemetry.context import TraceStart, continue_trace, is_sampled
+from hanok.telemetry.export import Exporter
 from hanok.telemetry.log import configure_logging
 from hanok.telemetry.metrics import Metrics
+from hanok.telemetry.providers import provider_names
 
-__all__ = ["Metrics", "configure_logging"]
+__all__ = [
+    "CONTENT_LIMIT_BYTES",
+    "Counts",
+    "Exporter",
+    "Metrics",
+    "TraceStart",
+    "configure_logging",
+    "continue_trace",
+    "is_sampled",
+    "provider_names",
+]

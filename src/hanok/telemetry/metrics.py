@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hanok.telemetry.client import Counts
 from hanok.wire import Charge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -103,6 +104,10 @@ class Metrics:
 
         self._registry.register(_Collected(collect))
 
+    def watch_exports(self, read: Callable[[], Mapping[str, Counts]]) -> None:
+        """Add what became of spans, by receiver; read when somebody asks."""
+        self._registry.register(_Collected(lambda: _exports(read())))
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
@@ -141,6 +146,19 @@ def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mappi
     for value, count in counts.items():
         family.add_metric([str(value)], count)
     return family
+
+
+def _exports(counts: Mapping[str, Counts]) -> Iterator[Metric]:
+    exported = CounterMetricFamily("hanok_spans_exported", "Spans that a receiver has taken.", labels=["receiver"])
+    dropped = CounterMetricFamily("hanok_spans_dropped", "Spans dropped for want of room or time.", labels=["receiver"])
+    failed = CounterMetricFamily("hanok_spans_failed", "Spans that a receiver refused.", labels=["receiver"])
+    waiting = GaugeMetricFamily("hanok_spans_waiting", "Spans that wait to be sent.", labels=["receiver"])
+    for receiver, each in counts.items():
+        exported.add_metric([receiver], each.exported)
+        dropped.add_metric([receiver], each.dropped)
+        failed.add_metric([receiver], each.failed)
+        waiting.add_metric([receiver], each.waiting)
+    yield from (exported, dropped, failed, waiting)
 
 
 class _Collected(Collector):

@@ -1,0 +1,330 @@
+"""A finished call as one OpenTelemetry span in OTLP's protobuf bytes.
+
+Most of what a span says is the same for thousands of calls: its name, model, provider, key, how it ended. That part is
+encoded once and kept; a call adds its ids, times, tokens, cost and whatever else is its own. So a span costs a few
+microseconds in the exporter's thread, and nothing on the call's path (docs/decisions/006).
+
+Format: `opentelemetry/proto/trace/v1/trace.proto` of opentelemetry-proto 1.x. Names: OpenTelemetry's GenAI conventions,
+and what Langfuse, LangSmith, MLflow and Phoenix read besides (docs/telemetry.md).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from hanok import __version__
+from hanok.telemetry.content import input_messages, output_messages
+from hanok.telemetry.protobuf import RESOURCE_ATTRIBUTES, Attribute, field, utf8, varint
+from hanok.wire import NANO, Caller, Charge, ChatRequest, EmbeddingRequest
+
+NameStyle = Literal["current", "old", "both"]
+Request = ChatRequest | EmbeddingRequest
+KEPT_CONSTANTS = 4096
+_KEPT_RAW_BYTES = 256
+_CLIENT, _ERROR = b"\x30\x03", b"\x18\x02"
+_SAMPLED_ROOT = b"\x85\x01" + struct.pack("<I", 0x101)
+_SAMPLED_CHILD = b"\x85\x01" + struct.pack("<I", 0x301)  # of a parent that is known to be another process's
+_times = struct.Struct("<BQBQ").pack
+_START, _END = 0x39, 0x41
+
+
+class _Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tools call an operation."""
+
+    name: str
+    langfuse: str
+    langsmith: str
+    mlflow: str
+    openinference: str
+
+
+_KINDS = {
+    "chat": _Kind(name="chat", langfuse="generation", langsmith="llm", mlflow="CHAT_MODEL", openinference="LLM"),
+    "text": _Kind(name="text_completion", langfuse="generation", langsmith="llm", mlflow="LLM", openinference="LLM"),
+    "embedding": _Kind(
+        name="embeddings", langfuse="embedding", langsmith="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"
+    ),
+}
+
+
+class _Vocabulary:
+    """Every attribute, under the names that a style asks for: those without a change of name, today's, former ones."""
+
+    def __init__(self, style: NameStyle) -> None:
+        def names(*same: str, now: Iterable[str] = (), old: Iterable[str] = ()) -> Attribute:
+            return Attribute(*same, *(now if style != "old" else ()), *(old if style != "current" else ()))
+
+        self.operation = names("gen_ai.operation.name")
+        self.provider = names(now=["gen_ai.provider.name"], old=["gen_ai.system", "llm.provider"])
+        self.asked_model = names("gen_ai.request.model", old=["llm.model_name"])
+        self.model = names("gen_ai.response.model")
+        self.stream = names(now=["gen_ai.request.stream"], old=["llm.is_streaming"])
+        self.error = names("error.type")
+        self.langfuse_type = names("langfuse.observation.type")
+        self.langsmith_kind = names("langsmith.span.kind")
+        self.mlflow_type = names("mlflow.spanType")
+        self.openinference_kind = names(old=["openinference.span.kind"])
+        self.key = names("hanok.key")
+        self.team = names("hanok.team")
+        self.endpoint = names("hanok.endpoint")
+        self.status = names("hanok.status")
+        self.estimated = names("hanok.usage.estimated")
+        self.run = names("hanok.run")
+        self.request_id = names("hanok.request_id")
+        self.session = names("session.id", "langsmith.metadata.session_id", now=["gen_ai.conversation.id"])
+        self.user = names("user.id")
+        self.input_tokens = names(
+            now=["gen_ai.usage.input_tokens"], old=["gen_ai.usage.prompt_tokens", "llm.token_count.prompt"]
+        )
+        self.output_tokens = names(
+            now=["gen_ai.usage.output_tokens"], old=["gen_ai.usage.completion_tokens", "llm.token_count.completion"]
+        )
+        self.total_tokens = names(old=["llm.usage.total_tokens", "llm.token_count.total"])
+        self.cached_tokens = names(
+            now=["gen_ai.usage.cache_read.input_tokens"], old=["llm.token_count.prompt_details.cache_read"]
+        )
+        self.langfuse_usage = names("langfuse.observation.usage_details")
+        self.cost = names("gen_ai.usage.cost", old=["llm.cost.total"])
+        self.langfuse_cost = names("langfuse.observation.cost_details")
+        self.mlflow_cost = names("mlflow.llm.cost")
+        self.first_chunk = names(now=["gen_ai.response.time_to_first_chunk"])
+        self.langfuse_first = names("langfuse.observation.completion_start_time")
+        self.input = names(now=["gen_ai.input.messages"], old=["input.value", "gen_ai.prompt"])
+        self.output = names(now=["gen_ai.output.messages"], old=["output.value", "gen_ai.completion"])
+        self.response_id = names("gen_ai.response.id")
+        self.finish_reasons = names("gen_ai.response.finish_reasons")
+
+
+Form = Callable[[Attribute, Any], bytes]
+
+
+def _number(attribute: Attribute, value: Any) -> bytes:
+    return attribute.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else b""
+
+
+def _whole(attribute: Attribute, value: Any) -> bytes:
+    return attribute.whole(value) if isinstance(value, int) and not isinstance(value, bool) else b""
+
+
+def _texts(attribute: Attribute, value: Any) -> bytes:
+    values: list[Any] = [value] if isinstance(value, str) else value
+    return attribute.texts(map(str, values)) if isinstance(value, str | list) else b""
+
+
+_PARAMETERS: dict[str, tuple[Attribute, Form]] = {
+    "temperature": (Attribute("gen_ai.request.temperature"), _number),
+    "top_p": (Attribute("gen_ai.request.top_p"), _number),
+    "top_k": (Attribute("gen_ai.request.top_k"), _number),
+    "frequency_penalty": (Attribute("gen_ai.request.frequency_penalty"), _number),
+    "presence_penalty": (Attribute("gen_ai.request.presence_penalty"), _number),
+    "max_tokens": (Attribute("gen_ai.request.max_tokens"), _whole),
+    "max_completion_tokens": (Attribute("gen_ai.request.max_tokens"), _whole),
+    "seed": (Attribute("gen_ai.request.seed"), _whole),
+    "n": (Attribute("gen_ai.request.choice.count"), _whole),
+    "stop": (Attribute("gen_ai.request.stop_sequences"), _texts),
+    "dimensions": (Attribute("gen_ai.embeddings.dimension.count"), _whole),
+    "encoding_format": (Attribute("gen_ai.request.encoding_formats"), _texts),
+}
+
+
+class SpanEncoder:
+    """Turns calls into spans, and spans into what a collector is sent.
+
+    `service` is the platform's name, `providers` the provider of each endpoint (`provider_names`).
+    """
+
+    def __init__(
+        self, *, service: str, environment: str, names: NameStyle, content: bool, providers: Mapping[str, str]
+    ) -> None:
+        self._words = _Vocabulary(names)
+        self._content = content
+        self._providers = providers
+        self._constants: dict[tuple[Any, ...], bytes] = {}
+        self._parameters: dict[tuple[str, bytes], bytes] = {}
+        self._second, self._second_text = -1, ""
+        self._resource = field(1, _resource(service, environment))
+        self._scope = field(1, field(1, b"hanok") + field(2, __version__.encode()))
+
+    def encode(self, charge: Charge, request: Request, content: bytes | None = None) -> bytes:
+        """One span, as the field that `envelope` wants. `content` is the answer: its body, or its events.
+
+        Raises `ValueError` when `request.caller.trace` is no `traceparent`.
+        """
+        caller = request.caller
+        stream = isinstance(request, ChatRequest) and request.stream
+        start = int(charge.at * 1e6) * 1000  # whole microseconds: a float of seconds holds no more
+        parts = [
+            _identity(caller),
+            _times(_START, start, _END, start + int(charge.latency_ms * 1e6)),
+            self._constant(charge, request.model, stream),
+        ]
+        self._add_usage(parts, charge)
+        self._add_caller(parts, caller)
+        self._add_parameters(parts, request)
+        if stream and charge.first_token_ms:
+            self._add_first(parts, charge)
+        if self._content:
+            self._add_content(parts, request, content)
+        span = b"".join(parts)
+        return b"\x12" + varint(len(span)) + span
+
+    def envelope(self, spans: Iterable[bytes]) -> bytes:
+        """An `ExportTraceServiceRequest` of these spans."""
+        return field(1, self._resource + field(2, self._scope + b"".join(spans)))
+
+    def _constant(self, charge: Charge, asked_model: str, stream: bool) -> bytes:
+        key = (
+            charge.operation, asked_model, charge.model, charge.endpoint, charge.key_name, charge.team,
+            charge.status, charge.error, charge.estimated, stream,
+        )  # fmt: skip
+        found = self._constants.get(key)
+        if found is None:
+            found = _keep(self._constants, key, self._make_constant(charge, asked_model, stream))
+        return found
+
+    def _make_constant(self, charge: Charge, asked_model: str, stream: bool) -> bytes:
+        words = self._words
+        name = charge.operation
+        kind = _KINDS.get(name) or _other_kind(name)
+        model = charge.model or asked_model
+        error = charge.error or ("failed" if charge.status == "failed" else "")
+        parts = [
+            field(5, utf8(f"{kind.name} {asked_model}")),
+            _CLIENT,
+            words.operation.text(kind.name),
+            words.provider.text(self._providers.get(charge.endpoint) or self._providers.get(f"{model}#1", "hanok")),
+            words.asked_model.text(asked_model),
+            words.langfuse_type.text(kind.langfuse),
+            words.langsmith_kind.text(kind.langsmith),
+            words.mlflow_type.text(kind.mlflow),
+            words.openinference_kind.text(kind.openinference),
+            words.key.text(charge.key_name),
+            words.status.text(charge.status),
+        ]
+        if charge.endpoint:
+            parts += [words.model.text(model), words.endpoint.text(charge.endpoint)]
+        if charge.team:
+            parts.append(words.team.text(charge.team))
+        if stream:
+            parts.append(words.stream.truth(True))
+        if charge.estimated:
+            parts.append(words.estimated.truth(True))
+        if error:
+            parts.append(words.error.text(error))
+        if charge.status == "failed":
+            parts.append(field(15, field(2, utf8(error)) + _ERROR))
+        return b"".join(parts)
+
+    def _add_usage(self, parts: list[bytes], charge: Charge) -> None:
+        """Tokens, and their cost where it is known (a price of nothing may just not be known, and is not sent)."""
+        words, prompt, completion = self._words, charge.prompt_tokens, charge.completion_tokens
+        parts.append(words.input_tokens.whole(prompt))
+        parts.append(words.output_tokens.whole(completion))
+        parts.append(words.total_tokens.whole(prompt + completion))
+        if cached := charge.cached_tokens:
+            parts.append(words.cached_tokens.whole(cached))
+            parts.append(words.langfuse_usage.utf8(_langfuse_usage(prompt, completion, cached)))
+        if charge.cost_nano_usd:
+            usd = charge.cost_nano_usd / NANO
+            text = repr(usd).encode()
+            parts.append(words.cost.number(usd))
+            parts.append(words.langfuse_cost.utf8(b'{"total":%b}' % text))
+            parts.append(words.mlflow_cost.utf8(b'{"total_cost":%b}' % text))
+
+    def _add_caller(self, parts: list[bytes], caller: Caller) -> None:
+        words = self._words
+        if caller.request_id:
+            parts.append(words.request_id.text(caller.request_id))
+        if caller.session is not None:
+            parts.append(words.session.text(caller.session))
+        if caller.user is not None:
+            parts.append(words.user.text(caller.user))
+        if caller.run is not None:
+            parts.append(words.run.text(caller.run))
+
+    def _add_parameters(self, parts: list[bytes], request: Request) -> None:
+        """The parameters of the request, read here for the first time; each value is read once and kept."""
+        fields = request.fields
+        for name in fields:
+            if name not in _PARAMETERS or (name == "max_tokens" and "max_completion_tokens" in fields):
+                continue
+            key = (name, bytes(fields[name]))
+            found = self._parameters.get(key)
+            parts.append(self._make_parameter(key) if found is None else found)
+
+    def _make_parameter(self, key: tuple[str, bytes]) -> bytes:
+        name, raw = key
+        attribute, form = _PARAMETERS[name]
+        try:
+            made = form(attribute, msgspec.json.decode(raw))
+        except msgspec.DecodeError:
+            made = b""
+        return _keep(self._parameters, key, made) if len(raw) <= _KEPT_RAW_BYTES else made
+
+    def _add_first(self, parts: list[bytes], charge: Charge) -> None:
+        """When a stream began, after the call and by the clock."""
+        after_s = charge.first_token_ms / 1e3
+        second, micros = divmod(int((charge.at + after_s) * 1e6), 1_000_000)
+        if second != self._second:
+            self._second, self._second_text = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        parts.append(self._words.first_chunk.number(after_s))
+        parts.append(self._words.langfuse_first.text(f"{self._second_text}.{micros:06d}Z"))
+
+    def _add_content(self, parts: list[bytes], request: Request, content: bytes | None) -> None:
+        words = self._words
+        if given := input_messages(request):
+            parts.append(words.input.utf8(given))
+        if not content or not isinstance(request, ChatRequest):
+            return
+        told = output_messages(content, stream=request.stream)
+        if told.messages:
+            parts.append(words.output.utf8(told.messages))
+        if told.response_id:
+            parts.append(words.response_id.text(told.response_id))
+        if told.finish_reasons:
+            parts.append(words.finish_reasons.texts(told.finish_reasons))
+
+
+def _other_kind(name: str) -> _Kind:
+    return _Kind(name=name, langfuse="span", langsmith="chain", mlflow="UNKNOWN", openinference="CHAIN")
+
+
+def _identity(caller: Caller) -> bytes:
+    trace, parent = caller.trace or "", caller.parent_span
+    above = f"2208{parent}" if parent else ""
+    ids = bytes.fromhex(f"0a10{trace[3:35]}1208{trace[36:52]}{above}")
+    if len(ids) != (38 if parent else 28):
+        raise ValueError("the call's trace is no traceparent")
+    if caller.trace_state:
+        ids += field(3, utf8(caller.trace_state))
+    return ids + (_SAMPLED_CHILD if parent else _SAMPLED_ROOT)
+
+
+def _langfuse_usage(prompt: int, completion: int, cached: int) -> bytes:
+    """Langfuse adds its usage up, so what was read from a cache must not be in `input` as well."""
+    parts = (max(prompt - cached, 0), cached, completion, prompt + completion)
+    return b'{"input":%d,"input_cached_tokens":%d,"output":%d,"total":%d}' % parts
+
+
+def _resource(service: str, environment: str) -> bytes:
+    values = {
+        "service.name": service,
+        "deployment.environment.name": environment,
+        "telemetry.sdk.name": "hanok",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": __version__,
+    }
+    return b"".join(Attribute(name, of=RESOURCE_ATTRIBUTES).text(value) for name, value in values.items())
+
+
+def _keep(kept: dict[Any, bytes], key: Any, made: bytes) -> bytes:
+    """Remember it; what is remembered is bounded, because callers choose some of the keys."""
+    if len(kept) >= KEPT_CONSTANTS:
+        kept.clear()
+    kept[key] = made
+    return made
