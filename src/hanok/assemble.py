@@ -136,7 +136,11 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         [],
         lambda: {(): float(ledger.pending())},
     )
-    routed = Routed(fleet, {model.name: _route(model) for model in platform.models})
+    routed = Routed(
+        fleet,
+        {model.name: Route.of(model) for model in platform.models},
+        weights={team.name: team.weight for team in platform.teams},
+    )
     metered = Metered(routed, books=ledger, prices=prices(loaded), wall=time.time, monotonic=time.monotonic)
     models = Traced(metered, metrics=metrics, monotonic=time.monotonic)
     keys = KeyRing(ledger.list_keys())
@@ -161,10 +165,6 @@ async def _follow_keys(ledger: Ledger, keys: KeyRing) -> None:
         except StoreError:
             _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)
-
-
-def _route(model: Model) -> Route:
-    return Route(type=model.type, retries=model.retries, fallbacks=tuple(model.fallbacks.error))
 
 
 def _card(model: Model, created: int) -> ModelCard:

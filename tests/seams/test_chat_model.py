@@ -81,7 +81,7 @@ def litellms_library() -> Iterator[ChatModel]:
 @contextlib.contextmanager
 def the_layers() -> Iterator[ChatModel]:
     fleet = Fleet([Endpoint(name="m#1", model="m", kind="echo", engine=echo(), state="up")])
-    routed = Routed(fleet, {"m": Route(type="chat", retries=0, fallbacks=())})
+    routed = Routed(fleet, {"m": Route(type="chat", retries=0)})
     metered = Metered(routed, books=_Books(), prices=PriceList({}), wall=time.time, monotonic=time.monotonic)
     yield Traced(metered, metrics=Metrics(), monotonic=time.monotonic)
 

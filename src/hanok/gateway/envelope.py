@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from hanok.errors import EngineError, EngineRefused, RequestError
 from hanok.wire import json_bytes
@@ -35,10 +36,10 @@ def answer_error(error: Exception) -> ErrorAnswer:
     if isinstance(error, EngineRefused):
         return _refused(error)
     if isinstance(error, EngineError):
-        headers = {"retry-after": "2"} if error.status == 503 else {}
-        return ErrorAnswer(
-            status=error.status, body=envelope(str(error), "engine_error", code=error.code), headers=headers
-        )
+        wait_s = error.retry_after_s or (2 if error.status == 503 else None)
+        headers = {"retry-after": str(ceil(wait_s))} if wait_s else {}
+        body = envelope(str(error), error.type, code=error.code)
+        return ErrorAnswer(status=error.status, body=body, headers=headers)
     return ErrorAnswer(status=500, body=envelope("Hanok failed; its log says how", "server_error", code="internal"))
 
 
