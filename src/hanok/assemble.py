@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import StartError, StoreError
-from hanok.gateway import Door, HttpServer, ModelCard, Route, Routed
+from hanok.gateway import Door, HttpServer, ModelCard, Replays, Route, Routed
 from hanok.ledger import KeyRing, Ledger, Metered, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
@@ -150,6 +150,8 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         cards=[_card(model, int(time.time())) for model in platform.models],
         metrics=metrics,
         ready=_readiness(fleet),
+        replays=Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic),
+        keep_alive_s=platform.gateway.keep_alive_s,
     )
     return House(loaded=loaded, models=models, ledger=ledger, keys=keys, fleet=fleet, metrics=metrics, door=door)
 

@@ -10,7 +10,8 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
     │   ├── UnknownModel          no such model, or not for this kind of call             (404)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
-    │   └── WrongContentType      something other than JSON                               (415)
+    │   ├── WrongContentType      something other than JSON                               (415)
+    │   └── IdempotencyReused     the Idempotency-Key of another call                     (422)
     └── EngineError           an engine did not do its part
         ├── EngineUnreachable     no connection, or none in time                          (503)
         ├── EngineTimeout         no first byte, or the stream fell silent                (504)
@@ -99,6 +100,10 @@ class BodyTooLarge(RequestError):
 
 class WrongContentType(RequestError):
     status = 415
+
+
+class IdempotencyReused(RequestError):
+    status = 422
 
 
 @dataclass(frozen=True, kw_only=True)

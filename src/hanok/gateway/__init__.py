@@ -5,6 +5,7 @@
 
 from hanok.gateway.door import Door, ModelCard
 from hanok.gateway.http import HttpServer
+from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 
-__all__ = ["Door", "HttpServer", "ModelCard", "Route", "Routed"]
+__all__ = ["Door", "HttpServer", "ModelCard", "Replays", "Route", "Routed"]

@@ -16,6 +16,8 @@ from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
 from hanok.gateway.envelope import answer_error, envelope
 from hanok.gateway.http import Call
 from hanok.gateway.openapi import openapi
+from hanok.gateway.relay import relay
+from hanok.gateway.replay import Replays
 from hanok.ledger import Key
 from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
 from hanok.wire import Answer, Caller, ChatRequest, ModelPath, json_bytes
@@ -64,7 +66,10 @@ Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
 
 
 class Door:
-    """The door. `ready` says whether calls can be answered, and why not."""
+    """The door.
+
+    `ready` says whether calls can be answered, and why not; `keep_alive_s` is the longest silence in a stream.
+    """
 
     def __init__(
         self,
@@ -74,12 +79,16 @@ class Door:
         cards: Sequence[ModelCard],
         metrics: Metrics,
         ready: Ready,
+        replays: Replays,
+        keep_alive_s: float,
     ) -> None:
         self._models = models
         self._keys = keys
         self._cards = {card.id: card for card in cards}
         self._metrics = metrics
         self._ready = ready
+        self._replays = replays
+        self._keep_alive_s = keep_alive_s
         self._openapi = json_bytes(openapi())
         self.draining = False
         self._posts = {
@@ -109,7 +118,10 @@ class Door:
             if self.draining:
                 await self._refuse_while_draining(call)
                 return
-            await post(call)
+            if self._replays.concern(call):
+                await self._replays.answer(call, self._admit(call).key_id, handle=post, fail=self._fail)
+            else:
+                await post(call)
             return
         if call.method == "GET":
             if get := self._gets.get(path):
@@ -139,25 +151,18 @@ class Door:
 
     async def _answer(self, call: Call, request: ChatRequest) -> None:
         self._offer(request.model, "chat")
-        answer = await self._models.open(request)
-        try:
-            await (self._relay(call, answer) if request.stream else self._give_whole(call, answer))
-        finally:
-            await answer.aclose()
+        opening = self._models.open(request)
+        if request.stream:
+            await relay(call, opening, headers=_stream_headers, keep_alive_s=self._keep_alive_s)
+        else:
+            await self._give_whole(call, await opening)
 
     async def _give_whole(self, call: Call, answer: Answer) -> None:
-        chunk = await answer.__anext__()
-        await call.reply(200, chunk.data, _JSON, _served_by(answer.endpoint))
-
-    async def _relay(self, call: Call, answer: Answer) -> None:
-        await call.begin(200, *_EVENTS, _served_by(answer.endpoint))
-        async for chunk in answer:
-            if chunk.last:
-                await call.end(chunk.data)
-                return
-            if chunk.data:
-                await call.more(chunk.data)
-        await call.end()
+        try:
+            chunk = await answer.__anext__()
+            await call.reply(200, chunk.data, _JSON, _served_by(answer.endpoint))
+        finally:
+            await answer.aclose()
 
     async def _list_models(self, call: Call) -> None:
         self._admit(call)
@@ -273,6 +278,10 @@ def _session(headers: Headers) -> str | None:
         if name in headers:
             return headers[name][:256].decode("latin-1")
     return None
+
+
+def _stream_headers(answer: Answer | None) -> tuple[tuple[bytes, bytes], ...]:
+    return _EVENTS if answer is None else (*_EVENTS, _served_by(answer.endpoint))
 
 
 def _served_by(endpoint: str) -> tuple[bytes, bytes]:
