@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import StartError, StoreError
-from hanok.gateway import Access, Admin, Door, HttpServer, ModelCard, Route, Routed, Runs
+from hanok.gateway import Access, Admin, Door, HttpServer, ModelCard, Replays, Route, Routed, Runs
 from hanok.ledger import Admission, KeyRing, Ledger, Metered, Offer, Policies, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
@@ -140,7 +140,11 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         [],
         lambda: {(): float(ledger.pending())},
     )
-    routed = Routed(fleet, {model.name: _route(model) for model in platform.models})
+    routed = Routed(
+        fleet,
+        {model.name: Route.of(model) for model in platform.models},
+        weights={team.name: team.weight for team in platform.teams},
+    )
     admission = Admission(
         Policies.of(platform), prices=prices(loaded), offers=_offers(platform), totals=ledger, wall=time.time
     )
@@ -181,6 +185,8 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         admin=admin,
         trace=lambda given: (given.decode("latin-1") if given else None, None),
         wall=time.time,
+        replays=Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic),
+        keep_alive_s=platform.gateway.keep_alive_s,
     )
     return House(
         loaded=loaded,
@@ -219,10 +225,6 @@ async def _follow_keys(house: House) -> None:
         except StoreError:
             _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)
-
-
-def _route(model: Model) -> Route:
-    return Route(type=model.type, retries=model.retries, fallbacks=tuple(model.fallbacks.error))
 
 
 def _card(model: Model, created: int) -> ModelCard:

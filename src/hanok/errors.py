@@ -13,6 +13,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     │   ├── Unknown               the admin API knows no such thing                       (404)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
     │   ├── WrongContentType      something other than JSON                               (415)
+    │   ├── IdempotencyReused     the Idempotency-Key of another call                     (422)
     │   └── OverLimit             more than may be used                                   (429)
     │       ├── BudgetExceeded        a budget has too little left
     │       └── RateLimited           too many calls or tokens a minute, or calls at once
@@ -21,14 +22,15 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
         ├── EngineTimeout         no first byte, or the stream fell silent                (504)
         ├── EngineBroken          not HTTP, not JSON, cut short                           (502)
         ├── EngineRefused         the engine answered with an error of its own            (its status)
-        └── NoEndpoint            no endpoint of this model is up                         (503)
+        ├── NoEndpoint            no endpoint of this model is up                         (503)
+        └── Overloaded            every endpoint of this model is full, and so its queue  (429)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 class HanokError(Exception):
@@ -136,6 +138,10 @@ class RateLimited(OverLimit):
     reason = "rate_limit_exceeded"
 
 
+class IdempotencyReused(RequestError):
+    status = 422
+
+
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
     """An engine's own error answer, kept as it came: HTTP status, body bytes, headers worth passing on."""
@@ -146,11 +152,16 @@ class Refusal:
 
 
 class EngineError(HanokError):
-    """An engine did not do its part. `retryable` says whether another endpoint may do better."""
+    """An engine did not do its part. `retryable` says whether another endpoint may do better.
+
+    `retry_after_s` is when to come back, in seconds, where that is known.
+    """
 
     status = 502
+    type = "engine_error"
     code = "engine_error"
     retryable = True
+    retry_after_s: float | None = None
 
 
 class EngineUnreachable(EngineError):
@@ -181,5 +192,23 @@ class EngineRefused(EngineError):
 
 
 class NoEndpoint(EngineError):
+    """No endpoint of the model can be asked now: none is up, or all have failed so often that they are left alone."""
+
     status = 503
     code = "no_endpoint"
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(EngineError):
+    """Every endpoint of the model is full, and the queue is too (`queue_full`) or was too slow (`queue_timeout`)."""
+
+    status = 429
+    type = "overloaded_error"
+
+    def __init__(self, message: str, *, code: Literal["queue_full", "queue_timeout"], retry_after_s: float) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after_s = retry_after_s

@@ -96,7 +96,7 @@ def litellms_library() -> Iterator[ChatModel]:
 @contextlib.contextmanager
 def the_layers() -> Iterator[ChatModel]:
     fleet = Fleet([Endpoint(name="m#1", model="m", kind="echo", engine=echo(), state="up")])
-    routed = Routed(fleet, {"m": Route(type="chat", retries=0, fallbacks=())})
+    routed = Routed(fleet, {"m": Route(type="chat", retries=0)})
     yield Metered(routed, books=_Books(), admission=free_admission("m"), wall=time.time, monotonic=time.monotonic)
 
 

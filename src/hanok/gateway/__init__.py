@@ -7,7 +7,8 @@ from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
 from hanok.gateway.door import Door, ModelCard
 from hanok.gateway.http import HttpServer
+from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
 
-__all__ = ["Access", "Admin", "Door", "HttpServer", "ModelCard", "Route", "Routed", "Runs"]
+__all__ = ["Access", "Admin", "Door", "HttpServer", "ModelCard", "Replays", "Route", "Routed", "Runs"]

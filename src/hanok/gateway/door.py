@@ -10,14 +10,17 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from hanok.errors import Forbidden, HanokError, Unauthenticated, UnknownModel, WrongContentType
 from hanok.gateway.access import Access
 from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
 from hanok.gateway.envelope import answer_error, envelope
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, Header
 from hanok.gateway.openapi import openapi
+from hanok.gateway.relay import relay
+from hanok.gateway.replay import Replays
 from hanok.gateway.runs import RUN_HEADER, Runs, read_run
 from hanok.gateway.standing import standing_headers
 from hanok.ledger import Key, Metered, MeteredAnswer, MeteredEmbeddings
@@ -76,7 +79,10 @@ Trace = Callable[[bytes | None], tuple[str | None, str | None]]
 
 
 class Door:
-    """The door. `ready` says whether calls can be answered, and why not."""
+    """The door.
+
+    `ready` says whether calls can be answered, and why not; `keep_alive_s` is the longest silence in a stream.
+    """
 
     def __init__(
         self,
@@ -91,6 +97,8 @@ class Door:
         admin: Desk | None,
         trace: Trace,
         wall: Callable[[], float],
+        replays: Replays,
+        keep_alive_s: float,
     ) -> None:
         self._models = models
         self._keys = keys
@@ -102,6 +110,8 @@ class Door:
         self._admin = admin
         self._trace = trace
         self._wall = wall
+        self._replays = replays
+        self._keep_alive_s = keep_alive_s
         self._openapi = json_bytes(openapi())
         self.draining = False
         self._posts = {
@@ -138,7 +148,10 @@ class Door:
             if self.draining:
                 await self._refuse_while_draining(call)
                 return
-            await post(call)
+            if self._replays.concern(call):
+                await self._replays.answer(call, self._find_key(call).id, handle=post, fail=self._fail)
+            else:
+                await post(call)
             return
         if call.method == "GET":
             if get := self._gets.get(path):
@@ -171,27 +184,24 @@ class Door:
 
     async def _answer(self, call: Call, request: ChatRequest, key: Key) -> None:
         self._offer(request.model, "chat", key)
-        answer = await self._models.open(request)
+        opening = self._models.open(request)
+        if request.stream:
+            headers = partial(self._stream_headers, request.model)
+            await relay(call, opening, headers=headers, keep_alive_s=self._keep_alive_s)
+        else:
+            await self._give_whole(call, request, await opening)
+
+    async def _give_whole(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
         try:
-            await (self._relay(call, request, answer) if request.stream else self._give_whole(call, request, answer))
+            chunk = await answer.__anext__()
+            await call.reply(200, chunk.data, _JSON, *self._about(request.model, answer))
         finally:
             await answer.aclose()
 
-    async def _give_whole(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
-        chunk = await answer.__anext__()
-        await call.reply(200, chunk.data, _JSON, *self._about(request.model, answer))
+    def _stream_headers(self, asked: str, answer: MeteredAnswer | None) -> list[Header]:
+        return [*_EVENTS] if answer is None else [*_EVENTS, *self._about(asked, answer)]
 
-    async def _relay(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
-        await call.begin(200, *_EVENTS, *self._about(request.model, answer))
-        async for chunk in answer:
-            if chunk.last:
-                await call.end(chunk.data)
-                return
-            if chunk.data:
-                await call.more(chunk.data)
-        await call.end()
-
-    def _about(self, asked: str, answer: MeteredAnswer | MeteredEmbeddings) -> list[tuple[bytes, bytes]]:
+    def _about(self, asked: str, answer: MeteredAnswer | MeteredEmbeddings) -> list[Header]:
         """Headers of an answer: who gives it, and what is left to the caller."""
         headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
         if answer.model != asked:

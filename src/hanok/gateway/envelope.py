@@ -43,10 +43,10 @@ def answer_error(error: Exception) -> ErrorAnswer:
     if isinstance(error, EngineRefused):
         return _refused(error)
     if isinstance(error, EngineError):
-        headers = {"retry-after": "2"} if error.status == 503 else {}
-        return ErrorAnswer(
-            status=error.status, body=envelope(str(error), "engine_error", code=error.code), headers=headers
-        )
+        wait_s = error.retry_after_s or (2 if error.status == 503 else None)
+        headers = {"retry-after": str(math.ceil(wait_s))} if wait_s else {}
+        body = envelope(str(error), error.type, code=error.code)
+        return ErrorAnswer(status=error.status, body=body, headers=headers)
     return ErrorAnswer(status=500, body=envelope("Hanok failed; its log says how", "server_error", code="internal"))
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -44,12 +44,25 @@ Header = tuple[bytes, bytes]
 Handle = Callable[["Call"], Awaitable[None]]
 
 
+class Tape(Protocol):
+    """Somebody who takes down what is sent."""
+
+    def begin(self, status: int, headers: Sequence[Header], *, streamed: bool) -> None: ...
+
+    def take(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class Call:
-    """One HTTP exchange: what came in, and what has been sent. Only the connection makes these."""
+    """One HTTP exchange: what came in, and what has been sent. Only the connection makes these.
+
+    Where there is a `tape`, it is told of everything that is sent.
+    """
 
     __slots__ = (
         "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "finished", "headers", "keep_alive",
-        "method", "path", "query", "request_id", "version_1_0",
+        "method", "path", "query", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +82,7 @@ class Call:
         self.version_1_0 = False
         self.begun = False
         self.finished = False
+        self.tape: Tape | None = None
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
@@ -91,12 +105,22 @@ class Call:
 
     async def reply(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer in one piece."""
+        if self.tape is not None:
+            self.tape.begin(status, headers, streamed=False)
+            self.tape.take(body)
+            self.tape.end()
         head = self._head(status, (b"content-length", b"%d" % len(body)), *headers)
         self._connection.write(head if self.method == "HEAD" else head + body)
         self._connection.finish(self)
 
     async def begin(self, status: int, *headers: Header) -> None:
         """Begin to answer in pieces."""
+        self.begin_now(status, *headers)
+
+    def begin_now(self, status: int, *headers: Header) -> None:
+        """As `begin`, for who cannot wait: a timer."""
+        if self.tape is not None:
+            self.tape.begin(status, headers, streamed=True)
         if self.version_1_0:  # knows no chunks: the end of the connection ends the answer
             self.keep_alive = False
             self._connection.write(self._head(status, *headers))
@@ -105,12 +129,17 @@ class Call:
 
     async def more(self, data: bytes) -> None:
         """Send a piece; return when the caller keeps up."""
+        if self.tape is not None:
+            self.tape.take(data)
         self._connection.write(data if self.version_1_0 else b"%x\r\n%b\r\n" % (len(data), data))
         if self._connection.stalled is not None:
             await self._connection.stalled
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece."""
+        if self.tape is not None:
+            self.tape.take(data)
+            self.tape.end()
         if self.version_1_0:
             self._connection.write(data)
         elif data:
@@ -118,6 +147,11 @@ class Call:
         else:
             self._connection.write(b"0\r\n\r\n")
         self._connection.finish(self)
+
+    def sign_of_life(self, data: bytes) -> None:
+        """Send a piece that says nothing, unless the caller is behind with reading anyway. It is not taped."""
+        if self._connection.stalled is None:
+            self._connection.write(data if self.version_1_0 else b"%x\r\n%b\r\n" % (len(data), data))
 
     # what the connection tells
 

@@ -1,19 +1,25 @@
-"""The layer that finds an endpoint: pick, ask, and on failure before the first byte ask another.
+"""The layer that finds an endpoint: the model that was asked for, then its fallbacks.
 
-Retry and fallback live in this one loop. Once an answer has begun it is never replaced.
+What fails before the first byte is asked for elsewhere (`attempts`: another endpoint, another attempt; here: another
+model). Once an answer has begun it is never replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
-from hanok.errors import EngineError, EngineTimeout, EngineUnreachable, NoEndpoint, UnknownModel
-from hanok.routing import backoff_s, order_of_models, pick_least_busy
+from hanok.errors import EngineError, UnknownModel
+from hanok.gateway.attempts import Attempts, Clocks, Question
+from hanok.gateway.deadline import Deadline
+from hanok.gateway.slots import Slots
+from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
+from hanok.spec import Breaker, Fallbacks, Model, Queue
 from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings
 
 LOAD_WAIT_S = 60.0
@@ -22,126 +28,184 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """How a declared model is reached: what it makes, how often to try again, what to try instead."""
+    """How a declared model is reached: what it makes, how often to try again, what to try instead, how long to wait.
+
+    `hedge_after_s` and `total_s` are seconds; None means never, and no limit.
+    """
 
     type: Literal["chat", "embedding"]
-    retries: int
-    fallbacks: tuple[str, ...]
+    retries: int = 2
+    fallbacks: Fallbacks = field(default_factory=Fallbacks)
+    queue: Queue = field(default_factory=Queue)
+    breaker: Breaker = field(default_factory=Breaker)
+    hedge_after_s: float | None = None
+    total_s: float | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """As the model is declared."""
+        return cls(
+            type=model.type,
+            retries=model.retries,
+            fallbacks=model.fallbacks,
+            queue=model.queue,
+            breaker=model.breaker,
+            hedge_after_s=model.hedge.after_s if model.hedge else None,
+            total_s=model.timeouts.total_s,
+        )
 
 
 class Routed:
-    """A model path that ends at the fleet's endpoints."""
+    """A model path that ends at the fleet's endpoints. `weights` are the teams' shares of queues."""
 
     def __init__(
         self,
         fleet: Fleet,
         routes: Mapping[str, Route],
         *,
+        weights: Mapping[str, float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311 - spreads retries, guards nothing
+        jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         load_wait_s: float = LOAD_WAIT_S,
     ) -> None:
-        self._fleet = fleet
         self._routes = routes
-        self._orders = {name: order_of_models({n: r.fallbacks for n, r in routes.items()}, name) for name in routes}
-        self._sleep = sleep
-        self._jitter = jitter
-        self._load_wait_s = load_wait_s
-        self._turn = 0
+        clocks = Clocks(monotonic=monotonic, wall=wall, sleep=sleep, jitter=jitter)
+        self._slots = {
+            name: Slots(fleet, name, queue=route.queue, weights=weights or {}, monotonic=monotonic)
+            for name, route in routes.items()
+        }
+        self._attempts = {
+            name: Attempts(
+                model=name,
+                slots=self._slots[name],
+                fleet=fleet,
+                clocks=clocks,
+                retries=route.retries,
+                breaker=route.breaker,
+                hedge_after_s=route.hedge_after_s,
+                load_wait_s=load_wait_s,
+            )
+            for name, route in routes.items()
+        }
 
     async def open(self, request: ChatRequest) -> Answer:
-        def ask(endpoint: Endpoint) -> Coroutine[Any, Any, Answer]:
-            return endpoint.engine.open(request)
-
-        endpoint, answer = await self._first_that_answers(request.model, "chat", ask)
-        return _CountedAnswer(answer, endpoint)
+        total_s = self._route(request.model, "chat").total_s
+        question = _ChatQuestion(request)
+        if total_s is None:
+            endpoint, answer = await self._ask(request.model, question)
+            return _CountedAnswer(answer, endpoint, self._slots[endpoint.model])
+        deadline = Deadline(request.model, total_s)
+        try:
+            endpoint, answer = await deadline.within(lambda: self._ask(request.model, question))
+        except BaseException:
+            deadline.stop()
+            raise
+        return _TimedAnswer(answer, endpoint, self._slots[endpoint.model], deadline)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        def ask(endpoint: Endpoint) -> Coroutine[Any, Any, Embeddings]:
-            return endpoint.engine.embed(request)
-
-        endpoint, embeddings = await self._first_that_answers(request.model, "embedding", ask)
-        endpoint.in_flight -= 1
+        total_s = self._route(request.model, "embedding").total_s
+        question = _EmbeddingQuestion(request)
+        if total_s is None:
+            endpoint, embeddings = await self._ask(request.model, question)
+        else:
+            deadline = Deadline(request.model, total_s)
+            try:
+                endpoint, embeddings = await deadline.within(lambda: self._ask(request.model, question))
+            finally:
+                deadline.stop()
+        self._slots[endpoint.model].give_back(endpoint)
         return embeddings
 
-    async def _first_that_answers(
-        self, model: str, kind: str, ask: Callable[[Endpoint], Coroutine[Any, Any, Result]]
-    ) -> tuple[Endpoint, Result]:
-        """Try the model, then its fallbacks. The endpoint that answered stays counted as busy."""
+    def waiting(self) -> dict[str, int]:
+        """How many calls wait for each model."""
+        return {name: slots.waiting() for name, slots in self._slots.items()}
+
+    def _route(self, model: str, kind: str) -> Route:
         route = self._routes.get(model)
         if route is None:
             raise UnknownModel(f"there is no model {model!r}", param="model", code="model_not_found")
         if route.type != kind:
             raise UnknownModel(f"the model {model!r} is for {route.type}", param="model", code="model_not_found")
-        error: EngineError | None = None
-        for name in self._orders[model]:
-            try:
-                return await self._try_model(name, self._routes[name].retries, ask)
-            except EngineError as failed:
-                if not failed.retryable:
-                    raise
-                error = error or failed  # what went wrong with the model that was asked for says most
-        assert error is not None
-        raise error
+        return route
 
-    async def _try_model(
-        self, model: str, retries: int, ask: Callable[[Endpoint], Coroutine[Any, Any, Result]]
-    ) -> tuple[Endpoint, Result]:
-        endpoints = self._fleet.of(model)
-        if not any(each.state in ("up", "down") for each in endpoints):
-            await self._wait_until_loaded(model, endpoints)
-        tried: list[Endpoint] = []
-        error: EngineError | None = None
-        for attempt in range(retries + 1):
-            self._turn += 1
-            endpoint = pick_least_busy(endpoints, tried=tried, turn=self._turn)
-            if endpoint is None:
-                if error is None or isinstance(error, EngineTimeout):
-                    break
-                await self._sleep(backoff_s(attempt - 1, jitter=self._jitter()))
-                tried.clear()
-                endpoint = pick_least_busy(endpoints, tried=tried, turn=self._turn)
-                if endpoint is None:
-                    break
-            tried.append(endpoint)
-            endpoint.in_flight += 1
-            try:
-                return endpoint, await ask(endpoint)
-            except EngineError as failed:
-                endpoint.in_flight -= 1
-                if isinstance(failed, EngineUnreachable) and endpoint.state == "up":
-                    self._fleet.mark(endpoint, "down", failed.message)
-                if not failed.retryable:
-                    raise
-                error = failed
-            except BaseException:
-                endpoint.in_flight -= 1
+    async def _ask(self, model: str, question: Question[Result]) -> tuple[Endpoint, Result]:
+        """Ask the model, then its fallbacks. The slot on the endpoint that answered stays taken."""
+        try:
+            return await self._attempts[model].answer(question)
+        except EngineError as error:
+            if kind_of(error) is None:
                 raise
-        raise error or _no_endpoint(model, endpoints)
+            failed = error
+        return await self._ask_another(model, question, failed)
 
-    async def _wait_until_loaded(self, model: str, endpoints: list[Endpoint]) -> None:
-        """A model that is still loading is worth waiting for; one that failed is not."""
-        if any(each.state == "starting" for each in endpoints):
+    async def _ask_another(self, model: str, question: Question[Result], first: EngineError) -> tuple[Endpoint, Result]:
+        """Ask the fallbacks for what went wrong, and theirs, each model once.
+
+        When none answers, what went wrong with the model that was asked for says most.
+        """
+        asked: set[str] = {model}
+        ahead: list[str] = []
+        error = first
+        while True:
+            if (kind := kind_of(error)) is None:
+                raise error
+            ahead[:0] = fallbacks_for(self._routes[model].fallbacks, kind)
+            ahead = [name for name in ahead if name not in asked]
+            if not ahead:
+                raise first
+            model = ahead.pop(0)
+            asked.add(model)
             try:
-                async with asyncio.timeout(self._load_wait_s):
-                    await self._fleet.wait_started([model])
-            except TimeoutError:
-                raise NoEndpoint(f"the model {model!r} is still loading", hint="try again in a few seconds") from None
+                return await self._attempts[model].answer(question)
+            except EngineError as failed:
+                error = failed
 
 
-def _no_endpoint(model: str, endpoints: list[Endpoint]) -> NoEndpoint:
-    reasons = "; ".join(f"{each.name} {each.state}: {each.reason}" for each in endpoints if each.reason)
-    return NoEndpoint(f"no endpoint of the model {model!r} can answer" + (f" ({reasons})" if reasons else ""))
+class _ChatQuestion:
+    """A request for text, asked of endpoints."""
+
+    __slots__ = ("_request", "hedged", "team")
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self.team = request.caller.team
+        self.hedged = False
+
+    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Answer]:
+        return endpoint.engine.open(self._request)
+
+    def drop(self, result: Answer) -> Awaitable[None]:
+        return result.aclose()
+
+
+class _EmbeddingQuestion:
+    """A request for vectors, asked of endpoints."""
+
+    __slots__ = ("_request", "hedged", "team")
+
+    def __init__(self, request: EmbeddingRequest) -> None:
+        self._request = request
+        self.team = request.caller.team
+        self.hedged = False
+
+    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Embeddings]:
+        return endpoint.engine.embed(self._request)
+
+    async def drop(self, result: Embeddings) -> None:
+        """Vectors hold nothing open."""
 
 
 class _CountedAnswer:
-    """An answer that keeps its endpoint counted as busy until it is closed."""
+    """An answer that keeps its slot until it is closed."""
 
-    __slots__ = ("_endpoint", "_inner", "endpoint", "model")
+    __slots__ = ("_endpoint", "_inner", "_slots", "endpoint", "model")
 
-    def __init__(self, inner: Answer, endpoint: Endpoint) -> None:
+    def __init__(self, inner: Answer, endpoint: Endpoint, slots: Slots) -> None:
         self._inner = inner
         self._endpoint: Endpoint | None = endpoint
+        self._slots = slots
         self.model = inner.model
         self.endpoint = inner.endpoint
 
@@ -152,7 +216,26 @@ class _CountedAnswer:
         return self._inner.__anext__()
 
     async def aclose(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.in_flight -= 1
-            self._endpoint = None
-        await self._inner.aclose()
+        endpoint, self._endpoint = self._endpoint, None
+        try:
+            await self._inner.aclose()
+        finally:
+            if endpoint is not None:
+                self._slots.give_back(endpoint)
+
+
+class _TimedAnswer(_CountedAnswer):
+    """An answer that must be over in time."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, inner: Answer, endpoint: Endpoint, slots: Slots, deadline: Deadline) -> None:
+        super().__init__(inner, endpoint, slots)
+        self._deadline = deadline
+
+    def __anext__(self) -> Awaitable[Chunk]:
+        return self._deadline.within(self._inner.__anext__)
+
+    async def aclose(self) -> None:
+        self._deadline.stop()
+        await super().aclose()

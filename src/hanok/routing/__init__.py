@@ -1,6 +1,24 @@
-"""Which endpoint takes a call: pure functions over what the fleet looks like now."""
+"""Which endpoint takes a call, what is tried next and when, whose turn it is: pure functions and values.
 
-from hanok.routing.pick import HasLoad, pick_least_busy
-from hanok.routing.retry import backoff_s, order_of_models
+`pick` chooses among endpoints, `breaker` leaves failing ones alone, `failures` and `retry` say what a failure means for
+the next attempt, `fair` keeps the order of those who wait.
+"""
 
-__all__ = ["HasLoad", "backoff_s", "order_of_models", "pick_least_busy"]
+from hanok.routing.failures import Kind, fallbacks_for, kind_of
+from hanok.routing.fair import FairQueue
+from hanok.routing.pick import HasLoad, pick_least_busy, will_have_room
+from hanok.routing.retry import again_s, asked_wait_s, backoff_s, order_of_models
+
+__all__ = [
+    "FairQueue",
+    "HasLoad",
+    "Kind",
+    "again_s",
+    "asked_wait_s",
+    "backoff_s",
+    "fallbacks_for",
+    "kind_of",
+    "order_of_models",
+    "pick_least_busy",
+    "will_have_room",
+]

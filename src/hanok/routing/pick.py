@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol, TypeVar
 
+from hanok.routing.breaker import admits
+from hanok.serving.fleet import Circuit
+
 
 class HasLoad(Protocol):
-    """What picking looks at: whether the endpoint is up, and how many calls run on it."""
+    """What picking looks at: whether the endpoint is up, how many calls run on it and may, and how it has fared."""
 
     @property
     def state(self) -> str: ...
@@ -15,28 +18,53 @@ class HasLoad(Protocol):
     @property
     def in_flight(self) -> int: ...
 
+    @property
+    def max_in_flight(self) -> int | None: ...
+
+    @property
+    def circuit(self) -> Circuit: ...
+
 
 Candidate = TypeVar("Candidate", bound=HasLoad)
 
 
-def pick_least_busy(candidates: Sequence[Candidate], *, tried: Collection[Candidate], turn: int) -> Candidate | None:
+def pick_least_busy(
+    candidates: Sequence[Candidate], *, tried: Collection[Candidate], turn: int, now: float
+) -> Candidate | None:
     """The endpoint with the fewest running calls, among those up and not yet tried; ties go round by `turn`.
 
-    When none is up, one that is marked down is given a chance: its mark may be old. None when nothing is left.
+    When none is up, one that is marked down is given a chance: its mark may be old. None when nothing is left, or when
+    what is left is full (`will_have_room` tells which). `now` is in seconds, on the clock of the endpoints' circuits.
     """
     count = len(candidates)
     if count == 1:  # the common case, and the hot path
         only = candidates[0]
-        return only if only not in tried and only.state in ("up", "down") else None
+        if only.circuit.until != 0.0 or only.max_in_flight is not None or only.state not in ("up", "down"):
+            return only if _can(only, now) and not _full(only) and only not in tried else None
+        return None if tried and only in tried else only
     best: Candidate | None = None
     for offset in range(count):
         candidate = candidates[(turn + offset) % count]
-        if candidate in tried or candidate.state not in ("up", "down"):
+        if candidate in tried or not _can(candidate, now):
             continue
         if best is None or _rank(candidate) < _rank(best):
             best = candidate
-    return best
+    return None if best is None or _full(best) else best
 
 
-def _rank(candidate: HasLoad) -> tuple[bool, int]:
-    return (candidate.state != "up", candidate.in_flight)
+def will_have_room(candidates: Sequence[Candidate], *, tried: Collection[Candidate], now: float) -> bool:
+    """Whether an endpoint could take a call if only it were not full."""
+    return any(_full(each) and _can(each, now) and each not in tried for each in candidates)
+
+
+def _can(candidate: HasLoad, now: float) -> bool:
+    return candidate.state in ("up", "down") and (candidate.circuit.until == 0.0 or admits(candidate.circuit, now))
+
+
+def _full(candidate: HasLoad) -> bool:
+    return candidate.max_in_flight is not None and candidate.in_flight >= candidate.max_in_flight
+
+
+def _rank(candidate: HasLoad) -> tuple[bool, bool, int]:
+    """Up before down, even when full: a call rather waits for an engine that works than tries one that does not."""
+    return (candidate.state != "up", _full(candidate), candidate.in_flight)

@@ -8,17 +8,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Literal, Self
 
 from hanok.serving.engine import Engine
 
 State = Literal["starting", "up", "down", "failed"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """How an endpoint has fared lately with calls, which may differ from what its health check says.
+
+    `failures` in a row; no calls before `until`, in seconds of the monotonic clock (0: closed, all calls pass);
+    `probing` while one call tries whether it works again; `doublings` of the cooldown so far. `routing.breaker` moves
+    it.
+    """
+
+    failures: int = 0
+    until: float = 0.0
+    probing: bool = False
+    doublings: int = 0
+
+    def but(self, **changes: Any) -> Self:
+        """The same circuit with other values."""
+        return replace(self, **changes)
+
+
+CLOSED = Circuit()
+
+
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """One endpoint now. `failed` means that it will not come up without somebody's help; `reason` says why not up."""
+    """One endpoint now. `failed` means that it will not come up without somebody's help; `reason` says why not up.
+
+    `max_in_flight` calls may run on it at once; None is no limit.
+    """
 
     name: str
     model: str
@@ -27,6 +53,8 @@ class Endpoint:
     state: State = "starting"
     reason: str = ""
     in_flight: int = 0
+    max_in_flight: int | None = None
+    circuit: Circuit = CLOSED
 
 
 class Fleet:
@@ -44,7 +72,12 @@ class Fleet:
         return self._by_model.get(model, [])
 
     def mark(self, endpoint: Endpoint, state: State, reason: str = "") -> None:
-        """Note a change of state and wake whoever waits for one."""
+        """Note a change of state and wake whoever waits for one.
+
+        An endpoint that comes up need not wait for its circuit's cooldown: the next call tries whether it works.
+        """
+        if state == "up" and endpoint.state != "up" and endpoint.circuit.until != 0.0:
+            endpoint.circuit = endpoint.circuit.but(until=-inf)
         endpoint.state, endpoint.reason = state, reason
         self._changed.set()
         self._changed = asyncio.Event()

@@ -47,7 +47,8 @@ def make_endpoint(loaded: Loaded, model: Model, index: int) -> tuple[Endpoint, L
         engine = _launched(spec, launch, model, name, limit)
     else:
         engine, launch = _in_process(spec, model, name), None
-    return Endpoint(name=name, model=model.name, kind=spec.engine, engine=engine), launch
+    endpoint = Endpoint(name, model.name, spec.engine, engine, max_in_flight=spec.max_in_flight)
+    return endpoint, launch
 
 
 def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, folder: Path) -> Engine:

@@ -14,6 +14,7 @@ from hanok.wire import Answer, Caller, ChatRequest, EmbeddingRequest, Embeddings
 from hanok.wire.forms import read_usage
 
 _PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
+_RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
@@ -107,12 +108,8 @@ class OpenAIEngine:
         body = await response.whole(_REFUSAL_LIMIT_BYTES)
         if response.status < 400:
             return EngineBroken(f"{self._endpoint} answers with status {response.status}")
-        retry_after = response.header("retry-after")
-        refusal = Refusal(
-            status=response.status,
-            body=body,
-            headers={"retry-after": retry_after} if retry_after else {},
-        )
+        headers = {name: value for name in _RETRY_HEADERS if (value := response.header(name))}
+        refusal = Refusal(status=response.status, body=body, headers=headers)
         return EngineRefused(f"{self._endpoint} answers with status {response.status}", refusal=refusal)
 
     async def _whole(self, response: Response) -> tuple[bytes, Usage | None]:

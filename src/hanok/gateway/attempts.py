@@ -1,0 +1,216 @@
+"""Asking one model: endpoint after endpoint, attempt after attempt, until one answers or none may.
+
+A call first goes to endpoints that it has not asked, at once. When all were asked it waits as `routing.retry` says and
+asks one again. What an attempt tells about its endpoint is noted on the endpoint's circuit, for all calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Generic, Protocol, TypeVar
+
+from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
+from hanok.gateway.slots import Slot, Slots
+from hanok.routing import again_s, asked_wait_s
+from hanok.routing.breaker import abandoned, answered, failed, rested
+from hanok.routing.failures import is_endpoints_fault
+from hanok.routing.retry import WORTH_WAITING_S
+from hanok.serving.fleet import CLOSED, Endpoint, Fleet
+from hanok.spec import Breaker
+
+LONGEST_REST_S = 600.0
+"""The longest that an endpoint is left alone because it asked for it."""
+Result = TypeVar("Result")
+Asked = TypeVar("Asked", covariant=True)
+
+
+class Question(Protocol[Asked]):
+    """What is asked of endpoints, by whom; and how to throw an answer away that nobody wants."""
+
+    team: str | None
+    hedged: bool
+
+    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Asked]: ...
+
+    def drop(self, result: Any) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """Time and chance, as arguments: seconds of a monotonic clock, Unix seconds, a wait, a number from 0 to 1."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """How one model is asked."""
+
+    model: str
+    slots: Slots
+    fleet: Fleet
+    clocks: Clocks
+    retries: int
+    breaker: Breaker
+    hedge_after_s: float | None
+    load_wait_s: float
+
+    def answer(self, question: Question[Result]) -> Coroutine[Any, Any, tuple[Endpoint, Result]]:
+        """Ask until an endpoint answers; its slot stays taken. Raises `EngineError` when none does."""
+        return _Asking(self, question).run()
+
+
+class _Asking(Generic[Result]):
+    """One call to one model. `_asked` tells from when on an endpoint that failed may be asked again: perhaps never."""
+
+    __slots__ = ("_asked", "_attempt", "_how", "_question")
+
+    def __init__(self, how: Attempts, question: Question[Result]) -> None:
+        self._how = how
+        self._question = question
+        self._asked: dict[Endpoint, float] = {}
+        self._attempt = 0
+
+    async def run(self) -> tuple[Endpoint, Result]:
+        how = self._how
+        error: EngineError | None = None
+        for self._attempt in range(how.retries + 1):
+            slot = how.slots.take(self._asked) or await self._next_slot()
+            if slot is None:
+                break
+            try:
+                if how.hedge_after_s is None or self._question.hedged:
+                    return await self._ask(slot)
+                return await self._ask_hedged(slot, how.hedge_after_s)
+            except EngineError as failure:
+                if not failure.retryable:
+                    raise
+                error = failure
+        raise error or how.slots.no_endpoint()
+
+    async def _next_slot(self) -> Slot | None:
+        """A slot when none can be had at once: after a pause, or from the queue. None when it is no use to wait."""
+        how = self._how
+        if not self._asked and await self._loaded() and (slot := how.slots.take()):
+            return slot
+        while (endpoint := self._soonest()) is not None:
+            await how.clocks.sleep(max(0.0, self._asked.pop(endpoint) - how.clocks.monotonic()))
+            if slot := how.slots.take(self._asked):
+                return slot
+        if how.slots.will_have_room(self._asked):
+            return await how.slots.wait(self._asked, self._question.team)
+        return None
+
+    def _soonest(self) -> Endpoint | None:
+        endpoint = min(self._asked, key=self._asked.__getitem__, default=None)
+        return None if endpoint is None or self._asked[endpoint] == inf else endpoint
+
+    async def _loaded(self) -> bool:
+        """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`."""
+        states = {each.state for each in self._how.slots.endpoints}
+        if "starting" not in states or not states.isdisjoint(("up", "down")):
+            return False
+        try:
+            async with asyncio.timeout(self._how.load_wait_s):
+                await self._how.fleet.wait_started([self._how.model])
+        except TimeoutError:
+            message = f"the model {self._how.model!r} is still loading"
+            raise NoEndpoint(message, hint="try again in a few seconds") from None
+        return True
+
+    # one endpoint
+
+    async def _ask(self, slot: Slot) -> tuple[Endpoint, Result]:
+        """Ask the slot's endpoint; the slot stays taken when it answers."""
+        endpoint = slot.endpoint
+        try:
+            result = await self._question.put(endpoint)
+        except EngineError as error:
+            self._note(error, slot)
+            self._how.slots.give_back(endpoint)
+            raise
+        except BaseException:
+            endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
+            self._how.slots.give_back(endpoint)
+            raise
+        if endpoint.circuit is not CLOSED:
+            self._note_answer(slot)
+        return endpoint, result
+
+    def _note_answer(self, slot: Slot) -> None:
+        slot.endpoint.circuit = answered(slot.endpoint.circuit, probe=slot.probe)
+        if slot.probe:  # the endpoint is back, perhaps with room for those who wait for others
+            self._how.slots.hand_out()
+
+    def _note(self, error: EngineError, slot: Slot) -> None:
+        """What the failure means for the endpoint, and when this call may ask it again."""
+        how, endpoint = self._how, slot.endpoint
+        now, wall = how.clocks.monotonic(), how.clocks.wall()
+        if isinstance(error, EngineUnreachable) and endpoint.state == "up":
+            how.fleet.mark(endpoint, "down", error.message)
+        if is_endpoints_fault(error):
+            endpoint.circuit = failed(
+                endpoint.circuit,
+                probe=slot.probe,
+                now=now,
+                failures=how.breaker.failures,
+                cooldown_s=how.breaker.cooldown_s,
+            )
+        else:
+            endpoint.circuit = answered(endpoint.circuit, probe=slot.probe)
+        rest_s = asked_wait_s(error.refusal.headers, wall=wall) if isinstance(error, EngineRefused) else None
+        if rest_s is not None and rest_s > WORTH_WAITING_S and error.retryable:
+            endpoint.circuit = rested(endpoint.circuit, until=now + min(rest_s, LONGEST_REST_S))
+        wait_s = again_s(error, attempt=self._attempt, jitter=how.clocks.jitter(), wall=wall)
+        self._asked[endpoint] = inf if wait_s is None else now + wait_s
+
+    # two endpoints
+
+    async def _ask_hedged(self, slot: Slot, after_s: float) -> tuple[Endpoint, Result]:
+        """Ask the slot's endpoint and, when it has not answered after a while, another one too. The first wins."""
+        tasks = [asyncio.create_task(self._ask(slot))]
+        winner: asyncio.Task[tuple[Endpoint, Result]] | None = None
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=after_s)
+            if not done and (other := self._how.slots.take([slot.endpoint, *self._asked])):
+                self._question.hedged = True
+                tasks.append(asyncio.create_task(self._ask(other)))
+            winner = await _first_to_answer(tasks)
+            return winner.result()
+        finally:
+            await self._let_go([each for each in tasks if each is not winner])
+
+    async def _let_go(self, losers: Sequence[asyncio.Task[tuple[Endpoint, Result]]]) -> None:
+        """Cancel what still runs, which cuts its connection; close an answer that came all the same."""
+        for task in losers:
+            task.cancel()
+        for task in losers:
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                endpoint, result = task.result()
+                self._how.slots.give_back(endpoint)
+                await self._question.drop(result)
+
+
+async def _first_to_answer(
+    tasks: Iterable[asyncio.Task[tuple[Endpoint, Result]]],
+) -> asyncio.Task[tuple[Endpoint, Result]]:
+    """The first that answers. Raises the first's error when none does, or the caller's mistake at once."""
+    running = set(tasks)
+    errors: list[BaseException] = []
+    while running:
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is None:
+                return task
+            errors.append(error)
+            if not (isinstance(error, EngineError) and error.retryable):
+                raise error
+    raise errors[0]
