@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hanok.errors import StartError, StoreError
@@ -22,8 +23,16 @@ from hanok.ledger import Admission, KeyRing, Ledger, Metered, Offer, Policies, P
 from hanok.ledger.load import load_known_rates
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, EngineProcess, Fleet, Launch, make_endpoint, watch
-from hanok.spec import Loaded, Model, Platform
-from hanok.telemetry import Metrics
+from hanok.spec import Loaded, Model, Platform, Telemetry
+from hanok.telemetry import (
+    CONTENT_LIMIT_BYTES,
+    Exporter,
+    Metrics,
+    TraceStart,
+    continue_trace,
+    hand_on,
+    provider_names,
+)
 
 KEYS_EVERY_S = 1.0
 _MIB = 1024 * 1024
@@ -41,6 +50,7 @@ class House:
     keys: KeyRing
     fleet: Fleet
     metrics: Metrics
+    exporter: Exporter | None
     door: Door
 
     def take_up_keys(self) -> None:
@@ -110,6 +120,8 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
     ]
     for process in processes:
         process.start()
+    if house.exporter is not None:
+        house.exporter.start()
     background = [
         asyncio.create_task(watch(fleet, every_s=loaded.platform.gateway.health_every_s), name="fleet-watch"),
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
@@ -124,6 +136,8 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
             await asyncio.gather(*(process.stop() for process in processes), return_exceptions=True)
             await asyncio.gather(*(each.engine.aclose() for each in fleet.endpoints), return_exceptions=True)
         finally:
+            if house.exporter is not None:
+                await asyncio.to_thread(house.exporter.close)
             await asyncio.to_thread(ledger.close)
 
 
@@ -145,6 +159,7 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         {model.name: Route.of(model) for model in platform.models},
         weights={team.name: team.weight for team in platform.teams},
     )
+    exporter = _exporter(platform)
     admission = Admission(
         Policies.of(platform), prices=prices(loaded), offers=_offers(platform), totals=ledger, wall=time.time
     )
@@ -154,8 +169,11 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         admission=admission,
         wall=time.time,
         monotonic=time.monotonic,
-        watchers=[metrics.record],
+        watchers=[metrics.record] if exporter is None else [metrics.record, exporter.record],
+        keep_bytes=CONTENT_LIMIT_BYTES * 4 if platform.telemetry.content else 0,
     )
+    if exporter is not None:
+        metrics.watch_exports(lambda: exporter.counts)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     keys = KeyRing(ledger.list_keys())
 
@@ -183,7 +201,7 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         ready=_readiness(fleet),
         runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
         admin=admin,
-        trace=lambda given: (given.decode("latin-1") if given else None, None),
+        trace=_tracing(platform.telemetry),
         wall=time.time,
         replays=Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic),
         keep_alive_s=platform.gateway.keep_alive_s,
@@ -196,8 +214,26 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         keys=keys,
         fleet=fleet,
         metrics=metrics,
+        exporter=exporter,
         door=door,
     )
+
+
+def _exporter(platform: Platform) -> Exporter | None:
+    if not platform.telemetry.export:
+        return None
+    return Exporter(
+        platform.telemetry,
+        service=platform.name,
+        providers=provider_names(platform.models),
+        random_bits=random.getrandbits,
+    )
+
+
+def _tracing(telemetry: Telemetry) -> Callable[[bytes | None, bytes | None], TraceStart]:
+    if not telemetry.export:
+        return hand_on
+    return partial(continue_trace, random_bits=random.getrandbits, sample=telemetry.sample)
 
 
 def _take_up_keys(ledger: Ledger, keys: KeyRing, admission: Admission) -> None:

@@ -24,7 +24,8 @@ from hanok.gateway.replay import Replays
 from hanok.gateway.runs import RUN_HEADER, Runs, read_run
 from hanok.gateway.standing import standing_headers
 from hanok.ledger import Key, Metered, MeteredAnswer, MeteredEmbeddings
-from hanok.telemetry.metrics import CONTENT_TYPE, Metrics
+from hanok.telemetry import Metrics, TraceStart
+from hanok.telemetry.metrics import CONTENT_TYPE
 from hanok.wire import Caller, ChatRequest, json_bytes
 
 Headers = dict[bytes, bytes]
@@ -74,8 +75,8 @@ class Desk(Protocol):
 
 
 Ready = Callable[[], tuple[bool, Mapping[str, Any]]]
-Trace = Callable[[bytes | None], tuple[str | None, str | None]]
-"""From the `traceparent` that came in to the one to hand on, and the span above ours."""
+Trace = Callable[[bytes | None, bytes | None], TraceStart]
+"""From the `traceparent` and `tracestate` that came in to the trace that the call belongs to."""
 
 
 class Door:
@@ -264,8 +265,7 @@ class Door:
         """Who asks. Raises `RequestError` when the run that is named cannot be one."""
         headers = call.headers
         run = headers.get(RUN_HEADER)
-        trace, above = self._trace(headers.get(b"traceparent"))
-        state = headers.get(b"tracestate")
+        trace = self._trace(headers.get(b"traceparent"), headers.get(b"tracestate"))
         return Caller(
             key_id=key.id,
             key_name=key.name,
@@ -274,9 +274,9 @@ class Door:
             session=_session(headers),
             run=None if run is None else read_run(run.decode("latin-1")),
             request_id=call.request_id,
-            trace=trace,
-            trace_state=None if state is None else state[:512].decode("latin-1"),
-            parent_span=above,
+            trace=trace.trace,
+            trace_state=trace.trace_state,
+            parent_span=trace.parent_span,
         )
 
     def _offer(self, model: str, kind: str, key: Key) -> None:

@@ -25,11 +25,23 @@ STATE_LIMIT_BYTES = 512
 
 class TraceStart(msgspec.Struct, frozen=True, kw_only=True):
     """What a call's `Caller` takes over: `trace`, the `traceparent` to hand on, which names this call's own span;
-    `parent_span`, 16 hex digits, None at the root; `trace_state`, None when there is none worth handing on."""
+    `parent_span`, 16 hex digits, None at the root; `trace_state`, None when there is none worth handing on. All are None
+    for a call without a trace."""
 
-    trace: str
+    trace: str | None = None
     parent_span: str | None = None
     trace_state: str | None = None
+
+
+NO_TRACE = TraceStart()
+
+
+def hand_on(traceparent: bytes | None, trace_state: bytes | None) -> TraceStart:
+    """The caller's trace as it came, where no spans of ours are made."""
+    if traceparent is None or not is_traceparent(traceparent):
+        return NO_TRACE
+    state = _fit_state(trace_state) if trace_state else None
+    return TraceStart(trace=traceparent.decode("ascii", "replace"), trace_state=state)
 
 
 def continue_trace(
