@@ -32,6 +32,7 @@ from hanok.telemetry.protobuf import read_fields
 TIMEOUT_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 LONGEST_RETRY_AFTER_S = 300.0
+LONGEST_TRY_S = 600.0
 COMPLAIN_EVERY_S = 60.0
 BATCH_LIMIT_BYTES = 4 * 1024 * 1024
 WAITING_LIMIT_BYTES = 64 * 1024 * 1024
@@ -164,12 +165,15 @@ class Receiver:
         return spans
 
     def _deliver(self, spans: list[bytes]) -> None:
-        """Send a batch until the receiver has taken or refused it, or the time is over."""
+        """Send a batch until the receiver has taken or refused it, or the time is over.
+
+        No batch is tried for ever: one that breaks its receiver must not hold up all that come after it.
+        """
         body = self._envelope(spans)
-        wait_s = FIRST_WAIT_S
+        wait_s, end = FIRST_WAIT_S, time.monotonic() + LONGEST_TRY_S
         while (outcome := self._try(body)).kind in ("later", "unreachable"):
             self._complain(outcome)
-            if not self._wait(outcome, wait_s):
+            if time.monotonic() >= end or not self._wait(outcome, wait_s):
                 self._give_up(len(spans))
                 return
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
@@ -200,7 +204,7 @@ class Receiver:
         self._under_way -= under_way
         self._given_up += left
         if left:
-            self._say(f"the house closes; {left} spans were not sent")
+            self._say(f"{left} spans were given up")
 
     def _try(self, body: bytes) -> Outcome:
         """One attempt; a kept connection that turns out to be dead is replaced once."""

@@ -269,6 +269,19 @@ def test_a_redirect_is_refused_and_says_where_to(start: Start, said: list[str]) 
     assert "points elsewhere (https://elsewhere.example/)" in said[0]
 
 
+def test_a_batch_that_is_never_taken_does_not_hold_up_the_others(
+    start: Start, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_TRY_S", 0.0)  # patched: ten minutes are long
+    with collector(0, (503, {}, b"")) as there:
+        exporter = start({"url": there.url})
+        record(exporter, 3)
+        until(lambda: exporter.counts["otlp"] == (0, 3, 0, 0))
+        record(exporter, 2)
+        until(lambda: exporter.counts["otlp"] == (2, 3, 0, 0))
+    assert "3 spans were given up" in said[-1]
+
+
 def test_closing_sends_what_waits(start: Start) -> None:
     with collector() as there:
         exporter = start({"url": there.url}, every_s=3600, batch=10_000)
@@ -285,7 +298,7 @@ def test_closing_does_not_wait_for_a_collector_that_is_not_there(start: Start, s
     record(exporter, 7)
     exporter.close(3600)
     assert exporter.counts["otlp"] == (0, 7, 0, 0)
-    assert "7 spans were not sent" in said[-1]
+    assert "7 spans were given up" in said[-1]
 
 
 def test_closing_gives_a_busy_collector_the_time_there_is(start: Start, hasty: None) -> None:
