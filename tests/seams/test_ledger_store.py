@@ -216,6 +216,26 @@ def test_two_processes_write_at_once_and_every_charge_counts_once(open_ledger: O
     assert sum(each.calls for each in ledgers[0].totals("user", since_day=0).values()) == 800
 
 
+def test_several_processes_may_make_the_books_at_once(tmp_path: Path, database: str | None) -> None:
+    made: list[str] = []
+    together = threading.Barrier(6)
+
+    def make(number: int) -> None:
+        together.wait()
+        with Ledger(tmp_path, database=database) as ledger:
+            made.append(ledger.create_key(f"key-{number}").key.name)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 6
+    with Ledger(tmp_path, database=database) as ledger:
+        assert {key.name for key in ledger.list_keys()} == set(made)
+        assert len(ledger.audit()) == 6
+
+
 POLICY: dict[str, Any] = {
     "team": "red",
     "user": "ann",
