@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -15,7 +15,6 @@ Kind = Literal["key", "team", "user", "model", "session", "run"]
 """What totals are kept for: a key (by its id), a team, a user, a model, a session, a run with those it started."""
 
 DAY_S = 86_400
-_DAILY: tuple[Kind, ...] = ("key", "team", "user", "model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +77,18 @@ def add_up(charges: Iterable[Charge]) -> list[DayTotal]:
         found[0] += charge.cost_nano_usd
         found[1] += charge.prompt_tokens + charge.completion_tokens
         found[2] += 1
+    return _by_subject(sums)
+
+
+def _by_subject(sums: Mapping[tuple[str, str | None, str | None, str, float], Sequence[int]]) -> list[DayTotal]:
     totals: dict[tuple[Kind, str, int], list[int]] = {}
-    for (*subjects, at_day), amounts in sums.items():
-        for kind, subject in zip(_DAILY, subjects, strict=True):
-            if subject is not None:
-                place = (kind, str(subject), int(at_day))
-                before = totals.get(place, [0, 0, 0])
-                totals[place] = [one + more for one, more in zip(before, amounts, strict=True)]
+    for (key, team, user, model, at_day), (cost_nano_usd, tokens, calls) in sums.items():
+        day = int(at_day)
+        for kind, subject in (("key", key), ("team", team), ("user", user), ("model", model)):
+            if subject is None:
+                continue
+            found = totals.setdefault((cast("Kind", kind), subject, day), [0, 0, 0])
+            found[0] += cost_nano_usd
+            found[1] += tokens
+            found[2] += calls
     return [DayTotal(*place, *amounts) for place, amounts in sorted(totals.items())]

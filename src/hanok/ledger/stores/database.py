@@ -15,6 +15,9 @@ from hanok.ledger.stores.dialect import Connection, Dialect
 from hanok.ledger.stores.schema import bring_up
 from hanok.ledger.stores.tables import Tables
 
+MOST_IDLE = 4
+"""Connections kept for later: the writer's, and a few for those who ask."""
+
 
 class Database:
     """The ledger's database. Safe to use from several threads."""
@@ -59,7 +62,10 @@ class Database:
             with contextlib.suppress(self._dialect.error):
                 connection.close()
             raise
-        self._idle.append(connection)
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _take(self) -> Connection:
         while True:

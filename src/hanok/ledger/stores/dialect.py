@@ -56,6 +56,8 @@ class Dialect(Protocol):
     day: str
     """A charge's day (UTC) as text, `2026-11-22`."""
     rows_a_statement: int
+    takes_nul: bool
+    """Whether text may hold the character U+0000."""
 
     def connect(self) -> Connection: ...
 

@@ -43,6 +43,7 @@ class PostgreSQL:
     has_table = f"SELECT count(*) FROM pg_tables WHERE schemaname = '{SCHEMA}' AND tablename = ?"  # noqa: S608
     day = "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
     rows_a_statement = 5000
+    takes_nul = False
     hint = "check `ledger: {database: …}` in platform.yaml, and that the server runs and lets this role in"
 
     def __init__(self, url: str) -> None:

@@ -27,6 +27,7 @@ class SQLite:
     has_table = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
     day = "date(at, 'unixepoch')"
     rows_a_statement = 500
+    takes_nul = True
     hint = "check the folder's permissions, or name another one as `state:` in platform.yaml"
 
     def __init__(self, file: Path) -> None:

@@ -40,7 +40,6 @@ _AS_JSON: dict[str, TypeAdapter[Any]] = {
 _CHARGES = ", ".join(f'"{name}"' for name in CHARGE_COLUMNS)
 _KEYS = ", ".join(f'"{name}"' for name in KEY_COLUMNS)
 _MEASURES = ("cost_nano_usd", "prompt_tokens", "completion_tokens", "cached_tokens")
-_measures = attrgetter(*_MEASURES)
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 _id = attrgetter("id")
 
@@ -72,7 +71,7 @@ class Tables:
         """Add charges and their totals; those that are here already change nothing."""
         size = self._dialect.rows_a_statement
         for start in range(0, len(charges), size):
-            self._add_part(self._new_ones(_sane(charges[start : start + size])))
+            self._add_part(self._new_ones(charges[start : start + size]))
 
     def _new_ones(self, charges: Sequence[Charge]) -> Sequence[Charge]:
         """What is not in the table: one look at a stretch of its ids, which is empty but for other processes'."""
@@ -84,12 +83,20 @@ class Tables:
     def _add_part(self, charges: Sequence[Charge]) -> None:
         if not charges:
             return
+        totals = add_up(charges)
+        if self._are_strange(charges, totals):
+            charges = list(map(_made_sane, charges))
+            totals = add_up(charges)
         source, values = self._dialect.source(CHARGE_COLUMNS, charges)
         self._connection.execute(f"INSERT INTO charges ({_CHARGES}) {source} ON CONFLICT DO NOTHING", values)
-        totals = add_up(charges)
         size = self._dialect.rows_a_statement
         for start in range(0, len(totals), size):
             self._add_totals(totals[start : start + size])
+
+    def _are_strange(self, charges: Sequence[Charge], totals: Sequence[DayTotal]) -> bool:
+        """Whether one may be refused for what it holds: that would stop all after it, for ever."""
+        high = any(each.cost_nano_usd > MOST or each.tokens > MOST for each in totals)
+        return high or (not self._dialect.takes_nul and rb"\u0000" in msgspec.json.encode(charges))
 
     def _add_totals(self, totals: Sequence[DayTotal]) -> None:
         source, values = self._dialect.source(TOTAL_COLUMNS, totals)
@@ -200,14 +207,8 @@ _CHARGE_SUMS = (
 )
 
 
-def _sane(charges: Sequence[Charge]) -> Sequence[Charge]:
-    """Charges that any database takes: one that it refused for what it holds would stop all after it, for ever."""
-    strange = max(map(max, map(_measures, charges))) > MOST or rb"\u0000" in msgspec.json.encode(charges)
-    return list(map(_made_sane, charges)) if strange else charges
-
-
 def _made_sane(charge: Charge) -> Charge:
-    """No NUL in its texts, which PostgreSQL cannot hold; no number beyond `MOST`."""
+    """A charge that any database takes: no NUL in its texts, no number beyond `MOST`."""
     given = msgspec.structs.asdict(charge)
     texts = {name: value.replace("\0", _NO_TEXT) for name, value in given.items() if isinstance(value, str)}
     amounts = {name: min(given[name], MOST) for name in _MEASURES}
