@@ -25,8 +25,8 @@ STATE_LIMIT_BYTES = 512
 
 class TraceStart(msgspec.Struct, frozen=True, kw_only=True):
     """What a call's `Caller` takes over: `trace`, the `traceparent` to hand on, which names this call's own span;
-    `parent_span`, 16 hex digits, None at the root; `trace_state`, None when there is none worth handing on. All are None
-    for a call without a trace."""
+    `parent_span`, 16 hex digits, None at the root; `trace_state`, None when there is none worth handing on. All are
+    None for a call without a trace."""
 
     trace: str | None = None
     parent_span: str | None = None

@@ -197,7 +197,7 @@ def test_those_who_open_and_say_nothing_are_cut_in_time(house: Start, monkeypatc
             plain.sendall(sent)
             assert until_closed(plain) == b""
     assert time.monotonic() - begun < 5
-    assert started.house.metrics.running == 0
+    assert started.house.models.running == 0
 
 
 def test_hundreds_of_connections_are_served_at_once(house: Start) -> None:

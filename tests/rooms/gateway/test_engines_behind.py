@@ -265,7 +265,7 @@ def test_a_caller_who_goes_away_stops_the_engine(house: Start, stream_it: bool) 
                 pass
             engine.gone.clear()
         assert engine.gone.wait(5), "the engine was not told"
-        while started.house.metrics.running:
+        while started.house.models.running:
             pass
         row = charges(started)["m"]
         assert (row.calls, row.failed) == (1, 0)
