@@ -2,73 +2,108 @@
 
 `x-ratelimit-*`: OpenAI's (limit, remaining, reset for requests and tokens). `RateLimit` and `RateLimit-Policy`:
 draft-ietf-httpapi-ratelimit-headers-10. Of several accounts of a kind the one with the least left is told.
+
+This runs on every call, so all that does not change while an account lives is written once, as bytes, and kept with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hanok.ledger import NEVER, Account, Unit, figure, iso
+from hanok.ledger import NEVER, Account, Unit, iso
 
 Header = tuple[bytes, bytes]
-_RATES = {Unit.REQUESTS: b"requests", Unit.TOKENS: b"tokens"}
+_USD, _TOKENS, _CONCURRENT = int(Unit.USD), int(Unit.TOKENS), int(Unit.CONCURRENT)
+_NANO_A_MICRO = 1000
+_MICRO = 1_000_000
+
+
+class _Budget:
+    """What is told of a budget: the headers that stay, and the name of the one that changes."""
+
+    __slots__ = ("fixed", "remaining", "warning")
+
+    def __init__(self, account: Account) -> None:
+        terms = account.terms
+        unit = b"usd" if account.unit == _USD else b"tokens"
+        self.fixed: list[Header] = [
+            (b"x-hanok-budget-" + unit, f"{terms.of}/{terms.subject}".encode("ascii", "replace")),
+            (b"x-hanok-budget-limit-" + unit, _number(account.unit, terms.limit)),
+        ]
+        if terms.ends != NEVER:
+            self.fixed.append((b"x-hanok-budget-reset-" + unit, iso(terms.ends).encode()))
+        self.remaining = b"x-hanok-budget-remaining-" + unit
+        self.warning: Header = (b"x-hanok-budget-warning-" + unit, b"beyond %d %%" % round(terms.soft * 100))
+
+
+class _Rate:
+    """What is told of a rate limit."""
+
+    __slots__ = ("item", "limit", "policy", "remaining", "reset")
+
+    def __init__(self, account: Account) -> None:
+        name = b"tokens" if account.unit == _TOKENS else b"requests"
+        self.limit: Header = (b"x-ratelimit-limit-" + name, b"%d" % account.terms.limit)
+        self.remaining = b"x-ratelimit-remaining-" + name
+        self.reset = b"x-ratelimit-reset-" + name
+        self.policy = b'"%b";q=%d;w=60' % (name, account.terms.limit)
+        self.item = b'"%b";r=%%d;t=%%d' % name
 
 
 def standing_headers(accounts: Sequence[Account], now: float) -> list[Header]:
     """What to tell of these accounts at `now` (Unix seconds)."""
-    budgets: dict[int, Account] = {}
-    rates: dict[int, Account] = {}
+    dollars = tokens = requests_a_minute = tokens_a_minute = None
     for account in accounts:
+        unit = account.unit
         if account.terms.counts:
-            _keep_tightest(budgets, account)
-        elif account.unit != Unit.CONCURRENT:
-            _keep_tightest(rates, account)
+            if unit == _USD:
+                dollars = _tighter(dollars, account)
+            else:
+                tokens = _tighter(tokens, account)
+        elif unit == _TOKENS:
+            tokens_a_minute = _tighter(tokens_a_minute, account)
+        elif unit != _CONCURRENT:
+            requests_a_minute = _tighter(requests_a_minute, account)
     headers: list[Header] = []
-    for account in budgets.values():
-        headers += _budget(account)
+    if dollars is not None:
+        _tell_budget(dollars, headers)
+    if tokens is not None:
+        _tell_budget(tokens, headers)
+    rates = [each for each in (requests_a_minute, tokens_a_minute) if each is not None]
     if rates:
-        headers += _rates(rates, now)
+        _tell_rates(rates, now, headers)
     return headers
 
 
-def _keep_tightest(found: dict[int, Account], account: Account) -> None:
-    other = found.get(account.unit)
-    if other is None or account.remaining < other.remaining:
-        found[account.unit] = account
+def _tighter(one: Account | None, other: Account) -> Account:
+    return other if one is None or other.remaining < one.remaining else one
 
 
-def _budget(account: Account) -> list[Header]:
-    terms = account.terms
-    unit = b"usd" if account.unit == Unit.USD else b"tokens"
-    headers = [
-        (b"x-hanok-budget-" + unit, f"{terms.of}/{terms.subject}".encode("ascii", "replace")),
-        (b"x-hanok-budget-limit-" + unit, _number(terms.unit, terms.limit)),
-        (b"x-hanok-budget-remaining-" + unit, _number(terms.unit, account.remaining)),
-    ]
-    if terms.ends != NEVER:
-        headers.append((b"x-hanok-budget-reset-" + unit, iso(terms.ends).encode()))
+def _tell_budget(account: Account, headers: list[Header]) -> None:
+    about = account.notes
+    if not isinstance(about, _Budget):
+        about = account.notes = _Budget(account)
+    headers += about.fixed
+    headers.append((about.remaining, _number(account.unit, account.remaining)))
     if account.beyond_soft:
-        headers.append((b"x-hanok-budget-warning-" + unit, b"beyond %d %%" % round(terms.soft * 100)))
-    return headers
+        headers.append(about.warning)
 
 
-def _rates(rates: dict[int, Account], now: float) -> list[Header]:
-    headers: list[Header] = []
+def _tell_rates(rates: list[Account], now: float, headers: list[Header]) -> None:
     policies: list[bytes] = []
-    standings: list[bytes] = []
-    for unit, account in rates.items():
-        name, left, limit = _RATES[Unit(unit)], account.remaining, account.terms.limit
-        seconds = max(0, round(account.terms.ends - now))
-        headers += [
-            (b"x-ratelimit-limit-" + name, b"%d" % limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % left),
-            (b"x-ratelimit-reset-" + name, b"%ds" % seconds),
-        ]
-        policies.append(b'"%b";q=%d;w=60' % (name, limit))
-        standings.append(b'"%b";r=%d;t=%d' % (name, left, seconds))
-    headers += [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(standings))]
-    return headers
+    items: list[bytes] = []
+    for account in rates:
+        about = account.notes
+        if not isinstance(about, _Rate):
+            about = account.notes = _Rate(account)
+        left, seconds = account.remaining, max(0, round(account.terms.ends - now))
+        headers += (about.limit, (about.remaining, b"%d" % left), (about.reset, b"%ds" % seconds))
+        policies.append(about.policy)
+        items.append(about.item % (left, seconds))
+    headers += ((b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(items)))
 
 
-def _number(unit: Unit, amount: int) -> bytes:
-    return f"{figure(unit, amount):.6f}".encode() if unit == Unit.USD else b"%d" % amount
+def _number(unit: int, amount: int) -> bytes:
+    if unit != _USD:
+        return b"%d" % amount
+    return b"%d.%06d" % divmod(amount // _NANO_A_MICRO, _MICRO)

@@ -60,9 +60,10 @@ class Account:
     """An account now. `used` is what this process has settled and reserved of it, `others` what others have.
 
     `settled` is the part of `used` that this process is done with (its past before this process is not in it).
+    `notes` is whatever somebody who shows the account wants to remember of it while its terms stay.
     """
 
-    __slots__ = ("granted", "others", "settled", "soft_line", "terms", "unit", "used")
+    __slots__ = ("granted", "notes", "others", "settled", "soft_line", "terms", "unit", "used")
 
     def __init__(self, terms: Terms, *, used: int = 0, granted: int | None = None) -> None:
         self.terms = terms
@@ -71,6 +72,7 @@ class Account:
         self.others = 0
         self.granted = terms.limit if granted is None else granted
         self.settled = 0
+        self.notes: object = None
         self.soft_line = int(terms.limit * terms.soft)
 
     @property
@@ -88,6 +90,7 @@ class Account:
             self.granted = terms.limit
         self.terms = terms
         self.soft_line = int(terms.limit * terms.soft)
+        self.notes = None
 
 
 def reserve(accounts: Sequence[Account], amounts: Amounts) -> Account | None:

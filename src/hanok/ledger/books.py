@@ -100,7 +100,10 @@ class Ledger:
         self._journal = Journal(self._folder / "journal", os.getpid(), random_bytes=self._random_bytes)
         self._waiting = list(self._journal.left_behind())
         self._take_left_tabs()
-        self._tabs = Tabs(self._folder / "journal" / f"{os.getpid()}-{self._random_bytes(8).hex()}.tabs")
+        try:
+            self._tabs = Tabs(self._folder / "tabs" / f"{os.getpid()}-{self._random_bytes(8).hex()}.tabs")
+        except StoreError as error:
+            _log.error("%s; a crash would forget what streams were running", error)
         self._take_waiting()
         self._writer = threading.Thread(target=self._write_forever, name="ledger-writer", daemon=True)
         self._writer.start()
@@ -121,23 +124,22 @@ class Ledger:
 
     def open_tab(self, charge: Charge, nano_usd_a_token: float) -> int:
         """Write down that a stream begins; gives its place for `note_tab` and `close_tab`."""
-        assert self._tabs is not None, "start() first"
-        return self._tabs.open(charge, nano_usd_a_token)
+        return -1 if self._tabs is None else self._tabs.open(charge, nano_usd_a_token)
 
     def note_tab(self, tab: int, tokens: int) -> None:
         """So many completion tokens have been passed on: known even if the process is killed now."""
-        assert self._tabs is not None
-        self._tabs.note(tab, tokens)
+        if self._tabs is not None:
+            self._tabs.note(tab, tokens)
 
     def close_tab(self, tab: int) -> None:
         """The stream is charged."""
-        assert self._tabs is not None
-        self._tabs.close(tab)
+        if self._tabs is not None:
+            self._tabs.close(tab)
 
     def _take_left_tabs(self) -> None:
         """Charge the calls that a crash cut short."""
         charged = {(charge.at, charge.request_id) for segment in self._waiting for charge in segment.read()}
-        for path in sorted((self._folder / "journal").glob("*.tabs")):
+        for path in sorted((self._folder / "tabs").glob("*.tabs")):
             if is_orphan(path):
                 for charge in left_open(path):
                     if (charge.at, charge.request_id) not in charged:

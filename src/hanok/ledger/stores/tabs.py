@@ -38,6 +38,7 @@ class Tabs:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            path.parent.mkdir(exist_ok=True)
             self._file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # All of it at once: storing into a page that a full disk has no room for would kill the process.
