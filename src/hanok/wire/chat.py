@@ -21,6 +21,7 @@ Operation = Literal["chat", "text", "embedding"]
 json_bytes = msgspec.json.Encoder().encode
 
 _MEDIA = re.compile(rb'"data:[^"]*"|"data": ?"[^"]*"')
+_ALSO_READ = ("tools", "functions", "response_format")
 _MEDIUM_BYTES = 4000
 """What an image or a sound counts for: about a thousand tokens, whatever its bytes."""
 
@@ -97,8 +98,13 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
     def prompt_bytes(self) -> int:
         """Size of what the model has to read, in bytes of JSON: the base of an estimate, never of a bill."""
-        raw = self.fields.get("messages") or self.fields.get("prompt")
-        return text_bytes(bytes(raw)) if raw is not None else 0
+        fields = self.fields
+        raw = fields.get("messages") or fields.get("prompt") or b""
+        size = text_bytes(bytes(raw))
+        for name in _ALSO_READ:
+            if (raw := fields.get(name)) is not None:
+                size += len(bytes(raw))
+        return size
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -251,3 +251,43 @@ def test_an_early_refusal_reaches_a_client_that_is_still_sending(house: Start) -
     for _ in range(3):
         reply = call(f"{started.url}/v1/chat/completions", "POST", b"x" * 8_000_000, {"content-type": "text/plain"})
         assert reply.status == 401
+
+
+def test_a_head_that_came_before_is_known_and_means_the_same_with_another_body(house: Start) -> None:
+    started = house(ECHO)
+    bodies = [json.dumps({"model": "echo", "messages": [{"role": "user", "content": "x" * size}]}).encode() for size in
+              (1, 50, 50_000, 3)]  # fmt: skip
+    with connected(started) as plain:
+        for body in bodies:
+            plain.sendall(request(started, body))
+            assert read_answer(plain)["choices"][0]["message"]["content"] == json.loads(body)["messages"][0]["content"]
+
+
+def test_known_heads_in_any_cutting_and_sent_ahead_give_the_same_answers(house: Start) -> None:
+    started = house(ECHO)
+    sent = b"".join(
+        request(started, json.dumps({"model": "echo", "messages": [{"role": "user", "content": f"n{n}"}]}).encode())
+        for n in range(12)
+    )
+    for size in (1, 7, 100, 333, len(sent)):
+        with connected(started) as plain:
+            cutting = threading.Thread(
+                target=lambda plain=plain, size=size: [
+                    plain.sendall(sent[start : start + size]) for start in range(0, len(sent), size)
+                ]
+            )
+            cutting.start()
+            said = [read_answer(plain)["choices"][0]["message"]["content"] for _ in range(12)]
+            cutting.join()
+            assert said == [f"n{n}" for n in range(12)]
+
+
+def test_a_known_head_does_not_let_a_larger_body_in(house: Start) -> None:
+    started = house(ECHO, gateway={"body_limit_mib": 0.01})
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "x"}]}).encode()
+    with connected(started) as plain:
+        for _ in range(2):
+            plain.sendall(request(started, body))
+            assert read_answer(plain)["choices"]
+        plain.sendall(request(started, body + b" " * 20_000))
+        assert b"413" in until_closed(plain).partition(b"\r\n")[0]
