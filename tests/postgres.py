@@ -7,12 +7,19 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+_SETTINGS = """
+fsync = off  # what is killed here is the server, never the machine
+shared_buffers = 16MB
+"""
 
 
 class Postgres:
@@ -41,7 +48,21 @@ class Postgres:
         process.wait(20)
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        """Start it again; on a busy machine recovery may outlast the patience of `pg_ctl`, and goes on."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.ensure_postgres_running()
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.run(self._server.get_uri(), "SELECT 1")
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        self._server.ensure_postgres_running()  # learns its new process
 
 
 @contextlib.contextmanager
@@ -52,7 +73,11 @@ def running_postgres() -> Iterator[Postgres]:
     """
     folder = Path(tempfile.mkdtemp(prefix="hanok-postgres-"))
     try:
-        server = _import_without_its_warning(folder).get_server(folder / "data", cleanup_mode="stop")
+        server = _import_without_its_warning(folder).get_server(folder / "data", cleanup_mode="stop", start=False)
+        server.ensure_pgdata_inited()
+        with (folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(_SETTINGS)
+        server.start()
         postgres = Postgres(server)
         yield postgres
         postgres.kill()  # tidying up takes seconds, for nothing

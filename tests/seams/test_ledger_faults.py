@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from hanok.errors import StartError, StoreError
-from hanok.ledger import Ledger
+from hanok.ledger import Ledger, books
 from hanok.ledger.stores import sqlite
 from tests.charges import charge
 from tests.postgres import Postgres
@@ -147,6 +147,24 @@ def test_charges_wait_in_the_journal_while_another_process_locks_the_database(
     assert counts(ledger) == (100, 100)
     told = [record.levelno for record in caplog.records if record.name == "hanok.ledger.books"]
     assert told == [logging.ERROR, logging.WARNING], "one trouble is told once, and its end"
+
+
+def test_a_long_trouble_fills_the_disk_and_not_the_memory(
+    tmp_path: Path, locked: tuple[Ledger, Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "WAITING_SEGMENTS", 2)
+    monkeypatch.setattr(books, "SEGMENT_CHARGES", 10)
+    ledger, unlock = locked
+    for number in range(1, 201):
+        ledger.record(charge(number))
+        if number % 10 == 0:
+            assert not ledger.flush()
+            assert ledger.pending() <= 2
+    assert len(list((tmp_path / "journal").iterdir())) > 10
+    unlock()
+    assert ledger.flush()
+    assert counts(ledger) == (200, 200)
+    assert len(list((tmp_path / "journal").iterdir())) == 1, "the open one"
 
 
 def test_charges_wait_in_the_journal_while_postgres_is_down_and_follow_by_themselves(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,9 @@ from hanok.wire.charge import Charge
 
 COMMIT_EVERY_S = 0.2
 WAITING_SEGMENTS = 16
+"""Segments kept open and locked while the database refuses."""
+SEGMENT_CHARGES = 50_000
+"""Charges in one segment while it refuses: tens of megabytes, here and when they are read again."""
 FORGET_SEGMENTS_S = 86_400.0
 """Names of taken segments are kept this long; a file that appears later still is counted once, by its charges' ids."""
 
@@ -69,6 +73,7 @@ class Ledger:
         self._tabs: Tabs | None = None
         self._writer: threading.Thread | None = None
         self._waiting: list[Segment] = []
+        self._some_left = True
         self._trouble = ""
         self._forgotten_at = -math.inf
         dialect = find_dialect(folder, database)
@@ -98,7 +103,7 @@ class Ledger:
     def start(self) -> None:
         """Take what a crash left behind, then begin to write in the background."""
         self._journal = Journal(self._folder / "journal", os.getpid(), random_bytes=self._random_bytes)
-        self._waiting = list(self._journal.left_behind())
+        self._waiting = self._left_behind()
         self._take_left_tabs()
         try:
             self._tabs = Tabs(self._folder / "tabs" / f"{os.getpid()}-{self._random_bytes(8).hex()}.tabs")
@@ -149,8 +154,7 @@ class Ledger:
     def flush(self) -> bool:
         """Move everything recorded so far into the database; False when it did not take it."""
         with self._guard:
-            # While the database refuses, the open segment grows rather than their number: each holds a file open.
-            if self._journal is not None and self._journal.open.charges and len(self._waiting) < WAITING_SEGMENTS:
+            if self._journal is not None and self._is_worth_turning(len(self._journal.open.charges or ())):
                 try:
                     self._waiting.append(self._journal.turn())
                 except StoreError as error:
@@ -361,22 +365,45 @@ class Ledger:
                 hint="see why in the log; they follow by themselves",
             )
 
+    def _is_worth_turning(self, charges: int) -> bool:
+        """While the database refuses, the open segment grows rather than their number."""
+        return charges > 0 and (len(self._waiting) < WAITING_SEGMENTS or charges >= SEGMENT_CHARGES)
+
     def _take_waiting(self) -> bool:
         with self._taking:
-            return self._take_each()
+            while self._waiting:
+                try:
+                    self._take_each()
+                except (StoreError, OSError) as error:
+                    self._set_aside()
+                    self._complain(str(error))
+                    return False
+                self._waiting.extend(self._left_behind())
+            self._complain("")
+        return True
 
-    def _take_each(self) -> bool:
+    def _take_each(self) -> None:
         for segment in list(self._waiting):
-            try:
-                self._insert(segment)
-            except (StoreError, OSError) as error:
-                segment.forget()
-                self._complain(str(error))
-                return False
+            self._insert(segment)
             segment.drop()
             self._waiting.remove(segment)
-        self._complain("")
-        return True
+
+    def _set_aside(self) -> None:
+        """Free what the charges that wait hold of memory, and of open files above a few: all of it is on disk."""
+        for segment in self._waiting:
+            segment.forget()
+        for segment in self._waiting[WAITING_SEGMENTS:]:
+            if segment.leave():
+                self._waiting.remove(segment)
+                self._some_left = True
+
+    def _left_behind(self) -> list[Segment]:
+        """Some of the segments that nobody holds: of processes that are gone, and those we set aside ourselves."""
+        if self._journal is None or not self._some_left:
+            return []
+        found = list(islice(self._journal.left_behind(), WAITING_SEGMENTS))
+        self._some_left = bool(found)
+        return found
 
     def _insert(self, segment: Segment) -> None:
         with self._database.writing() as tables:

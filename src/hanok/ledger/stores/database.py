@@ -86,4 +86,5 @@ class Database:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    what, _, _ = str(error).partition("\nLINE ")  # PostgreSQL shows the statement too
+    return " ".join(what.split())

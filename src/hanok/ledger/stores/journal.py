@@ -65,6 +65,12 @@ class Segment:
         if not self.unwritten:
             self.charges = None
 
+    def leave(self) -> bool:
+        """Close and unlock the file, to be found again as left behind; False when it does not hold all charges."""
+        if not self.unwritten:
+            os.close(self._file)
+        return not self.unwritten
+
     def read(self) -> list[Charge]:
         """The charges of this segment. A line cut short by a crash belonged to a call whose answer never ended."""
         if self.charges is not None:
@@ -100,7 +106,7 @@ class Journal:
         return full
 
     def left_behind(self) -> Iterator[Segment]:
-        """Segments of processes that are gone, now ours."""
+        """Segments that no process holds, now ours."""
         for path in sorted(self._folder.glob("*.jsonl")):
             if path == self.open.path:
                 continue
