@@ -134,6 +134,8 @@ class Slots:
         slot.endpoint.circuit = abandoned(slot.endpoint.circuit, probe=slot.probe)
 
     def _give_up(self, waiter: _Waiter, team: str | None) -> None:
+        """The waiter's time is up, unless an endpoint has come up, or out of its cooldown, and nobody has noticed."""
+        self.hand_out()
         if self._queue.remove(waiter, group=team) and not waiter.future.done():
             waiter.future.set_exception(self._overloaded("queue_timeout"))
 

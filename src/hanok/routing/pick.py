@@ -39,7 +39,9 @@ def pick_least_busy(
     count = len(candidates)
     if count == 1:  # the common case, and the hot path
         only = candidates[0]
-        return only if _can(only, now) and not _full(only) and only not in tried else None
+        if only.circuit.until != 0.0 or only.max_in_flight is not None or only.state not in ("up", "down"):
+            return only if _can(only, now) and not _full(only) and only not in tried else None
+        return None if tried and only in tried else only
     best: Candidate | None = None
     for offset in range(count):
         candidate = candidates[(turn + offset) % count]
