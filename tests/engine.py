@@ -140,14 +140,17 @@ def fake_engine(answer: Answer | None = None) -> Iterator[FakeEngine]:
 
     async def main() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await _serve(engine, reader, writer)
+            except asyncio.CancelledError:  # the test is over, perhaps with bytes that nobody has read
+                writer.transport.abort()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         engine.port = server.sockets[0].getsockname()[1]
         started.set()
         await stopping.wait()
         server.close()
+        await asyncio.sleep(0)  # a connection that was just accepted begins, so that cancelling it closes its socket
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
