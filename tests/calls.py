@@ -40,7 +40,8 @@ def call(
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     try:
-        connection.request(method, parts.path or "/", data, headers or {})
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target, data, headers or {})
         response = connection.getresponse()
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:

@@ -284,8 +284,8 @@ class Ledger:
         """Revoke a key in use. Raises `StoreError` when there is none of that name or id."""
         with self._database.writing() as tables:
             tables.change()
-            key = _in_use(tables, name_or_id)
-            tables.put_key(replace(key, revoked_at=self._clock()))
+            key = replace(_in_use(tables, name_or_id), revoked_at=self._clock())
+            tables.put_key(key)
             self._note(tables, actor, "key.revoke", key, {})
         return key
 
