@@ -34,7 +34,7 @@ from hanok.telemetry import (
     provider_names,
 )
 
-KEYS_EVERY_S = 1.0
+KEYS_EVERY_S = 0.25
 _MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -254,8 +254,10 @@ async def _follow_keys(house: House) -> None:
     seen = -1
     while True:
         try:
-            if (version := house.ledger.version()) != seen:
-                house.take_up_keys()
+            if (version := await asyncio.to_thread(house.ledger.version)) != seen:
+                found = await asyncio.to_thread(house.ledger.list_keys)
+                house.keys.replace(found)
+                house.admission.know(found, await asyncio.to_thread(house.ledger.allotments))
                 seen = version
             house.admission.forget()
         except StoreError:

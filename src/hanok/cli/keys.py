@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from hanok.cli.state import wait_until_known
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
@@ -57,7 +58,9 @@ def create(
         raise typer.BadParameter("letters, digits and . _ @ - (at most 64), beginning with a letter or digit")
     loaded = load(file or DEFAULT_FILE)
     changes = _policy(loaded, team, user, model, expires, _budgets(usd, tokens, per), _limits(rpm, tpm, concurrent))
-    _show_new(Ledger.of(loaded).create_key(name, **changes), as_json)
+    new = Ledger.of(loaded).create_key(name, **changes)
+    _show_new(new, as_json)
+    wait_until_known(loaded.state, new.secret)
 
 
 @keys.command("update")
@@ -116,7 +119,10 @@ def rotate(
     if match is None:
         raise typer.BadParameter("takes 30s, 10m, 1h or 2d", param_hint="--grace")
     seconds = int(match.group(1)) * _UNIT_S[match.group(2)]
-    _show_new(_ledger(file).rotate_key(name, grace_s=seconds), as_json)
+    loaded = load(file or DEFAULT_FILE)
+    new = Ledger.of(loaded).rotate_key(name, grace_s=seconds)
+    _show_new(new, as_json)
+    wait_until_known(loaded.state, new.secret)
 
 
 @keys.command("list")

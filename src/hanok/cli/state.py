@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from hanok.errors import StoreError
@@ -77,3 +80,20 @@ def _write_private(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def wait_until_known(state: Path, secret: str, *, patience_s: float = 3.0) -> None:
+    """Return when the running server, if there is one, lets this key in; it looks for new ones a few times a second."""
+    server = read_server(state)
+    deadline = time.monotonic() + patience_s
+    while server is not None and time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(server.reachable_host, server.port, timeout=patience_s)
+        try:
+            connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {secret}"})
+            if connection.getresponse().status != HTTPStatus.UNAUTHORIZED:
+                return
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            connection.close()
+        time.sleep(0.05)
