@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from hanok.errors import Forbidden, HanokError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.errors import Forbidden, HanokError, OverLimit, Overloaded, Unauthenticated, UnknownModel, WrongContentType
 from hanok.gateway.access import Access
 from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
 from hanok.gateway.envelope import answer_error, envelope
@@ -318,6 +318,8 @@ class Door:
             _log.exception("request %s to %s failed", call.request_id, call.path)
         failed = answer_error(error)
         self._metrics.refused(failed.status)
+        if isinstance(error, OverLimit | Overloaded) and error.code:
+            self._metrics.limited(error.code)
         with contextlib.suppress(Exception):  # the caller may be gone
             if call.begun:  # a stream: its status is spent, so the error is its last event
                 await call.end(b"data: " + failed.body.replace(b"\n", b" ") + b"\n\n")

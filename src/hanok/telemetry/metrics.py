@@ -67,6 +67,7 @@ class Metrics:
         self._models: dict[str, ModelMetrics] = {}
         self._refused: Counter[int] = Counter()
         self._restarts: Counter[str] = Counter()
+        self._limited: Counter[str] = Counter()
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -88,6 +89,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """Count an HTTP request that was answered with an error."""
         self._refused[status] += 1
+
+    def limited(self, reason: str) -> None:
+        """Count a call that a budget, a rate limit or a full queue kept out."""
+        self._limited[reason] += 1
 
     def restarted(self, endpoint: str) -> None:
         """Count an engine process that was started again."""
@@ -136,6 +141,7 @@ class Metrics:
             model.first_token.add_to(first_token, [name])
         yield from (requests, tokens, duration, first_token)
         yield _counter("hanok_http_refused", "HTTP requests answered with an error.", "status", self._refused)
+        yield _counter("hanok_limited", "Calls kept out by a limit, by its code.", "reason", self._limited)
         yield _counter(
             "hanok_engine_restarts", "Engine processes started again after they ended.", "endpoint", self._restarts
         )
