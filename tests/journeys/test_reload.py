@@ -78,6 +78,10 @@ def ready(house: RunningHouse) -> Reply:
     return call(f"{house.url}/health/ready")
 
 
+def budget_of(house: RunningHouse) -> Any:
+    return call(f"{house.url}/v1/budgets", headers=house.headers).json["budgets"][0]
+
+
 class Stream:
     """A streamed call that is under way."""
 
@@ -190,9 +194,13 @@ def test_a_budget_that_is_raised_while_a_stream_runs_lets_it_go_on(house: Start)
     calling.start()
     eventually(lambda: started.house.models.running)
     taken(started, slow, budgets=[{"of": "key", "usd": 1000}])
+    assert budget_of(started)["limit"] == 1000.0
     calling.join()
     assert b"stopped_by" not in replies[0].body
     assert len(replies[0].events) > 500
+    taken(started, slow)
+    assert call(f"{started.url}/v1/budgets", headers=started.headers).json == {"budgets": []}
+    assert started.house.admission.open_accounts() == []
 
 
 def test_what_a_teams_keys_open_changes_with_the_team(house: Start) -> None:
