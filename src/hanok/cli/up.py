@@ -91,6 +91,8 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
         server = http_server(house, host, port)
         serving = asyncio.create_task(server.serve())
         stopping = _stop_on_signals()
+        _reload_on_hangup(house, stopping)
+        house.config.heard = lambda said: talk.print(escape(said), highlight=False, soft_wrap=True)
         running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
         await _accepting(server, serving)
         _calm_the_collector()
@@ -103,7 +105,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
                 serving.result()
         finally:
             loading.cancel()
-            await _drain(house, server, serving, loaded.platform.gateway.drain_s)
+            await _drain(house, server, serving, house.loaded.platform.gateway.drain_s)
             forget_server(loaded.state)
 
 
@@ -135,6 +137,28 @@ def _stop_on_signals() -> asyncio.Event:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop)
     return stopping
+
+
+def _reload_on_hangup(house: House, stopping: asyncio.Event) -> None:
+    """SIGHUP has platform.yaml looked at. Where it means that our terminal was closed, we stop, as ever."""
+    on_terminal, stays = _has_terminal(), signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under `nohup`
+
+    def hang_up() -> None:
+        if on_terminal and not _has_terminal():
+            if not stays:
+                stopping.set()
+        else:
+            house.config.ask()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def _drain(house: House, server: HttpServer, serving: asyncio.Task[None], drain_s: float) -> None:

@@ -10,16 +10,16 @@ import asyncio
 import dataclasses
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 from msgspec import Meta
 from pydantic import TypeAdapter, ValidationError
 
-from hanok.errors import RequestError, StoreError, Unauthenticated, Unknown
+from hanok.errors import RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.http import Call
 from hanok.ledger import Admission, Key, Ledger, NewKey, describe, digest, iso
@@ -57,6 +57,18 @@ _allowances = TypeAdapter(tuple[Allowance, ...])
 _rates = TypeAdapter(Rates)
 
 
+class Configuration(Protocol):
+    """platform.yaml as it runs."""
+
+    async def reload(self) -> Sequence[str]:
+        """Take up the file as it is now, and say what has changed. Raises `SpecError` and `StartError`."""
+        ...
+
+    def form(self) -> dict[str, Any]:
+        """What runs, and what was refused last, in JSON's terms and without secrets."""
+        ...
+
+
 class Admin:
     """The admin API. `changed` is called after a change of keys or runs, to take it up at once."""
 
@@ -68,7 +80,9 @@ class Admin:
         admission: Admission,
         platform: Callable[[], Platform],
         changed: Callable[[], None],
+        configuration: Configuration,
     ) -> None:
+        self._configuration = configuration
         self._digest = digest(secret)
         self._ledger = ledger
         self._admission = admission
@@ -119,8 +133,19 @@ class Admin:
                 return 200, await self._usage(call)
             case ("GET", ["audit"]):
                 return 200, await self._audit(call)
+            case ("GET", ["config"]):
+                return 200, self._configuration.form()
+            case ("POST", ["reload"]):
+                return await self._reload()
             case _:
                 raise Unknown(f"the admin API has no {call.method} {call.path}; see /openapi.json", code="not_found")
+
+    async def _reload(self) -> tuple[int, Any]:
+        try:
+            changes = await self._configuration.reload()
+        except (SpecError, StartError):
+            return 422, {"taken": False, **self._configuration.form()["refused"]}
+        return 200, {"taken": True, "changes": list(changes)}
 
     # keys
 

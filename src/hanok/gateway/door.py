@@ -138,10 +138,15 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
             await self._fail(call, error)
 
-    def change(self, *, access: Access, cards: Sequence[ModelCard]) -> None:
-        """Go on with other models, teams and users; calls that run are not touched."""
+    def change(
+        self, *, access: Access, cards: Sequence[ModelCard], admin: Desk | None, trace: Trace, keep_alive_s: float
+    ) -> None:
+        """Go on with other models, teams and users, and another admin API; calls that run are not touched."""
         self._access = access
         self._cards = {card.id: card for card in cards}
+        self._admin = admin
+        self._trace = trace
+        self._keep_alive_s = keep_alive_s
 
     async def _route(self, call: Call) -> None:
         path = call.path

@@ -505,7 +505,7 @@ class HttpServer:
     def __init__(
         self, handle: Handle, *, host: str, port: int, body_limit: int, new_request_id: Callable[[], str]
     ) -> None:
-        shared = _Shared(handle, body_limit, new_request_id)
+        shared = self._shared = _Shared(handle, body_limit, new_request_id)
         config = uvicorn.Config(
             _no_app,
             host=host,
@@ -532,6 +532,12 @@ class HttpServer:
     @property
     def listening(self) -> bool:
         return self._server.started
+
+    def change(self, *, body_limit: int) -> None:
+        """Let in bodies of that many bytes, from the next request on, on every connection."""
+        self._shared.body_limit = body_limit
+        for connection in self._server.server_state.connections:
+            cast("Connection", connection).body_limit = body_limit
 
     def stop(self) -> None:
         """Take no more connections, and return from `serve` when the running calls are over."""

@@ -70,6 +70,10 @@ class Replays:
         self._running: dict[bytes, _Running] = {}
         self._bytes = 0
 
+    def change(self, *, retries: bool) -> None:
+        """Answer SDKs' retries, or do not, from now on."""
+        self._retries = retries
+
     def concern(self, call: Call) -> bool:
         """Whether the call may be a repetition, or be repeated."""
         return _KEY in call.headers or (self._retries and _COUNT in call.headers)

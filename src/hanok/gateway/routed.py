@@ -55,8 +55,23 @@ class Route:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One model's way to its endpoints: its route, its slots, and how it is asked."""
+
+    route: Route
+    slots: Slots
+    attempts: Attempts
+
+
+Ways = Mapping[str, Way]
+
+
 class Routed:
-    """A model path that ends at the fleet's endpoints. `weights` are the teams' shares of queues."""
+    """A model path that ends at the fleet's endpoints. `weights` are the teams' shares of queues.
+
+    A call keeps the ways that it began with: a change never takes away what it is about to do next.
+    """
 
     def __init__(
         self,
@@ -70,97 +85,119 @@ class Routed:
         wall: Callable[[], float] = time.time,
         load_wait_s: float = LOAD_WAIT_S,
     ) -> None:
-        self._routes = routes
-        clocks = Clocks(monotonic=monotonic, wall=wall, sleep=sleep, jitter=jitter)
-        self._slots = {
-            name: Slots(fleet, name, queue=route.queue, weights=weights or {}, monotonic=monotonic)
-            for name, route in routes.items()
-        }
-        self._attempts = {
-            name: Attempts(
-                model=name,
-                slots=self._slots[name],
-                fleet=fleet,
-                clocks=clocks,
-                retries=route.retries,
-                breaker=route.breaker,
-                hedge_after_s=route.hedge_after_s,
-                load_wait_s=load_wait_s,
-            )
-            for name, route in routes.items()
-        }
+        self._fleet = fleet
+        self._clocks = Clocks(monotonic=monotonic, wall=wall, sleep=sleep, jitter=jitter)
+        self._load_wait_s = load_wait_s
+        self._ways: Ways = {}
+        self.change(routes, weights or {})
+
+    def change(self, routes: Mapping[str, Route], weights: Mapping[str, float]) -> None:
+        """Go on with other models; a model that stays keeps its queue.
+
+        To be called after the fleet has changed: whoever waits is given a slot that there is now, or told that none
+        will come.
+        """
+        old = self._ways
+        self._ways = {name: self._way(name, route, weights) for name, route in routes.items()}
+        for way in {**old, **self._ways}.values():
+            way.slots.hand_out()
+
+    def _way(self, name: str, route: Route, weights: Mapping[str, float]) -> Way:
+        if known := self._ways.get(name):
+            slots = known.slots
+            slots.change(route.queue, weights)
+        else:
+            slots = Slots(self._fleet, name, queue=route.queue, weights=weights, monotonic=self._clocks.monotonic)
+        attempts = Attempts(
+            model=name,
+            slots=slots,
+            fleet=self._fleet,
+            clocks=self._clocks,
+            retries=route.retries,
+            breaker=route.breaker,
+            hedge_after_s=route.hedge_after_s,
+            load_wait_s=self._load_wait_s,
+        )
+        return Way(route=route, slots=slots, attempts=attempts)
 
     async def open(self, request: ChatRequest) -> Answer:
-        total_s = self._route(request.model, "chat").total_s
+        ways = self._ways
+        total_s = _route(ways, request.model, "chat").total_s
         question = _ChatQuestion(request)
         if total_s is None:
-            endpoint, answer = await self._ask(request.model, question)
-            return _CountedAnswer(answer, endpoint, self._slots[endpoint.model])
+            endpoint, answer = await _ask(ways, request.model, question)
+            return _CountedAnswer(answer, endpoint, ways[endpoint.model].slots)
         deadline = Deadline(request.model, total_s)
         try:
-            endpoint, answer = await deadline.within(lambda: self._ask(request.model, question))
+            endpoint, answer = await deadline.within(lambda: _ask(ways, request.model, question))
         except BaseException:
             deadline.stop()
             raise
-        return _TimedAnswer(answer, endpoint, self._slots[endpoint.model], deadline)
+        return _TimedAnswer(answer, endpoint, ways[endpoint.model].slots, deadline)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        total_s = self._route(request.model, "embedding").total_s
+        ways = self._ways
+        total_s = _route(ways, request.model, "embedding").total_s
         question = _EmbeddingQuestion(request)
         if total_s is None:
-            endpoint, embeddings = await self._ask(request.model, question)
+            endpoint, embeddings = await _ask(ways, request.model, question)
         else:
             deadline = Deadline(request.model, total_s)
             try:
-                endpoint, embeddings = await deadline.within(lambda: self._ask(request.model, question))
+                endpoint, embeddings = await deadline.within(lambda: _ask(ways, request.model, question))
             finally:
                 deadline.stop()
-        self._slots[endpoint.model].give_back(endpoint)
+        ways[endpoint.model].slots.give_back(endpoint)
         return embeddings
 
     def waiting(self) -> dict[str, int]:
         """How many calls wait for each model."""
-        return {name: slots.waiting() for name, slots in self._slots.items()}
+        return {name: way.slots.waiting() for name, way in self._ways.items()}
 
-    def _route(self, model: str, kind: str) -> Route:
-        route = self._routes.get(model)
-        if route is None:
-            raise UnknownModel(f"there is no model {model!r}", param="model", code="model_not_found")
-        if route.type != kind:
-            raise UnknownModel(f"the model {model!r} is for {route.type}", param="model", code="model_not_found")
-        return route
 
-    async def _ask(self, model: str, question: Question[Result]) -> tuple[Endpoint, Result]:
-        """Ask the model, then its fallbacks. The slot on the endpoint that answered stays taken."""
+def _route(ways: Ways, model: str, kind: str) -> Route:
+    way = ways.get(model)
+    if way is None:
+        raise UnknownModel(f"there is no model {model!r}", param="model", code="model_not_found")
+    if way.route.type != kind:
+        raise UnknownModel(f"the model {model!r} is for {way.route.type}", param="model", code="model_not_found")
+    return way.route
+
+
+async def _ask(ways: Ways, model: str, question: Question[Result]) -> tuple[Endpoint, Result]:
+    """Ask the model, then its fallbacks. The slot on the endpoint that answered stays taken."""
+    try:
+        return await ways[model].attempts.answer(question)
+    except EngineError as error:
+        if kind_of(error) is None:
+            raise
+        failed = error
+    return await _ask_another(ways, model, question, failed)
+
+
+async def _ask_another(
+    ways: Ways, model: str, question: Question[Result], first: EngineError
+) -> tuple[Endpoint, Result]:
+    """Ask the fallbacks for what went wrong, and theirs, each model once.
+
+    When none answers, what went wrong with the model that was asked for says most.
+    """
+    asked: set[str] = {model}
+    ahead: list[str] = []
+    error = first
+    while True:
+        if (kind := kind_of(error)) is None:
+            raise error
+        ahead[:0] = fallbacks_for(ways[model].route.fallbacks, kind)
+        ahead = [name for name in ahead if name not in asked]
+        if not ahead:
+            raise first
+        model = ahead.pop(0)
+        asked.add(model)
         try:
-            return await self._attempts[model].answer(question)
-        except EngineError as error:
-            if kind_of(error) is None:
-                raise
-            failed = error
-        return await self._ask_another(model, question, failed)
-
-    async def _ask_another(self, model: str, question: Question[Result], first: EngineError) -> tuple[Endpoint, Result]:
-        """Ask the fallbacks for what went wrong, and theirs, each model once.
-
-        When none answers, what went wrong with the model that was asked for says most.
-        """
-        asked: set[str] = {model}
-        ahead: list[str] = []
-        error = first
-        while True:
-            if (kind := kind_of(error)) is None:
-                raise error
-            ahead[:0] = fallbacks_for(self._routes[model].fallbacks, kind)
-            ahead = [name for name in ahead if name not in asked]
-            if not ahead:
-                raise first
-            model = ahead.pop(0)
-            asked.add(model)
-            try:
-                return await self._attempts[model].answer(question)
-            except EngineError as failed:
-                error = failed
+            return await ways[model].attempts.answer(question)
+        except EngineError as failed:
+            error = failed
 
 
 class _ChatQuestion:

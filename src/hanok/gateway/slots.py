@@ -41,14 +41,18 @@ class Slots:
     ) -> None:
         self._fleet = fleet
         self._model = model
-        self._length = queue.length
-        self._wait_s = queue.wait_s
-        self._weights = weights
+        self.change(queue, weights)
         self._monotonic = monotonic
         self._turn = 0
         self._queue: FairQueue[str | None, _Waiter] = FairQueue()
         self._gap_s = FIRST_GUESS_S
         self._last_end = 0.0
+
+    def change(self, queue: Queue, weights: Mapping[str, float]) -> None:
+        """Take other lengths of the queue and of the wait in it, and other shares, from the next call on."""
+        self._length = queue.length
+        self._wait_s = queue.wait_s
+        self._weights = weights
 
     @property
     def endpoints(self) -> Sequence[Endpoint]:

@@ -117,9 +117,25 @@ class Admission:
     # what may change while running
 
     def change(self, policies: Policies, prices: PriceList, offers: Mapping[str, Offer]) -> None:
-        """Go on under other policies and prices; what is used and reserved stays."""
+        """Go on under other policies and prices; what is used and reserved stays. Running calls feel it, too."""
         self._policies, self._prices, self._offers = policies, prices, offers
         self._ready.clear()
+        now = self._wall()
+        for account in self.open_accounts():
+            self._renew(account, now)
+
+    def _renew(self, account: Account, now: float) -> None:
+        """Put the account under the terms that hold now; drop it where there are none, unless others share it."""
+        terms = account.terms
+        if terms.ends <= now:
+            return
+        key = self._keys.get(terms.subject) if terms.of == "key" else None
+        renewed = self._policies.renewed(terms, key, self._allotments, now)
+        if renewed is not None:
+            account.change(renewed)
+        elif self._shares is None:
+            del self._accounts[terms.id]
+            self._seen.pop(terms.id, None)
 
     def know(self, keys: Iterable[Key], allotments: Mapping[tuple[str, str], Allotment]) -> None:
         """Take up the ledger's keys and the limits given to runs."""

@@ -77,6 +77,25 @@ class Policies:
                 for allowance in self._budgets.get("run", {}).get(None, ()):
                     yield from _budget_terms("run", path, allowance, now, tenant=tenant)
 
+    def renewed(
+        self, terms: Terms, key: Key | None, allotments: Mapping[tuple[str, str], Allotment], now: float
+    ) -> Terms | None:
+        """The terms that hold now for an account opened under these; None when none do. `key` is its key, if any."""
+        of, subject = terms.of, terms.subject
+        caller = Caller(
+            key_id=subject if of == "key" else "",
+            key_name=key.name if key else "",
+            team=terms.tenant or (subject if of == "team" else None),
+            user=subject if of == "user" else None,
+            session=subject if of == "session" else None,
+            run=subject if of == "run" else None,
+        )
+        if terms.tenant is None:
+            found = self.standing(caller, key, subject if of == "model" else "", now)
+        else:
+            found = self.session(caller, now) if of == "session" else self.runs(caller, allotments, now)
+        return next((each for each in found if each.id == terms.id), None)
+
     def _limit_terms(
         self, of: Kind, subject: str, names: Sequence[str], own: Rates | None, now: float
     ) -> Iterator[Terms]:

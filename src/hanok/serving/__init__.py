@@ -2,7 +2,18 @@
 
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.launch import EngineProcess, Launch
+from hanok.serving.roster import Exchange, Post, Roster, declared_openings, make_posts
 from hanok.serving.table import make_endpoint
-from hanok.serving.watch import watch
 
-__all__ = ["Endpoint", "EngineProcess", "Fleet", "Launch", "make_endpoint", "watch"]
+__all__ = [
+    "Endpoint",
+    "EngineProcess",
+    "Exchange",
+    "Fleet",
+    "Launch",
+    "Post",
+    "Roster",
+    "declared_openings",
+    "make_endpoint",
+    "make_posts",
+]

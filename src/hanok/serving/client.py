@@ -433,6 +433,10 @@ class Pool:
         else:
             connection.abort()
 
+    def adjust(self, timeouts: Timeouts) -> None:
+        """Wait that long from now on."""
+        self._timeouts = timeouts
+
     def close(self) -> None:
         """Cut every connection."""
         self._closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn, Protocol
 
 from hanok.errors import UnknownModel
+from hanok.spec import Timeouts
 from hanok.wire import ChatRequest, EmbeddingRequest, ModelPath
 
 
@@ -13,6 +14,10 @@ class Engine(ModelPath, Protocol):
 
     async def check(self) -> None:
         """Return when the engine is ready to answer. Raises `EngineError` when it is not."""
+        ...
+
+    def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
+        """Go on with other limits, in seconds and MiB, from the next call on."""
         ...
 
     async def aclose(self) -> None:

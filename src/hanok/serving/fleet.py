@@ -60,12 +60,17 @@ class Endpoint:
 class Fleet:
     """All endpoints, by the model they serve."""
 
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
+        self._changed = asyncio.Event()
+        self.replace(endpoints)
+
+    def replace(self, endpoints: Iterable[Endpoint]) -> None:
+        """Let these be all, from now on; whoever still goes through the old ones is not disturbed."""
         self.endpoints = list(endpoints)
         self._by_model: dict[str, list[Endpoint]] = {}
         for endpoint in self.endpoints:
             self._by_model.setdefault(endpoint.model, []).append(endpoint)
-        self._changed = asyncio.Event()
+        self._wake()
 
     def of(self, model: str) -> list[Endpoint]:
         """The endpoints of a model; empty when no such model is declared."""
@@ -79,8 +84,11 @@ class Fleet:
         if state == "up" and endpoint.state != "up" and endpoint.circuit.until != 0.0:
             endpoint.circuit = endpoint.circuit.but(until=-inf)
         endpoint.state, endpoint.reason = state, reason
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
+
+    async def changed(self) -> None:
+        """Return when an endpoint's state has changed, or who belongs to the fleet."""
+        await self._changed.wait()
 
     async def wait_started(self, models: Iterable[str]) -> None:
         """Return when none of these models has only endpoints that are still starting."""
@@ -91,3 +99,7 @@ class Fleet:
     def ready(self) -> bool:
         """Whether every model has an endpoint that is up."""
         return all(any(each.state == "up" for each in endpoints) for endpoints in self._by_model.values())
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

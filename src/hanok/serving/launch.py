@@ -171,7 +171,9 @@ class EngineProcess:
     async def _run_once(self) -> tuple[bool, str]:
         """Run the process to its end. Says whether it ever answered, and why it ended."""
         self._launch.log.parent.mkdir(parents=True, exist_ok=True)
-        with self._launch.log.open("ab" if self._started else "wb") as log:
+        if not self._started:  # an old process, which this one relieves, may still write to the old file
+            self._launch.log.unlink(missing_ok=True)
+        with self._launch.log.open("ab") as log:
             self._started = True
             self._process = await asyncio.create_subprocess_exec(
                 *self._launch.command,

@@ -32,13 +32,16 @@ IN_PROCESS = {
 }
 
 
-def make_endpoint(loaded: Loaded, model: Model, index: int) -> tuple[Endpoint, Launch | None]:
+def make_endpoint(
+    loaded: Loaded, model: Model, index: int, *, number: int | None = None
+) -> tuple[Endpoint, Launch | None]:
     """The endpoint `model.serve[index]`, and how to start its process if it has one.
 
-    Raises `StartError` when something it needs is not there.
+    It is called `model#number`, by its place unless told otherwise. Raises `StartError` when something it needs is not
+    there.
     """
     spec = model.serve[index]
-    name = f"{model.name}#{index + 1}"
+    name = f"{model.name}#{index + 1 if number is None else number}"
     limit = loaded.platform.gateway.answer_limit_mib
     if isinstance(spec, OpenAIEndpoint):
         engine, launch = _reached(spec, model, name, limit, loaded.folder), None

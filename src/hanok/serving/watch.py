@@ -9,20 +9,43 @@ from hanok.errors import HanokError
 from hanok.serving.fleet import Endpoint, Fleet
 
 CHECK_LIMIT_S = 5.0
+EVERY_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-async def watch(fleet: Fleet, *, every_s: float) -> None:
-    """Check all endpoints for ever, each `every_s` seconds, the first time at once."""
-    async with asyncio.TaskGroup() as tasks:
-        for endpoint in fleet.endpoints:
-            tasks.create_task(_watch_one(fleet, endpoint, every_s))
+class Watch:
+    """A watcher for each endpoint, from `begin` to `end`; the first look is at once."""
 
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._every_s = EVERY_S
+        self._tasks: dict[Endpoint, asyncio.Task[None]] = {}
 
-async def _watch_one(fleet: Fleet, endpoint: Endpoint, every_s: float) -> None:
-    while True:
-        await look(fleet, endpoint)
-        await asyncio.sleep(every_s if endpoint.state != "starting" else min(every_s, 0.2))
+    def look_every(self, seconds: float) -> None:
+        """Look that often from now on."""
+        if seconds != self._every_s:
+            self._every_s = seconds
+            for endpoint in list(self._tasks):
+                self.end(endpoint)
+                self.begin(endpoint)
+
+    def begin(self, endpoint: Endpoint) -> None:
+        """Watch this endpoint."""
+        self._tasks[endpoint] = asyncio.create_task(self._watch(endpoint), name=f"watch {endpoint.name}")
+
+    def end(self, endpoint: Endpoint) -> None:
+        """Watch it no longer."""
+        self._tasks.pop(endpoint).cancel()
+
+    def close(self) -> None:
+        """Watch nobody any longer."""
+        for endpoint in list(self._tasks):
+            self.end(endpoint)
+
+    async def _watch(self, endpoint: Endpoint) -> None:
+        while True:
+            await look(self._fleet, endpoint)
+            await asyncio.sleep(self._every_s if endpoint.state != "starting" else min(self._every_s, 0.2))
 
 
 async def look(fleet: Fleet, endpoint: Endpoint) -> None:

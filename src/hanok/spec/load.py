@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,12 +33,12 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
     Raises `SpecError` with every problem found: an unreadable file, broken UTF-8 or YAML, wrong shapes, names that
     refer to nothing (these only when all shapes are right).
     """
-    text = _read(file)
-    return parse(text, file, os.environ if environment is None else environment)
+    return parse(read(file), file, environment)
 
 
-def parse(text: str, file: Path, environment: Mapping[str, str]) -> Loaded:
-    """Check a platform given as text; `file` is for messages and relative paths."""
+def parse(text: str, file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Check a platform given as text; `file` is for messages and relative paths. Raises `SpecError`."""
+    environment = os.environ if environment is None else environment
     book = Book(file)
     root = compose(text, file)
     walk(root, (), book, [])
@@ -51,11 +52,19 @@ def parse(text: str, file: Path, environment: Mapping[str, str]) -> Loaded:
             _place(check_references(platform), book)
         if not book.problems:
             folder = file.resolve().parent
-            return Loaded(platform=platform, file=file, folder=folder, state=folder / platform.state)
+            state = folder / platform.state
+            return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text))
     raise SpecError(_sorted(book.problems)) from None
 
 
-def _read(file: Path) -> str:
+def digest(text: str) -> str:
+    """What a platform file's text is known by: its SHA-256."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read(file: Path) -> str:
+    """The text of a platform file. Raises `SpecError` when there is none that can be read."""
+
     def fail(message: str, hint: str) -> SpecError:
         return SpecError([problem(file, 0, 0, (), message, hint)])
 

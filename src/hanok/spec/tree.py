@@ -416,7 +416,10 @@ class Platform(Tree):
 
 
 class Loaded(BaseModel):
-    """A platform and where it came from: `file` for messages, `folder` for relative paths, `state` made absolute."""
+    """A platform and where it came from: `file` for messages, `folder` for relative paths, `state` made absolute.
+
+    `digest` is the SHA-256 of the file's text.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -424,3 +427,4 @@ class Loaded(BaseModel):
     file: Path
     folder: Path
     state: Path
+    digest: str = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -68,6 +69,7 @@ class Metrics:
         self._refused: Counter[int] = Counter()
         self._restarts: Counter[str] = Counter()
         self._limited: Counter[str] = Counter()
+        self._reloads: Counter[str] = Counter()
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -97,6 +99,10 @@ class Metrics:
     def restarted(self, endpoint: str) -> None:
         """Count an engine process that was started again."""
         self._restarts[endpoint] += 1
+
+    def reloaded(self, result: Literal["taken", "refused"]) -> None:
+        """Count a change of platform.yaml."""
+        self._reloads[result] += 1
 
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
         """Add a gauge whose values are read when somebody asks."""
@@ -145,6 +151,7 @@ class Metrics:
         yield _counter(
             "hanok_engine_restarts", "Engine processes started again after they ended.", "endpoint", self._restarts
         )
+        yield _counter("hanok_reloads", "Changes of platform.yaml: taken, refused.", "result", self._reloads)
 
 
 def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mapping[str, int]) -> CounterMetricFamily:
@@ -155,6 +162,8 @@ def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mappi
 
 
 def _exports(counts: Mapping[str, Counts]) -> Iterator[Metric]:
+    if not counts:
+        return
     exported = CounterMetricFamily("hanok_spans_exported", "Spans that a receiver has taken.", labels=["receiver"])
     dropped = CounterMetricFamily("hanok_spans_dropped", "Spans dropped for want of room or time.", labels=["receiver"])
     failed = CounterMetricFamily("hanok_spans_failed", "Spans that a receiver refused.", labels=["receiver"])

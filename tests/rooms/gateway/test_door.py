@@ -164,7 +164,9 @@ def test_health_and_metrics_need_no_key(house: Start) -> None:
     started = house(ECHO)
     chat(started)
     assert call(f"{started.url}/health/live").json == {"status": "live"}
-    assert call(f"{started.url}/health/ready").json == {"status": "ready", "endpoints": {"echo#1": "up"}}
+    ready = call(f"{started.url}/health/ready").json
+    assert (ready["status"], ready["endpoints"]) == ("ready", {"echo#1": "up"})
+    assert ready["config"]["refused"] is None
     text = call(f"{started.url}/metrics").body.decode()
     assert 'hanok_requests_total{model="echo",status="ok"} 1.0' in text
     assert 'hanok_tokens_total{direction="output",model="echo"} 2.0' in text

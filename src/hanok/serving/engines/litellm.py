@@ -71,6 +71,9 @@ class LiteLLMEngine:
         data = _dump(await self._call(self._loaded().aembedding, self._call_arguments(request.fields)))
         return Embeddings(data, read_usage(data), self._model, self._endpoint)
 
+    def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:  # noqa: ARG002 - the library has no limit
+        self._timeouts = timeouts
+
     async def aclose(self) -> None:
         if self._library is not None:
             await self._library.close_litellm_async_clients()

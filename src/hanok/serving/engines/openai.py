@@ -10,6 +10,7 @@ import msgspec
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Pool, Response
 from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
+from hanok.spec import Timeouts
 from hanok.wire import Answer, Caller, ChatRequest, EmbeddingRequest, Embeddings, Usage, json_bytes
 from hanok.wire.forms import read_usage
 
@@ -83,6 +84,10 @@ class OpenAIEngine:
         if response.status >= 500:
             refusal = Refusal(status=response.status, body=b"")
             raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
+
+    def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
+        self._pool.adjust(timeouts)
+        self._limit_bytes = int(answer_limit_mib * _MIB)
 
     async def aclose(self) -> None:
         self._pool.close()

@@ -1,0 +1,13 @@
+"""Spec in, running house out: the only room that knows every other.
+
+    Metered(ledger) → Routed(gateway) → engines(serving)
+
+The HTTP door, the CLI's own questions, and later agents and evaluations hold the same outer object, `House.models`.
+`house` is what runs and how its parts are made from the spec, `run` starts and stops it, `config` notices that
+platform.yaml was written, `change` takes it up, `differences` tells in words what it changed.
+"""
+
+from hanok.assemble.house import House, prices
+from hanok.assemble.run import http_server, only, plan, running
+
+__all__ = ["House", "http_server", "only", "plan", "prices", "running"]

@@ -1,0 +1,112 @@
+"""Taking up another platform while the house runs: first all that may fail is made, then everything changes at once.
+
+Between the first and the last line of `_apply` nothing is awaited, so no call ever meets half of a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hanok.assemble import house as parts
+from hanok.assemble.config import Taken
+from hanok.assemble.differences import at_next_start, differences, fixed
+from hanok.assemble.house import MIB, House
+from hanok.gateway import Access
+from hanok.ledger import Policies, PriceList
+from hanok.serving import Exchange, Post, make_posts
+from hanok.spec import Loaded, Model, Platform
+from hanok.telemetry import Exporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """What is made before anything changes."""
+
+    exchange: Exchange
+    made: list[Post]
+    prices: PriceList
+    exporter: Exporter | None
+
+
+class Changes:
+    """Takes up one platform after another. Models that are gone are remembered: calls of theirs may still run."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._models: dict[str, Model] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def take_up(self, declared: Loaded) -> Taken:
+        """Change to the declared platform, all of it or nothing. Raises `StartError`."""
+        house = self._house
+        before = house.loaded
+        loaded = fixed(before, declared)
+        self._models |= {model.name: model for model in (*before.platform.models, *loaded.platform.models)}
+        async with house.roster.changing:
+            exchange = house.roster.compare(loaded)
+            prepared = await asyncio.to_thread(_prepare, house, exchange, self._models.values())
+            self._apply(prepared)
+        return Taken(
+            loaded=loaded,
+            changes=differences(before.platform, loaded.platform),
+            at_next_start=at_next_start(before, declared),
+        )
+
+    async def close(self) -> None:
+        """Wait for what is being closed."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _apply(self, prepared: _Prepared) -> None:
+        house, platform = self._house, prepared.exchange.loaded.platform
+        house.roster.apply(prepared.exchange, prepared.made)
+        house.routed.change(parts.routes(platform), parts.weights(platform))
+        house.admission.change(Policies.of(platform), prepared.prices, parts.offers(self._models.values()))
+        self._exchange_exporter(prepared.exporter, platform)
+        house.replays.change(retries=platform.gateway.replay_retries)
+        house.door.change(
+            access=Access(platform),
+            cards=parts.cards(platform, house.started),
+            admin=parts.admin_api(
+                platform,
+                config=house.config,
+                ledger=house.ledger,
+                admission=house.admission,
+                changed=house.take_up_keys,
+            ),
+            trace=parts.tracing(platform.telemetry),
+            keep_alive_s=platform.gateway.keep_alive_s,
+        )
+        for server in house.servers:
+            server.change(body_limit=int(platform.gateway.body_limit_mib * MIB))
+
+    def _exchange_exporter(self, exporter: Exporter | None, platform: Platform) -> None:
+        """Calls that end from now on are told to the new one; the old one sends what it has, beside us."""
+        house, old = self._house, self._house.exporter
+        house.providers |= parts.providers(house.roster)
+        if exporter is old:
+            return
+        if exporter is not None:
+            exporter.start()
+        house.exporter = exporter
+        house.models.watchers = parts.watchers(house.metrics, exporter)
+        house.models.keep_bytes = parts.kept_bytes(platform.telemetry)
+        if old is not None:
+            task = asyncio.create_task(asyncio.to_thread(old.close))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prepared:
+    """Make all that may fail, or takes a while. Runs in a thread. Raises `StartError`."""
+    platform = exchange.loaded.platform
+    exporter = house.exporter
+    if platform.telemetry != house.loaded.platform.telemetry:
+        exporter = parts.make_exporter(platform, house.providers)
+    return _Prepared(
+        exchange=exchange,
+        made=make_posts(exchange.loaded, exchange.openings),
+        prices=parts.price_list(models),
+        exporter=exporter,
+    )

@@ -1,0 +1,231 @@
+"""Starting and stopping the house, and what runs beside calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+from hanok.assemble.change import Changes
+from hanok.assemble.config import Config
+from hanok.assemble.house import (
+    MIB,
+    House,
+    admin_api,
+    cards,
+    kept_bytes,
+    make_exporter,
+    offers,
+    prices,
+    providers,
+    routes,
+    tracing,
+    watchers,
+    weights,
+)
+from hanok.errors import StoreError
+from hanok.gateway import Access, Door, HttpServer, Replays, Routed, Runs
+from hanok.ledger import Admission, KeyRing, Ledger, Metered, Policies
+from hanok.routing import order_of_models
+from hanok.serving import Endpoint, Fleet, Launch, Roster, declared_openings, make_posts
+from hanok.spec import Loaded
+from hanok.telemetry import Metrics
+
+KEYS_EVERY_S = 0.25
+_log = logging.getLogger(__name__)
+
+
+def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
+    """Every endpoint of the platform, nothing started. Raises `StartError` naming all that is missing."""
+    return [(post.endpoint, post.launch) for post in make_posts(loaded, declared_openings(loaded))]
+
+
+def only(loaded: Loaded, model: str) -> Loaded:
+    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes."""
+    fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
+    names = order_of_models(fallbacks, model)
+    kept = [each for each in loaded.platform.models if each.name in names]
+    gateway = loaded.platform.gateway.model_copy(update={"reload": False})
+    return loaded.model_copy(
+        update={"platform": loaded.platform.model_copy(update={"models": kept, "gateway": gateway})}
+    )
+
+
+def http_server(house: House, host: str, port: int) -> HttpServer:
+    """A server that lets calls in at the house's door."""
+    server = HttpServer(
+        house.door,
+        host=host,
+        port=port,
+        body_limit=int(house.loaded.platform.gateway.body_limit_mib * MIB),
+        new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
+    )
+    house.servers.append(server)
+    return server
+
+
+@contextlib.asynccontextmanager
+async def running(loaded: Loaded) -> AsyncGenerator[House]:
+    """Start the engines, the books and the watchers; stop them on the way out.
+
+    Raises `StartError` and `StoreError`. Engines come up in the background: `house.fleet` tells how they are.
+    """
+    metrics = Metrics()
+    roster = Roster(Fleet(), restarted=metrics.restarted)
+    exchange = roster.compare(loaded)
+    made = make_posts(loaded, exchange.openings)
+    ledger = Ledger.of(loaded)
+    ledger.start()
+    house = _build(loaded, ledger, roster, metrics)
+    roster.apply(exchange, made)
+    house.providers |= providers(roster)
+    if house.exporter is not None:
+        house.exporter.start()
+    changes = Changes(house)
+    house.config.take_up = changes.take_up
+    background = [
+        asyncio.create_task(roster.relieve(), name="endpoints-relieve"),
+        asyncio.create_task(_follow_keys(house), name="keys-watch"),
+        asyncio.create_task(house.config.follow(), name="config-watch"),
+    ]
+    try:
+        yield house
+    finally:
+        for task in background:
+            task.cancel()
+        try:
+            await asyncio.gather(*background, return_exceptions=True)
+            await roster.close()
+            await changes.close()
+        finally:
+            if house.exporter is not None:
+                await asyncio.to_thread(house.exporter.close)
+            await asyncio.to_thread(ledger.close)
+
+
+def _build(loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics) -> House:
+    platform, fleet = loaded.platform, roster.fleet
+    config = Config(loaded, metrics=metrics, wall=time.time)
+    metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
+    metrics.watch(
+        "hanok_endpoint_in_flight", "Calls running on the endpoint.", ["model", "endpoint"], lambda: _busy(fleet)
+    )
+    metrics.watch(
+        "hanok_endpoint_circuit_open",
+        "1 while the endpoint is left alone after failures.",
+        ["model", "endpoint"],
+        lambda: _open_circuits(fleet),
+    )
+    metrics.watch(
+        "hanok_ledger_waiting_segments",
+        "Journal segments that the ledger's database has not taken.",
+        [],
+        lambda: {(): float(ledger.pending())},
+    )
+    routed = Routed(fleet, routes(platform), weights=weights(platform))
+    by_endpoint: dict[str, str] = {}
+    exporter = make_exporter(platform, by_endpoint)
+    admission = Admission(
+        Policies.of(platform), prices=prices(loaded), offers=offers(platform.models), totals=ledger, wall=time.time
+    )
+    models = Metered(
+        routed,
+        books=ledger,
+        admission=admission,
+        wall=time.time,
+        monotonic=time.monotonic,
+        watchers=watchers(metrics, exporter),
+        keep_bytes=kept_bytes(platform.telemetry),
+    )
+    metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
+    metrics.watch(
+        "hanok_waiting_requests",
+        "Calls that wait for a slot of a full model.",
+        ["model"],
+        lambda: {(model,): float(count) for model, count in routed.waiting().items()},
+    )
+    keys = KeyRing(ledger.list_keys())
+    started = int(time.time())
+    replays = Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic)
+
+    def changed() -> None:
+        house.take_up_keys()
+
+    door = Door(
+        models,
+        keys=keys,
+        access=Access(platform),
+        cards=cards(platform, started),
+        metrics=metrics,
+        ready=_readiness(fleet, config),
+        runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
+        admin=admin_api(platform, config=config, ledger=ledger, admission=admission, changed=changed),
+        trace=tracing(platform.telemetry),
+        wall=time.time,
+        replays=replays,
+        keep_alive_s=platform.gateway.keep_alive_s,
+    )
+    house = House(
+        config=config,
+        models=models,
+        routed=routed,
+        admission=admission,
+        ledger=ledger,
+        keys=keys,
+        fleet=fleet,
+        roster=roster,
+        metrics=metrics,
+        exporter=exporter,
+        providers=by_endpoint,
+        door=door,
+        replays=replays,
+        servers=[],
+        started=started,
+    )
+    metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
+    return house
+
+
+async def _follow_keys(house: House) -> None:
+    """Take up keys that another process made or revoked."""
+    seen = -1
+    while True:
+        try:
+            if (version := await asyncio.to_thread(house.ledger.version)) != seen:
+                keys = await asyncio.to_thread(house.ledger.list_keys)
+                house.know(keys, await asyncio.to_thread(house.ledger.allotments))
+                seen = version
+            house.admission.forget()
+        except StoreError:
+            _log.exception("the keys cannot be read; trying again")
+        await asyncio.sleep(KEYS_EVERY_S)
+
+
+def _readiness(fleet: Fleet, config: Config) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
+    """At first no endpoint may be starting; endpoints that are added later are not waited for."""
+    settled = False
+
+    def ready() -> tuple[bool, Mapping[str, Any]]:
+        nonlocal settled
+        states = {each.name: each.state for each in fleet.endpoints}
+        settled = settled or "starting" not in states.values()
+        return settled and "up" in states.values(), {"endpoints": states, "config": config.standing()}
+
+    return ready
+
+
+def _up(fleet: Fleet) -> dict[tuple[str, ...], float]:
+    return {(each.model, each.name): float(each.state == "up") for each in fleet.endpoints}
+
+
+def _open_circuits(fleet: Fleet) -> dict[tuple[str, ...], float]:
+    now = time.monotonic()
+    return {(each.model, each.name): float(each.circuit.until > now) for each in fleet.endpoints}
+
+
+def _busy(fleet: Fleet) -> dict[tuple[str, ...], float]:
+    return {(each.model, each.name): float(each.in_flight) for each in fleet.endpoints}

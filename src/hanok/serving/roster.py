@@ -1,0 +1,236 @@
+"""The roster: the declared endpoints with their engines, processes and watchers, and how they give way to others.
+
+An endpoint is known by what is declared of it. One that is declared as before goes on as the same object, with its
+state, its circuit, its calls and its process. One that is declared no longer is given no new calls; those that run on
+it end, and then it is closed. Where a model has nothing else that is up, its old endpoint goes on answering until a new
+one is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hanok.errors import StartError
+from hanok.serving.fleet import Endpoint, Fleet
+from hanok.serving.launch import EngineProcess, Launch
+from hanok.serving.table import make_endpoint
+from hanok.serving.watch import Watch
+from hanok.spec import Endpoint as EndpointSpec
+from hanok.spec import Loaded, Model, Timeouts
+
+LOOK_EVERY_S = 0.05
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """An endpoint to be made: `model.serve[index]`, to be called `model#number`."""
+
+    model: Model
+    index: int
+    number: int
+
+    @property
+    def spec(self) -> EndpointSpec:
+        return self.model.serve[self.index]
+
+
+@dataclass(eq=False)
+class Post:
+    """A declared endpoint: what is declared of it, and what runs."""
+
+    spec: EndpointSpec
+    endpoint: Endpoint
+    launch: Launch | None
+    process: EngineProcess | None = None
+
+    def is_for(self, model: Model, spec: EndpointSpec) -> bool:
+        """Whether this is what is declared there; how many calls it takes at once may differ."""
+        return self.endpoint.model == model.name and _without_limit(self.spec) == _without_limit(spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What a new platform does to the roster: who goes on, in the place of which declaration; and who is made."""
+
+    loaded: Loaded
+    kept: Sequence[tuple[Post, Model, EndpointSpec]]
+    openings: Sequence[Opening]
+    staying: Sequence[Post]
+    leaving: Sequence[Post]
+
+
+class Roster:
+    """Every endpoint that runs. `fleet` is the picture that calls look at; `restarted` is told of processes that died.
+
+    `changing` is held from `compare` to `apply`, so that nobody leaves in between.
+    """
+
+    def __init__(self, fleet: Fleet, *, restarted: Callable[[str], None]) -> None:
+        self.fleet = fleet
+        self.changing = asyncio.Lock()
+        self._restarted = restarted
+        self._posts: list[Post] = []
+        self._staying: list[Post] = []
+        self._leaving: dict[Post, asyncio.Task[None]] = {}
+        self._watch = Watch(fleet)
+        self._drain_s = 0.0
+
+    def specs(self) -> dict[str, EndpointSpec]:
+        """What is declared of each endpoint, by its name."""
+        return {post.endpoint.name: post.spec for post in [*self._posts, *self._staying]}
+
+    def compare(self, loaded: Loaded) -> Exchange:
+        """Find out what has to change for this platform. Nothing changes yet."""
+        left = [*self._posts, *self._staying]
+        kept: list[tuple[Post, Model, EndpointSpec]] = []
+        wanted: list[tuple[Model, int]] = []
+        for model in loaded.platform.models:
+            for index, spec in enumerate(model.serve):
+                post = next((each for each in left if each.is_for(model, spec)), None)
+                if post is None:
+                    wanted.append((model, index))
+                else:
+                    left.remove(post)
+                    kept.append((post, model, spec))
+        staying = [post for post in left if _is_needed(post, kept, wanted)]
+        taken = {post.endpoint.name for post in [*staying, *(post for post, _, _ in kept)]}
+        openings = [_opening(model, index, taken) for model, index in wanted]
+        leaving = [post for post in left if post not in staying]
+        return Exchange(loaded=loaded, kept=kept, openings=openings, staying=staying, leaving=leaving)
+
+    def apply(self, exchange: Exchange, made: Sequence[Post]) -> None:
+        """Exchange them, all at one moment. Those `made` for the openings are started, those that go may finish."""
+        gateway = exchange.loaded.platform.gateway
+        self._drain_s = gateway.drain_s
+        for post, model, spec in exchange.kept:
+            _adjust(post, spec, model.timeouts, gateway.answer_limit_mib)
+        self._posts = _in_order(exchange, made)
+        self._staying = list(exchange.staying)
+        self._show()
+        for post in made:
+            self._start(post)
+        for post in exchange.leaving:
+            self._let_go(post)
+        self._watch.look_every(gateway.health_every_s)
+
+    async def relieve(self) -> None:
+        """For ever: let those go who only stay until another of their model is up."""
+        while True:
+            async with self.changing:
+                for post in [each for each in self._staying if self._is_relieved(each)]:
+                    self._staying.remove(post)
+                    self._show()
+                    self._let_go(post)
+            await self.fleet.changed()
+
+    async def close(self) -> None:
+        """End everything now."""
+        leaving = dict(self._leaving)
+        for task in leaving.values():
+            task.cancel()
+        await asyncio.gather(*leaving.values(), return_exceptions=True)
+        self._watch.close()
+        posts = [*self._posts, *self._staying, *leaving]
+        await asyncio.gather(*(post.process.stop() for post in posts if post.process), return_exceptions=True)
+        await asyncio.gather(*(post.endpoint.engine.aclose() for post in posts), return_exceptions=True)
+
+    def _show(self) -> None:
+        self.fleet.replace([post.endpoint for post in [*self._posts, *self._staying]])
+
+    def _start(self, post: Post) -> None:
+        if post.launch is not None:
+            post.process = EngineProcess(post.launch, post.endpoint, self.fleet, restarted=self._restarted)
+            post.process.start()
+        self._watch.begin(post.endpoint)
+
+    def _is_relieved(self, post: Post) -> bool:
+        """Whether another can take its place. While that one loads, or when it cannot start at all, it goes on."""
+        states = {each.endpoint.state for each in self._posts if each.endpoint.model == post.endpoint.model}
+        return "up" in states or states.isdisjoint(("starting", "failed"))
+
+    def _let_go(self, post: Post) -> None:
+        self._watch.end(post.endpoint)
+        task = asyncio.create_task(self._leave(post), name=f"leave {post.endpoint.name}")
+        self._leaving[post] = task
+
+    async def _leave(self, post: Post) -> None:
+        """Close it when its last call is over, or has had its time."""
+        deadline = time.monotonic() + self._drain_s
+        while post.endpoint.in_flight and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_EVERY_S)
+        if post.endpoint.in_flight:
+            _log.warning("%s is closed; it still had %d calls", post.endpoint.name, post.endpoint.in_flight)
+        if post.process is not None:
+            await post.process.stop()
+        with contextlib.suppress(Exception):  # it is gone either way
+            await post.endpoint.engine.aclose()
+        del self._leaving[post]
+
+
+def make_posts(loaded: Loaded, openings: Sequence[Opening]) -> list[Post]:
+    """Make what is to be made; nothing is started. May take a while. Raises `StartError` naming all that is missing."""
+    made: list[Post] = []
+    missing: list[StartError] = []
+    for opening in openings:
+        try:
+            endpoint, launch = make_endpoint(loaded, opening.model, opening.index, number=opening.number)
+            made.append(Post(opening.spec, endpoint, launch))
+        except StartError as error:
+            missing.append(error)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        hints = "; ".join(dict.fromkeys(error.hint for error in missing if error.hint))
+        raise StartError("\n".join(error.message for error in missing), hint=hints or None)
+    return made
+
+
+def declared_openings(loaded: Loaded) -> list[Opening]:
+    """Every endpoint of the platform, as one that is to be made."""
+    return [
+        Opening(model=model, index=index, number=index + 1)
+        for model in loaded.platform.models
+        for index in range(len(model.serve))
+    ]
+
+
+def _opening(model: Model, index: int, taken: set[str]) -> Opening:
+    """Its number is its place, or the first that is free."""
+    numbers = [index + 1, *range(1, len(taken) + 2)]
+    number = next(each for each in numbers if f"{model.name}#{each}" not in taken)
+    taken.add(f"{model.name}#{number}")
+    return Opening(model=model, index=index, number=number)
+
+
+def _is_needed(
+    post: Post, kept: Sequence[tuple[Post, Model, EndpointSpec]], wanted: Sequence[tuple[Model, int]]
+) -> bool:
+    """Whether its model, declared still, has nothing else that is up, but something that may come up."""
+    name = post.endpoint.model
+    others = {other.endpoint.state for other, model, _ in kept if model.name == name}
+    coming = "starting" in others or any(model.name == name for model, _ in wanted)
+    return post.endpoint.state == "up" and "up" not in others and coming
+
+
+def _in_order(exchange: Exchange, made: Sequence[Post]) -> list[Post]:
+    """As the file has them: ties between endpoints go round in this order."""
+    posts = [*(post for post, _, _ in exchange.kept), *made]
+    places = {model.name: place for place, model in enumerate(exchange.loaded.platform.models)}
+    return sorted(posts, key=lambda post: (places[post.endpoint.model], int(post.endpoint.name.rpartition("#")[2])))
+
+
+def _adjust(post: Post, spec: EndpointSpec, timeouts: Timeouts, answer_limit_mib: float) -> None:
+    post.spec = spec
+    post.endpoint.max_in_flight = spec.max_in_flight
+    post.endpoint.engine.adjust(timeouts=timeouts, answer_limit_mib=answer_limit_mib)
+
+
+def _without_limit(spec: EndpointSpec) -> Any:
+    return spec.model_copy(update={"max_in_flight": None})
