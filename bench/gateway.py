@@ -1,13 +1,15 @@
 """Hanok beside other gateways, all in front of the same fake engine, in one run on this machine.
 
-    .venv/bin/python bench/gateway.py             # installs the rivals into a cache folder; some ten minutes
-    .venv/bin/python bench/gateway.py --quick     # under a minute, with the rivals installed before
+    .venv/bin/python bench/gateway.py             # installs the rivals into a cache folder; some twenty minutes
+    .venv/bin/python bench/gateway.py --quick     # a minute or two, with the rivals installed before
     .venv/bin/python bench/gateway.py --only hanok,litellm --json
 
 The idea that keeps it honest: every gateway gets the same requests from the same load generator, pinned to one core,
 one gateway at a time and each in turn, so that a slow minute of the machine meets all of them; figures are compared
-within a run only. A rival that cannot be installed or started is left out with the reason, and a measure with wrong
-answers is shown as failed. Ends with code 1 when hanok itself was to be measured and lacks a figure.
+within a run only. Hanok has every policy on, and is shown bare beside it. A rival that cannot be installed or started
+is left out with the reason, and a measure with wrong answers is shown as failed. A full run goes on with memory.py and
+workers.py, and every run ends with what was to be reached. Ends with code 1 when hanok itself was to be measured and
+lacks a figure.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,13 +25,20 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from measure import MEASURES, Bench, Cores, Figures, MeasureFailed, Plan, fake_engine
+import memory
+import workers
+from launch import Gateway, NotInstalled
+from measure import MEASURES, Bench, Cores, Figures, MeasureFailed, Plan, choose_cores, collector, fake_engine
 from processes import ChildFailed, busy_cores
-from rivals import GATEWAYS, Gateway, NotInstalled
-from table import table_of
+from rivals import GATEWAYS
+from table import tables_of
+from targets import Seen, table_of_targets, verdicts
 
-FULL = Plan(starts=3, rounds=2, stream_rounds=2, seconds=4.0, before=0.5, warm=4.0, patience=35.0, chunks=50)
-QUICK = Plan(starts=1, rounds=2, stream_rounds=1, seconds=0.6, before=0.2, warm=0.8, patience=0.3, chunks=50)
+FULL = Plan()
+QUICK = Plan(
+    starts=1, rounds=1, stream_rounds=1, seconds=0.6, before=0.2, warm=0.6, patience=0.3, first_answer=6.0,
+    steady_chunks=50,
+)  # fmt: skip
 NAMES = (*(gateway.name for gateway in GATEWAYS), "direct")
 
 talk = Console(stderr=True)
@@ -70,12 +79,9 @@ class Comparison:
                 except (ChildFailed, MeasureFailed, NotInstalled, OSError) as error:
                     self.leave_out(gateway, str(error))
 
-    def results(self) -> dict[str, dict[str, float]]:
-        """By gateway and measure, with as many digits as mean something."""
-        return {
-            name: {measure: float(f"{value:.4g}") for measure, value in figures.medians().items()}
-            for name, figures in self.figures.items()
-        }
+    def results(self) -> Seen:
+        """By gateway and measure."""
+        return {name: figures.medians() for name, figures in self.figures.items()}
 
     def tell_failures(self) -> None:
         for name, figures in self.figures.items():
@@ -90,13 +96,6 @@ def chosen_names(only: str | None) -> list[str]:
     if unknown:
         raise SystemExit(f"no gateway is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     return [name for name in NAMES if name in wanted | {"direct"}]
-
-
-def choose_cores() -> Cores:
-    if not hasattr(os, "sched_setaffinity"):
-        raise SystemExit("the benchmark pins processes to cores, which needs Linux")
-    mine = sorted(os.sched_getaffinity(0))
-    return Cores(gateway=mine[0], load=mine[1] if len(mine) > 1 else mine[0])
 
 
 def tell_noise() -> None:
@@ -117,14 +116,47 @@ def compare(comparison: Comparison, plan: Plan, cores: Cores, cache: Path) -> No
     installed = comparison.install(cache, may_install=plan is FULL)
     tell_noise()
     targets = len(comparison.gateways) + comparison.with_direct
-    os.sched_setaffinity(0, {cores.load})  # this program too keeps off the gateway's core
-    with fake_engine(cores, plan.chunks) as engine_port, progress_bar(targets * plan.starts * plan.steps) as progress:
+    with (
+        fake_engine(cores, plan) as engine_port,
+        collector(cores) as collector_port,
+        progress_bar(targets * plan.starts * plan.steps) as progress,
+    ):
         task = progress.task_ids[0]
 
         def step(what: str) -> None:
             progress.update(task, advance=1, description=what)
 
-        comparison.measure(Bench(plan, cores, engine_port, step), installed)
+        comparison.measure(Bench(plan, cores, engine_port, collector_port, step), installed)
+
+
+def also(name: str, measure: Callable[[], dict[str, float]], seen: Seen) -> None:
+    """What a program of its own measures too."""
+    try:
+        seen[name] = measure()
+    except (ChildFailed, MeasureFailed, NotInstalled, OSError) as error:
+        talk.print(f"[red]{name} could not be measured:[/red] {error}", highlight=False)
+
+
+def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, hanok_wanted: bool) -> Seen:
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core for core in (cores.load,) if core is not None})  # keeps off the gateway's core
+    compare(comparison, plan, cores, cache)
+    seen = comparison.results()
+    if plan is FULL and hanok_wanted:
+        also("memory", lambda: memory.measure(cores), seen)
+        os.sched_setaffinity(0, everywhere)
+        also("workers", lambda: workers.measure(workers.FULL), seen)
+    return seen
+
+
+def tell(comparison: Comparison, seen: Seen, out: Console, one_core: bool) -> None:
+    for table in tables_of(comparison.figures, comparison.left_out, one_core):
+        out.print(table)
+    for name, module in (("memory", memory), ("workers", workers)):
+        if name in seen:
+            out.print(module.table_of(seen[name]))
+    comparison.tell_failures()
+    out.print(table_of_targets(seen))
 
 
 def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -134,7 +166,7 @@ def stop(_signal: int, _frame: FrameType | None) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures Hanok beside other gateways, on this machine.")
-    parser.add_argument("--quick", action="store_true", help="under a minute; only rivals that are installed already")
+    parser.add_argument("--quick", action="store_true", help="a minute or two; only rivals that are installed already")
     parser.add_argument("--only", metavar="NAMES", help=f"some of them, with commas between: {','.join(NAMES)}")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, all else on the other")
     default_cache = Path.home() / ".cache" / "hanok-bench"
@@ -149,18 +181,18 @@ def main() -> int:
     plan = QUICK if args.quick else FULL
     cores = choose_cores()
     comparison = Comparison(chosen_names(args.only))
+    hanok_wanted = args.only is None or "hanok" in args.only.split(",")
     try:
-        compare(comparison, plan, cores, args.cache.expanduser().resolve())
+        seen = measure_all(comparison, plan, cores, args.cache.expanduser().resolve(), hanok_wanted)
     except KeyboardInterrupt:
         talk.print("Stopped; everything that was started has been ended.")
         return 130
-    results = comparison.results()
-    (talk if args.json else Console()).print(table_of(comparison.figures, cores.shared))
-    comparison.tell_failures()
+    tell(comparison, seen, talk if args.json else Console(), cores.shared)
     if args.json:
-        print(json.dumps({"results": results}))
-    hanok_wanted = args.only is None or "hanok" in args.only.split(",")
-    return 1 if hanok_wanted and results.get("hanok", {}).keys() != set(MEASURES) else 0
+        # With as many digits as mean something.
+        results = {of: {name: float(f"{value:.4g}") for name, value in each.items()} for of, each in seen.items()}
+        print(json.dumps({"results": results, "left_out": comparison.left_out, "targets": verdicts(seen)}))
+    return 1 if hanok_wanted and seen.get("hanok", {}).keys() != set(MEASURES) else 0
 
 
 if __name__ == "__main__":

@@ -6,44 +6,52 @@ once, when an answer is complete. Every answer is checked: a gateway gets no cre
 
     python bench/load.py --port 8000 --connections 32 --seconds 3
     python bench/load.py --port 8000 --connections 200 --seconds 3 --stream --chunks 50
+    python bench/load.py --port 8000 --connections 500 --seconds 3 --slowly --chunks 200 --spread 3.3
+    python bench/load.py --port 8000 --connections 16 --mixed --answers 50000 --sessions 10000
     python bench/load.py --port 8000 --connections 1 --seconds 3 --beside-port 9000
 
-prints one JSON object. With --beside-port every request is followed by the same one straight to the engine at that
-port, so that both latencies are taken at the same time, under the same noise of the machine. Load goes to 127.0.0.1
-only.
+prints one JSON object. With --slowly the engine streams at a steady pace and stamps its chunks: what a gap between two
+chunks has here, beyond what it had at the engine, is reported. With --mixed every second answer of a connection is
+streamed. With --beside-port every request is followed by the same one straight to the engine at that port, so that both
+latencies are taken at the same time, under the same noise of the machine. Every request names a session (that of its
+connection, or with --sessions the next of so many) and continues a trace. Load goes to 127.0.0.1 only.
 """
 
 import argparse
 import asyncio
 import gc
+import itertools
 import json
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
 import httptools
 import uvloop
 
-from fake_engine import MODEL, WORD
+from fake_engine import MODEL, SLOWLY, STAMP_DIGITS, WORD
 
 HOST = "127.0.0.1"
 PATH = "/v1/chat/completions"
 STALLED = 30.0  # seconds without a byte after which an answer under way counts as lost
 CONNECTING_AT_ONCE = 20
+STAMP = f"{WORD} ".encode()  # stands before the moment a chunk left the engine
 
 
-def request_body(stream: bool) -> bytes:
+def request_body(stream: bool, model: str = MODEL, slowly: bool = False) -> bytes:
+    pace = f"Answer {SLOWLY}. " if slowly else ""
     body: dict[str, object] = {
-        "model": MODEL,
+        "model": model,
         "messages": [
             {"role": "system", "content": "You are a helpful assistant that answers in one short sentence."},
             {
                 "role": "user",
-                "content": "Which animal of the savanna has black and white stripes, and are they unique?",
+                "content": f"{pace}Which animal of the savanna has black and white stripes, and are they unique?",
             },
         ],
-        "max_tokens": 128,
+        "max_tokens": 256,
         "temperature": 0.7,
     }
     if stream:
@@ -51,11 +59,46 @@ def request_body(stream: bool) -> bytes:
     return json.dumps(body).encode()
 
 
-def request_bytes(port: int, headers: dict[str, str], stream: bool) -> bytes:
-    body = request_body(stream)
-    lines = [f"POST {PATH} HTTP/1.1", f"Host: {HOST}:{port}", "Content-Type: application/json"]
-    lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+@dataclass(frozen=True)
+class Target:
+    """Where requests go, and what a gateway wants in them."""
+
+    port: int
+    path: str = PATH
+    model: str = MODEL
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Question:
+    """One kind of request, as its bytes around the number of its session, and what is wrong with an answer to it."""
+
+    pieces: tuple[bytes, bytes, bytes]
+    streamed: bool
+    fault: Callable[[int, bytes], str | None]
+
+    def of_session(self, number: int) -> bytes:
+        first, second, third = self.pieces
+        digits = b"%06d" % number
+        return first + digits + second + digits + third
+
+
+def question(target: Target, stream_chunks: int | None, slowly: bool = False) -> Question:
+    """stream_chunks: how many a streamed answer has; None: it is not streamed."""
+    body = request_body(stream_chunks is not None, target.model, slowly)
+    lines = [f"POST {target.path} HTTP/1.1", f"Host: {HOST}:{target.port}", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in target.headers.items())]
+    # The same for every gateway, also for those that make nothing of it. Decimal digits are hexadecimal ones too.
+    first = "\r\n".join([*lines, "x-session-id: bench-"]).encode()
+    second = b"\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e"
+    third = b"-00f067aa0ba902b7-01\r\n\r\n" + body
+
+    def fault(status: int, answer: bytes) -> str | None:
+        if stream_chunks is None:
+            return fault_of_completion(status, answer)
+        return fault_of_stream(status, answer, stream_chunks)
+
+    return Question((first, second, third), stream_chunks is not None, fault)
 
 
 def fault_of_completion(status: int, body: bytes) -> str | None:
@@ -86,8 +129,10 @@ class Record:
     """What one target answered."""
 
     latencies: list[float] = field(default_factory=list[float])
+    gaps_ms: "array[float]" = field(default_factory=lambda: array("d"))  # between chunks, beyond the engine's own
     events: int = 0
     answers: int = 0  # all, also those before and after the time measured
+    streams: int = 0  # how many of them were streamed
     errors: int = 0
     first_error: str = ""
 
@@ -99,14 +144,16 @@ class Record:
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request on it. It connects again when the gateway closes it."""
 
-    def __init__(self, port: int, request: bytes, record: Record, fault: Callable[[int, bytes], str | None]) -> None:
+    def __init__(self, port: int, questions: list[Question], sessions: Iterator[int], record: Record) -> None:
         self.port = port
-        self.request = request
+        self.questions = itertools.cycle(questions)
+        self.question = questions[0]  # the one under way
+        self.sessions = sessions
         self.record = record
-        self.fault = fault
         self.then: Callable[[], None] = self.send  # what follows an answer
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append  # called by the parser
+        self.late_ns: int | None = None  # how late the last stamped chunk was
         self.transport: asyncio.Transport | None = None
         self.wanted = False  # a request is to go out as soon as there is a connection
         self.in_flight = False  # a request went out, its answer is not complete
@@ -133,8 +180,11 @@ class Connection(asyncio.Protocol):
         self.wanted = self.transport is None
         if self.transport is not None:
             self.in_flight = True
+            self.question = next(self.questions)
+            request = self.question.of_session(next(self.sessions))
+            self.late_ns = None
             self.started = self.heard = time.perf_counter()
-            self.transport.write(self.request)
+            self.transport.write(request)
 
     def close(self) -> None:
         self.stopped = self.closed = True
@@ -149,6 +199,23 @@ class Connection(asyncio.Protocol):
 
     def unfinished_events(self) -> int:
         return b"".join(self.pieces).count(b"data:")
+
+    def watch_pace(self) -> None:
+        """From now on every chunk's stamp is looked at."""
+        self.on_body = self.on_stamped_body
+
+    def on_stamped_body(self, body: bytes) -> None:
+        self.pieces.append(body)
+        now = time.monotonic_ns()
+        found = body.find(STAMP)
+        while found >= 0:
+            digits = body[found + len(STAMP) : found + len(STAMP) + STAMP_DIGITS]
+            if len(digits) == STAMP_DIGITS:  # one that was cut in two is let go
+                late_ns = now - int(digits)
+                if self.late_ns is not None:
+                    self.record.gaps_ms.append((late_ns - self.late_ns) / 1e6)
+                self.late_ns = late_ns
+            found = body.find(STAMP, found + len(STAMP))
 
     # -- what asyncio calls
 
@@ -185,7 +252,8 @@ class Connection(asyncio.Protocol):
         record = self.record
         record.answers += 1
         record.events += body.count(b"data:")
-        fault = self.fault(self.parser.get_status_code(), body)
+        record.streams += self.question.streamed
+        fault = self.question.fault(self.parser.get_status_code(), body)
         if fault is None:
             record.latencies.append(took)
         else:
@@ -203,18 +271,21 @@ class Report:
 
     seconds: float
     answers: int
+    streams: int
+    events: int  # of all answers, those cut off too
     errors: int
     first_error: str
     per_s: float
     events_per_s: float
     p50_ms: float
     p99_ms: float
+    gap_p99_ms: float  # of stamped chunks
 
 
-def percentile_ms(sorted_latencies: list[float], part: float) -> float:
-    if not sorted_latencies:
+def percentile(ordered: list[float], part: float) -> float:
+    if not ordered:
         return 0.0
-    return sorted_latencies[min(len(sorted_latencies) - 1, int(part * len(sorted_latencies)))] * 1000
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 class Run:
@@ -225,6 +296,7 @@ class Run:
         self.record = record
         self.answers_at_start = 0
         self.events_at_start = 0
+        self.gaps_at_start = 0
         self.report: Report | None = None
 
     def events(self) -> int:
@@ -234,6 +306,7 @@ class Run:
     def begin(self) -> None:
         self.answers_at_start = len(self.record.latencies)
         self.events_at_start = self.events()
+        self.gaps_at_start = len(self.record.gaps_ms)
 
     def end(self, seconds: float) -> None:
         measured = self.record.latencies[self.answers_at_start :]
@@ -241,17 +314,20 @@ class Run:
         self.report = Report(
             seconds=seconds,
             answers=self.record.answers,
+            streams=self.record.streams,
+            events=self.events(),
             errors=self.record.errors,
             first_error=self.record.first_error,
             per_s=len(measured) / seconds,
             events_per_s=(self.events() - self.events_at_start) / seconds,
-            p50_ms=percentile_ms(ordered, 0.50),
-            p99_ms=percentile_ms(ordered, 0.99),
+            p50_ms=percentile(ordered, 0.50) * 1000,
+            p99_ms=percentile(ordered, 0.99) * 1000,
+            gap_p99_ms=percentile(sorted(self.record.gaps_ms[self.gaps_at_start :]), 0.99),
         )
 
     def finish(self) -> Report:
         """Closes, and counts what stopped coming. An answer that is only slow is cut off, and no error."""
-        now = time.perf_counter()
+        now, events = time.perf_counter(), self.events()
         for connection in self.connections:
             if connection.in_flight and now - connection.heard > STALLED:
                 self.record.fault(f"an answer stood still for {STALLED:.0f} s")
@@ -259,15 +335,18 @@ class Run:
         if self.record.answers == 0:
             self.record.fault("not one complete answer in time")
         assert self.report is not None
-        self.report.answers, self.report.errors = self.record.answers, self.record.errors
-        self.report.first_error = self.record.first_error
+        self.report.answers, self.report.streams, self.report.events = self.record.answers, self.record.streams, events
+        self.report.errors, self.report.first_error = self.record.errors, self.record.first_error
         return self.report
 
 
-async def connect_all(connections: list[Connection]) -> None:
-    """A few at a time: all at once can be more than a gateway's listen queue holds."""
-    for first in range(0, len(connections), CONNECTING_AT_ONCE):
-        await asyncio.gather(*(each.connect() for each in connections[first : first + CONNECTING_AT_ONCE]))
+async def connect_all(connections: list[Connection], spread: float = 0.0) -> None:
+    """A few at a time: all at once can be more than a gateway's listen queue holds. spread: over so many seconds."""
+    turns = range(0, len(connections), CONNECTING_AT_ONCE if spread <= 0 else 1)
+    begun = time.perf_counter()
+    for turn, first in enumerate(turns):
+        await asyncio.gather(*(each.connect() for each in connections[first : first + turns.step]))
+        await asyncio.sleep(max(0.0, begun + spread * (turn + 1) / len(turns) - time.perf_counter()))
 
 
 async def drain(runs: list[Run], patience: float) -> None:
@@ -283,55 +362,76 @@ async def drain(runs: list[Run], patience: float) -> None:
         await asyncio.sleep(0.01)
 
 
-async def warm_up(runs: list[Run], warmup: float) -> None:
+async def warm_up(runs: list[Run], warmup: float, first_answer: float) -> None:
     """At least until every target gave an answer: before that nothing flows yet, and a slow gateway would seem slower
     than it is."""
     begun = time.perf_counter()
     await asyncio.sleep(warmup)
-    while not all(run.record.answers for run in runs) and time.perf_counter() - begun < STALLED:
+    while not all(run.record.answers for run in runs) and time.perf_counter() - begun < first_answer:
         await asyncio.sleep(0.01)
 
 
-async def drive(runs: list[Run], warmup: float, seconds: float, patience: float) -> list[Report]:
-    await warm_up(runs, warmup)
+async def measure(runs: list[Run], seconds: float, answers: int | None) -> None:
+    """For so many seconds, or until there are so many answers."""
+    begun = time.perf_counter()
+    wanted = [len(run.record.latencies) + (answers or 0) for run in runs]
+    while answers is not None and time.perf_counter() - begun < seconds:
+        if all(len(run.record.latencies) >= each for run, each in zip(runs, wanted, strict=True)):
+            return
+        await asyncio.sleep(0.002)
+    await asyncio.sleep(max(0.0, seconds - (time.perf_counter() - begun)))
+
+
+async def drive(runs: list[Run], args: argparse.Namespace) -> list[Report]:
+    if args.warmup > 0:
+        await warm_up(runs, args.warmup, args.first_answer)
     for run in runs:
         run.begin()
     begun = time.perf_counter()
-    await asyncio.sleep(seconds)
-    took = time.perf_counter() - begun
+    await measure(runs, args.seconds, args.answers)
+    took = max(1e-6, time.perf_counter() - begun)
     for run in runs:
         run.end(took)
-    await drain(runs, patience)
+    await drain(runs, args.patience)
     return [run.finish() for run in runs]
 
 
-def new_run(port: int, headers: dict[str, str], connections: int, stream_chunks: int | None) -> Run:
-    request = request_bytes(port, headers, stream_chunks is not None)
+def new_run(target: Target, connections: int, questions: list[Question], sessions: int | None) -> Run:
+    """sessions: every request of any connection belongs to the next of so many; None: each connection is one."""
     record = Record()
+    shared = itertools.cycle(range(sessions)) if sessions else None
+    return Run(
+        [Connection(target.port, questions, shared or itertools.repeat(own), record) for own in range(connections)],
+        record,
+    )
 
-    def fault(status: int, body: bytes) -> str | None:
-        if stream_chunks is None:
-            return fault_of_completion(status, body)
-        return fault_of_stream(status, body, stream_chunks)
 
-    return Run([Connection(port, request, record, fault) for _ in range(connections)], record)
+def questions_for(target: Target, args: argparse.Namespace) -> list[Question]:
+    if args.mixed:
+        return [question(target, None), question(target, args.chunks)]
+    streamed = args.stream or args.slowly
+    return [question(target, args.chunks if streamed else None, args.slowly)]
 
 
 async def load(args: argparse.Namespace) -> dict[str, object]:
     headers: dict[str, str] = dict(header.split(": ", 1) for header in args.header)
-    run = new_run(args.port, headers, args.connections, args.chunks if args.stream else None)
+    target = Target(args.port, args.path, args.model, headers)
+    run = new_run(target, args.connections, questions_for(target, args), args.sessions)
     if args.beside_port is None:
         for connection in run.connections:
+            if args.slowly:
+                connection.watch_pace()
             connection.send()  # goes out as soon as it is connected
-        await connect_all(run.connections)
-        (report,) = await drive([run], args.warmup, args.seconds, args.patience)
+        await connect_all(run.connections, args.spread)
+        (report,) = await drive([run], args)
         return asdict(report)
-    beside = new_run(args.beside_port, {}, 1, None)
+    straight = Target(args.beside_port)
+    beside = new_run(straight, 1, [question(straight, None)], None)
     (one,), (other,) = run.connections, beside.connections
     one.then, other.then = other.send, one.send
     await connect_all([one, other])
     one.send()
-    report, beside_report = await drive([run, beside], args.warmup, args.seconds, args.patience)
+    report, beside_report = await drive([run, beside], args)
     return {**asdict(report), "beside": asdict(beside_report)}
 
 
@@ -339,21 +439,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Load for one gateway at 127.0.0.1; prints one JSON object.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--header", action="append", default=[], help="'Name: value', any number of times")
+    parser.add_argument("--path", default=PATH)
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--sessions", type=int, help="requests go round so many sessions (default: one a connection)")
     parser.add_argument("--seconds", type=float, default=3.0, help="the time measured (default 3)")
-    parser.add_argument("--warmup", type=float, default=0.5, help="load before it, not counted (default 0.5)")
+    parser.add_argument("--answers", type=int, help="measure only until there are so many, within --seconds")
+    parser.add_argument(
+        "--warmup", type=float, default=0.5, help="load before it, not counted, in seconds (default 0.5)"
+    )
+    parser.add_argument(
+        "--first-answer",
+        type=float,
+        default=STALLED,
+        help=f"seconds the load before it may go on until there is one whole answer (default {STALLED:.0f})",
+    )
+    parser.add_argument("--spread", type=float, default=0.0, help="seconds over which connections begin (default 0)")
     parser.add_argument(
         "--patience",
         type=float,
         default=35.0,
         help="seconds answers under way may still take after the time measured before they are cut off (default 35)",
     )
-    parser.add_argument("--stream", action="store_true", help="ask for streamed answers")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--stream", action="store_true", help="ask for streamed answers")
+    kind.add_argument("--slowly", action="store_true", help="ask for streams at the engine's steady pace")
+    kind.add_argument("--mixed", action="store_true", help="every second answer streamed")
     parser.add_argument("--chunks", type=int, default=50, help="content chunks the engine streams (default 50)")
     parser.add_argument("--beside-port", type=int, help="with one connection: also ask this port, turn by turn")
     args = parser.parse_args()
-    if args.beside_port is not None and (args.connections != 1 or args.stream):
-        parser.error("--beside-port goes with --connections 1 and without --stream")
+    if args.beside_port is not None and (args.connections != 1 or args.stream or args.slowly or args.mixed):
+        parser.error("--beside-port goes with --connections 1, and with whole answers")
     gc.disable()  # a run is short and makes no cycles worth collecting; a collection would show as latency
     try:
         print(json.dumps(uvloop.run(load(args))))

@@ -46,8 +46,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def on_core(core: int) -> Generator[None]:
-    """What is started inside runs on this core: a child inherits the cores of the thread that starts it."""
+def on_core(core: int | None) -> Generator[None]:
+    """What is started inside runs on this core: a child inherits the cores of the thread that starts it.
+
+    None: wherever this program may run.
+    """
+    if core is None:
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -57,7 +63,7 @@ def on_core(core: int) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], core: int, folder: Path, env: dict[str, str], log: Path) -> Generator[Child]:
+def running(command: list[str], core: int | None, folder: Path, env: dict[str, str], log: Path) -> Generator[Child]:
     """Starts the command; ends it, and everything it started, at the end of the block."""
     with log.open("wb") as output, on_core(core):
         started = time.perf_counter()
@@ -93,6 +99,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 class Stat:
     parent: int
     session: int
+    cpu_ticks: int  # in user mode and in the kernel, all its threads
 
 
 def stat_of(pid: int) -> Stat | None:
@@ -100,9 +107,10 @@ def stat_of(pid: int) -> Stat | None:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The name, in brackets, may hold anything; what is wanted comes after it: state, parent, group, session.
+    # The name, in brackets, may hold anything; what is wanted comes after it: state, parent, group, session, …
+    # See proc_pid_stat(5).
     fields = text.rpartition(")")[2].split()
-    return Stat(parent=int(fields[1]), session=int(fields[3]))
+    return Stat(parent=int(fields[1]), session=int(fields[3]), cpu_ticks=int(fields[11]) + int(fields[12]))
 
 
 def family_of(leader: int) -> set[int]:
@@ -126,6 +134,13 @@ def rss_mib(leader: int) -> float:
             status = Path(f"/proc/{pid}/status").read_text()
             total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
     return total / 1024
+
+
+def cpu_by_process(leader: int) -> dict[int, float]:
+    """Seconds that the process and each of its family have computed so far. It counts in hundredths of a second."""
+    stats = {pid: stat_of(pid) for pid in family_of(leader)}
+    ticks = os.sysconf("SC_CLK_TCK")
+    return {pid: stat.cpu_ticks / ticks for pid, stat in stats.items() if stat is not None}
 
 
 def busy_cores(seconds: float = 0.5) -> float:

@@ -1,155 +1,17 @@
-"""Hanok and its rivals: how each is installed and started in front of the engine.
+"""The rivals: how each is installed and started in front of the engine.
 
-The idea that keeps it simple: to the benchmark a gateway is a `Gateway`: a way to install it and a way to say with
-which command it starts. All that is special about one of them is in its few lines here. Rivals go into throw-away
-environments under the cache folder; nothing of theirs gets into the environment of this program. Each is set up the
-way that suits it best; where that is not its default, the comment says so.
+The idea that keeps it simple: all that is special about one of them is in its few lines here. Each is set up the way
+that suits it best; where that is not its default, the comment says so.
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fake_engine import MODEL
+from launch import Gateway, Launch, NotInstalled, Place, install_once, install_python, run
+from ours import launch_bare, launch_hanok, no_install
 from processes import free_port
-
-INSTALL_PATIENCE = 900.0
-KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
-
-
-class NotInstalled(Exception):
-    """A gateway that is not there and cannot be had. The text is the reason, for the table."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one gateway runs."""
-
-    folder: Path  # a temporary one, of its own
-    installed: Path  # what its install made
-    port: int
-    engine_port: int
-
-    @property
-    def engine(self) -> str:
-        return f"http://127.0.0.1:{self.engine_port}"
-
-
-@dataclass(frozen=True)
-class Launch:
-    command: list[str]
-    headers: dict[str, str]  # what a client has to send
-    env: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True)
-class Gateway:
-    name: str
-    does: str  # beside handing requests on: a gateway that does more has more to pay
-    ready_path: str
-    install: Callable[[Path, bool], Path]  # (cache folder, whether it may install now): where it is
-    launch: Callable[[Place], Launch]
-
-
-def clean_env(folder: Path) -> dict[str, str]:
-    """A child's environment: no proxy, account, database or setting of the user's gets into a measurement."""
-    return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {"HOME": str(folder)}
-
-
-# -- installing
-
-
-def install_once(cache: Path, name: str, may_install: bool, install: Callable[[Path], None]) -> Path:
-    """A marker is written last, so a half-made install is seen and made anew."""
-    folder = cache / name
-    marker = folder / "installed"
-    if marker.exists():
-        return folder
-    if not may_install:
-        raise NotInstalled("it is not in the cache yet; a run without --quick installs it")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    install(folder)
-    marker.touch()
-    return folder
-
-
-def run(command: list[str]) -> None:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise NotInstalled(f"{Path(command[0]).name} took more than {INSTALL_PATIENCE:.0f} s") from None
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise NotInstalled(f"{Path(command[0]).name} failed: {said[:400]}")
-
-
-def find_uv() -> str | None:
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if beside.exists() else shutil.which("uv")
-
-
-def install_python(folder: Path, packages: list[str], any_version: tuple[str, ...] = ()) -> None:
-    """Into an environment of its own, with uv where there is one.
-
-    any_version: packages whose pins may be let go when the index does not have (or does not have yet) the exact ones.
-    """
-    uv = find_uv()
-    if uv is None:
-        run([sys.executable, "-m", "venv", str(folder / "venv")])
-        run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *packages])
-        return
-    run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")])
-    # Compiled now: else a start would compile thousands of modules each time, which no deployment does.
-    install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(folder / "venv/bin/python")]
-    try:
-        run([*install, *packages])
-    except NotInstalled:
-        if not any_version:
-            raise
-        overrides = folder / "overrides.txt"
-        overrides.write_text("\n".join(any_version) + "\n")
-        run([*install, "--override", str(overrides), *packages])
-
-
-# -- hanok
-
-
-def no_install(_cache: Path, _may_install: bool) -> Path:
-    return Path()
-
-
-def launch_hanok(place: Place) -> Launch:
-    platform = place.folder / "platform.yaml"
-    platform.write_text(
-        f"""\
-name: bench
-models:
-  - name: {MODEL}
-    serve: {{engine: openai, url: "{place.engine}/v1", model: {MODEL}}}
-    price: {{input: 1.0, output: 2.0}}
-"""
-    )
-    hanok = [sys.executable, "-m", "hanok"]
-    create = [*hanok, "keys", "create", "bench", "--file", str(platform), "--json"]
-    done = subprocess.run(
-        create, cwd=place.folder, env=clean_env(place.folder), capture_output=True, text=True, timeout=60, check=False
-    )
-    if done.returncode != 0:
-        raise NotInstalled(f"`hanok keys create` failed: {' '.join(done.stderr.split())[-300:]}")
-    key = json.loads(done.stdout)["key"]
-    return Launch(
-        command=[*hanok, "up", str(platform), "--host", "127.0.0.1", "--port", str(place.port)],
-        headers={"Authorization": f"Bearer {key}"},
-    )
-
 
 # -- litellm
 
@@ -211,6 +73,76 @@ def launch_vllm_router(place: Place) -> Launch:
     return Launch(command=command, headers={})
 
 
+# -- smg
+
+
+def install_smg(cache: Path, may_install: bool) -> Path:
+    def install(folder: Path) -> None:
+        install_python(folder, ["smg==1.13.0"])
+
+    return install_once(cache, "smg-1.13.0", may_install, install)
+
+
+def launch_smg(place: Place) -> Launch:
+    command = [str(place.installed / "venv/bin/smg"), "launch", "--worker-urls", place.engine]
+    command += ["--host", "127.0.0.1", "--port", str(place.port)]
+    command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
+    # Not its default, cache_aware: with a single engine there is nothing to choose. No tokenizer: it would be looked
+    # for on the network, and plain HTTP needs none.
+    command += ["--policy", "round_robin", "--log-level", "warn", "--disable-tokenizer-autoload"]
+    return Launch(command=command, headers={})
+
+
+# -- tensorzero
+
+# Its wheel has no program to start, but the gateway's own HTTP server, for OpenAI clients within a Python process. The
+# server runs on threads of its own, in Rust; Python only waits. It chooses its port itself.
+SERVE_TENSORZERO = """\
+import pathlib, signal, urllib.parse
+from tensorzero import _start_http_gateway
+
+gateway = _start_http_gateway(
+    config_file="tensorzero.toml", clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=False
+)
+pathlib.Path("port.new").write_text(str(urllib.parse.urlsplit(gateway.base_url).port))
+pathlib.Path("port.new").rename("port")
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.pause()
+"""
+
+
+def install_tensorzero(cache: Path, may_install: bool) -> Path:
+    def install(folder: Path) -> None:
+        install_python(folder, ["tensorzero==2026.6.0"])
+
+    return install_once(cache, "tensorzero-2026.6.0", may_install, install)
+
+
+def launch_tensorzero(place: Place) -> Launch:
+    (place.folder / "tensorzero.toml").write_text(
+        f"""\
+[gateway.observability]
+enabled = false
+
+[models.{MODEL}]
+routing = ["engine"]
+
+[models.{MODEL}.providers.engine]
+type = "openai"
+api_base = "{place.engine}/v1/"
+model_name = "{MODEL}"
+api_key_location = "none"
+"""
+    )
+    return Launch(
+        command=[str(place.installed / "venv/bin/python"), "-c", SERVE_TENSORZERO],
+        headers={},
+        path="/openai/v1/chat/completions",
+        model=f"tensorzero::model_name::{MODEL}",
+        port_file=place.folder / "port",
+    )
+
+
 # -- portkey
 
 LISTEN_ON_LOOPBACK = """\
@@ -253,9 +185,13 @@ def launch_portkey(place: Place) -> Launch:
     )
 
 
+ALL_ON = "keys, metering, prices, budgets and limits of key, team, model and session, spans"
 GATEWAYS = (
-    Gateway("hanok", "checks the key, meters, prices", "/health/ready", no_install, launch_hanok),
+    Gateway("hanok", ALL_ON, "/health/ready", no_install, launch_hanok, exports=True),
+    Gateway("hanok-bare", "keys, metering, prices", "/health/ready", no_install, launch_bare),
     Gateway("litellm", "checks the key, prices, stores nothing", "/health/readiness", install_litellm, launch_litellm),
     Gateway("vllm-router", "neither keys nor metering", "/readiness", install_vllm_router, launch_vllm_router),
+    Gateway("smg", "neither keys nor metering", "/readiness", install_smg, launch_smg),
+    Gateway("tensorzero", "neither keys nor stored metering", None, install_tensorzero, launch_tensorzero),
     Gateway("portkey", "neither keys nor metering", "/", install_portkey, launch_portkey),
 )

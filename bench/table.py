@@ -1,26 +1,41 @@
-"""The figures as a table for people."""
+"""The figures as tables for people."""
 
 from rich.table import Table
 
-from measure import CONNECTIONS, STREAMS, Figures
+from measure import CONNECTIONS, INTERVAL_MS, STEADY_STREAMS, STREAMS, Figures
 from rivals import GATEWAYS
 
-COLUMNS = (
+Columns = tuple[tuple[str, str, str], ...]  # measure, title, form
+
+REQUESTS: Columns = (
     ("rps_32", "req/s", "{:,.0f}"),
+    ("cpu_us_request", "CPU µs/request", "{:,.0f}"),
     ("p50_ms", "+p50 ms", "{:.2f}"),
     ("p99_ms", "+p99 ms", "{:.2f}"),
-    ("chunks_per_s", "chunks/s", "{:,.0f}"),
     ("rss_mib", "MiB", "{:,.0f}"),
     ("ready_s", "ready s", "{:.1f}"),
 )
-LEGEND = " ".join(
+STREAMED: Columns = (
+    ("steady_per_s", "steady chunks/s", "{:,.0f}"),
+    ("gap_p99_ms", "+gap p99 ms", "{:.2f}"),
+    ("cpu_us_chunk", "CPU µs/chunk", "{:,.1f}"),
+    ("chunks_per_s", "most chunks/s", "{:,.0f}"),
+)
+REQUESTS_LEGEND = " ".join(
     (
-        f"req/s: answers a second over {CONNECTIONS} connections.",
+        f"req/s: answers a second over {CONNECTIONS} connections. CPU: what all its processes computed for them; the",
+        "figure that other work on the machine disturbs least.",
         "+p50, +p99: latency added to the engine's own, one request at a time (direct: the whole latency).",
-        f"chunks/s: events a second received by {STREAMS} streams at once.",
         "MiB: memory of all its processes after the load. ready: from its start to its first good answer.",
         "Medians; ×: divided by hanok's figure.",
         "≥: nearly as fast as direct, so that the load generator was the limit.",
+    )
+)
+STREAMED_LEGEND = " ".join(
+    (
+        f"Steady: {STEADY_STREAMS} streams at once, each with a chunk every {INTERVAL_MS:.0f} ms; events received a second.",
+        "+gap: what the time between two chunks has beyond what it had at the engine, 99th percentile, less that",
+        f"of direct. Most: what {STREAMS} streams at once receive from an engine that does not wait.",
     )
 )
 NEAR_DIRECT = 0.8
@@ -38,22 +53,31 @@ def cell(measure: str, form: str, mine: dict[str, float], hanoks: dict[str, floa
     return f"{text}\n[dim]{mine[measure] / hanoks[measure]:.2f} ×[/dim]"
 
 
-def table_of(figures: dict[str, Figures], one_core: bool) -> Table:
-    medians = {name: each.medians() for name, each in figures.items()}
-    hanoks, directs = medians.get("hanok", {}), medians.get("direct", {})
+def tables_of(figures: dict[str, Figures], left_out: dict[str, str], one_core: bool) -> list[Table]:
     does = {gateway.name: gateway.does for gateway in GATEWAYS} | {"direct": "no gateway: the engine itself"}
     where = "all on ONE core, there is no other" if one_core else "the gateway on a core of its own"
-    beside = [f"{name}: {does[name]}." for name in medians]
-    table = Table(title=f"The same work, {where}", caption="\n".join([*beside, "", LEGEND]), show_lines=True)
+    beside = [f"{name}: {does[name]}." for name in figures]
+    beside += [f"{name} is left out: {reason}" for name, reason in left_out.items()]
+    beside += [f"{note}." for each in figures.values() for note in each.notes]
+    return [
+        table_of(f"Whole answers, {where}", figures, REQUESTS, "\n".join([*beside, "", REQUESTS_LEGEND])),
+        table_of(f"Streamed answers, {where}", figures, STREAMED, STREAMED_LEGEND),
+    ]
+
+
+def table_of(title: str, figures: dict[str, Figures], columns: Columns, caption: str) -> Table:
+    medians = {name: each.medians() for name, each in figures.items()}
+    hanoks, directs = medians.get("hanok", {}), medians.get("direct", {})
+    table = Table(title=title, caption=caption, show_lines=True)
     table.caption_justify = "left"
     table.add_column("")
-    for _, title, _ in COLUMNS:
-        table.add_column(title, justify="right")
+    for _, heading, _ in columns:
+        table.add_column(heading, justify="right")
     for name, mine in medians.items():
         failed = figures[name].failed
         cells = [
             "failed" if measure in failed else cell(measure, form, mine, hanoks, directs)
-            for measure, _, form in COLUMNS
+            for measure, _, form in columns
         ]
         table.add_row(name, *cells)
     return table
