@@ -10,17 +10,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hanok.errors import StartError, StoreError
 from hanok.gateway import Access, Admin, Door, HttpServer, ModelCard, Replays, Route, Routed, Runs
-from hanok.ledger import Admission, KeyRing, Ledger, Metered, Offer, Policies, PriceList
+from hanok.ledger import (
+    Admission,
+    Holder,
+    HolderFile,
+    KeyRing,
+    Ledger,
+    Metered,
+    Offer,
+    Policies,
+    PriceList,
+    left_holders,
+)
 from hanok.ledger.load import load_known_rates
+from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, EngineProcess, Fleet, Launch, make_endpoint, watch
 from hanok.spec import Loaded, Model, Platform, Telemetry
@@ -35,6 +49,7 @@ from hanok.telemetry import (
 )
 
 KEYS_EVERY_S = 1.0
+HOLDERS = "holders"
 _MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -51,6 +66,7 @@ class House:
     fleet: Fleet
     metrics: Metrics
     exporter: Exporter | None
+    holder: Holder | None
     door: Door
 
     def take_up_keys(self) -> None:
@@ -110,9 +126,10 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
     """
     planned = plan(loaded)
     ledger = Ledger.of(loaded)
+    left = list(left_holders(loaded.state / HOLDERS))
     ledger.start()
     fleet = Fleet(endpoint for endpoint, _ in planned)
-    house = _build(loaded, ledger, fleet)
+    house = _build(loaded, ledger, fleet, _holder(loaded, ledger, left))
     processes = [
         EngineProcess(launch, endpoint, fleet, restarted=house.metrics.restarted)
         for endpoint, launch in planned
@@ -126,6 +143,8 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
         asyncio.create_task(watch(fleet, every_s=loaded.platform.gateway.health_every_s), name="fleet-watch"),
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
     ]
+    if house.holder is not None:
+        background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
     try:
         yield house
     finally:
@@ -135,13 +154,15 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
             await asyncio.gather(*background, return_exceptions=True)
             await asyncio.gather(*(process.stop() for process in processes), return_exceptions=True)
             await asyncio.gather(*(each.engine.aclose() for each in fleet.endpoints), return_exceptions=True)
+            if house.holder is not None:
+                await house.holder.leave()
         finally:
             if house.exporter is not None:
                 await asyncio.to_thread(house.exporter.close)
             await asyncio.to_thread(ledger.close)
 
 
-def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
+def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet, holder: Holder | None) -> House:
     platform = loaded.platform
     metrics = Metrics()
     metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
@@ -161,7 +182,12 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
     )
     exporter = _exporter(platform)
     admission = Admission(
-        Policies.of(platform), prices=prices(loaded), offers=_offers(platform), totals=ledger, wall=time.time
+        Policies.of(platform),
+        prices=prices(loaded),
+        offers=_offers(platform),
+        totals=ledger,
+        wall=time.time,
+        shares=None if holder is None else holder.shares,
     )
     models = Metered(
         routed,
@@ -215,7 +241,23 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet) -> House:
         fleet=fleet,
         metrics=metrics,
         exporter=exporter,
+        holder=holder,
         door=door,
+    )
+
+
+def _holder(loaded: Loaded, ledger: Ledger, left: Sequence[HolderFile]) -> Holder | None:
+    """This process among those that share budgets, where a place to agree is declared."""
+    url = loaded.platform.ledger.redis
+    if url is None:
+        return None
+    return Holder(
+        lambda name: RedisAccounts(url.get_secret_value(), platform=loaded.platform.name, holder=name),
+        name=f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(64):016x}",
+        folder=loaded.state / HOLDERS,
+        left=left,
+        ledger=ledger,
+        policies=Policies.of(loaded.platform),
     )
 
 
