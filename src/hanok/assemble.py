@@ -14,7 +14,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,14 +74,30 @@ class House:
         _take_up_keys(self.ledger, self.keys, self.admission)
 
 
-def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
-    """Every endpoint of the platform, nothing started. Raises `StartError` naming all that is missing."""
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """What a worker, one of several processes behind one address, knows of the others.
+
+    Engine processes are not its own: it finds them at `ports`. `metrics` gives everyone's, in Prometheus' text format;
+    `about` is what `/health/ready` says of the workers.
+    """
+
+    ports: Mapping[str, int]
+    metrics: Callable[[], Awaitable[bytes]]
+    about: Callable[[], Mapping[str, Any]]
+
+
+def plan(loaded: Loaded, *, ports: Mapping[str, int] | None = None) -> list[tuple[Endpoint, Launch | None]]:
+    """Every endpoint of the platform, nothing started; `ports` of engine processes that somebody else starts.
+
+    Raises `StartError` naming all that is missing.
+    """
     planned: list[tuple[Endpoint, Launch | None]] = []
     missing: list[StartError] = []
     for model in loaded.platform.models:
         for index in range(len(model.serve)):
             try:
-                planned.append(make_endpoint(loaded, model, index))
+                planned.append(make_endpoint(loaded, model, index, ports=ports))
             except StartError as error:
                 missing.append(error)
     if len(missing) == 1:
@@ -107,33 +123,34 @@ def prices(loaded: Loaded) -> PriceList:
     return PriceList.of(models, load_known_rates() if needed else {})
 
 
-def http_server(house: House, host: str, port: int) -> HttpServer:
-    """A server that lets calls in at the house's door."""
+def http_server(house: House, host: str, port: int, *, listener: socket.socket | None = None) -> HttpServer:
+    """A server that lets calls in at the house's door; on a bound `listener`, if there is one."""
     return HttpServer(
         house.door,
         host=host,
         port=port,
         body_limit=int(house.loaded.platform.gateway.body_limit_mib * _MIB),
         new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
+        listener=listener,
     )
 
 
 @contextlib.asynccontextmanager
-async def running(loaded: Loaded) -> AsyncGenerator[House]:
-    """Start the engines, the books and the watchers; stop them on the way out.
+async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator[House]:
+    """Start the engines, the books and the watchers; stop them on the way out. One of a `crew` starts no engines.
 
     Raises `StartError` and `StoreError`. Engines come up in the background: `house.fleet` tells how they are.
     """
-    planned = plan(loaded)
+    planned = plan(loaded, ports=crew.ports if crew else None)
     ledger = Ledger.of(loaded)
     left = list(left_holders(loaded.state / HOLDERS))
     ledger.start()
     fleet = Fleet(endpoint for endpoint, _ in planned)
-    house = _build(loaded, ledger, fleet, _holder(loaded, ledger, left))
+    house = _build(loaded, ledger, fleet, _holder(loaded, ledger, left), crew)
     processes = [
         EngineProcess(launch, endpoint, fleet, restarted=house.metrics.restarted)
         for endpoint, launch in planned
-        if launch is not None
+        if launch is not None and crew is None
     ]
     for process in processes:
         process.start()
@@ -162,7 +179,29 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
             await asyncio.to_thread(ledger.close)
 
 
-def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet, holder: Holder | None) -> House:
+@contextlib.asynccontextmanager
+async def engines_running(loaded: Loaded, metrics: Metrics) -> AsyncGenerator[tuple[Fleet, dict[str, int]]]:
+    """Only the engines, for a supervisor: the fleet, and the ports of the processes that are started.
+
+    Raises `StartError`.
+    """
+    planned = plan(loaded)
+    fleet = Fleet(endpoint for endpoint, _ in planned)
+    launches = [(endpoint, launch) for endpoint, launch in planned if launch is not None]
+    processes = [EngineProcess(launch, each, fleet, restarted=metrics.restarted) for each, launch in launches]
+    for process in processes:
+        process.start()
+    watching = asyncio.create_task(watch(fleet, every_s=loaded.platform.gateway.health_every_s), name="fleet-watch")
+    try:
+        yield fleet, {endpoint.name: launch.port for endpoint, launch in launches}
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await asyncio.gather(*(process.stop() for process in processes), return_exceptions=True)
+        await asyncio.gather(*(each.engine.aclose() for each in fleet.endpoints), return_exceptions=True)
+
+
+def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet, holder: Holder | None, crew: Crew | None) -> House:
     platform = loaded.platform
     metrics = Metrics()
     metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
@@ -224,7 +263,8 @@ def _build(loaded: Loaded, ledger: Ledger, fleet: Fleet, holder: Holder | None) 
         access=Access(platform),
         cards=[_card(model, int(time.time())) for model in platform.models],
         metrics=metrics,
-        ready=_readiness(fleet),
+        everyones_metrics=crew.metrics if crew else None,
+        ready=_readiness(fleet, crew),
         runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
         admin=admin,
         trace=_tracing(platform.telemetry),
@@ -309,11 +349,12 @@ def _card(model: Model, created: int) -> ModelCard:
     return ModelCard(id=model.name, type=model.type, created=created)
 
 
-def _readiness(fleet: Fleet) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
+def _readiness(fleet: Fleet, crew: Crew | None) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
     def ready() -> tuple[bool, Mapping[str, Any]]:
+        about: Mapping[str, Any] = crew.about() if crew else {}
         states = {each.name: each.state for each in fleet.endpoints}
         settled = "starting" not in states.values()
-        return settled and "up" in states.values(), {"endpoints": states}
+        return settled and "up" in states.values(), {"endpoints": states, **about}
 
     return ready
 

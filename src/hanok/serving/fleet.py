@@ -82,6 +82,10 @@ class Fleet:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    async def changed(self) -> None:
+        """Return when a state changes."""
+        await self._changed.wait()
+
     async def wait_started(self, models: Iterable[str]) -> None:
         """Return when none of these models has only endpoints that are still starting."""
         names = list(models)

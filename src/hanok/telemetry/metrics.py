@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from hanok.telemetry.client import Counts
+from hanok.telemetry.sums import Family, read_families
 from hanok.wire import Charge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,6 +68,7 @@ class Metrics:
         self._models: dict[str, ModelMetrics] = {}
         self._refused: Counter[int] = Counter()
         self._restarts: Counter[str] = Counter()
+        self._worker_restarts: Counter[str] = Counter()
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -93,6 +95,10 @@ class Metrics:
         """Count an engine process that was started again."""
         self._restarts[endpoint] += 1
 
+    def worker_restarted(self, worker: str) -> None:
+        """Count a worker that was started again."""
+        self._worker_restarts[worker] += 1
+
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
         """Add a gauge whose values are read when somebody asks."""
 
@@ -111,6 +117,10 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
+
+    def families(self) -> list[Family]:
+        """All metrics as values, to be added to those of other processes."""
+        return read_families(self._registry)
 
     def _collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -138,6 +148,9 @@ class Metrics:
         yield _counter("hanok_http_refused", "HTTP requests answered with an error.", "status", self._refused)
         yield _counter(
             "hanok_engine_restarts", "Engine processes started again after they ended.", "endpoint", self._restarts
+        )
+        yield _counter(
+            "hanok_worker_restarts", "Workers started again after they ended.", "worker", self._worker_restarts
         )
 
 
