@@ -7,7 +7,7 @@ The HTTP door, the CLI's own questions, and later agents and evaluations hold th
 platform.yaml was written, `change` takes it up, `differences` tells in words what it changed.
 """
 
-from hanok.assemble.house import House, prices
-from hanok.assemble.run import http_server, only, plan, running
+from hanok.assemble.house import Crew, House, prices
+from hanok.assemble.run import engines_running, http_server, only, plan, running
 
-__all__ = ["House", "http_server", "only", "plan", "prices", "running"]
+__all__ = ["Crew", "House", "engines_running", "http_server", "only", "plan", "prices", "running"]

@@ -106,7 +106,7 @@ def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prep
         exporter = parts.make_exporter(platform, house.providers)
     return _Prepared(
         exchange=exchange,
-        made=make_posts(exchange.loaded, exchange.openings),
+        made=make_posts(exchange.loaded, exchange.openings, ports=house.roster.ports),
         prices=parts.price_list(models),
         exporter=exporter,
     )

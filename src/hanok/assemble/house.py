@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from hanok.assemble.config import Config
 from hanok.gateway import Admin, Door, HttpServer, ModelCard, Replays, Route, Routed
-from hanok.ledger import Admission, Allotment, Key, KeyRing, Ledger, Metered, Offer, PriceList
+from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
 from hanok.serving import Fleet, Roster
@@ -38,6 +39,7 @@ class House:
     roster: Roster
     metrics: Metrics
     exporter: Exporter | None
+    holder: Holder | None
     providers: dict[str, str]
     door: Door
     replays: Replays
@@ -57,6 +59,19 @@ class House:
         """Go on with these keys, and these limits of runs."""
         self.keys.replace(keys)
         self.admission.know(keys, allotments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """What a worker, one of several processes behind one address, knows of the others.
+
+    Engine processes are not its own: it finds them at `ports`. `metrics` gives everyone's, in Prometheus' text format;
+    `about` is what `/health/ready` says of the workers.
+    """
+
+    ports: Mapping[str, int]
+    metrics: Callable[[], Awaitable[bytes]]
+    about: Callable[[], Mapping[str, Any]]
 
 
 def prices(loaded: Loaded) -> PriceList:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
 from hanok.assemble.house import (
     MIB,
+    Crew,
     House,
     admin_api,
     cards,
@@ -29,13 +32,15 @@ from hanok.assemble.house import (
 )
 from hanok.errors import StoreError
 from hanok.gateway import Access, Door, HttpServer, Replays, Routed, Runs
-from hanok.ledger import Admission, KeyRing, Ledger, Metered, Policies
+from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
+from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, Fleet, Launch, Roster, declared_openings, make_posts
 from hanok.spec import Loaded
 from hanok.telemetry import Metrics
 
 KEYS_EVERY_S = 0.25
+HOLDERS = "holders"
 _log = logging.getLogger(__name__)
 
 
@@ -55,32 +60,34 @@ def only(loaded: Loaded, model: str) -> Loaded:
     )
 
 
-def http_server(house: House, host: str, port: int) -> HttpServer:
-    """A server that lets calls in at the house's door."""
+def http_server(house: House, host: str, port: int, *, listener: socket.socket | None = None) -> HttpServer:
+    """A server that lets calls in at the house's door; on a bound `listener`, if there is one."""
     server = HttpServer(
         house.door,
         host=host,
         port=port,
         body_limit=int(house.loaded.platform.gateway.body_limit_mib * MIB),
         new_request_id=lambda: f"req_{random.getrandbits(96):024x}",
+        listener=listener,
     )
     house.servers.append(server)
     return server
 
 
 @contextlib.asynccontextmanager
-async def running(loaded: Loaded) -> AsyncGenerator[House]:
-    """Start the engines, the books and the watchers; stop them on the way out.
+async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator[House]:
+    """Start the engines, the books and the watchers; stop them on the way out. One of a `crew` starts no engines.
 
     Raises `StartError` and `StoreError`. Engines come up in the background: `house.fleet` tells how they are.
     """
     metrics = Metrics()
-    roster = Roster(Fleet(), restarted=metrics.restarted)
+    roster = Roster(Fleet(), restarted=metrics.restarted, ports=crew.ports if crew else None)
     exchange = roster.compare(loaded)
-    made = make_posts(loaded, exchange.openings)
+    made = make_posts(loaded, exchange.openings, ports=roster.ports)
     ledger = Ledger.of(loaded)
+    left = list(left_holders(loaded.state / HOLDERS))
     ledger.start()
-    house = _build(loaded, ledger, roster, metrics)
+    house = _build(loaded, ledger, roster, metrics, _holder(loaded, ledger, left), crew)
     roster.apply(exchange, made)
     house.providers |= providers(roster)
     if house.exporter is not None:
@@ -92,6 +99,8 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
         asyncio.create_task(house.config.follow(), name="config-watch"),
     ]
+    if house.holder is not None:
+        background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
     try:
         yield house
     finally:
@@ -101,13 +110,48 @@ async def running(loaded: Loaded) -> AsyncGenerator[House]:
             await asyncio.gather(*background, return_exceptions=True)
             await roster.close()
             await changes.close()
+            if house.holder is not None:
+                await house.holder.leave()
         finally:
             if house.exporter is not None:
                 await asyncio.to_thread(house.exporter.close)
             await asyncio.to_thread(ledger.close)
 
 
-def _build(loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics) -> House:
+@contextlib.asynccontextmanager
+async def engines_running(loaded: Loaded, metrics: Metrics) -> AsyncGenerator[tuple[Fleet, dict[str, int]]]:
+    """Only the engines, for a supervisor: the fleet, and the ports of the processes that are started.
+
+    Raises `StartError`.
+    """
+    roster = Roster(Fleet(), restarted=metrics.restarted)
+    exchange = roster.compare(loaded)
+    made = make_posts(loaded, exchange.openings)
+    roster.apply(exchange, made)
+    try:
+        yield roster.fleet, {post.endpoint.name: post.launch.port for post in made if post.launch is not None}
+    finally:
+        await roster.close()
+
+
+def _holder(loaded: Loaded, ledger: Ledger, left: Sequence[HolderFile]) -> Holder | None:
+    """This process among those that share budgets, where a place to agree is declared."""
+    url = loaded.platform.ledger.redis
+    if url is None:
+        return None
+    return Holder(
+        lambda name: RedisAccounts(url.get_secret_value(), platform=loaded.platform.name, holder=name),
+        name=f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(64):016x}",
+        folder=loaded.state / HOLDERS,
+        left=left,
+        ledger=ledger,
+        policies=Policies.of(loaded.platform),
+    )
+
+
+def _build(
+    loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics, holder: Holder | None, crew: Crew | None
+) -> House:
     platform, fleet = loaded.platform, roster.fleet
     config = Config(loaded, metrics=metrics, wall=time.time)
     metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
@@ -130,7 +174,12 @@ def _build(loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics) -> 
     by_endpoint: dict[str, str] = {}
     exporter = make_exporter(platform, by_endpoint)
     admission = Admission(
-        Policies.of(platform), prices=prices(loaded), offers=offers(platform.models), totals=ledger, wall=time.time
+        Policies.of(platform),
+        prices=prices(loaded),
+        offers=offers(platform.models),
+        totals=ledger,
+        wall=time.time,
+        shares=None if holder is None else holder.shares,
     )
     models = Metered(
         routed,
@@ -161,7 +210,8 @@ def _build(loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics) -> 
         access=Access(platform),
         cards=cards(platform, started),
         metrics=metrics,
-        ready=_readiness(fleet, config),
+        everyones_metrics=crew.metrics if crew else None,
+        ready=_readiness(fleet, config, crew),
         runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
         admin=admin_api(platform, config=config, ledger=ledger, admission=admission, changed=changed),
         trace=tracing(platform.telemetry),
@@ -180,6 +230,7 @@ def _build(loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics) -> 
         roster=roster,
         metrics=metrics,
         exporter=exporter,
+        holder=holder,
         providers=by_endpoint,
         door=door,
         replays=replays,
@@ -205,7 +256,7 @@ async def _follow_keys(house: House) -> None:
         await asyncio.sleep(KEYS_EVERY_S)
 
 
-def _readiness(fleet: Fleet, config: Config) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
+def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
     """At first no endpoint may be starting; endpoints that are added later are not waited for."""
     settled = False
 
@@ -213,7 +264,8 @@ def _readiness(fleet: Fleet, config: Config) -> Callable[[], tuple[bool, Mapping
         nonlocal settled
         states = {each.name: each.state for each in fleet.endpoints}
         settled = settled or "starting" not in states.values()
-        return settled and "up" in states.values(), {"endpoints": states, "config": config.standing()}
+        about: Mapping[str, Any] = crew.about() if crew else {}
+        return settled and "up" in states.values(), {"endpoints": states, "config": config.standing(), **about}
 
     return ready
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Generator
 from typing import Annotated
 
 import typer
@@ -56,8 +58,15 @@ app.command("doctor")(look.doctor)
 
 def main() -> None:
     """Run the command line; turn what went wrong into one message and an exit code."""
-    try:
+    with saying_what_went_wrong():
         app()
+
+
+@contextlib.contextmanager
+def saying_what_went_wrong() -> Generator[None]:
+    """End the process with one message and an exit code when something goes wrong."""
+    try:
+        yield
     except HanokError as error:
         talk.print(Text.assemble(("error:", "bold red"), " ", error.message), soft_wrap=True)
         if error.hint:

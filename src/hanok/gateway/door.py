@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -82,7 +82,8 @@ Trace = Callable[[bytes | None, bytes | None], TraceStart]
 class Door:
     """The door.
 
-    `ready` says whether calls can be answered, and why not; `keep_alive_s` is the longest silence in a stream.
+    `ready` says whether calls can be answered, and why not; `everyones_metrics` are to be shown where this process is
+    one of several; `keep_alive_s` is the longest silence in a stream.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Door:
         access: Access,
         cards: Sequence[ModelCard],
         metrics: Metrics,
+        everyones_metrics: Callable[[], Awaitable[bytes]] | None = None,
         ready: Ready,
         runs: Runs,
         admin: Desk | None,
@@ -106,6 +108,7 @@ class Door:
         self._access = access
         self._cards = {card.id: card for card in cards}
         self._metrics = metrics
+        self._everyones_metrics = everyones_metrics
         self._ready = ready
         self._runs = runs
         self._admin = admin
@@ -244,7 +247,9 @@ class Door:
         await call.reply(200 if ready else 503, json_bytes({"status": status, **detail}), _JSON)
 
     async def _show_metrics(self, call: Call) -> None:
-        await call.reply(200, self._metrics.render(), (b"content-type", CONTENT_TYPE.encode()))
+        everyones = self._everyones_metrics
+        body = self._metrics.render() if everyones is None else await everyones()
+        await call.reply(200, body, (b"content-type", CONTENT_TYPE.encode()))
 
     async def _show_openapi(self, call: Call) -> None:
         await call.reply(200, self._openapi, _JSON)

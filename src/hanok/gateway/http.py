@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -503,8 +504,17 @@ class HttpServer:
     """Listens, and hands calls to `handle` until it is stopped."""
 
     def __init__(
-        self, handle: Handle, *, host: str, port: int, body_limit: int, new_request_id: Callable[[], str]
+        self,
+        handle: Handle,
+        *,
+        host: str,
+        port: int,
+        body_limit: int,
+        new_request_id: Callable[[], str],
+        listener: socket.socket | None = None,
     ) -> None:
+        """Listens at `host` and `port`, or on the `listener` that is bound to them."""
+        self._listener = listener
         shared = self._shared = _Shared(handle, body_limit, new_request_id)
         config = uvicorn.Config(
             _no_app,
@@ -523,7 +533,7 @@ class HttpServer:
 
     async def serve(self) -> None:
         """Serve until `stop`, then let running calls end."""
-        await self._server.serve()
+        await self._server.serve(None if self._listener is None else [self._listener])
 
     def busy(self) -> int:
         """How many connections have a call running, or an answer not yet sent."""

@@ -66,7 +66,9 @@ class Runs:
 
     async def budgets(self, caller: Caller, model: str = "") -> list[dict[str, Any]]:
         """How the accounts stand that the caller draws on. Raises `StoreError`."""
-        return [describe(account) for account in await self._admission.accounts(caller, model, self._wall())]
+        accounts = await self._admission.accounts(caller, model, self._wall())
+        await self._admission.look(accounts)
+        return [describe(account) for account in accounts]
 
 
 def read_run(text: str) -> str:

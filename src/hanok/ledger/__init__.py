@@ -8,12 +8,14 @@ from hanok.ledger.accounts import NEVER, Account, Unit
 from hanok.ledger.admission import Admission, Hold, Offer
 from hanok.ledger.books import Ledger
 from hanok.ledger.entries import Allotment, AuditEntry
+from hanok.ledger.holder import Holder
 from hanok.ledger.keys import Key, KeyRing, NewKey, digest, make_key
 from hanok.ledger.metered import Metered, MeteredAnswer, MeteredEmbeddings
 from hanok.ledger.policies import Policies
 from hanok.ledger.prices import FREE, PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import describe, figure, iso, standings
+from hanok.ledger.stores.holders import HolderFile, left_holders
 from hanok.ledger.usage import Total, UsageRow
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "Allotment",
     "AuditEntry",
     "Hold",
+    "Holder",
+    "HolderFile",
     "Key",
     "KeyRing",
     "Ledger",
@@ -43,6 +47,7 @@ __all__ = [
     "digest",
     "figure",
     "iso",
+    "left_holders",
     "make_key",
     "standings",
 ]

@@ -84,9 +84,9 @@ class Account:
     def beyond_soft(self) -> bool:
         return self.others + self.used >= self.soft_line
 
-    def change(self, terms: Terms) -> None:
-        """Go on under other terms, as after a reload. What is used stays used."""
-        if self.granted == self.terms.limit:
+    def change(self, terms: Terms, *, alone: bool = True) -> None:
+        """Go on under other terms, as after a reload. What is used stays used; who is `alone` is granted everything."""
+        if alone:
             self.granted = terms.limit
         self.terms = terms
         self.soft_line = int(terms.limit * terms.soft)

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from hanok.errors import BudgetExceeded
+from hanok.errors import BudgetExceeded, StoreError
 from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordable, reserve, settle
 from hanok.ledger.entries import Allotment
 from hanok.ledger.keys import Key
@@ -152,11 +154,11 @@ class Admission:
         now = self._wall()
         silent = [name for name, seen in self._seen.items() if seen < now - FORGET_AFTER_S]
         over = [name for name, each in self._accounts.items() if each.terms.ends < now - FORGET_AFTER_S]
-        for name in (*silent, *over):
-            self._seen.pop(name, None)
-            account = self._accounts.pop(name, None)
-            if account is not None and self._shares is not None:
-                self._shares.close(account)
+        for name in {*silent, *over}:
+            account = self._accounts.get(name)
+            if account is None or self._shares is None or self._shares.close(account):
+                self._accounts.pop(name, None)
+                self._seen.pop(name, None)
         self._ready = {name: each for name, each in self._ready.items() if each.ends > now}
 
     # admitting
@@ -225,7 +227,7 @@ class Admission:
             account = Account(terms, used=used) if self._shares is None else self._shares.open(terms, used)
             self._accounts[terms.id] = account
         elif account.terms != terms:
-            account.change(terms)
+            account.change(terms, alone=self._shares is None)
         if terms.tenant is not None:
             self._seen[terms.id] = now
         return account
@@ -244,25 +246,28 @@ class Admission:
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
         wanted, may_shrink = self._wanted(request)
         amounts = _amounts(rate, prompt, wanted)
-        refused = await self._try(accounts, amounts)
+        refused = await self._try(accounts, amounts, _amounts(rate, prompt, 1) if may_shrink else amounts)
         if refused is not None and may_shrink and refused.terms.counts:
             least = _amounts(rate, prompt, 0)
             wanted = affordable(accounts, least, nano_usd_a_token=rate.output_nano_usd, most=wanted)
             if wanted >= 1:
                 amounts = _amounts(rate, prompt, wanted)
-                refused = await self._try(accounts, amounts)
+                refused = reserve(accounts, amounts)
         if refused is not None:
             raise refusal(refused, amounts[refused.unit], self._wall())
         if may_shrink and isinstance(request, ChatRequest) and not request.stream and any(_budgets(accounts)):
             request = msgspec.structs.replace(request, cap_tokens=max(1, wanted // request.choices))
         return request, Hold(accounts, amounts, rate, wanted)
 
-    async def _try(self, accounts: Sequence[Account], amounts: Amounts) -> Account | None:
-        refused = reserve(accounts, amounts)
-        if refused is not None and self._shares is not None:
-            await self._shares.draw(accounts, amounts)
-            refused = reserve(accounts, amounts)
-        return refused
+    async def _try(self, accounts: Sequence[Account], amounts: Amounts, least: Amounts) -> Account | None:
+        """Reserve, and draw what is wanting where that can help; `least` says what would still be of use."""
+        shares = self._shares
+        if shares is None:
+            return reserve(accounts, amounts)
+        if shares.holds and reserve(accounts, amounts) is None:
+            return None
+        await shares.draw(accounts, amounts, least, self._past)
+        return reserve(accounts, amounts)
 
     def _wanted(self, request: ChatRequest | EmbeddingRequest) -> tuple[int, bool]:
         """How many completion tokens to reserve, and whether fewer would do."""
@@ -278,17 +283,35 @@ class Admission:
     async def extend(self, hold: Hold) -> Account | None:
         """Reserve a further step for a running stream. Where no budget pays for one token more: the one that does not.
 
-        A rate limit never ends a stream; what it uses counts against the minute.
+        A rate limit never ends a stream; what it uses counts against the minute. Raises `StoreError` when more cannot
+        be drawn because the others cannot be asked.
         """
         budgets = list(_budgets(hold.accounts))
         price = hold.rate.output_nano_usd
-        if self._shares is not None:
-            await self._shares.draw(budgets, _step(hold.rate, STEP_TOKENS))
+        away = None if self._shares is None else await self._draw_step(self._shares, budgets, hold.rate)
         tokens = affordable(budgets, _NOTHING, nano_usd_a_token=price, most=STEP_TOKENS)
         if tokens >= 1:
             hold.add(_step(hold.rate, tokens), tokens)
             return None
+        if away is not None:
+            raise away
         return next(each for each in budgets if affordable([each], _NOTHING, nano_usd_a_token=price, most=1) < 1)
+
+    async def _draw_step(self, shares: Shares, budgets: Sequence[Account], rate: Rate) -> StoreError | None:
+        """Draw for a step. What kept us from it, where there may be enough all the same; raises where nothing holds."""
+        try:
+            await shares.draw(budgets, _step(rate, STEP_TOKENS), (ceil(rate.output_nano_usd), 1, 0, 0), self._past)
+        except StoreError as error:
+            if not shares.holds:
+                raise
+            return error
+        return None
+
+    async def look(self, accounts: Sequence[Account]) -> None:
+        """See what other processes have used, where accounts are shared. Without news the last known stands."""
+        if self._shares is not None and accounts:
+            with suppress(StoreError):
+                await self._shares.look(accounts)
 
 
 def _budgets(accounts: Sequence[Account]) -> Iterator[Account]:

@@ -186,6 +186,21 @@ class Ledger:
         with self._database.reading() as tables:
             return tables.charges_since(charge_id, own_bits)
 
+    def untold_charges(self, told: int, *, begun: int, own_bits: int) -> list[Charge]:
+        """What a dead process with these id bits had not told others, who know its charges up to the id `told`.
+
+        Besides those with a higher id, these are the ones of streams that its death cut short: their ids, all above
+        `begun`, are from when the streams began. Raises `StoreError`.
+        """
+        self._flush_or_raise()
+        with self._database.reading() as tables:
+            return tables.untold_charges(told, begun=begun, own_bits=own_bits)
+
+    @property
+    def last_id(self) -> int:
+        """The id that was given out last. All charges of this process up to it are written, or still run."""
+        return self._last_id
+
     # sums
 
     def usage(self, by: Grouping, *, since: float = 0.0) -> list[UsageRow]:

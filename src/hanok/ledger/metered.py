@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
-from hanok.errors import EngineError, HanokError, RequestError
+from hanok.errors import EngineError, HanokError, RequestError, StoreError
 from hanok.ledger.accounts import Account
 from hanok.ledger.admission import Admission, Hold
 from hanok.ledger.standing import describe
@@ -261,7 +261,7 @@ class MeteredAnswer:
         self._inner = inner
         self._meter = meter
         self._last = b""
-        self._cut: Account | None = None
+        self._cut: Account | StoreError | None = None
         self._done = False
         self.model = inner.model
         self.endpoint = inner.endpoint
@@ -291,7 +291,10 @@ class MeteredAnswer:
             meter.end("ok")
         elif meter.events >= meter.hold.paid_tokens or meter.tokens >= meter.hold.paid_tokens:
             self._last = chunk.data
-            self._cut = await meter.extend()
+            try:
+                self._cut = await meter.extend()
+            except StoreError as error:
+                self._cut = error
         return chunk
 
     async def aclose(self) -> None:
@@ -299,14 +302,20 @@ class MeteredAnswer:
         self._meter.end("cancelled")
         await self._inner.aclose()
 
-    async def _end_cut(self, refused: Account) -> Chunk:
-        """The last chunk of an answer that its budget does not pay for any longer."""
+    async def _end_cut(self, refused: Account | StoreError) -> Chunk:
+        """The last chunk of an answer that its budget does not pay for any longer.
+
+        Raises the `StoreError` where nobody could say whether it would.
+        """
         if self._done:
             raise StopAsyncIteration
         self._done = True
         meter = self._meter
         assert isinstance(meter.request, ChatRequest)
         await self._inner.aclose()
+        if isinstance(refused, StoreError):
+            meter.end("cut", reason="books_unreachable")
+            raise refused
         usage = meter.usage or meter.estimate()
         meter.end("cut", reason="budget_exceeded")
         detail = {"stopped_by": "budget_exceeded", "budget": describe(refused)}

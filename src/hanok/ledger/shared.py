@@ -84,6 +84,14 @@ class SharedAccounts(Protocol):
         """
         ...
 
+    @property
+    def losses(self) -> int:
+        """How many times the store was found to have lost its data. Look at it after each call.
+
+        When it has changed, the `opening` of accounts that last must be read anew before they are drawn from.
+        """
+        ...
+
     async def draw(self, wants: Sequence[Want]) -> Sequence[Granted]:
         """Ask for amounts, each on its own, in one round trip; answers in the order of `wants`. Raises `StoreError`.
 

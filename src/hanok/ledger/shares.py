@@ -3,18 +3,23 @@
 A process reserves calls within the grants that it holds, as it would alone. What it lacks it draws; what it has used it
 reports a few times a second, and then gives back what it is not likely to need. Grants get smaller as an account nears
 its limit, so that little of it lies with a process that does not need it.
+
+One figure holds both sides together: what is granted here less what was reported is what the store holds for us.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from hanok.errors import StoreError
-from hanok.ledger.accounts import NEVER, Account, Amounts, Terms
-from hanok.ledger.shared import SharedAccounts, Want
+from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit
+from hanok.ledger.shared import AMOUNT_LIMIT, Granted, SharedAccounts, Want
 
 SHARE_OF_REST = 16
 FORGET_AFTER_S = 3600.0
+Past = Callable[[Terms], Awaitable[int]]
+"""What the ledger knows was used of an account."""
 
 
 class Shares:
@@ -27,7 +32,9 @@ class Shares:
         self._last_charge = last_charge
         self._monotonic = monotonic
         self._tenure = store.tenure
+        self._losses = store.losses
         self._parts: dict[str, _Part] = {}
+        self._left: list[_Part] = []
 
     def open(self, terms: Terms, used: int) -> Account:
         """An account of which nothing is granted yet. `used` is what the ledger knows was used before."""
@@ -35,85 +42,166 @@ class Shares:
         self._parts[terms.id] = _Part(account, used)
         return account
 
-    def close(self, account: Account) -> None:
-        """Take no more part in an account. What is still granted of it falls back with the process' lease."""
-        self._parts.pop(account.terms.id, None)
+    def close(self, account: Account) -> bool:
+        """Take no more part in an account: the next report ends it. Not (False) while calls have reserved of it."""
+        if account.used != account.settled:
+            return False
+        part = self._parts.pop(account.terms.id, None)
+        if part is not None:
+            self._left.append(part)
+        return True
 
-    async def draw(self, accounts: Sequence[Account], amounts: Amounts) -> None:
-        """Ask for what these accounts lack of `amounts`. Raises `StoreError` when the others cannot be asked."""
-        self._drop_lost()
-        lacking = [each for each in accounts if each.used + amounts[each.unit] > each.granted]
+    @property
+    def holds(self) -> bool:
+        """Whether what is granted here may be used: not when the store has not been reached for a lease."""
+        return self._monotonic() <= self._store.lease_ends and self._store.tenure == self._tenure
+
+    async def draw(self, accounts: Sequence[Account], wanted: Amounts, least: Amounts, past: Past) -> None:
+        """Ask for what these accounts lack of `wanted`; `least` is of use where a budget has no more.
+
+        Raises `StoreError` when the others cannot be asked; where it still `holds` then, what is granted may be used.
+        """
+        if not self.holds:
+            await self._store.beat()
+            self._take_note()
+        lacking = [each for each in accounts if each.used + wanted[each.unit] > each.granted]
         if not lacking:
             return
-        wants = [self._want(each, each.used + amounts[each.unit] - each.granted) for each in lacking]
+        await self._open_anew(lacking, past)
+        wants = [self._want(each, wanted, least) for each in lacking]
         answers = await self._store.draw(wants)
-        self._drop_lost()
+        self._take_note()
         for account, granted in zip(lacking, answers, strict=True):
             account.granted += granted.amount
             account.others = max(0, granted.spent + granted.held - account.granted)
-            if granted.settles_s:
-                message = "the shared budgets were lost and are being counted anew"
-                raise StoreError(f"{message}, for {granted.settles_s:.0f} s more")
+        self._refuse_while_settling(answers)
 
-    async def report(self) -> None:
-        """Tell the others what was used, and give back what is not likely to be needed. Raises `StoreError`."""
-        self._drop_lost()
-        spent = {name: part.unreported for name, part in self._parts.items() if part.unreported}
-        surplus = {name: idle for name, part in self._parts.items() if (idle := part.take_surplus())}
-        for name, amount in spent.items():
-            self._parts[name].report(amount)
-        await self._store.report(spent, until_charge=self._last_charge())
-        await self._store.give_back(surplus)
+    async def look(self, accounts: Iterable[Account]) -> None:
+        """See what others have used and reserved of these accounts. Raises `StoreError`."""
+        shared = {account.terms.id: account for account in accounts}
+        for name, standing in (await self._store.look(list(shared))).items():
+            account = shared[name]
+            account.others = max(0, standing.spent + standing.held - account.granted)
+
+    async def report(self) -> int:
+        """Tell the others what was used, and give back what is not likely to be needed. Raises `StoreError`.
+
+        Gives the id of the newest charge that everyone knows of now.
+        """
+        self._take_note()
+        until_charge = self._last_charge()
+        left = list(self._left)
+        spent: Counter[str] = Counter()
+        for part in (*self._parts.values(), *left):
+            if amount := part.take_unreported():
+                spent[part.account.terms.id] += amount
+        if spent:
+            await self._store.report(spent, until_charge=until_charge)
+            self._take_note()
+        await self._give_back(left)
         await self._store.beat()
-        self._drop_lost()
+        self._take_note()
+        return until_charge
 
-    def _drop_lost(self) -> None:
-        """What is held is void once the lease has lapsed: nothing more is reserved of it."""
-        lapsed = self._monotonic() > self._store.lease_ends
-        if lapsed or self._store.tenure != self._tenure:
+    async def _give_back(self, left: Sequence[_Part]) -> None:
+        idle: Counter[str] = Counter()
+        for part in self._parts.values():
+            if surplus := part.take_surplus():
+                idle[part.account.terms.id] += surplus
+        for part in left:
+            self._left.remove(part)
+            if surplus := part.take_all():
+                idle[part.account.terms.id] += surplus
+        if idle:
+            await self._store.give_back(idle)
+
+    def _take_note(self) -> None:
+        """When all that was held is lost, calls that run draw again; when the store lost its data, the past is read
+        again: what it begins with must hold what was spent since."""
+        if self._store.tenure != self._tenure:
             self._tenure = self._store.tenure
-            for part in self._parts.values():
-                part.account.granted = min(part.account.granted, part.account.used)
+            for part in (*self._parts.values(), *self._left):
+                part.lose()
+        elif self._store.losses == self._losses:
+            return
+        self._losses = self._store.losses
+        for part in self._parts.values():
+            part.opening = None
 
-    def _want(self, account: Account, need: int) -> Want:
+    async def _open_anew(self, accounts: Sequence[Account], past: Past) -> None:
+        for account in accounts:
+            part = self._parts[account.terms.id]
+            if part.opening is None:
+                part.opening = await past(account.terms) if account.terms.counts else 0
+
+    def _refuse_while_settling(self, answers: Sequence[Granted]) -> None:
+        settles_s = max(granted.settles_s for granted in answers)
+        if settles_s:
+            for granted in answers:
+                self._parts[granted.account].opening = None
+            message = "the shared budgets were lost and are being counted anew"
+            raise StoreError(f"{message}, for {settles_s:.0f} s more")
+
+    def _want(self, account: Account, wanted: Amounts, least: Amounts) -> Want:
         terms = account.terms
+        short = account.used - account.granted
         rest = max(0, terms.limit - account.others - account.granted)
+        need = short + (least if terms.counts else wanted)[account.unit]
+        wish = max(need, short + wanted[account.unit], _spare(account, rest))
         return Want(
             account=terms.id,
-            need=need,
-            wish=max(need, rest // SHARE_OF_REST),
+            need=min(max(0, need), AMOUNT_LIMIT),
+            wish=min(max(0, wish), AMOUNT_LIMIT),
             limit=terms.limit,
-            opening=self._parts[terms.id].opening,
+            opening=self._parts[terms.id].opening or 0,
             until=None if terms.ends == NEVER else terms.ends + FORGET_AFTER_S,
             lasts=terms.counts,
         )
 
 
+def _spare(account: Account, rest: int) -> int:
+    """How much to draw ahead. Of calls at once nothing: they come back, and others may want them."""
+    return 0 if account.unit == Unit.CONCURRENT else rest // SHARE_OF_REST
+
+
 class _Part:
-    """What this process knows of one account beside its own figures."""
+    """What this process knows of one account beside its own figures.
+
+    `opening` is what the ledger knew when it was last asked, None when it must be asked again.
+    """
 
     __slots__ = ("_reported", "_used_before", "account", "opening")
 
     def __init__(self, account: Account, opening: int) -> None:
         self.account = account
-        self.opening = opening
+        self.opening: int | None = opening
         self._reported = 0
         self._used_before = 0
 
-    @property
-    def unreported(self) -> int:
-        return self.account.settled - self._reported
-
-    def report(self, amount: int) -> None:
-        """That much is known to the others now. What went beyond the grant counts as granted."""
-        self._reported += amount
-        self.account.granted = max(self.account.granted, self._reported)
+    def take_unreported(self) -> int:
+        """What is settled and not reported yet: it is now. What went beyond the grant counts as granted."""
+        account = self.account
+        amount = account.settled - self._reported
+        if amount:
+            self._reported = account.settled
+            account.granted = max(account.granted, account.settled)
+        return amount
 
     def take_surplus(self) -> int:
         """What is idle beyond twice the use since the last time: no longer granted here."""
         account = self.account
-        lately = max(0, account.used - self._used_before)
+        lately = 0 if account.unit == Unit.CONCURRENT else max(0, account.used - self._used_before)
         self._used_before = account.used
         surplus = max(0, account.granted - account.used - 2 * lately)
         account.granted -= surplus
         return surplus
+
+    def take_all(self) -> int:
+        """Everything that is not spent: nothing runs here any more."""
+        surplus = max(0, self.account.granted - self._reported)
+        self.account.granted -= surplus
+        return surplus
+
+    def lose(self) -> None:
+        """Others may have been given all that was held here. What running calls reserved is wanting now."""
+        self.account.granted = min(self.account.granted, self._reported)

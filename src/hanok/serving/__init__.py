@@ -4,8 +4,10 @@ from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.launch import EngineProcess, Launch
 from hanok.serving.roster import Exchange, Post, Roster, declared_openings, make_posts
 from hanok.serving.table import make_endpoint
+from hanok.serving.watch import LAUNCHED
 
 __all__ = [
+    "LAUNCHED",
     "Endpoint",
     "EngineProcess",
     "Exchange",

@@ -51,9 +51,11 @@ class Launch:
         return f"http://127.0.0.1:{self.port}"
 
 
-def plan_launch(spec: LaunchedEndpoint, *, name: str, served_name: str, folder: Path, state: Path) -> Launch:
-    """Decide how to start an engine. Raises `StartError` when something it needs is missing."""
-    port = _free_port()
+def plan_launch(
+    spec: LaunchedEndpoint, *, name: str, served_name: str, folder: Path, state: Path, port: int | None = None
+) -> Launch:
+    """Decide how to start an engine, by default on a free port. Raises `StartError` when something is missing."""
+    port = port or _free_port()
     leash = [sys.executable, "-m", "hanok.serving.children.leash"]
     match spec:
         case LlamaCppEndpoint():

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,15 @@ class Exchange:
 class Roster:
     """Every endpoint that runs. `fleet` is the picture that calls look at; `restarted` is told of processes that died.
 
-    `changing` is held from `compare` to `apply`, so that nobody leaves in between.
+    `changing` is held from `compare` to `apply`, so that nobody leaves in between. `ports` are those of engine
+    processes that somebody else runs; then none is started here.
     """
 
-    def __init__(self, fleet: Fleet, *, restarted: Callable[[str], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, *, restarted: Callable[[str], None], ports: Mapping[str, int] | None = None
+    ) -> None:
         self.fleet = fleet
+        self.ports = ports
         self.changing = asyncio.Lock()
         self._restarted = restarted
         self._posts: list[Post] = []
@@ -174,14 +178,17 @@ class Roster:
         del self._leaving[post]
 
 
-def make_posts(loaded: Loaded, openings: Sequence[Opening]) -> list[Post]:
+def make_posts(loaded: Loaded, openings: Sequence[Opening], *, ports: Mapping[str, int] | None = None) -> list[Post]:
     """Make what is to be made; nothing is started. May take a while. Raises `StartError` naming all that is missing."""
     made: list[Post] = []
     missing: list[StartError] = []
     for opening in openings:
         try:
-            endpoint, launch = make_endpoint(loaded, opening.model, opening.index, number=opening.number)
-            made.append(Post(opening.spec, endpoint, launch))
+            endpoint, launch = make_endpoint(loaded, opening.model, opening.index, number=opening.number, ports=ports)
+            if launch is not None and ports is not None and endpoint.name not in ports:
+                message = f"the endpoint {endpoint.name} needs an engine process, which workers do not start"
+                raise StartError(message, hint="start the platform anew, or use one worker")
+            made.append(Post(opening.spec, endpoint, launch if ports is None else None))
         except StartError as error:
             missing.append(error)
     if len(missing) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,9 @@ IN_PROCESS = {
 
 
 def make_endpoint(
-    loaded: Loaded, model: Model, index: int, *, number: int | None = None
+    loaded: Loaded, model: Model, index: int, *, number: int | None = None, ports: Mapping[str, int] | None = None
 ) -> tuple[Endpoint, Launch | None]:
-    """The endpoint `model.serve[index]`, and how to start its process if it has one.
+    """The endpoint `model.serve[index]`, and how to start its process if it has one; `ports` of those that run.
 
     It is called `model#number`, by its place unless told otherwise. Raises `StartError` when something it needs is not
     there.
@@ -46,7 +47,14 @@ def make_endpoint(
     if isinstance(spec, OpenAIEndpoint):
         engine, launch = _reached(spec, model, name, limit, loaded.folder), None
     elif isinstance(spec, LlamaCppEndpoint | VllmEndpoint | SentenceEncoderEndpoint):
-        launch = plan_launch(spec, name=name, served_name=model.name, folder=loaded.folder, state=loaded.state)
+        launch = plan_launch(
+            spec,
+            name=name,
+            served_name=model.name,
+            folder=loaded.folder,
+            state=loaded.state,
+            port=ports.get(name) if ports else None,
+        )
         engine = _launched(spec, launch, model, name, limit)
     else:
         engine, launch = _in_process(spec, model, name), None

@@ -7,12 +7,14 @@ from hanok.telemetry.export import Exporter
 from hanok.telemetry.log import configure_logging
 from hanok.telemetry.metrics import Metrics
 from hanok.telemetry.providers import provider_names
+from hanok.telemetry.sums import Sums
 
 __all__ = [
     "CONTENT_LIMIT_BYTES",
     "Counts",
     "Exporter",
     "Metrics",
+    "Sums",
     "TraceStart",
     "configure_logging",
     "continue_trace",

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from hanok.telemetry.client import Counts
+from hanok.telemetry.sums import Family, read_families
 from hanok.wire import Charge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,6 +71,7 @@ class Metrics:
         self._restarts: Counter[str] = Counter()
         self._limited: Counter[str] = Counter()
         self._reloads: Counter[str] = Counter()
+        self._worker_restarts: Counter[str] = Counter()
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -104,6 +106,10 @@ class Metrics:
         """Count a change of platform.yaml."""
         self._reloads[result] += 1
 
+    def worker_restarted(self, worker: str) -> None:
+        """Count a worker that was started again."""
+        self._worker_restarts[worker] += 1
+
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
         """Add a gauge whose values are read when somebody asks."""
 
@@ -122,6 +128,10 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
+
+    def families(self) -> list[Family]:
+        """All metrics as values, to be added to those of other processes."""
+        return read_families(self._registry)
 
     def _collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -152,6 +162,9 @@ class Metrics:
             "hanok_engine_restarts", "Engine processes started again after they ended.", "endpoint", self._restarts
         )
         yield _counter("hanok_reloads", "Changes of platform.yaml: taken, refused.", "result", self._reloads)
+        yield _counter(
+            "hanok_worker_restarts", "Workers started again after they ended.", "worker", self._worker_restarts
+        )
 
 
 def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mapping[str, int]) -> CounterMetricFamily:

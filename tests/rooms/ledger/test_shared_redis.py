@@ -80,7 +80,8 @@ def test_a_server_that_comes_back_empty_is_told_again_before_it_grants_anything(
             assert 0 < early.settles_s <= 1.0
             assert (await draw(b, "requests", 1, limit=10, lasts=False)).amount == 1, "rates do not wait"
             await a.report({"x": 2}, until_charge=2)
-            assert await b.look(["x"]) == {"x": Standing(spent=3, held=6)}
+            assert await b.look(["x"]) == {"x": Standing(spent=2, held=6)}, "opened when all have told what they know"
+            assert (a.losses, b.losses) == (1, 1)
 
             async def settled() -> bool:
                 granted = await draw(b, "x", 7, limit=10, opening=1)

@@ -115,6 +115,10 @@ class MemoryAccounts:
     def tenure(self) -> int:
         return self._tenure
 
+    @property
+    def losses(self) -> int:
+        return 0
+
     async def draw(self, wants: Sequence[Want]) -> Sequence[Granted]:
         self._hear()
         return [self._server.draw(self._holder, want) for want in wants]

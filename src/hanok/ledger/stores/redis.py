@@ -77,7 +77,7 @@ class RedisAccounts:
         self._untold: set[str] = set()
         self._server_time = 0.0
         self._lease_ends = 0.0
-        self._tenure = 0
+        self._tenure = self._losses = 0
 
     def __repr__(self) -> str:
         return f"RedisAccounts(prefix={self._prefix!r}, holder={self._holder!r})"  # no url: it may hold a password
@@ -89,6 +89,10 @@ class RedisAccounts:
     @property
     def tenure(self) -> int:
         return self._tenure
+
+    @property
+    def losses(self) -> int:
+        return self._losses
 
     async def draw(self, wants: Sequence[Want]) -> Sequence[Granted]:
         return await self._tell(wants)
@@ -208,6 +212,7 @@ class RedisAccounts:
             self._lose(answer[1])
         elif answer[0] == b"lost":
             self._restoring = True
+            self._losses += 1
             self._untold.update(self._own)
         else:
             raise StoreError(f"another process goes by the name of {self._holder!r} in Redis: names must be unique")

@@ -117,6 +117,10 @@ local function spend(key, total, delta)  -- `total` counts once what is told twi
 end
 
 local function draw(key, need, wish, limit, opening, lasts)
+  if lasts == 1 and settling > 0 then  -- not opened: its past is read anew, when all have told what they know
+    local stands = redis.call('HMGET', key, 'spent', 'held')
+    return table.concat({'0', stands[1] or '0', stands[2] or '0', settling}, ' ')
+  end
   if redis.call('HSETNX', key, 'open', 1) == 1 then
     redis.call('HINCRBY', key, 'spent', opening)
     redis.call('HINCRBY', key, 'held', 0)
@@ -126,10 +130,10 @@ local function draw(key, need, wish, limit, opening, lasts)
   local left = limit - tonumber(stands[1]) - tonumber(stands[2])
   if limit > EXACT then left = left - 1024 end
   local amount = math.min(wish, left, EXACT - mine)
-  if amount < need or amount < 0 or (lasts == 1 and settling > 0) then amount = 0 end
+  if amount < need or amount < 0 then amount = 0 end
   hold(key, mine + amount)
   stands = redis.call('HMGET', key, 'spent', 'held')
-  return table.concat({whole(amount), stands[1], stands[2], lasts * settling}, ' ')
+  return table.concat({whole(amount), stands[1], stands[2], '0'}, ' ')
 end
 
 local answer = {'done', whole(now)}

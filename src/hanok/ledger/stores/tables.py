@@ -115,6 +115,12 @@ class Tables:
         rows = self._run(sql, charge_id, own_bits).fetchall()
         return [msgspec.convert(dict(zip(CHARGE_COLUMNS, row, strict=True)), Charge, strict=False) for row in rows]
 
+    def untold_charges(self, told: int, *, begun: int, own_bits: int) -> list[Charge]:
+        where = "id > ? AND (id & 4095) = ? AND (id > ? OR error = 'crashed')"
+        sql = f"SELECT {_CHARGES} FROM charges WHERE {where} ORDER BY id"  # noqa: S608
+        rows = self._run(sql, min(told, begun), own_bits, told).fetchall()
+        return [msgspec.convert(dict(zip(CHARGE_COLUMNS, row, strict=True)), Charge, strict=False) for row in rows]
+
     def usage(self, by: Grouping, *, since: float) -> list[UsageRow]:
         group = self._dialect.day if by == "day" else _GROUPS[by]
         order = "1" if by == "day" else "6 DESC, 2 DESC, 1"

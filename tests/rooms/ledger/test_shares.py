@@ -1,0 +1,283 @@
+"""Several processes on one budget, as several `Admission`s on one shared account: what they cannot overspend."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
+
+from hanok.errors import BudgetExceeded, RateLimited, StoreError
+from hanok.ledger import (
+    Admission,
+    Allotment,
+    Holder,
+    HolderFile,
+    Ledger,
+    Metered,
+    Offer,
+    Policies,
+    PriceList,
+    left_holders,
+    make_key,
+)
+from hanok.ledger.holder import drawn_by
+from hanok.ledger.shared import SharedAccounts, Want
+from hanok.ledger.shares import Shares
+from hanok.ledger.stores.holders import Mark
+from hanok.ledger.stores.memory import MemoryAccounts, MemoryServer
+from hanok.spec import Allowance, Budget, Limit
+from hanok.wire import NANO, Caller
+from tests.charges import charge
+from tests.rooms.ledger.test_admission import DOLLAR_A_TOKEN, Books, NothingSpent, Talker, listen, stream
+from tests.seams.shared_places import eventually
+
+
+class Process:
+    """One of several that share `server`."""
+
+    def __init__(self, server: MemoryServer, name: str, policies: Policies, chunks: int = 60, tokens: int = 3) -> None:
+        self.books = Books()
+        self.store = MemoryAccounts(server, holder=name)
+        self.shares = Shares(self.store, last_charge=lambda: len(self.books.charges), monotonic=server.monotonic)
+        self.admission = Admission(
+            policies,
+            prices=PriceList({"m": DOLLAR_A_TOKEN}),
+            offers={"m": Offer(max_output_tokens=1000)},
+            totals=NothingSpent(),
+            wall=lambda: 1_000_000.0,
+            shares=self.shares,
+        )
+        self.metered = Metered(
+            Talker(chunks, tokens), books=self.books, admission=self.admission, wall=lambda: 0.0, monotonic=lambda: 0.0
+        )
+
+    async def report_now_and_then(self, done: asyncio.Event) -> None:
+        while not done.is_set():
+            await self.shares.report()
+            for _ in range(7):
+                await asyncio.sleep(0)
+
+    @property
+    def spent(self) -> int:
+        return sum(charge.cost_nano_usd for charge in self.books.charges)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    limit=st.integers(0, 3000),
+    processes=st.integers(1, 4),
+    calls=st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(1, 300)), max_size=60),
+    tokens=st.integers(1, 5),
+)
+def test_processes_that_share_a_budget_pass_it_by_less_than_a_chunk_a_stream(
+    limit: int, processes: int, calls: list[tuple[int, int | None]], tokens: int
+) -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        policies = Policies([Budget(of="team", usd=float(limit), per="ever"), Budget(of="key", tokens=limit + 50)])
+        crew = [Process(server, str(number), policies, tokens=tokens) for number in range(processes)]
+        done = asyncio.Event()
+        reports = [asyncio.create_task(each.report_now_and_then(done)) for each in crew]
+        listeners = [listen(crew[who % processes].metered, stream(most)) for who, most in calls]
+        ends = await asyncio.gather(*listeners)
+        done.set()
+        await asyncio.gather(*reports)
+        for each in crew:
+            await each.shares.report()
+            await each.shares.report()
+        spent = sum(each.spent for each in crew)
+        assert spent <= (limit + tokens * (len(ends) - ends.count("refused"))) * NANO
+        for account in server.accounts.values():
+            assert sum(account.held.values()) == 0
+            assert account.spent in (spent, spent // NANO)
+        for each in crew:
+            for account in each.admission.open_accounts():
+                assert account.used == account.settled == account.granted
+
+    asyncio.run(main())
+
+
+def test_the_last_of_a_budget_is_of_use_to_whoever_asks() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        policies = Policies([Budget(of="team", usd=10.0, per="ever")])
+        first, second = (Process(server, name, policies) for name in "ab")
+        (await first.admission.admit(stream(6)))[1].settle(6, 6 * NANO)
+        assert await listen(second.metered, stream()) == "cut"
+        assert 4 * NANO <= second.spent <= 7 * NANO
+
+    asyncio.run(main())
+
+
+def test_calls_at_once_are_counted_over_all_processes_and_come_back() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        policies = Policies([], [Limit(of="key", concurrent=2)])
+        first, second = (Process(server, name, policies) for name in "ab")
+        _, one = await first.admission.admit(stream(1))
+        _, two = await second.admission.admit(stream(1))
+        with pytest.raises(RateLimited):
+            await first.admission.admit(stream(1))
+        two.settle(1, 0)
+        await second.shares.report()
+        _, three = await first.admission.admit(stream(1))
+        one.settle(1, 0)
+        three.settle(1, 0)
+
+    asyncio.run(main())
+
+
+class Away(MemoryAccounts):
+    """A place that can be out of reach."""
+
+    away = False
+
+    async def draw(self, wants: Any) -> Any:
+        self._reach()
+        return await super().draw(wants)
+
+    async def beat(self) -> None:
+        self._reach()
+        await super().beat()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StoreError("out of reach")
+
+
+def test_what_is_held_may_be_used_while_nobody_can_be_asked_until_the_lease_ends() -> None:
+    async def main() -> None:
+        now = [0.0]
+        server = MemoryServer(monotonic=lambda: now[0])
+        process = Process(server, "a", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        process.store = store = Away(server, holder="a")
+        process.shares._store = store  # pyright: ignore[reportPrivateUsage]
+        _, hold = await process.admission.admit(stream(1))
+        store.away = True
+        for _ in range(20):
+            (await process.admission.admit(stream(1)))[1].settle(1, NANO)
+        with pytest.raises(StoreError):
+            await process.admission.admit(stream(200))
+        now[0] += 16
+        with pytest.raises(StoreError):
+            await process.admission.admit(stream(1))
+        store.away = False
+        (await process.admission.admit(stream(1)))[1].settle(1, NANO)
+        hold.settle(1, NANO)
+        await process.shares.report()
+        assert server.accounts["usd:team:team:ever:"].spent == 22 * NANO
+
+    asyncio.run(main())
+
+
+def test_what_was_held_and_lost_is_drawn_again_by_running_calls() -> None:
+    async def main() -> None:
+        now = [0.0]
+        server = MemoryServer(monotonic=lambda: now[0])
+        policies = Policies([Budget(of="team", usd=100.0, per="ever")])
+        asleep, awake = (Process(server, name, policies) for name in "ab")
+        _, hold = await asleep.admission.admit(stream(60))
+        now[0] += 16
+        _, other = await awake.admission.admit(stream(100))
+        hold.settle(60, 60 * NANO)  # cannot be taken back
+        with pytest.raises(BudgetExceeded):
+            await asleep.admission.admit(stream(1))
+        other.settle(30, 30 * NANO)
+        for each in (asleep, awake, awake):  # the second time nothing was used lately
+            await each.shares.report()
+        assert server.accounts["usd:team:team:ever:"].spent == 90 * NANO
+        (await asleep.admission.admit(stream(10)))[1].settle(10, 10 * NANO)
+        with pytest.raises(BudgetExceeded):
+            await awake.admission.admit(stream(1))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("told", [0, 3, 5])
+def test_a_successor_tells_what_a_dead_holder_had_not_and_nobody_does_so_twice(tmp_path: Path, told: int) -> None:
+    async def main() -> None:
+        server = MemoryServer()
+        policies = Policies([Budget(of="team", usd=100.0, per="ever")])
+        account, folder = "usd:team:research:ever:", tmp_path / "holders"
+        with Ledger(tmp_path / "books") as ledger:
+            ledger.start()
+            begun = ledger.next_id()
+            ids = [ledger.next_id() for _ in range(5)]
+            mark = Mark(holder="dead", begun=begun, own_bits=ledger.own_bits)
+            HolderFile.make(folder, mark).leave()
+            cut_short = charge(ids[0], status="failed", error="crashed", team="research", cost_nano_usd=7 * NANO)
+            for each in (cut_short, *(charge(number, team="research", cost_nano_usd=NANO) for number in ids[1:])):
+                ledger.record(each)
+            dead = MemoryAccounts(server, holder="dead")
+            await dead.draw([Want(account=account, need=50 * NANO, wish=50 * NANO, limit=100 * NANO)])
+            if told:
+                await dead.report({account: (told - 1) * NANO}, until_charge=ids[told - 1])
+            left = list(left_holders(folder))
+            assert list(left_holders(folder)) == [], "locked by the first to find it"
+
+            def make(name: str) -> SharedAccounts:
+                return MemoryAccounts(server, holder=name)
+
+            first = Holder(make, name="next", folder=folder, left=left, ledger=ledger, policies=policies)
+            living = asyncio.create_task(first.live())
+            await eventually(lambda: becomes(not (folder / "dead.holder").exists()))
+            living.cancel()
+            assert server.accounts[account].spent == 11 * NANO
+            assert sum(server.accounts[account].held.values()) == 0
+            HolderFile.make(folder, mark).leave()  # as if the successor had died before it was done
+            left = list(left_holders(folder))
+            second = Holder(make, name="third", folder=folder, left=left, ledger=ledger, policies=policies)
+            living = asyncio.create_task(second.live())
+            await eventually(lambda: becomes(not (folder / "dead.holder").exists()))
+            living.cancel()
+            assert server.accounts[account].spent == 11 * NANO
+            await first.leave()
+            await second.leave()
+            assert list(folder.iterdir()) == []
+
+    asyncio.run(main())
+
+
+async def becomes(true: bool) -> bool:
+    return true
+
+
+@given(
+    charges=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.none() | st.sampled_from(["red", "blue"]),
+            st.none() | st.just("s"),
+            st.none() | st.sampled_from(["r", "r/child"]),
+            st.integers(0, 1000),
+        ),
+        max_size=20,
+    )
+)
+def test_what_charges_drew_is_what_admission_settled(charges: list[Any]) -> None:
+    """The accounts found afterwards are the ones that the calls reserved in."""
+
+    async def main() -> None:
+        subjects: tuple[Any, ...] = ("key", "team", "user", "model", "session", "run")
+        policies = Policies([Budget(of=of, usd=1e6, tokens=10**9, per="month") for of in subjects])
+        key = replace(make_key("a", now=0.0, random_bytes=bytes).key, id="a", budgets=(Allowance(usd=9.0, per="day"),))
+        gate = Process(MemoryServer(), "a", policies).admission
+        gate.know([key], {("red", "r"): Allotment(cost_nano_usd=10**12, tokens=None)})
+        made: list[Any] = []
+        for number, (of, team, session, run, cost) in enumerate(charges):
+            caller = Caller(key_id=of, key_name=of, team=team, session=session, run=run)
+            _, hold = await gate.admit(replaced(stream(1), caller=caller))
+            hold.settle(15, cost)
+            more = {"key_id": of, "key_name": of, "team": team, "session": session, "run": run}
+            made.append(charge(number, **more, cost_nano_usd=cost, at=1_000_000.0))
+        allotments = {("red", "r"): Allotment(cost_nano_usd=10**12, tokens=None)}
+        found = drawn_by(made, policies, {"a": key}, allotments)
+        assert found == {each.terms.id: each.settled for each in gate.open_accounts()}
+
+    asyncio.run(main())
