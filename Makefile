@@ -24,7 +24,7 @@ check: .venv/.dev ## Format, lint, types, floors
 docs: .venv/.dev ## Write the generated pages anew
 	$(BIN)/python -m tests.generated
 
-bench: .venv/.dev ## Measure the gateway beside others (installs them into a cache folder)
+bench: .venv/.dev ## Measure the gateway beside others (installed into a cache folder), its memory, its workers
 	$(BIN)/python bench/gateway.py
 
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header

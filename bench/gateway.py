@@ -1,6 +1,6 @@
 """Hanok beside other gateways, all in front of the same fake engine, in one run on this machine.
 
-    .venv/bin/python bench/gateway.py             # installs the rivals into a cache folder; some twenty minutes
+    .venv/bin/python bench/gateway.py             # installs the rivals into a cache folder; some half an hour
     .venv/bin/python bench/gateway.py --quick     # a minute or two, with the rivals installed before
     .venv/bin/python bench/gateway.py --only hanok,litellm --json
 
@@ -15,12 +15,10 @@ lacks a figure.
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,15 +27,15 @@ import memory
 import workers
 from launch import Gateway, NotInstalled
 from measure import MEASURES, Bench, Cores, Figures, MeasureFailed, Plan, choose_cores, collector, fake_engine
-from processes import ChildFailed, busy_cores
+from processes import ChildFailed, busy_cores, stop_on_signals
 from rivals import GATEWAYS
 from table import tables_of
 from targets import Seen, table_of_targets, verdicts
 
 FULL = Plan()
 QUICK = Plan(
-    starts=1, rounds=1, stream_rounds=1, seconds=0.6, before=0.2, warm=0.6, patience=0.3, first_answer=6.0,
-    steady_chunks=50,
+    starts=1, rounds=1, stream_rounds=1, seconds=0.6, before=0.2, warm=0.5, patience=0.3, first_answer=6.0,
+    steady_chunks=40,
 )  # fmt: skip
 NAMES = (*(gateway.name for gateway in GATEWAYS), "direct")
 
@@ -139,7 +137,7 @@ def also(name: str, measure: Callable[[], dict[str, float]], seen: Seen) -> None
 
 def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, hanok_wanted: bool) -> Seen:
     everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core for core in (cores.load,) if core is not None})  # keeps off the gateway's core
+    cores.step_aside()
     compare(comparison, plan, cores, cache)
     seen = comparison.results()
     if plan is FULL and hanok_wanted:
@@ -159,11 +157,6 @@ def tell(comparison: Comparison, seen: Seen, out: Console, one_core: bool) -> No
     out.print(table_of_targets(seen))
 
 
-def stop(_signal: int, _frame: FrameType | None) -> None:
-    """Leaves all blocks, so that all children end."""
-    raise KeyboardInterrupt
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures Hanok beside other gateways, on this machine.")
     parser.add_argument("--quick", action="store_true", help="a minute or two; only rivals that are installed already")
@@ -176,8 +169,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_arguments()
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, stop)
+    stop_on_signals()
     plan = QUICK if args.quick else FULL
     cores = choose_cores()
     comparison = Comparison(chosen_names(args.only))

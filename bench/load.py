@@ -10,11 +10,12 @@ once, when an answer is complete. Every answer is checked: a gateway gets no cre
     python bench/load.py --port 8000 --connections 16 --mixed --answers 50000 --sessions 10000
     python bench/load.py --port 8000 --connections 1 --seconds 3 --beside-port 9000
 
-prints one JSON object. With --slowly the engine streams at a steady pace and stamps its chunks: what a gap between two
-chunks has here, beyond what it had at the engine, is reported. With --mixed every second answer of a connection is
-streamed. With --beside-port every request is followed by the same one straight to the engine at that port, so that both
-latencies are taken at the same time, under the same noise of the machine. Every request names a session (that of its
-connection, or with --sessions the next of so many) and continues a trace. Load goes to 127.0.0.1 only.
+prints one JSON object. With --slowly the engine streams at a steady pace and stamps its chunks: how late they are, and
+what a gap between two of them has here beyond what it had at the engine, is reported. With --mixed every second answer
+of a connection is streamed. With --beside-port every request is followed by the same one straight to the engine at that
+port, so that both latencies are taken at the same time, under the same noise of the machine. Every request names a
+session (that of its connection, or with --sessions the next of so many) and continues a trace. Load goes to 127.0.0.1
+only.
 """
 
 import argparse
@@ -130,6 +131,7 @@ class Record:
 
     latencies: list[float] = field(default_factory=list[float])
     gaps_ms: "array[float]" = field(default_factory=lambda: array("d"))  # between chunks, beyond the engine's own
+    delays_ms: "array[float]" = field(default_factory=lambda: array("d"))  # from the engine to here
     events: int = 0
     answers: int = 0  # all, also those before and after the time measured
     streams: int = 0  # how many of them were streamed
@@ -212,6 +214,7 @@ class Connection(asyncio.Protocol):
             digits = body[found + len(STAMP) : found + len(STAMP) + STAMP_DIGITS]
             if len(digits) == STAMP_DIGITS:  # one that was cut in two is let go
                 late_ns = now - int(digits)
+                self.record.delays_ms.append(late_ns / 1e6)
                 if self.late_ns is not None:
                     self.record.gaps_ms.append((late_ns - self.late_ns) / 1e6)
                 self.late_ns = late_ns
@@ -280,6 +283,7 @@ class Report:
     p50_ms: float
     p99_ms: float
     gap_p99_ms: float  # of stamped chunks
+    delay_p99_ms: float
 
 
 def percentile(ordered: list[float], part: float) -> float:
@@ -297,6 +301,7 @@ class Run:
         self.answers_at_start = 0
         self.events_at_start = 0
         self.gaps_at_start = 0
+        self.delays_at_start = 0
         self.report: Report | None = None
 
     def events(self) -> int:
@@ -307,6 +312,7 @@ class Run:
         self.answers_at_start = len(self.record.latencies)
         self.events_at_start = self.events()
         self.gaps_at_start = len(self.record.gaps_ms)
+        self.delays_at_start = len(self.record.delays_ms)
 
     def end(self, seconds: float) -> None:
         measured = self.record.latencies[self.answers_at_start :]
@@ -323,6 +329,7 @@ class Run:
             p50_ms=percentile(ordered, 0.50) * 1000,
             p99_ms=percentile(ordered, 0.99) * 1000,
             gap_p99_ms=percentile(sorted(self.record.gaps_ms[self.gaps_at_start :]), 0.99),
+            delay_p99_ms=percentile(sorted(self.record.delays_ms[self.delays_at_start :]), 0.99),
         )
 
     def finish(self) -> Report:

@@ -24,7 +24,8 @@ from processes import Child, ChildFailed, cpu_by_process, free_port, on_core, rs
 HERE = Path(__file__).resolve().parent
 MEASURES = (
     *("rps_32", "cpu_us_request", "p50_ms", "p99_ms"),
-    *("chunks_per_s", "steady_per_s", "gap_p99_ms", "cpu_us_chunk", "rss_mib", "ready_s"),
+    *("steady_per_s", "gap_p99_ms", "delay_p99_ms", "cpu_us_chunk", "chunks_per_s"),
+    *("rss_mib", "ready_s"),
 )
 ERRORS_ALLOWED = 0.001
 READY_PATIENCE = 240.0
@@ -73,6 +74,11 @@ class Cores:
     @property
     def shared(self) -> bool:
         return self.gateway == self.load
+
+    def step_aside(self) -> None:
+        """Keeps this program too off the gateway's core."""
+        if self.load is not None:
+            os.sched_setaffinity(0, {self.load})
 
 
 def choose_cores() -> Cores:
@@ -129,7 +135,7 @@ class Bench:
     engine_port: int
     collector_port: int
     step: Callable[[str], None]  # tells the progress bar what comes next
-    engine_gaps_ms: list[float] = field(default_factory=list[float])  # what gap_p99_ms is without any gateway
+    engines: Figures = field(default_factory=Figures)  # gap_p99_ms and delay_p99_ms without any gateway
 
     # -- one round
 
@@ -192,13 +198,16 @@ class Bench:
             *("--slowly", "--connections", str(STEADY_STREAMS), "--chunks", str(self.plan.steady_chunks)),
             *("--spread", str(self.plan.steady_seconds), "--first-answer", str(self.plan.first_answer)),
         )
-        if subject.child is None:
-            self.engine_gaps_ms.append(report.gap_p99_ms)
-        else:
-            subject.figures.add("cpu_us_chunk", 1e6 * (subject.cpu_seconds() - computed) / report.events)
-        engines = median(self.engine_gaps_ms) if subject.child and self.engine_gaps_ms else 0.0
-        subject.figures.add("gap_p99_ms", report.gap_p99_ms - engines)
+        if report.events_per_s <= 0:
+            raise MeasureFailed("no chunk arrived in the time measured")
         subject.figures.add("steady_per_s", report.events_per_s)
+        if subject.child is not None:
+            subject.figures.add("cpu_us_chunk", 1e6 * (subject.cpu_seconds() - computed) / report.events)
+        for measure, value in (("gap_p99_ms", report.gap_p99_ms), ("delay_p99_ms", report.delay_p99_ms)):
+            if subject.child is None:
+                self.engines.add(measure, value)
+            engines = self.engines.medians().get(measure, 0.0) if subject.child else 0.0
+            subject.figures.add(measure, value - engines)
 
     def warm_up(self, subject: Subject) -> None:
         self.step(f"{subject.name}: warming up")
@@ -210,7 +219,12 @@ class Bench:
             ("rps_32", ("rps_32", "cpu_us_request"), self.throughput, self.plan.rounds),
             ("latency", ("p50_ms", "p99_ms"), self.latency, self.plan.rounds),
             ("streams", ("chunks_per_s",), self.streaming, self.plan.stream_rounds),
-            ("steady", ("steady_per_s", "gap_p99_ms", "cpu_us_chunk"), self.steady, self.plan.stream_rounds),
+            (
+                "steady",
+                ("steady_per_s", "gap_p99_ms", "delay_p99_ms", "cpu_us_chunk"),
+                self.steady,
+                self.plan.stream_rounds,
+            ),
         )
         self.warm_up(subject)
         for title, measures, measure, rounds in steps:

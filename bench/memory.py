@@ -9,7 +9,6 @@ are kept. What the second half adds is what it would go on to add: everything th
 
 import argparse
 import json
-import os
 import sys
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from rich.table import Table
 from launch import Gateway, NotInstalled
 from measure import Bench, Cores, Figures, MeasureFailed, Plan, choose_cores, collector, fake_engine
 from ours import launch_hanok, no_install
-from processes import ChildFailed, rss_mib
+from processes import ChildFailed, rss_mib, stop_on_signals
 from targets import AIMS, table_of_targets
 
 ANSWERS = 50_000
@@ -70,12 +69,15 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, all else on the other")
     args = parser.parse_args()
     cores = choose_cores()
-    os.sched_setaffinity(0, {cores.load})  # type: ignore[arg-type]
+    stop_on_signals()
+    cores.step_aside()
     try:
         seen = measure(cores, args.answers)
     except (ChildFailed, MeasureFailed, NotInstalled, OSError) as error:
         talk.print(f"[red]memory could not be measured:[/red] {error}", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        return 130
     out = talk if args.json else Console()
     out.print(table_of(seen))
     if args.answers >= ANSWERS:

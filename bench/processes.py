@@ -13,8 +13,19 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 STOPPING = 5.0  # seconds a child has to stop by itself
+
+
+def stop_on_signals() -> None:
+    """A signal leaves all blocks, as Ctrl-C does, so that all children end."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop)
 
 
 class ChildFailed(Exception):

@@ -16,10 +16,11 @@ REQUESTS: Columns = (
     ("ready_s", "ready s", "{:.1f}"),
 )
 STREAMED: Columns = (
-    ("steady_per_s", "steady chunks/s", "{:,.0f}"),
-    ("gap_p99_ms", "+gap p99 ms", "{:.2f}"),
+    ("steady_per_s", "chunks/s", "{:,.0f}"),
+    ("gap_p99_ms", "+gap ms", "{:.1f}"),
+    ("delay_p99_ms", "+delay ms", "{:,.1f}"),
     ("cpu_us_chunk", "CPU µs/chunk", "{:,.1f}"),
-    ("chunks_per_s", "most chunks/s", "{:,.0f}"),
+    ("chunks_per_s", "most/s", "{:,.0f}"),
 )
 REQUESTS_LEGEND = " ".join(
     (
@@ -33,9 +34,11 @@ REQUESTS_LEGEND = " ".join(
 )
 STREAMED_LEGEND = " ".join(
     (
-        f"Steady: {STEADY_STREAMS} streams at once, each with a chunk every {INTERVAL_MS:.0f} ms; events received a second.",
-        "+gap: what the time between two chunks has beyond what it had at the engine, 99th percentile, less that",
-        f"of direct. Most: what {STREAMS} streams at once receive from an engine that does not wait.",
+        f"chunks/s: received by {STEADY_STREAMS} streams at once, which each get one every {INTERVAL_MS:.0f} ms.",
+        "+gap: what the time between two chunks has beyond what it had at the engine; +delay: how long a chunk",
+        "takes from the engine to the client; both 99th percentiles, less those of direct, which stand in its row.",
+        "Gaps alone would flatter who holds whole streams back and sends them at once.",
+        f"most/s: chunks that {STREAMS} streams at once receive from an engine that does not wait.",
     )
 )
 NEAR_DIRECT = 0.8
@@ -48,7 +51,7 @@ def cell(measure: str, form: str, mine: dict[str, float], hanoks: dict[str, floa
     # As fast as no gateway at all: then the load and the engine were the limit, and the gateway may be faster still.
     if measure in ("rps_32", "chunks_per_s") and mine is not directs and measure in directs:
         text = f"≥ {text}" if mine[measure] > NEAR_DIRECT * directs[measure] else text
-    if mine is hanoks or mine is directs or hanoks.get(measure, 0) <= 0:
+    if mine is hanoks or mine is directs or hanoks.get(measure, 0) <= 0 or mine[measure] <= 0:
         return text
     return f"{text}\n[dim]{mine[measure] / hanoks[measure]:.2f} ×[/dim]"
 
@@ -70,7 +73,7 @@ def table_of(title: str, figures: dict[str, Figures], columns: Columns, caption:
     hanoks, directs = medians.get("hanok", {}), medians.get("direct", {})
     table = Table(title=title, caption=caption, show_lines=True)
     table.caption_justify = "left"
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for _, heading, _ in columns:
         table.add_column(heading, justify="right")
     for name, mine in medians.items():

