@@ -193,14 +193,9 @@ async def _follow_keys(house: House) -> None:
 
 
 def _readiness(fleet: Fleet, config: Config) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
-    """At first no endpoint may be starting; endpoints that are added later are not waited for."""
-    settled = False
-
     def ready() -> tuple[bool, Mapping[str, Any]]:
-        nonlocal settled
         states = {each.name: each.state for each in fleet.endpoints}
-        settled = settled or "starting" not in states.values()
-        return settled and "up" in states.values(), {"endpoints": states, "config": config.standing()}
+        return fleet.settled and "up" in states.values(), {"endpoints": states, "config": config.standing()}
 
     return ready
 
