@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import http.client
 import json
-import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,8 +21,9 @@ import yaml
 from hanok.assemble import config
 from hanok.spec import watch
 from tests.calls import Reply, call
-from tests.conftest import ECHO, RunningHouse
+from tests.conftest import ECHO, RunningHouse, free_port
 from tests.engine import DONE, STREAM_HEAD, Asked, FakeEngine, chunk, delta, fake_engine, whole
+from tests.journeys.test_hanok_up import start_up
 
 Start = Callable[..., RunningHouse]
 ADMIN = "an-admin-key-of-tests"
@@ -173,6 +175,39 @@ def test_an_endpoint_that_moves_is_asked_at_its_new_address(house: Start) -> Non
         eventually(lambda: [each.state for each in started.house.fleet.of("m")] == ["up"])
 
 
+def test_while_the_new_endpoint_starts_the_old_one_goes_on_answering(house: Start) -> None:
+    with (
+        fake_engine(whole("old")) as old,
+        fake_engine(whole("new")) as new,
+        socket.create_server(("127.0.0.1", 0)) as mute,
+    ):
+        started = house(model(old))
+        silent = {"engine": "openai", "url": f"http://127.0.0.1:{mute.getsockname()[1]}/v1"}
+        taken(started, model(old, serve=silent))
+        assert [(each.name, each.state) for each in started.house.fleet.of("m")] == [("m#2", "starting"), ("m#1", "up")]
+        assert b"old" in chat(started, "m").body
+        assert ready(started).status == 200
+        taken(started, model(new))
+        eventually(lambda: [each.name for each in started.house.fleet.of("m")] == ["m#2"])
+        assert b"new" in chat(started, "m").body
+
+
+def test_a_hangup_has_the_file_looked_at_and_the_terminal_tells_what_changed(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text(text_of(ECHO, gateway={"reload": False}), "utf-8")
+    with contextlib.ExitStack() as stack:
+        started = start_up(stack, tmp_path, free_port(), start_new_session=True)
+        started.wait_for("Ready.")
+        file.write_text("models: [", "utf-8")
+        started.process.send_signal(signal.SIGHUP)
+        started.wait_for("is not taken up, what ran before goes on")
+        assert started.chat("echo").status == 200
+        file.write_text(text_of({**ECHO, "name": "other"}, gateway={"reload": False}), "utf-8")
+        started.process.send_signal(signal.SIGHUP)
+        started.wait_for("taken up: model echo removed, model other added")
+        assert started.chat("other").status == 200
+
+
 def test_a_budget_that_is_raised_keeps_what_is_used(house: Start) -> None:
     priced = {**ECHO, "price": {"input": 0.0, "output": 1_000_000.0}}  # a dollar a token
     started = house(priced, budgets=[{"of": "key", "usd": 3}])
@@ -297,10 +332,10 @@ def test_a_file_that_is_a_link_into_another_folder_is_followed(house: Start, tmp
         (tmp_path / version / "platform.yaml").write_text(text_of({**ECHO, "name": name}), "utf-8")
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "link").symlink_to("..data/platform.yaml")
-    os.replace(tmp_path / "link", file)
+    (tmp_path / "link").replace(file)
     eventually(lambda: chat(started, "echo").status == 200)
     (tmp_path / "..new").symlink_to("two")
-    os.replace(tmp_path / "..new", tmp_path / "..data")
+    (tmp_path / "..new").replace(tmp_path / "..data")
     eventually(lambda: chat(started, "second").status == 200)
     assert started.house.loaded.state == tmp_path / ".hanok"
 

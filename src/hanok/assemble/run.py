@@ -257,15 +257,10 @@ async def _follow_keys(house: House) -> None:
 
 
 def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
-    """At first no endpoint may be starting; endpoints that are added later are not waited for."""
-    settled = False
-
     def ready() -> tuple[bool, Mapping[str, Any]]:
-        nonlocal settled
         states = {each.name: each.state for each in fleet.endpoints}
-        settled = settled or "starting" not in states.values()
         about: Mapping[str, Any] = crew.about() if crew else {}
-        return settled and "up" in states.values(), {"endpoints": states, "config": config.standing(), **about}
+        return fleet.settled and "up" in states.values(), {"endpoints": states, "config": config.standing(), **about}
 
     return ready
 

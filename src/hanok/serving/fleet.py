@@ -58,10 +58,11 @@ class Endpoint:
 
 
 class Fleet:
-    """All endpoints, by the model they serve."""
+    """All endpoints, by the model they serve. It is `settled` once none is starting, and stays so when others join."""
 
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
         self._changed = asyncio.Event()
+        self.settled = False
         self.replace(endpoints)
 
     def replace(self, endpoints: Iterable[Endpoint]) -> None:
@@ -101,5 +102,8 @@ class Fleet:
         return all(any(each.state == "up" for each in endpoints) for endpoints in self._by_model.values())
 
     def _wake(self) -> None:
+        self.settled = self.settled or (
+            bool(self.endpoints) and all(each.state != "starting" for each in self.endpoints)
+        )
         self._changed.set()
         self._changed = asyncio.Event()
