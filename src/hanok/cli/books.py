@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -18,7 +18,7 @@ from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print
 from hanok.ledger import Ledger, UsageRow, iso, standings
 from hanok.spec import load
 
-BAR_WIDTH = 20
+BAR_WIDTH = 10
 _PERIOD = re.compile(r"^(\d+)([hdw])$")
 _UNIT_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -101,11 +101,25 @@ def audit(
     if as_json:
         print_json({"entries": [{**asdict(each), "at": iso(each.at)} for each in entries]})
         return
-    table = Table("TIME", "ACTOR", "ACTION", "SUBJECT", "DETAIL", box=None)
+    table = Table("TIME", "BY", "ACTION", "SUBJECT", "DETAIL", box=None)
     for each in entries:
-        detail = ", ".join(f"{name}={value}" for name, value in each.detail.items())
+        detail = ", ".join(f"{name}={_short(value)}" for name, value in each.detail.items() if _short(value))
         table.add_row(iso(each.at), each.actor, each.action, escape(each.subject), escape(detail))
     data.print(table if entries else "Nothing was changed yet.")
+
+
+def _says_something(value: Any) -> bool:
+    return value not in (None, [], {}, ["*"])
+
+
+def _short(value: Any) -> str:
+    """A value without what is not set in it."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return " ".join(f"{name}:{_short(each)}" for name, each in items if _says_something(each))
+    if isinstance(value, list):
+        return "; ".join(map(_short, cast("list[Any]", value))) if _says_something(value) else ""
+    return str(value) if _says_something(value) else ""
 
 
 def _budget_cells(budget: dict[str, Any]) -> tuple[str | Text, ...]:
@@ -126,7 +140,7 @@ def _budget_cells(budget: dict[str, Any]) -> tuple[str | Text, ...]:
         shown(budget["limit"]),
         shown(budget["remaining"]),
         bar,
-        budget["resets_at"] or "never",
+        (budget["resets_at"] or "never").partition("T")[0],
     )
 
 

@@ -228,9 +228,23 @@ def _show(key: Key, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False)
     for name, value in form.items():
-        shown = ", ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else value
-        table.add_row(name.replace("_", " "), escape(str(shown)) if shown not in (None, "", {}) else "–")
+        table.add_row(name.replace("_", " "), escape(_words(value)) or "–")
     data.print(table)
+
+
+def _words(value: object) -> str:
+    """A part of a key's form, for people."""
+    if isinstance(value, list):
+        return ", ".join(_words(each) for each in cast("list[object]", value))
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value)
+        amounts = [f"${items['usd']:g}"] if "usd" in items else []
+        amounts += [f"{items['tokens']:,} tokens"] if "tokens" in items else []
+        if amounts:
+            while_ = "in all" if items["per"] == "ever" else f"a {items['per']}"
+            return f"{' and '.join(amounts)} {while_}"
+        return ", ".join(f"{each:,} {name.replace('_', ' ')}" for name, each in items.items())
+    return "" if value is None else str(value)
 
 
 def _status(key: Key) -> str:

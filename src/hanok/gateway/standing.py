@@ -27,7 +27,7 @@ class _Budget:
         terms = account.terms
         unit = b"usd" if account.unit == _USD else b"tokens"
         self.fixed: list[Header] = [
-            (b"x-hanok-budget-" + unit, f"{terms.of}/{terms.subject}".encode("ascii", "replace")),
+            (b"x-hanok-budget-" + unit, f"{terms.of}/{terms.name}".encode("ascii", "replace")),
             (b"x-hanok-budget-limit-" + unit, _number(account.unit, terms.limit)),
         ]
         if terms.ends != NEVER:

@@ -54,6 +54,12 @@ class Terms:
     downgrade_to: str | None = None
     counts: bool = False
     tenant: str | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call the subject: a key by its name, not its id."""
+        return self.label or self.subject
 
 
 class Account:

@@ -53,9 +53,10 @@ class Policies:
             if not subject:
                 continue
             names = (caller.key_name, caller.key_id) if of == "key" else (subject,)
+            label = caller.key_name if of == "key" else ""
             own = own_budgets if of == "key" else ()
             for allowance in _most_special(self._budgets.get(of, {}), names, own):
-                yield from _budget_terms(of, subject, allowance, now)
+                yield from _budget_terms(of, subject, allowance, now, label=label)
             yield from self._limit_terms(of, subject, names, own_limits if of == "key" else None, now)
 
     def session(self, caller: Caller, now: float) -> Iterator[Terms]:
@@ -105,7 +106,7 @@ class Policies:
         for field, unit, per in _RATES:
             limit = next((value for rates in chosen if (value := getattr(rates, field)) is not None), None)
             if limit is not None:
-                yield _rate_terms(of, subject, unit, limit, per, now)
+                yield _rate_terms(of, subject, unit, limit, per, now, label=names[0] if of == "key" else "")
 
 
 def run_paths(run: str) -> list[str]:
@@ -157,7 +158,7 @@ def _most_special(
 
 
 def _budget_terms(
-    of: Kind, subject: str, allowance: Allowance, now: float, *, tenant: str | None = None
+    of: Kind, subject: str, allowance: Allowance, now: float, *, tenant: str | None = None, label: str = ""
 ) -> Iterator[Terms]:
     name, begins, ends = period(allowance.per, now)
     owner = f"{tenant}/{subject}" if tenant else subject
@@ -179,6 +180,7 @@ def _budget_terms(
                 downgrade_to=allowance.downgrade_to,
                 counts=True,
                 tenant=tenant,
+                label=label,
             )
 
 
@@ -197,7 +199,7 @@ def _allotted_terms(path: str, tenant: str, allotted: Allotment) -> Iterator[Ter
             )
 
 
-def _rate_terms(of: Kind, subject: str, unit: Unit, limit: int, per: str, now: float) -> Terms:
+def _rate_terms(of: Kind, subject: str, unit: Unit, limit: int, per: str, now: float, *, label: str) -> Terms:
     name, begins, ends = period("minute", now) if per == "minute" else ("", 0.0, NEVER)
     return Terms(
         id=f"{unit.name.lower()}:{of}:{subject}:{per}:{name}",
@@ -208,4 +210,5 @@ def _rate_terms(of: Kind, subject: str, unit: Unit, limit: int, per: str, now: f
         per=per,
         begins=begins,
         ends=ends,
+        label=label,
     )

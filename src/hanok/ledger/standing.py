@@ -27,7 +27,7 @@ def describe(account: Account) -> dict[str, Any]:
     used = account.others + account.used
     return {
         "of": terms.of,
-        "name": terms.subject,
+        "name": terms.name,
         "unit": terms.unit.name.lower(),
         "per": terms.per,
         "limit": figure(terms.unit, terms.limit),
@@ -47,8 +47,7 @@ def standings(platform: Platform, ledger: Ledger, *, now: float) -> list[dict[st
     for terms in _every_term(platform, keys.values(), now):
         total = ledger.total(terms.of, terms.subject, since=terms.begins)
         used = total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
-        name = keys[terms.subject].name if terms.of == "key" else terms.subject
-        shown.append({**describe(Account(terms, used=used)), "name": name, "soft": terms.soft})
+        shown.append({**describe(Account(terms, used=used)), "soft": terms.soft})
     return shown
 
 
@@ -71,7 +70,7 @@ def refusal(account: Account, needed: int, now: float) -> BudgetExceeded | RateL
     """The error for a call that this account has no room for."""
     terms = account.terms
     detail = {**describe(account), "needed": figure(terms.unit, needed)}
-    owner = f"{terms.of} {terms.subject!r}"
+    owner = f"{terms.of} {terms.name!r}"
     if terms.counts:
         left = f"{detail['remaining']:g} of {detail['limit']:g} {_HAS[terms.unit]}"
         message = f"the budget of {owner} has {left} left ({_per(terms.per)}); this call may need {detail['needed']:g}"
