@@ -13,9 +13,10 @@ from hanok.assemble import house as parts
 from hanok.assemble.config import Taken
 from hanok.assemble.differences import at_next_start, differences, fixed
 from hanok.assemble.house import MIB, House
+from hanok.errors import StartError
 from hanok.gateway import Access
 from hanok.ledger import Policies, PriceList
-from hanok.serving import Exchange, Post, make_posts
+from hanok.serving import LAUNCHED, Exchange, Post, make_posts
 from hanok.spec import Loaded, Model, Platform
 from hanok.telemetry import Exporter
 
@@ -101,6 +102,8 @@ class Changes:
 def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prepared:
     """Make all that may fail, or takes a while. Runs in a thread. Raises `StartError`."""
     platform = exchange.loaded.platform
+    if house.roster.ports is not None:
+        _refuse_processes(exchange)
     exporter = house.exporter
     if platform.telemetry != house.loaded.platform.telemetry:
         exporter = parts.make_exporter(platform, house.providers)
@@ -110,3 +113,11 @@ def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prep
         prices=parts.price_list(models),
         exporter=exporter,
     )
+
+
+def _refuse_processes(exchange: Exchange) -> None:
+    """Workers start no engine processes, and those that run serve what they were started for. Raises `StartError`."""
+    for opening in exchange.openings:
+        if opening.spec.engine in LAUNCHED:
+            message = f"the model {opening.model.name!r} needs another engine process, which workers do not start"
+            raise StartError(message, hint="start the platform anew, or use one worker")

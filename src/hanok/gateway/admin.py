@@ -12,6 +12,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote
 
@@ -145,6 +146,8 @@ class Admin:
             changes = await self._configuration.reload()
         except (SpecError, StartError):
             return 422, {"taken": False, **self._configuration.form()["refused"]}
+        note = partial(self._ledger.note, actor=ACTOR, action="config.reload", subject="platform.yaml")
+        await asyncio.to_thread(note, detail={"changes": list(changes)})
         return 200, {"taken": True, "changes": list(changes)}
 
     # keys

@@ -11,7 +11,6 @@ spoken: upgrades, HTTP/2 (put a proxy in front).
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 from collections import deque
@@ -38,21 +37,11 @@ IDLE_LIMIT_S = 75.0
 STALLED_LIMIT_S = 300.0
 LINGER_S = 2.0
 SWEEP_EVERY_S = 1.0
-KNOWN_HEADS = 1024
-KNOWN_HEAD_BYTES = 4096
-_LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,10})(?=\r\n)", re.IGNORECASE)
-_ONCE_ONLY = (
-    b"\r\ntransfer-encoding:", b"\r\nexpect:", b"\r\nupgrade:", b"\r\nconnection:", b"\r\nx-request-id:",
-    b"\r\ntraceparent:", b"\r\nidempotency-key:", b"\r\n ", b"\r\n\t",
-)  # fmt: skip
-"""What keeps a head from being remembered: it means something else each time, or asks for more than an answer."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 Header = tuple[bytes, bytes]
-KnownHead = tuple[str, str, str, dict[bytes, bytes]]
-"""Method, path, query and headers of a head that the parser took before."""
 Handle = Callable[["Call"], Awaitable[None]]
 
 
@@ -217,8 +206,6 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._header_bytes = 0
-        self._at_start = True
-        self._body_left = 0
         self._parsing: Call | None = None
         self._calls: deque[Call] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -236,66 +223,8 @@ class Connection(asyncio.Protocol):
         self._shared.keep_sweeping(self._state)
 
     def data_received(self, data: bytes) -> None:
-        while data and not self._closing:
-            if self._body_left:
-                data = self._take_body(data)
-            elif self._at_start:
-                data = self._take_head(data)
-            else:
-                self._parse(data)
-                return
-
-    def _take_head(self, data: bytes) -> bytes:
-        """Take the head of a request if it is known, else let the parser take all; give back the bytes that are left.
-
-        Clients send the same head again and again, but for the body's length. A head that the parser took once is
-        looked up the next time, with its length left out: the same bytes mean the same.
-        """
-        end = data.find(b"\r\n\r\n", 0, KNOWN_HEAD_BYTES)
-        length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
-        if length is None:
-            self._parse(data)
-            return b""
-        start, stop = length.span(1)
-        name = data[:start] + data[stop : end + 4]
-        known = self._shared.heads.get(name)
-        if known is None:
-            self._learn(name, data)
-            return b""
-        method, path, query, headers = known
-        headers = headers.copy()
-        headers[b"content-length"] = data[start:stop]
-        self._let_in(Call(self, method, path, headers, query))
-        self._body_left = int(data[start:stop])
-        if not self._body_left:
-            self.on_message_complete()
-        return data[end + 4 :]
-
-    def _take_body(self, data: bytes) -> bytes:
-        """Take what is here of the body of a call whose head was known; give back the bytes that are left."""
-        left = self._body_left
-        if self._parsing is not None:
-            self._parsing.take(data[:left] if len(data) > left else data)
-        self._body_left = max(0, left - len(data))
-        if self._body_left:
-            return b""
-        self.on_message_complete()
-        return data[left:]
-
-    def _learn(self, name: bytes, data: bytes) -> None:
-        """Let the parser take a head that is not known yet, and remember what it made of it if that can be repeated."""
-        before = len(self._calls)
-        self._parse(data)
-        if len(self._calls) != before + 1 or self._closing:
+        if self._closing:
             return
-        call = self._calls[-1]
-        lines = name.lower()
-        if call.version_1_0 or not call.keep_alive or any(each in lines for each in _ONCE_ONLY):
-            return
-        if lines.count(b"\r\ncontent-length:") == 1 and b"%" not in name.partition(b"\r\n")[0]:
-            self._shared.remember(name, (call.method, call.path, call.query, call.headers))
-
-    def _parse(self, data: bytes) -> None:
         if self._parsing is None:
             self._head_bytes += len(data)
         try:
@@ -332,7 +261,6 @@ class Connection(asyncio.Protocol):
     # what httptools calls
 
     def on_message_begin(self) -> None:
-        self._at_start = False
         self._url = b""
         self._headers = {}
         self._header_bytes = 0
@@ -381,7 +309,6 @@ class Connection(asyncio.Protocol):
         if self._parsing is not None:
             self._parsing.taken()
             self._parsing = None
-            self._at_start = True
             if self.stalled is None:
                 self.deadline = _NEVER
 
@@ -475,14 +402,7 @@ class _Shared:
         self.body_limit = body_limit
         self.new_request_id = new_request_id
         self.date = formatdate(usegmt=True).encode()
-        self.heads: dict[bytes, KnownHead] = {}
         self._sweep: asyncio.TimerHandle | None = None
-
-    def remember(self, name: bytes, head: KnownHead) -> None:
-        """Know this head from now on; when too many are known, all are forgotten."""
-        if len(self.heads) >= KNOWN_HEADS:
-            self.heads.clear()
-        self.heads[name] = head
 
     def keep_sweeping(self, state: ServerState) -> None:
         """Enforce time limits while there are connections."""

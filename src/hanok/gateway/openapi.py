@@ -75,7 +75,7 @@ _STATUS = {
     "404": "There is no such model.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "422": "The Idempotency-Key of another call.",
+    "422": "The Idempotency-Key of another call; or a platform.yaml that is wrong.",
     "429": "A budget or a limit has too little left, or a queue is full.",
     "502": "The engine failed.",
     "503": "No engine can answer now.",
@@ -116,6 +116,9 @@ def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:
         },
         "/admin/keys/{name}/rotate": {**one, "post": _write("Give a key a new secret", rotate, errors=wrong)},
     }
+    paths["/admin/config"] = {"get": _read("Show what is running", "The configuration.", errors=wrong)}
+    reload = _read("Take up platform.yaml now", "What changed.", errors=("400", "401", "422"))
+    paths["/admin/reload"] = {"post": reload}
     for name in ("teams", "users", "budgets", "usage", "audit"):
         paths[f"/admin/{name}"] = {"get": _read(f"Show {name}", f"The {name}.", errors=wrong)}
     for path in paths.values():

@@ -266,7 +266,7 @@ def read_one(plain: socket.socket) -> Any:
     return json.loads(body)
 
 
-def test_a_head_that_came_before_is_known_and_means_the_same_with_another_body(house: Start) -> None:
+def test_one_head_after_another_on_a_connection_goes_with_its_own_body(house: Start) -> None:
     started = house(ECHO)
     bodies = [json.dumps({"model": "echo", "messages": [{"role": "user", "content": "x" * size}]}).encode() for size in
               (1, 50, 50_000, 3)]  # fmt: skip
@@ -279,7 +279,7 @@ def test_a_head_that_came_before_is_known_and_means_the_same_with_another_body(h
             )
 
 
-def test_known_heads_in_any_cutting_and_sent_ahead_give_the_same_answers(house: Start) -> None:
+def test_calls_sent_ahead_in_any_cutting_give_the_same_answers(house: Start) -> None:
     started = house(ECHO)
     sent = b"".join(
         request(started, json.dumps({"model": "echo", "messages": [{"role": "user", "content": f"n{n}"}]}).encode())
@@ -298,7 +298,7 @@ def test_known_heads_in_any_cutting_and_sent_ahead_give_the_same_answers(house: 
             assert said == [f"n{n}" for n in range(12)]
 
 
-def test_a_known_head_does_not_let_a_larger_body_in(house: Start) -> None:
+def test_a_larger_body_is_not_let_in_after_smaller_ones(house: Start) -> None:
     started = house(ECHO, gateway={"body_limit_mib": 0.01})
     body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "x"}]}).encode()
     with connected(started) as plain:
