@@ -40,6 +40,7 @@ from hanok.spec import Loaded
 from hanok.telemetry import Metrics
 
 KEYS_EVERY_S = 0.25
+FORGET_EVERY_S = 60.0
 HOLDERS = "holders"
 _log = logging.getLogger(__name__)
 
@@ -244,13 +245,16 @@ def _build(
 async def _follow_keys(house: House) -> None:
     """Take up keys that another process made or revoked."""
     seen = -1
+    forgetting = time.monotonic() + FORGET_EVERY_S
     while True:
         try:
             if (version := await asyncio.to_thread(house.ledger.version)) != seen:
                 keys = await asyncio.to_thread(house.ledger.list_keys)
                 house.know(keys, await asyncio.to_thread(house.ledger.allotments))
                 seen = version
-            house.admission.forget()
+            if time.monotonic() > forgetting:
+                house.admission.forget()
+                forgetting = time.monotonic() + FORGET_EVERY_S
         except StoreError:
             _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)

@@ -85,10 +85,11 @@ class Hold:
 
 
 class _Ready(msgspec.Struct):
-    """The accounts of a key, team, user and model, until the first of their periods ends."""
+    """The accounts of a key, team, user and model, until the first of their periods ends. `seen`: when last used."""
 
     accounts: tuple[Account, ...]
     ends: float
+    seen: float = 0.0
 
 
 class Admission:
@@ -150,16 +151,25 @@ class Admission:
         return list(self._accounts.values())
 
     def forget(self) -> None:
-        """Drop accounts whose period is over, and those of sessions and runs long silent. The ledger remembers."""
+        """Drop accounts whose period is over, and those of users, sessions and runs long silent.
+
+        The ledger remembers.
+        """
         now = self._wall()
-        silent = [name for name, seen in self._seen.items() if seen < now - FORGET_AFTER_S]
-        over = [name for name, each in self._accounts.items() if each.terms.ends < now - FORGET_AFTER_S]
+        before = now - FORGET_AFTER_S
+        self._ready = {name: each for name, each in self._ready.items() if each.ends > now and each.seen > before}
+        ready = {account.terms.id for each in self._ready.values() for account in each.accounts}
+        silent = [name for name, seen in self._seen.items() if seen < before]
+        over = [
+            name
+            for name, each in self._accounts.items()
+            if each.terms.ends < before or (each.terms.of == "user" and name not in ready)
+        ]
         for name in {*silent, *over}:
             account = self._accounts.get(name)
             if account is None or self._shares is None or self._shares.close(account):
                 self._accounts.pop(name, None)
                 self._seen.pop(name, None)
-        self._ready = {name: each for name, each in self._ready.items() if each.ends > now}
 
     # admitting
 
@@ -204,6 +214,7 @@ class Admission:
             opened = [await self._account(each, now) for each in terms]
             ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
             self._ready[name] = ready
+        ready.seen = now
         if caller.session is None and caller.run is None:
             return ready.accounts
         own = [await self._account(each, now) for each in self._own_terms(caller, now)]

@@ -238,3 +238,24 @@ def test_changing_a_limit_keeps_what_is_used() -> None:
         assert (await gate.admit(stream(8)))[1].amounts[0] == 8 * NANO
 
     asyncio.run(main())
+
+
+def test_users_and_sessions_that_are_long_silent_are_forgotten_and_the_others_stay() -> None:
+    async def main() -> None:
+        now = [1_000_000.0]
+        gate = admission(
+            Budget(of="user", usd=10.0), Budget(of="session", usd=10.0), Budget(of="team", usd=10.0), now=now
+        )
+        for number in range(50):
+            caller = msgspec.structs.replace(ALICE, user=f"u{number}", session=f"s{number}")
+            (await gate.admit(msgspec.structs.replace(stream(1), caller=caller)))[1].settle(0, 0)
+        assert len(gate.open_accounts()) == 101
+        now[0] += 4000
+        caller = msgspec.structs.replace(ALICE, user="u7", session="s7")
+        _, hold = await gate.admit(msgspec.structs.replace(stream(1), caller=caller))
+        gate.forget()
+        assert {account.terms.subject for account in gate.open_accounts()} == {"u7", "s7", "team"}
+        hold.settle(1, NANO)
+        assert {account.used for account in gate.open_accounts()} == {NANO}
+
+    asyncio.run(main())
