@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hanok.ledger import (
     Offer,
     Policies,
     PriceList,
+    Total,
     left_holders,
     make_key,
 )
@@ -31,11 +33,12 @@ from hanok.ledger.shared import SharedAccounts, Want
 from hanok.ledger.shares import Shares
 from hanok.ledger.stores.holders import Mark
 from hanok.ledger.stores.memory import MemoryAccounts, MemoryServer
+from hanok.ledger.stores.redis import RedisAccounts
 from hanok.spec import Allowance, Budget, Limit
 from hanok.wire import NANO, Caller
 from tests.charges import charge
 from tests.rooms.ledger.test_admission import DOLLAR_A_TOKEN, Books, NothingSpent, Talker, listen, stream
-from tests.seams.shared_places import eventually
+from tests.seams.shared_places import Restartable, eventually, restartable
 
 
 class Process:
@@ -176,6 +179,61 @@ def test_what_is_held_may_be_used_while_nobody_can_be_asked_until_the_lease_ends
     asyncio.run(main())
 
 
+def test_a_stream_that_needs_more_while_nobody_can_be_asked_is_cut_and_charged() -> None:
+    async def main() -> None:
+        process = Process(
+            MemoryServer(monotonic=lambda: 0.0), "a", Policies([Budget(of="team", usd=300.0)]), chunks=200
+        )
+        process.shares._store = store = Away(MemoryServer(monotonic=lambda: 0.0), holder="a")  # pyright: ignore[reportPrivateUsage]
+        answer = await process.metered.open(stream())
+        store.away = True
+        with pytest.raises(StoreError):
+            async for _ in answer:
+                pass
+        await answer.aclose()
+        (charge,) = process.books.charges
+        assert (charge.status, charge.error) == ("cut", "books_unreachable")
+        assert 256 <= charge.completion_tokens < 256 + 3 + 256
+
+    asyncio.run(main())
+
+
+def test_a_store_that_comes_back_empty_begins_from_what_the_ledger_knows_by_then(tmp_path: Path) -> None:
+    class Totals:
+        spent = 0
+
+        def total(self, *_: Any, **__: Any) -> Total:
+            return Total(cost_nano_usd=self.spent)
+
+    async def main(valkey: Restartable) -> None:
+        process = Process(MemoryServer(), "a", Policies([Budget(of="team", usd=100.0, per="ever")]))
+        store = RedisAccounts(valkey.url, platform="t", holder="a", settle_s=0.5)
+        process.shares._store = store  # pyright: ignore[reportPrivateUsage]
+        process.shares._monotonic = time.monotonic  # pyright: ignore[reportPrivateUsage]
+        totals = process.admission._totals = Totals()  # pyright: ignore[reportPrivateUsage]
+        (await process.admission.admit(stream(60)))[1].settle(60, 60 * NANO)
+        await process.shares.report()
+        totals.spent = 90 * NANO  # with what others have spent, whom nobody hears of again
+        valkey.kill()
+        valkey.come_back(empty=True)
+
+        async def is_let_in() -> bool:
+            try:
+                await process.admission.admit(stream(10))
+            except StoreError:
+                return False
+            return True
+
+        await eventually(is_let_in)
+        with pytest.raises(BudgetExceeded):
+            await process.admission.admit(stream(5))
+        assert (await store.look(["usd:team:team:ever:"]))["usd:team:team:ever:"].spent == 90 * NANO
+        await store.aclose()
+
+    with restartable(tmp_path) as valkey:
+        asyncio.run(main(valkey))
+
+
 def test_what_was_held_and_lost_is_drawn_again_by_running_calls() -> None:
     async def main() -> None:
         now = [0.0]
@@ -248,6 +306,7 @@ async def becomes(true: bool) -> bool:
     return true
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     charges=st.lists(
         st.tuples(
