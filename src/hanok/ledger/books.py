@@ -24,7 +24,7 @@ from hanok.errors import StoreError
 from hanok.ledger.entries import Allotment, AuditEntry
 from hanok.ledger.keys import NO_LIMITS, POLICY, Key, NewKey, change_key, make_key, rotate_key
 from hanok.ledger.stores.database import Database
-from hanok.ledger.stores.journal import Journal, Segment
+from hanok.ledger.stores.journal import Journal, Segment, claim
 from hanok.ledger.stores.table import find_dialect
 from hanok.ledger.stores.tables import Tables, policy_form
 from hanok.ledger.stores.tabs import Tabs, is_orphan, left_open
@@ -34,6 +34,7 @@ from hanok.wire.charge import Charge
 
 COMMIT_EVERY_S = 0.2
 WAITING_SEGMENTS = 16
+CLAIMS = 64
 """Segments kept open and locked while the database refuses."""
 SEGMENT_CHARGES = 50_000
 """Charges in one segment while it refuses: tens of megabytes, here and when they are read again."""
@@ -68,7 +69,8 @@ class Ledger:
         self._closing = False
         self._last_id = 0
         self.own_bits = int.from_bytes(random_bytes(2)) & 0xFFF
-        """The low 12 bits of the charge ids of this process."""
+        """The low 12 bits of the charge ids of this process; ours alone from `start` on."""
+        self._bits_file = -1
         self._journal: Journal | None = None
         self._tabs: Tabs | None = None
         self._writer: threading.Thread | None = None
@@ -102,6 +104,7 @@ class Ledger:
 
     def start(self) -> None:
         """Take what a crash left behind, then begin to write in the background."""
+        self._claim_bits()
         self._journal = Journal(self._folder / "journal", os.getpid(), random_bytes=self._random_bytes)
         self._waiting = self._left_behind()
         self._take_left_tabs()
@@ -112,6 +115,14 @@ class Ledger:
         self._take_waiting()
         self._writer = threading.Thread(target=self._write_forever, name="ledger-writer", daemon=True)
         self._writer.start()
+
+    def _claim_bits(self) -> None:
+        """Take bits for our ids that no other process of this folder has: each holds a lock on a file named by them."""
+        for _ in range(CLAIMS):
+            self._bits_file = claim(self._folder / "ids" / f"{self.own_bits:03x}")
+            if self._bits_file >= 0:
+                return
+            self.own_bits = int.from_bytes(self._random_bytes(2)) & 0xFFF
 
     def next_id(self) -> int:
         """A new charge id: microseconds since 1970 in the high bits, this process' own 12 bits below.
@@ -178,6 +189,8 @@ class Ledger:
                 self._journal.open.drop()
             if self._tabs is not None:
                 self._tabs.drop()
+        if self._bits_file >= 0:
+            os.close(self._bits_file)
         self._database.close()
 
     def charges_since(self, charge_id: int, own_bits: int) -> list[Charge]:

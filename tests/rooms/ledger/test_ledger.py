@@ -233,3 +233,19 @@ def test_two_processes_do_not_make_the_same_ids(tmp_path: Path) -> None:
     first, second = (Ledger(tmp_path, clock=lambda: 1.0, random_bytes=lambda _: next(bits)) for _ in range(2))
     made = [ledger.next_id() for ledger in (first, second) for _ in range(100)]
     assert len(set(made)) == 200
+
+
+def test_two_processes_of_a_folder_never_make_ids_alike(tmp_path: Path) -> None:
+    same = iter(range(1000))
+
+    def repeating(count: int) -> bytes:
+        """The first two ask for bits alike; what is asked for later differs."""
+        return b"\x01\x23" if count == 2 and next(same) < 2 else os.urandom(count)
+
+    first, second = (Ledger(tmp_path, random_bytes=repeating) for _ in range(2))
+    assert first.own_bits == second.own_bits
+    first.start()
+    second.start()
+    assert first.own_bits != second.own_bits
+    first.close()
+    second.close()

@@ -123,6 +123,21 @@ class Journal:
         return Segment(self._folder / f"{self._process_id}-{self._number}-{self._random_bytes(8).hex()}.jsonl")
 
 
+def claim(path: Path) -> int:
+    """Hold a file while this process lives: its descriptor, or -1 when another process holds it, or it cannot be."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return -1
+    return file
+
+
 def read_charges(path: Path) -> Iterator[Charge]:
     """The whole lines of a segment."""
     with path.open("rb") as lines:
