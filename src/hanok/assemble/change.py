@@ -74,7 +74,7 @@ class Changes:
                 config=house.config,
                 ledger=house.ledger,
                 admission=house.admission,
-                changed=house.take_up_keys,
+                changed=house.refresh,
             ),
             trace=parts.tracing(platform.telemetry),
             keep_alive_s=platform.gateway.keep_alive_s,

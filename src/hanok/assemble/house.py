@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -44,12 +45,19 @@ class House:
     door: Door
     replays: Replays
     servers: list[HttpServer]
+    refreshing: asyncio.Lock
     started: int
 
     @property
     def loaded(self) -> Loaded:
         """The platform that runs now."""
         return self.config.loaded
+
+    async def refresh(self) -> None:
+        """Read the ledger's keys and allotments anew, beside the event loop. Raises `StoreError`."""
+        async with self.refreshing:
+            keys = await asyncio.to_thread(self.ledger.list_keys)
+            self.know(keys, await asyncio.to_thread(self.ledger.allotments))
 
     def take_up_keys(self) -> None:
         """Read the ledger's keys and allotments anew. Raises `StoreError`."""
@@ -89,7 +97,9 @@ def price_list(models: Iterable[Model]) -> PriceList:
 def offers(models: Iterable[Model]) -> dict[str, Offer]:
     """What admission knows of these models."""
     return {
-        model.name: Offer(max_output_tokens=model.max_output_tokens, instead=tuple(model.fallbacks.budget))
+        model.name: Offer(
+            max_output_tokens=model.max_output_tokens, instead=tuple(model.fallbacks.budget), type=model.type
+        )
         for model in models
     }
 
@@ -110,7 +120,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 
 
 def admin_api(
-    platform: Platform, *, config: Config, ledger: Ledger, admission: Admission, changed: Callable[[], None]
+    platform: Platform, *, config: Config, ledger: Ledger, admission: Admission, changed: Callable[[], Awaitable[None]]
 ) -> Admin | None:
     """The admin API, where there is a key for it."""
     key = platform.gateway.admin_key

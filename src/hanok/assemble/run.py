@@ -182,6 +182,7 @@ def _build(
         wall=time.time,
         shares=None if holder is None else holder.shares,
     )
+    routed.affords = admission.affords
     models = Metered(
         routed,
         books=ledger,
@@ -202,8 +203,8 @@ def _build(
     started = int(time.time())
     replays = Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic)
 
-    def changed() -> None:
-        house.take_up_keys()
+    async def changed() -> None:
+        await house.refresh()
 
     door = Door(
         models,
@@ -213,7 +214,7 @@ def _build(
         metrics=metrics,
         everyones_metrics=crew.metrics if crew else None,
         ready=_readiness(fleet, config, crew),
-        runs=Runs(ledger=ledger, admission=admission, wall=time.time, changed=changed),
+        runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         admin=admin_api(platform, config=config, ledger=ledger, admission=admission, changed=changed),
         trace=tracing(platform.telemetry),
         wall=time.time,
@@ -236,6 +237,7 @@ def _build(
         door=door,
         replays=replays,
         servers=[],
+        refreshing=asyncio.Lock(),
         started=started,
     )
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
@@ -249,8 +251,7 @@ async def _follow_keys(house: House) -> None:
     while True:
         try:
             if (version := await asyncio.to_thread(house.ledger.version)) != seen:
-                keys = await asyncio.to_thread(house.ledger.list_keys)
-                house.know(keys, await asyncio.to_thread(house.ledger.allotments))
+                await house.refresh()
                 seen = version
             if time.monotonic() > forgetting:
                 house.admission.forget()

@@ -36,7 +36,9 @@ class Access:
     def _work_out(self, key: Key) -> frozenset[str]:
         scopes: list[Sequence[str]] = [key.models]
         team = self.team(key)
-        if team in self._teams:
+        if team is not None and team not in self._teams:  # it was taken out of the file, and with it what it allowed
+            return frozenset()
+        if team is not None:
             scopes.append(self._teams[team].models)
         if key.user in self._users:
             scopes.append(self._users[key.user].models)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hmac
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Protocol, cast
@@ -28,6 +29,7 @@ from hanok.spec import Allowance, Platform, Rates
 from hanok.wire import json_bytes
 
 ACTOR = "admin"
+_NUMBER = re.compile(r"[0-9]{1,18}")
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=1000)]
 Seconds = Annotated[float, Meta(ge=0, le=10**10)]
@@ -80,7 +82,7 @@ class Admin:
         ledger: Ledger,
         admission: Admission,
         platform: Callable[[], Platform],
-        changed: Callable[[], None],
+        changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
     ) -> None:
         self._configuration = configuration
@@ -181,9 +183,9 @@ class Admin:
                 return key
         raise Unknown(f"there is no key {name!r}", code="key_not_found")
 
-    async def _change(self, change: Callable[..., Any], name: str, **more: Any) -> Any:
-        done = await asyncio.to_thread(change, name, **more)
-        self._changed()
+    async def _change(self, change: Callable[..., Any], key: str, /, **more: Any) -> Any:
+        done = await asyncio.to_thread(change, key, **more)
+        await self._changed()
         return done
 
     # looking
@@ -209,7 +211,7 @@ class Admin:
     async def _audit(self, call: Call) -> Any:
         limit = _query(call, "limit", "100")
         before = _query(call, "before", "")
-        if not limit.isdigit() or not 1 <= int(limit) <= 1000 or (before and not before.isdigit()):
+        if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= 1000 or (before and not _NUMBER.fullmatch(before)):
             raise RequestError("`limit` is 1 to 1000, `before` an entry's id", param="limit", code="invalid_value")
         entries = await asyncio.to_thread(self._ledger.audit, limit=int(limit), before=int(before) if before else None)
         return {"entries": [{**dataclasses.asdict(each), "at": iso(each.at)} for each in entries]}

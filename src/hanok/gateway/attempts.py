@@ -20,6 +20,7 @@ from hanok.routing.failures import is_endpoints_fault
 from hanok.routing.retry import WORTH_WAITING_S
 from hanok.serving.fleet import CLOSED, Endpoint, Fleet
 from hanok.spec import Breaker
+from hanok.wire import ChatRequest, EmbeddingRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
@@ -32,6 +33,9 @@ class Question(Protocol[Asked]):
 
     team: str | None
     hedged: bool
+
+    @property
+    def request(self) -> ChatRequest | EmbeddingRequest: ...
 
     def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Asked]: ...
 
@@ -182,9 +186,15 @@ class _Asking(Generic[Result]):
                 self._question.hedged = True
                 tasks.append(asyncio.create_task(self._ask(other)))
             winner = await _first_to_answer(tasks)
-            return winner.result()
         finally:
-            await self._let_go([each for each in tasks if each is not winner])
+            try:
+                await self._let_go([each for each in tasks if each is not winner])
+            except BaseException:  # cancelled meanwhile: nobody takes the answer
+                if winner is not None:
+                    await self._let_go([winner])
+                raise
+        assert winner is not None
+        return winner.result()
 
     async def _let_go(self, losers: Sequence[asyncio.Task[tuple[Endpoint, Result]]]) -> None:
         """Cancel what still runs, which cuts its connection; close an answer that came all the same."""

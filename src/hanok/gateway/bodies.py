@@ -14,7 +14,7 @@ from hanok.errors import RequestError
 from hanok.wire import Caller, ChatRequest, EmbeddingRequest
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, description="A model's name, as in /v1/models.")]
-Tokens = Annotated[int, Meta(ge=1, description="The most tokens to answer with.")]
+Tokens = Annotated[int, Meta(ge=1, le=10**9, description="The most tokens to answer with.")]
 Stop = str | list[str]
 Penalty = Annotated[float, Meta(ge=-2.0, le=2.0)]
 
@@ -51,6 +51,10 @@ class _Sampling(msgspec.Struct, kw_only=True):
     frequency_penalty: Penalty | None = None
     user: str | None = None
 
+    def choices(self) -> int:
+        """How many answers are made."""
+        return self.n or 1
+
 
 class ChatBody(_Sampling, kw_only=True):
     """`POST /v1/chat/completions`"""
@@ -63,6 +67,12 @@ class TextBody(_Sampling, kw_only=True):
     """`POST /v1/completions`"""
 
     prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    best_of: Annotated[int, Meta(ge=1, le=128)] | None = None
+
+    def choices(self) -> int:
+        """How many texts are made: for each prompt the best of several; a list of numbers is one prompt."""
+        prompts = len(self.prompt) if isinstance(self.prompt, list) and not isinstance(self.prompt[0], int) else 1
+        return prompts * max(self.n or 1, self.best_of or 1)
 
 
 class EmbeddingBody(msgspec.Struct, kw_only=True):
@@ -109,15 +119,18 @@ def _request(parsed: _Sampling, operation: Literal["chat", "text"], body: bytes,
     options = parsed.stream_options
     wants_usage = bool(options and options.include_usage)
     caller = _with_user(caller, parsed.user)
-    most = (parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None) or parsed.max_tokens
+    newer = parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None
+    most = parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0)
     return ChatRequest(
-        parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller, most, parsed.n or 1
+        parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller, most, parsed.choices()
     )
 
 
 def _with_user(caller: Caller, user: str | None) -> Caller:
     if not user or caller.user:  # a key that acts for a user acts for no other
         return caller
+    if not user.isprintable():
+        raise RequestError("user: must be printable text", param="user", code="invalid_value")
     return msgspec.structs.replace(caller, user=user[:256])
 
 

@@ -76,7 +76,7 @@ class Replays:
 
     def concern(self, call: Call) -> bool:
         """Whether the call may be a repetition, or be repeated."""
-        return _KEY in call.headers or (self._retries and _COUNT in call.headers)
+        return bool(call.headers.get(_KEY)) or (self._retries and _COUNT in call.headers)
 
     async def answer(self, call: Call, key_id: str, *, handle: Handle, fail: Fail) -> None:
         """Answer from the tape, or let `handle` answer (and `fail` tell what it raises) and keep the tape.

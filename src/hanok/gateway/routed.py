@@ -89,6 +89,8 @@ class Routed:
         self._clocks = Clocks(monotonic=monotonic, wall=wall, sleep=sleep, jitter=jitter)
         self._load_wait_s = load_wait_s
         self._ways: Ways = {}
+        self.affords: Callable[[ChatRequest | EmbeddingRequest, str], bool] = _anything
+        """Whether the caller's budgets pay for another model in the place of the one asked for."""
         self.change(routes, weights or {})
 
     def change(self, routes: Mapping[str, Route], weights: Mapping[str, float]) -> None:
@@ -189,7 +191,7 @@ async def _ask_another(
         if (kind := kind_of(error)) is None:
             raise error
         ahead[:0] = fallbacks_for(ways[model].route.fallbacks, kind)
-        ahead = [name for name in ahead if name not in asked]
+        ahead = [name for name in ahead if name not in asked and self.affords(question.request, name)]
         if not ahead:
             raise first
         model = ahead.pop(0)
@@ -200,18 +202,22 @@ async def _ask_another(
             error = failed
 
 
+def _anything(_request: ChatRequest | EmbeddingRequest, _model: str) -> bool:
+    return True
+
+
 class _ChatQuestion:
     """A request for text, asked of endpoints."""
 
-    __slots__ = ("_request", "hedged", "team")
+    __slots__ = ("hedged", "request", "team")
 
     def __init__(self, request: ChatRequest) -> None:
-        self._request = request
+        self.request = request
         self.team = request.caller.team
         self.hedged = False
 
     def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Answer]:
-        return endpoint.engine.open(self._request)
+        return endpoint.engine.open(self.request)
 
     def drop(self, result: Answer) -> Awaitable[None]:
         return result.aclose()
@@ -220,15 +226,15 @@ class _ChatQuestion:
 class _EmbeddingQuestion:
     """A request for vectors, asked of endpoints."""
 
-    __slots__ = ("_request", "hedged", "team")
+    __slots__ = ("hedged", "request", "team")
 
     def __init__(self, request: EmbeddingRequest) -> None:
-        self._request = request
+        self.request = request
         self.team = request.caller.team
         self.hedged = False
 
     def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Embeddings]:
-        return endpoint.engine.embed(self._request)
+        return endpoint.engine.embed(self.request)
 
     async def drop(self, result: Embeddings) -> None:
         """Vectors hold nothing open."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -16,10 +17,11 @@ from msgspec import Meta
 
 from hanok.errors import RequestError
 from hanok.gateway.bodies import decode_body
-from hanok.ledger import Admission, Ledger, describe
+from hanok.ledger import Admission, Allotment, Ledger, describe
 from hanok.wire import NANO, Caller
 
 RUN_HEADER = b"x-hanok-run"
+LONGEST_RUN = 512
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,127}){0,15}")
 
 
@@ -32,7 +34,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Runs:
-    """Limits of runs. `changed` is called after one was given, to take it up at once."""
+    """Limits of runs."""
 
     def __init__(
         self,
@@ -40,12 +42,10 @@ class Runs:
         ledger: Ledger,
         admission: Admission,
         wall: Callable[[], float],
-        changed: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._admission = admission
         self._wall = wall
-        self._changed = changed
 
     async def allot(self, body: bytes, caller: Caller) -> dict[str, Any]:
         """Give one of the caller's runs a limit. Raises `RequestError` and `StoreError`."""
@@ -53,15 +53,11 @@ class Runs:
         run = read_run(asked.run)
         if asked.usd is None and asked.tokens is None:
             raise RequestError("a run's limit needs `usd`, or `tokens`, or both", param="usd", code="invalid_value")
-        await asyncio.to_thread(
-            self._ledger.allot,
-            caller.team or caller.key_id,
-            run,
-            cost_nano_usd=None if asked.usd is None else round(asked.usd * NANO),
-            tokens=asked.tokens,
-            actor=caller.key_name,
-        )
-        self._changed()
+        tenant = caller.team or caller.key_id
+        cost = None if asked.usd is None else round(asked.usd * NANO)
+        allot = partial(self._ledger.allot, cost_nano_usd=cost, tokens=asked.tokens, actor=caller.key_name)
+        await asyncio.to_thread(allot, tenant, run)
+        self._admission.allot(tenant, run, Allotment(cost_nano_usd=cost, tokens=asked.tokens))
         return {"run": run, "budgets": await self.budgets(msgspec.structs.replace(caller, run=run))}
 
     async def budgets(self, caller: Caller, model: str = "") -> list[dict[str, Any]]:
@@ -73,7 +69,7 @@ class Runs:
 
 def read_run(text: str) -> str:
     """A run's path, checked. Raises `RequestError`."""
-    if not _RUN.fullmatch(text):
+    if len(text) > LONGEST_RUN or not _RUN.fullmatch(text):
         message = "a run is a name, or names with / between (a run and the runs it started): letters, digits, . _ : -"
         raise RequestError(message, param="run", code="invalid_run")
     return text

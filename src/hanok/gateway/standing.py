@@ -27,7 +27,7 @@ class _Budget:
         terms = account.terms
         unit = b"usd" if account.unit == _USD else b"tokens"
         self.fixed: list[Header] = [
-            (b"x-hanok-budget-" + unit, f"{terms.of}/{terms.name}".encode("ascii", "replace")),
+            (b"x-hanok-budget-" + unit, _printable(f"{terms.of}/{terms.name}")),
             (b"x-hanok-budget-limit-" + unit, _number(account.unit, terms.limit)),
         ]
         if terms.ends != NEVER:
@@ -101,6 +101,11 @@ def _tell_rates(rates: list[Account], now: float, headers: list[Header]) -> None
         policies.append(about.policy)
         items.append(about.item % (left, seconds))
     headers += ((b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(items)))
+
+
+def _printable(text: str) -> bytes:
+    """What a header may hold of a name that a caller may have chosen."""
+    return "".join(each if " " <= each <= "~" else "?" for each in text).encode("ascii")
 
 
 def _number(unit: int, amount: int) -> bytes:

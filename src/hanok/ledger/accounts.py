@@ -66,15 +66,18 @@ class Account:
     """An account now. `used` is what this process has settled and reserved of it, `others` what others have.
 
     `settled` is the part of `used` that this process is done with (its past before this process is not in it).
-    `notes` is whatever somebody who shows the account wants to remember of it while its terms stay.
+    `opening` is what was used before this process; `stale` says that nothing was counted for a while, as the budget was
+    taken back. `notes` is whatever somebody who shows the account wants to remember of it while its terms stay.
     """
 
-    __slots__ = ("granted", "notes", "others", "settled", "soft_line", "terms", "unit", "used")
+    __slots__ = ("granted", "notes", "opening", "others", "settled", "soft_line", "stale", "terms", "unit", "used")
 
     def __init__(self, terms: Terms, *, used: int = 0, granted: int | None = None) -> None:
         self.terms = terms
         self.unit = int(terms.unit)
         self.used = used
+        self.opening = used
+        self.stale = False
         self.others = 0
         self.granted = terms.limit if granted is None else granted
         self.settled = 0
@@ -87,10 +90,20 @@ class Account:
         return max(0, self.terms.limit - self.others - self.used)
 
     @property
+    def reserved(self) -> int:
+        """What running calls have set aside."""
+        return self.used - self.opening - self.settled
+
+    def reopen(self, used: int) -> None:
+        """Begin from what the ledger knows was used; what running calls have set aside stays."""
+        self.used, self.opening, self.settled = used + self.reserved, used, 0
+        self.stale = False
+
+    @property
     def beyond_soft(self) -> bool:
         return self.others + self.used >= self.soft_line
 
-    def change(self, terms: Terms, *, alone: bool = True) -> None:
+    def change(self, terms: Terms, *, alone: bool) -> None:
         """Go on under other terms, as after a reload. What is used stays used; who is `alone` is granted everything."""
         if alone:
             self.granted = terms.limit

@@ -35,6 +35,9 @@ PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
 STEP_TOKENS = 256
 FORGET_AFTER_S = 3600.0
+RATES_KEPT_S = 60.0
+SPARE_EVENTS = 4
+"""Events of a stream that hold no token: the role, the end, the usage, `[DONE]`."""
 UNBOUNDED = 1 << 62
 _NOTHING: Amounts = (0, 0, 0, 0)
 Request = TypeVar("Request", ChatRequest, EmbeddingRequest)
@@ -54,6 +57,11 @@ class Offer:
 
     max_output_tokens: int
     instead: tuple[str, ...] = ()
+    type: str = "chat"
+
+
+NO_OFFER = Offer(max_output_tokens=4096)
+"""For a model that is gone since the call was let in."""
 
 
 class Hold:
@@ -74,6 +82,12 @@ class Hold:
     def release(self) -> None:
         """Take everything back, as if the call had never been."""
         settle(self.accounts, self.amounts, _NOTHING)
+
+    def take_again(self) -> None:
+        """Reserve once more what was released, whether or not it fits."""
+        settle(self.accounts, _NOTHING, self.amounts)
+        for account in self.accounts:  # reserved, not used
+            account.settled -= self.amounts[account.unit]
 
     def add(self, amounts: Amounts, tokens: int) -> None:
         """Reserve more, whether or not it fits."""
@@ -112,7 +126,8 @@ class Admission:
         self._wall = wall
         self._shares = shares
         self._keys: Mapping[str, Key] = {}
-        self._allotments: Mapping[tuple[str, str], Allotment] = {}
+        self._allotments: dict[tuple[str, str], Allotment] = {}
+        self._turn = 0
         self._accounts: dict[str, Account] = {}
         self._ready: dict[tuple[str, str | None, str | None, str], _Ready] = {}
         self._seen: dict[str, float] = {}
@@ -122,33 +137,42 @@ class Admission:
     def change(self, policies: Policies, prices: PriceList, offers: Mapping[str, Offer]) -> None:
         """Go on under other policies and prices; what is used and reserved stays. Running calls feel it, too."""
         self._policies, self._prices, self._offers = policies, prices, offers
+        self._begin_anew()
+
+    def _begin_anew(self, of: Kind | None = None) -> None:
+        """Put open accounts (or only those kept `of` something) under the terms that hold from now on."""
         self._ready.clear()
+        self._turn += 1
         now = self._wall()
-        for account in self.open_accounts():
-            self._renew(account, now)
+        for account in self._accounts.values():
+            if of is None or account.terms.of == of:
+                self._renew(account, now)
 
     def _renew(self, account: Account, now: float) -> None:
-        """Put the account under the terms that hold now; drop it where there are none, unless others share it."""
+        """Put the account under the terms that hold now; where there are none, nothing is counted in it any more."""
         terms = account.terms
         if terms.ends <= now:
             return
         key = self._keys.get(terms.subject) if terms.of == "key" else None
         renewed = self._policies.renewed(terms, key, self._allotments, now)
         if renewed is not None:
-            account.change(renewed)
-        elif self._shares is None:
-            del self._accounts[terms.id]
-            self._seen.pop(terms.id, None)
+            account.change(renewed, alone=self._shares is None)
+        else:
+            account.stale = True
 
     def know(self, keys: Iterable[Key], allotments: Mapping[tuple[str, str], Allotment]) -> None:
         """Take up the ledger's keys and the limits given to runs."""
         self._keys = {key.id: key for key in keys}
         self._allotments = dict(allotments)
-        self._ready.clear()
+        self._begin_anew("key")
+
+    def allot(self, tenant: str, run: str, allotment: Allotment) -> None:
+        """Take up a limit that was given to a run just now."""
+        self._allotments[(tenant, run)] = allotment
 
     def open_accounts(self) -> list[Account]:
         """Every account that is open now."""
-        return list(self._accounts.values())
+        return [account for account in self._accounts.values() if not account.stale]
 
     def forget(self) -> None:
         """Drop accounts whose period is over, and those of users, sessions and runs long silent.
@@ -163,10 +187,14 @@ class Admission:
         over = [
             name
             for name, each in self._accounts.items()
-            if each.terms.ends < before or (each.terms.of == "user" and name not in ready)
+            if each.terms.ends < (before if each.terms.counts else now - RATES_KEPT_S)
+            or each.stale
+            or (each.terms.of == "user" and name not in ready)
         ]
         for name in {*silent, *over}:
             account = self._accounts.get(name)
+            if account is not None and account.reserved:
+                continue
             if account is None or self._shares is None or self._shares.close(account):
                 self._accounts.pop(name, None)
                 self._seen.pop(name, None)
@@ -180,19 +208,32 @@ class Admission:
         """
         now = self._wall()
         accounts = await self.accounts(request.caller, request.model, now)
-        if accounts and (cheaper := _downgrade(accounts, request.model)):
+        if accounts and (cheaper := self._downgrade(accounts, request.model)):
             request = msgspec.structs.replace(request, model=cheaper)
             accounts = await self.accounts(request.caller, cheaper, now)
         try:
             return await self._reserve(request, accounts)
         except BudgetExceeded as refused:
-            for instead in self._offers[request.model].instead:
+            for instead in self._offer(request.model).instead:
                 other = msgspec.structs.replace(request, model=instead)
                 try:
                     return await self._reserve(other, await self.accounts(request.caller, instead, now))
                 except BudgetExceeded:
                     continue
             raise refused
+
+    def _offer(self, model: str) -> Offer:
+        return self._offers.get(model, NO_OFFER)
+
+    def _downgrade(self, accounts: Sequence[Account], model: str) -> str | None:
+        """The cheaper model of the same type that calls go to beyond a softer line; None when there is none."""
+        for account in accounts:
+            to = account.terms.downgrade_to
+            if to is not None and to != model and account.beyond_soft:
+                offer = self._offers.get(to)
+                if offer is not None and offer.type == self._offer(model).type:
+                    return to
+        return None
 
     def rate(self, model: str) -> Rate:
         """What the model's tokens cost."""
@@ -201,23 +242,60 @@ class Admission:
     async def readmit(self, request: Request, hold: Hold, model: str) -> Hold:
         """Reserve anew for another model that answers instead, at its price. Raises as `admit` does."""
         accounts = await self.accounts(request.caller, model, self._wall())
-        _, new = await self._reserve(msgspec.structs.replace(request, model=model), accounts)
+        request = msgspec.structs.replace(request, model=model)
+        if isinstance(request, ChatRequest) and request.cap_tokens is not None:  # the engine was told this limit
+            request = msgspec.structs.replace(request, max_tokens=request.cap_tokens)
         hold.release()
-        return new
+        try:
+            return (await self._reserve(request, accounts))[1]
+        except BaseException:
+            hold.take_again()
+            raise
+
+    async def move(self, request: EmbeddingRequest, hold: Hold, model: str) -> Hold:
+        """Have the accounts of another model, which has answered already, take the place of those reserved in."""
+        accounts = await self.accounts(request.caller, model, self._wall())
+        hold.release()
+        return Hold(accounts, _NOTHING, self._prices.rate(model), 0)
+
+    def affords(self, request: ChatRequest | EmbeddingRequest, model: str) -> bool:
+        """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
+        caller = request.caller
+        ready = self._ready.get((caller.key_id, caller.team, caller.user, request.model))
+        if ready is None:
+            return True
+        wanted = request.most_tokens if isinstance(request, ChatRequest) else 0
+        if wanted is None:
+            wanted = STEP_TOKENS
+        elif isinstance(request, ChatRequest):
+            wanted *= request.choices
+        prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
+        before = _amounts(self._prices.rate(request.model), prompt, wanted)
+        after = _amounts(self._prices.rate(model), prompt, wanted)
+        more = after[Unit.USD] - before[Unit.USD]
+        return all(
+            account.used + more <= account.granted for account in _budgets(ready.accounts) if account.unit == Unit.USD
+        )
 
     async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
         """The accounts that a call draws on. Those that this process has not met are opened."""
         name = (caller.key_id, caller.team, caller.user, model)
         ready = self._ready.get(name)
-        if ready is None or now >= ready.ends:
-            terms = list(self._policies.standing(caller, self._keys.get(caller.key_id), model, now))
+        while ready is None or now >= ready.ends:
+            turn = self._turn
+            found = self._policies.standing(caller, self._keys.get(caller.key_id), model, now)
+            terms = {each.id: each for each in found}.values()
             opened = [await self._account(each, now) for each in terms]
             ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
+            if turn != self._turn:  # other terms have come to hold while the past was read
+                ready, now = None, self._wall()
+                continue
             self._ready[name] = ready
         ready.seen = now
         if caller.session is None and caller.run is None:
             return ready.accounts
-        own = [await self._account(each, now) for each in self._own_terms(caller, now)]
+        terms = {each.id: each for each in self._own_terms(caller, now)}.values()
+        own = [await self._account(each, now) for each in terms]
         return (*ready.accounts, *own) if own else ready.accounts
 
     def _own_terms(self, caller: Caller, now: float) -> Iterator[Terms]:
@@ -232,12 +310,14 @@ class Admission:
         if account is None:
             used = await self._past(terms) if terms.counts else 0
             account = self._accounts.get(terms.id)  # another call may have opened it meanwhile
-        else:
-            used = account.used
-        if account is None:
-            account = Account(terms, used=used) if self._shares is None else self._shares.open(terms, used)
-            self._accounts[terms.id] = account
-        elif account.terms != terms:
+            if account is None:
+                account = Account(terms, used=used) if self._shares is None else self._shares.open(terms, used)
+                self._accounts[terms.id] = account
+        if account.stale:
+            account.stale = False
+            if terms.counts and self._shares is None:
+                account.reopen(await self._past(terms))
+        if account.terms != terms:
             account.change(terms, alone=self._shares is None)
         if terms.tenant is not None:
             self._seen[terms.id] = now
@@ -261,7 +341,7 @@ class Admission:
         if refused is not None and may_shrink and refused.terms.counts:
             least = _amounts(rate, prompt, 0)
             wanted = affordable(accounts, least, nano_usd_a_token=rate.output_nano_usd, most=wanted)
-            if wanted >= 1:
+            if wanted >= (1 if _streams(request) else _choices(request)):
                 amounts = _amounts(rate, prompt, wanted)
                 refused = reserve(accounts, amounts)
         if refused is not None:
@@ -286,7 +366,7 @@ class Admission:
             return 0, False
         if request.max_tokens is not None:
             return request.max_tokens * request.choices, False
-        most = self._offers[request.model].max_output_tokens * request.choices
+        most = self._offer(request.model).max_output_tokens * request.choices
         return (min(STEP_TOKENS, most), True) if request.stream else (most, True)
 
     # while a stream runs
@@ -298,6 +378,9 @@ class Admission:
         be drawn because the others cannot be asked.
         """
         budgets = list(_budgets(hold.accounts))
+        if not budgets:
+            hold.paid_tokens = UNBOUNDED
+            return None
         price = hold.rate.output_nano_usd
         away = None if self._shares is None else await self._draw_step(self._shares, budgets, hold.rate)
         tokens = affordable(budgets, _NOTHING, nano_usd_a_token=price, most=STEP_TOKENS)
@@ -329,13 +412,12 @@ def _budgets(accounts: Sequence[Account]) -> Iterator[Account]:
     return (account for account in accounts if account.terms.counts)
 
 
-def _downgrade(accounts: Sequence[Account], model: str) -> str | None:
-    """The cheaper model that calls go to beyond a softer line; None when none is set or none is passed."""
-    for account in accounts:
-        to = account.terms.downgrade_to
-        if to is not None and to != model and account.beyond_soft:
-            return to
-    return None
+def _streams(request: ChatRequest | EmbeddingRequest) -> bool:
+    return isinstance(request, ChatRequest) and request.stream
+
+
+def _choices(request: ChatRequest | EmbeddingRequest) -> int:
+    return request.choices if isinstance(request, ChatRequest) else 1
 
 
 def _amounts(rate: Rate, prompt_tokens: int, completion_tokens: int) -> Amounts:

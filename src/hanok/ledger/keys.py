@@ -14,6 +14,8 @@ from hanok.spec import Allowance, Rates
 
 PREFIX = "hk-"
 NO_LIMITS = Rates()
+LATEST = 253_402_300_800.0
+"""Unix seconds of the year 10000: what is later was meant in milliseconds."""
 LONGEST_NAME = 128
 POLICY = ("name", "team", "user", "models", "knowledge", "agents", "expires_at", "budgets", "limits")
 """What may be changed of a key."""
@@ -122,7 +124,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LATEST
 
 
 def _is_tuple_of(value: object, fits: Callable[[object], bool]) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from hanok.errors import EngineError, HanokError, RequestError, StoreError
 from hanok.ledger.accounts import Account
-from hanok.ledger.admission import Admission, Hold
+from hanok.ledger.admission import SPARE_EVENTS, Admission, Hold
 from hanok.ledger.standing import describe
 from hanok.wire import (
     Answer,
@@ -74,9 +74,9 @@ class Metered:
         """Raises `BudgetExceeded` and `RateLimited` besides what any model raises."""
         request, hold = await self.admission.admit(request)
         meter = Meter(self, request, hold)
-        if request.stream:
-            meter.open_tab()
         try:
+            if request.stream:
+                meter.open_tab()
             answer = await self.inner.open(request)
             meter.endpoint = answer.endpoint
             if answer.model != request.model:
@@ -96,9 +96,11 @@ class Metered:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.model, meter.endpoint, meter.usage = embeddings.model, embeddings.endpoint, embeddings.usage
-        meter.rate = self.admission.rate(embeddings.model)
+        if embeddings.model != request.model:
+            meter.hold = await self.admission.move(request, hold, embeddings.model)
+            meter.rate = meter.hold.rate
         meter.end("ok")
-        return MeteredEmbeddings(embeddings.data, embeddings.usage, embeddings.model, embeddings.endpoint, hold)
+        return MeteredEmbeddings(embeddings.data, embeddings.usage, embeddings.model, embeddings.endpoint, meter.hold)
 
 
 class MeteredEmbeddings(Embeddings, frozen=True):
@@ -112,7 +114,7 @@ class Meter:
 
     __slots__ = (
         "_bytes", "_envelope", "_first", "_looks", "_metered", "_settled", "_start", "_tab", "_wall", "endpoint",
-        "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
+        "events", "hold", "kept", "model", "rate", "request", "spare", "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | EmbeddingRequest, hold: Hold) -> None:
@@ -133,6 +135,8 @@ class Meter:
         self._first = 0.0
         self._settled = False
         self._tab = NO_TAB
+        limited = isinstance(request, ChatRequest) and request.max_tokens is not None
+        self.spare = SPARE_EVENTS if limited else 0
         self._wall = metered.wall()
         self._start = metered.monotonic()
 
@@ -163,20 +167,24 @@ class Meter:
 
     async def extend(self) -> Account | None:
         """Reserve more until what is used is paid for; the account that does not pay, if one does not."""
-        while self.tokens >= self.hold.paid_tokens:
+        while self.tokens >= self.hold.paid_tokens + self.spare:
             if (refused := await self._metered.admission.extend(self.hold)) is not None:
                 return refused
         return None
 
     async def change_model(self, answer: Answer) -> None:
         """Another model answers than was reserved for: pay its price, or close the answer and raise."""
+        admission = self._metered.admission
+        self.model, self.rate = answer.model, admission.rate(answer.model)
         try:
             assert isinstance(self.request, ChatRequest)
-            self.hold = await self._metered.admission.readmit(self.request, self.hold, answer.model)
+            self.hold = await admission.readmit(self.request, self.hold, answer.model)
         except BaseException:
             await answer.aclose()
             raise
-        self.model, self.rate = answer.model, self.hold.rate
+        if self._tab >= 0:
+            self._metered.books.close_tab(self._tab)
+            self.open_tab()
 
     def open_tab(self) -> None:
         """Write down that this call runs."""
@@ -191,6 +199,8 @@ class Meter:
         self._settled = True
         metered = self._metered
         metered.running -= 1
+        if ending == "cancelled" and not self.endpoint:  # whoever was asked has read the prompt at least
+            self.usage = Usage(prompt_tokens=self.request.prompt_bytes() // BYTES_PER_TOKEN, estimated=True)
         charge = self._charge(ending, self.usage or self.estimate(), reason or _code(error))
         metered.books.record(charge)
         if self._tab >= 0:
@@ -289,7 +299,7 @@ class MeteredAnswer:
         meter.see(chunk)
         if chunk.last:
             meter.end("ok")
-        elif meter.events >= meter.hold.paid_tokens or meter.tokens >= meter.hold.paid_tokens:
+        elif meter.tokens >= meter.hold.paid_tokens + meter.spare:
             self._last = chunk.data
             try:
                 self._cut = await meter.extend()

@@ -72,8 +72,9 @@ def refusal(account: Account, needed: int, now: float) -> BudgetExceeded | RateL
     detail = {**describe(account), "needed": figure(terms.unit, needed)}
     owner = f"{terms.of} {terms.name!r}"
     if terms.counts:
-        left = f"{detail['remaining']:g} of {detail['limit']:g} {_HAS[terms.unit]}"
-        message = f"the budget of {owner} has {left} left ({_per(terms.per)}); this call may need {detail['needed']:g}"
+        left = f"{_shown(detail['remaining'])} of {_shown(detail['limit'])} {_HAS[terms.unit]}"
+        needed_text = _shown(detail["needed"])
+        message = f"the budget of {owner} has {left} left ({_per(terms.per)}); this call may need {needed_text}"
         return BudgetExceeded(message, detail=detail)
     if needed > terms.limit:
         message = f"this call may need {needed:,} {_WHAT[terms.unit]}; {owner} may have {terms.limit:,} a minute"
@@ -93,9 +94,13 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _shown(amount: float) -> str:
+    return f"{amount:,}" if isinstance(amount, int) else f"{amount:,.6f}".rstrip("0").rstrip(".")
+
+
 def _limit_name(unit: Unit) -> str:
     return "tokens a minute" if unit == Unit.TOKENS else _HAS[unit]
 
 
 def _per(per: str) -> str:
-    return "for ever" if per in ("ever", "allotted") else f"this {per}"
+    return "for ever" if per == "ever" else f"this {per}"

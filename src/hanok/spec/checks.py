@@ -46,6 +46,7 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unfit_engines(platform),
         *_unknown_in_scopes(platform),
         *_unfit_budgets(platform),
+        *_repeated_budgets(platform),
         *_unfit_limits(platform),
         *_unfit_books(platform),
         *_unfit_exports(platform),
@@ -147,6 +148,19 @@ def _unfit_budgets(platform: Platform) -> Iterator[Finding]:
             yield from _unknown_subject(platform, budget.of, budget.name, (*place, "name"))
         if budget.downgrade_to is not None and budget.downgrade_to not in models:
             yield _unknown("model", budget.downgrade_to, models, (*place, "downgrade_to"))
+
+
+def _repeated_budgets(platform: Platform) -> Iterator[Finding]:
+    """Two amounts for the same thing: one would be lost, or both be counted."""
+    first: dict[tuple[str, str | None, str, str], int] = {}
+    for index, budget in enumerate(platform.budgets):
+        for unit in ("usd", "tokens"):
+            if getattr(budget, unit) is None:
+                continue
+            before = first.setdefault((budget.of, budget.name, budget.per, unit), index)
+            if before != index:
+                message = f"budgets[{before}] says the same thing already, per {budget.per} in {unit}"
+                yield Finding(place=("budgets", index, unit), message=message, hint="keep one of them")
 
 
 def _unfit_limits(platform: Platform) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ DONE = b"data: [DONE]\n\n"
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
 class _Details(msgspec.Struct):

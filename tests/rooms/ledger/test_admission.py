@@ -259,3 +259,44 @@ def test_users_and_sessions_that_are_long_silent_are_forgotten_and_the_others_st
         assert {account.used for account in gate.open_accounts()} == {NANO}
 
     asyncio.run(main())
+
+
+def test_a_budget_that_is_taken_back_and_given_again_has_forgotten_nothing() -> None:
+    async def main() -> None:
+        spent = Total()
+        gate = admission(Budget(of="team", usd=10.0))
+        gate._totals.total = lambda *_, **__: spent  # type: ignore[method-assign]
+        _, hold = await gate.admit(stream(4))
+        prices, offers = PriceList({"m": DOLLAR_A_TOKEN}), {"m": Offer(max_output_tokens=10)}
+        gate.change(Policies(), prices, offers)
+        _, free = await gate.admit(stream(5))
+        free.settle(5, 0) if free.accounts else None
+        spent = Total(cost_nano_usd=5 * NANO)
+        gate.change(Policies([Budget(of="team", usd=10.0)]), prices, offers)
+        with pytest.raises(BudgetExceeded):
+            await gate.admit(stream(2))
+        hold.settle(0, 0)
+        assert (await gate.admit(stream(5)))[1].amounts[0] == 5 * NANO
+
+    asyncio.run(main())
+
+
+def test_terms_that_change_while_the_past_is_read_hold() -> None:
+    async def main() -> None:
+        gate = admission(Budget(of="team", usd=1000.0))
+        loop = asyncio.get_running_loop()
+        prices, offers = PriceList({"m": DOLLAR_A_TOKEN}), {"m": Offer(max_output_tokens=10)}
+
+        def slow(*_: Any, **__: Any) -> Total:
+            done = asyncio.run_coroutine_threadsafe(change(), loop)
+            done.result(5)
+            return Total()
+
+        async def change() -> None:
+            gate.change(Policies([Budget(of="team", usd=1.0)]), prices, offers)
+
+        gate._totals.total = slow  # type: ignore[method-assign]
+        with pytest.raises(BudgetExceeded):
+            await gate.admit(stream(2))
+
+    asyncio.run(main())

@@ -41,6 +41,7 @@ telemetry: {export: {url: "http://localhost:4318"}}
     ("text", "told"),
     [
         ("budgets: [{of: team, name: nobody, usd: 1}]", "4:28 budgets[0].name: no team is called 'nobody'"),
+        ("budgets: [{of: key, usd: 1}, {of: key, usd: 2}]", "4:45 budgets[1].usd: budgets[0] says the same thing"),
         ("budgets: [{of: key}]", "4:11 budgets[0]: limits nothing"),
         ("budgets: [{of: key, usd: -1}]", "4:26 budgets[0].usd: "),
         ("budgets: [{of: planet, usd: 1}]", "4:16 budgets[0].of: "),

@@ -22,8 +22,8 @@ import msgspec
 from hanok.errors import StoreError
 from hanok.wire import Charge
 
-SLOT_BYTES = 1024
-SLOTS = 4096
+SLOT_BYTES = 3072
+SLOTS = 2048
 _HEAD = struct.Struct("<IQd")
 _LENGTH = struct.Struct("<I")
 _TOKENS = struct.Struct("<Q")

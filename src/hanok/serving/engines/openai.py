@@ -93,12 +93,15 @@ class OpenAIEngine:
         self._pool.close()
 
     def _fields(self, request: ChatRequest) -> Mapping[str, msgspec.Raw]:
-        fields = {**request.fields, "model": self._served_name}
+        fields: dict[str, msgspec.Raw] = {**request.fields, "model": self._served_name}
         if request.stream:
             fields["stream"] = msgspec.Raw(b"true")
             fields["stream_options"] = _with_usage(request.fields.get("stream_options"))
         if request.cap_tokens is not None:
             fields[self._limit_field] = msgspec.Raw(b"%d" % request.cap_tokens)
+        elif request.max_tokens is not None:
+            fields.setdefault(self._limit_field, msgspec.Raw(b"%d" % request.max_tokens))
+        fields.pop("n_predict", None)  # llama.cpp's own name for the limit, which would win over the one we count with
         if self._stop:
             fields["stop"] = msgspec.Raw(json_bytes(_merged_stop(request.fields.get("stop"), self._stop)))
         return fields
