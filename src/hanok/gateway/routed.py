@@ -24,6 +24,7 @@ from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings
 
 LOAD_WAIT_S = 60.0
 Result = TypeVar("Result")
+Affords = Callable[[ChatRequest | EmbeddingRequest, str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class Routed:
         self._clocks = Clocks(monotonic=monotonic, wall=wall, sleep=sleep, jitter=jitter)
         self._load_wait_s = load_wait_s
         self._ways: Ways = {}
-        self.affords: Callable[[ChatRequest | EmbeddingRequest, str], bool] = _anything
+        self.affords: Affords = _anything
         """Whether the caller's budgets pay for another model in the place of the one asked for."""
         self.change(routes, weights or {})
 
@@ -127,11 +128,11 @@ class Routed:
         total_s = _route(ways, request.model, "chat").total_s
         question = _ChatQuestion(request)
         if total_s is None:
-            endpoint, answer = await _ask(ways, request.model, question)
+            endpoint, answer = await _ask(ways, request.model, question, self.affords)
             return _CountedAnswer(answer, endpoint, ways[endpoint.model].slots)
         deadline = Deadline(request.model, total_s)
         try:
-            endpoint, answer = await deadline.within(lambda: _ask(ways, request.model, question))
+            endpoint, answer = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
         except BaseException:
             deadline.stop()
             raise
@@ -142,11 +143,11 @@ class Routed:
         total_s = _route(ways, request.model, "embedding").total_s
         question = _EmbeddingQuestion(request)
         if total_s is None:
-            endpoint, embeddings = await _ask(ways, request.model, question)
+            endpoint, embeddings = await _ask(ways, request.model, question, self.affords)
         else:
             deadline = Deadline(request.model, total_s)
             try:
-                endpoint, embeddings = await deadline.within(lambda: _ask(ways, request.model, question))
+                endpoint, embeddings = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
             finally:
                 deadline.stop()
         ways[endpoint.model].slots.give_back(endpoint)
@@ -166,7 +167,7 @@ def _route(ways: Ways, model: str, kind: str) -> Route:
     return way.route
 
 
-async def _ask(ways: Ways, model: str, question: Question[Result]) -> tuple[Endpoint, Result]:
+async def _ask(ways: Ways, model: str, question: Question[Result], affords: Affords) -> tuple[Endpoint, Result]:
     """Ask the model, then its fallbacks. The slot on the endpoint that answered stays taken."""
     try:
         return await ways[model].attempts.answer(question)
@@ -174,11 +175,11 @@ async def _ask(ways: Ways, model: str, question: Question[Result]) -> tuple[Endp
         if kind_of(error) is None:
             raise
         failed = error
-    return await _ask_another(ways, model, question, failed)
+    return await _ask_another(ways, model, question, failed, affords)
 
 
 async def _ask_another(
-    ways: Ways, model: str, question: Question[Result], first: EngineError
+    ways: Ways, model: str, question: Question[Result], first: EngineError, affords: Affords
 ) -> tuple[Endpoint, Result]:
     """Ask the fallbacks for what went wrong, and theirs, each model once.
 
@@ -191,7 +192,7 @@ async def _ask_another(
         if (kind := kind_of(error)) is None:
             raise error
         ahead[:0] = fallbacks_for(ways[model].route.fallbacks, kind)
-        ahead = [name for name in ahead if name not in asked and self.affords(question.request, name)]
+        ahead = [name for name in ahead if name not in asked and affords(question.request, name)]
         if not ahead:
             raise first
         model = ahead.pop(0)

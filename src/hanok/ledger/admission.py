@@ -260,10 +260,6 @@ class Admission:
 
     def affords(self, request: ChatRequest | EmbeddingRequest, model: str) -> bool:
         """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
-        caller = request.caller
-        ready = self._ready.get((caller.key_id, caller.team, caller.user, request.model))
-        if ready is None:
-            return True
         wanted = request.most_tokens if isinstance(request, ChatRequest) else 0
         if wanted is None:
             wanted = STEP_TOKENS
@@ -273,9 +269,16 @@ class Admission:
         before = _amounts(self._prices.rate(request.model), prompt, wanted)
         after = _amounts(self._prices.rate(model), prompt, wanted)
         more = after[Unit.USD] - before[Unit.USD]
-        return all(
-            account.used + more <= account.granted for account in _budgets(ready.accounts) if account.unit == Unit.USD
-        )
+        return all(account.used + more <= account.granted for account in self._dollars(request.caller, request.model))
+
+    def _dollars(self, caller: Caller, model: str) -> Iterator[Account]:
+        """The budgets in dollars that a call draws on and that are open, as those of a running call are."""
+        now = self._wall()
+        standing = self._policies.standing(caller, self._keys.get(caller.key_id), model, now)
+        for terms in (*standing, *self._own_terms(caller, now)):
+            account = self._accounts.get(terms.id)
+            if account is not None and terms.counts and terms.unit == Unit.USD:
+                yield account
 
     async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
         """The accounts that a call draws on. Those that this process has not met are opened."""
