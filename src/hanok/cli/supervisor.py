@@ -111,6 +111,7 @@ class _Worker:
         self.process = process
         self.channel = channel
         self.listening = asyncio.Event()
+        self.has_listened = False
         self.ended = asyncio.Event()
         self.told: asyncio.Future[None] | None = None
 
@@ -189,7 +190,7 @@ class _Supervisor:
             await worker.ended.wait()
             if self._stopping:
                 return
-            lived = worker.listening.is_set() and time.monotonic() - begun > SHORT_LIFE_S
+            lived = worker.has_listened and time.monotonic() - begun > SHORT_LIFE_S
             failures = 0 if lived else failures + 1
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             _log.error("worker %d ended (%s); starting it again", number, how)
@@ -254,6 +255,7 @@ class _Supervisor:
         match message:
             case Listening():
                 worker.listening.set()
+                worker.has_listened = True
                 self._tell_who_runs()
             case Mine():
                 self._sums.take(worker.name, message.families)
