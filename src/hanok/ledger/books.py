@@ -154,12 +154,17 @@ class Ledger:
             self._tabs.close(tab)
 
     def _take_left_tabs(self) -> None:
-        """Charge the calls that a crash cut short."""
-        for tabs in left_tabs(self._folder / "tabs"):
-            charged = {(charge.at, charge.request_id) for segment in self._waiting for charge in segment.read()}
-            for charge in tabs.charges():
-                if (charge.at, charge.request_id) not in charged:
-                    self.record(charge)
+        """Charge the calls that a crash cut short, but for those that it had time to write into the journal."""
+        assert self._journal is not None
+        left = list(left_tabs(self._folder / "tabs"))
+        cut = [charge for tabs in left for charge in tabs.charges()]
+        open_ = {(charge.at, charge.request_id) for charge in cut}
+        written = self._journal.charges() if cut else ()
+        charged = {call for charge in written if (call := (charge.at, charge.request_id)) in open_}
+        for charge in cut:
+            if (charge.at, charge.request_id) not in charged:
+                self.record(charge)
+        for tabs in left:
             tabs.drop()
 
     def flush(self) -> bool:
