@@ -70,3 +70,15 @@ def test_what_one_is_asked_to_take_up_reaches_all_and_those_started_later(up: Up
     up.process.terminate()
     up.wait_for("Stopping: running calls have up to 9 s")
     assert up.process.wait(20) == 0
+
+
+def test_a_supervisor_that_does_not_answer_makes_metrics_late_but_breaks_nothing(up: Up) -> None:
+    assert call(f"{up.url}/metrics").status == 200
+    up.process.send_signal(signal.SIGSTOP)
+    try:
+        late = call(f"{up.url}/metrics")
+    finally:
+        up.process.send_signal(signal.SIGCONT)
+    assert (late.status, late.error["code"]) == (503, "metrics_late")
+    wait_until(lambda: call(f"{up.url}/metrics").status == 200)
+    assert "Traceback" not in up.said

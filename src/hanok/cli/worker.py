@@ -38,11 +38,11 @@ from hanok.cli.channel import (
 )
 from hanok.cli.listen import bind
 from hanok.cli.serve import accepting, calm_the_collector, drain
-from hanok.errors import HanokError
+from hanok.errors import HanokError, NotNow
 from hanok.spec.load import parse
 from hanok.telemetry import configure_logging
 
-ANSWER_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 3.0
 
 
 class Worker:
@@ -99,12 +99,16 @@ class Worker:
         return {"worker": self._post.number, "workers": msgspec.structs.asdict(self._workers)}
 
     async def _ask(self) -> bytes:
-        """Everyone's metrics. Raises `TimeoutError` when the supervisor does not answer."""
+        """Everyone's metrics. Raises `NotNow` when they do not come: ours alone would look like sums that shrank."""
         if self._asked is None or self._asked.done():
             self._asked = asyncio.get_running_loop().create_future()
             self._channel.send(Ask())
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            return (await asyncio.shield(self._asked)).encode()
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                return (await asyncio.shield(self._asked)).encode()
+        except TimeoutError:
+            message = f"the sums of all workers did not come within {ANSWER_LIMIT_S:g} s; ask again"
+            raise NotNow(message, code="metrics_late") from None
 
 
 async def _work(post: Post) -> None:
