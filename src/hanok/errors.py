@@ -14,6 +14,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
     │   ├── WrongContentType      something other than JSON                               (415)
     │   ├── IdempotencyReused     the Idempotency-Key of another call                     (422)
+    │   ├── NotNow                nobody's mistake: it cannot be told at this moment      (503)
     │   └── OverLimit             more than may be used                                   (429)
     │       ├── BudgetExceeded        a budget has too little left
     │       └── RateLimited           too many calls or tokens a minute, or calls at once
@@ -140,6 +141,13 @@ class RateLimited(OverLimit):
 
 class IdempotencyReused(RequestError):
     status = 422
+
+
+class NotNow(RequestError):
+    """What is asked for cannot be told at this moment, though nobody made a mistake. Ask again."""
+
+    status = 503
+    type = "server_error"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,15 @@ for number in range(1, 501):
     ledger.record(charge(number))
 os.kill(os.getpid(), signal.SIGKILL)
 """
+DIES_BETWEEN_CHARGE_AND_TAB = """
+for number in range(1, 2 * books.WAITING_SEGMENTS + 1):
+    begun = charge(number, request_id=f"req_{number}")
+    tab = ledger.open_tab(begun, 0.0)
+    ledger.record(charge(1000 + number, at=begun.at, request_id=begun.request_id))
+    ledger._journal.turn().leave()  # as when a database has refused for long
+ledger.open_tab(charge(999, request_id="req_999"), 0.0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 HAS_A_FULL_DISK = """
 limit = 200_000  # bytes a file may have: less than the charges need, in the journal and in SQLite
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -76,6 +85,15 @@ def test_nothing_recorded_is_lost_when_the_process_is_killed(
     with Ledger(tmp_path, database=database) as ledger:
         ledger.start()
         assert counts(ledger) == (500, 500)
+
+
+def test_a_call_charged_just_before_the_kill_counts_once_however_much_is_left(tmp_path: Path) -> None:
+    died = run(DIES_BETWEEN_CHARGE_AND_TAB, tmp_path, None, 1000)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    with Ledger(tmp_path) as ledger:
+        ledger.start()
+        assert ledger.flush()
+        assert counts(ledger) == (2 * books.WAITING_SEGMENTS + 1,) * 2, "and the one whose tab alone was left"
 
 
 def test_a_full_disk_loses_nothing_while_the_process_lives(tmp_path: Path, database: str | None) -> None:

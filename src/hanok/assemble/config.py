@@ -7,6 +7,7 @@ change is taken up after the other, each as the file is then, so the last one wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Refused:
 class Config:
     """The configuration now. `take_up` changes the house, all or nothing, and may raise `StartError`.
 
-    `heard` is told in one line what was taken up. `wall` gives Unix seconds.
+    `heard` is told in one line what was taken up, `took` the text of it. `wall` gives Unix seconds.
     """
 
     def __init__(self, loaded: Loaded, *, metrics: Metrics, wall: Callable[[], float]) -> None:
@@ -74,6 +75,7 @@ class Config:
         self.at_next_start: Sequence[str] = ()
         self.take_up: Callable[[Loaded], Awaitable[Taken]] | None = None
         self.heard: Callable[[str], None] = lambda _: None
+        self.took: Callable[[str], None] = lambda _: None
         self._metrics = metrics
         self._wall = wall
         self._one_at_a_time = asyncio.Lock()
@@ -98,10 +100,18 @@ class Config:
 
     async def reload(self) -> Sequence[str]:
         """Take up the file as it is now, and say what has changed. Raises `SpecError` and `StartError`."""
+        return await self._take_up(lambda: read(self.loaded.file))
+
+    async def take(self, text: str) -> None:
+        """Take up a text that another process of ours has taken up, whatever the file is now; or refuse it."""
+        with contextlib.suppress(HanokError):  # refused, and told
+            await self._take_up(lambda: text)
+
+    async def _take_up(self, find: Callable[[], str]) -> Sequence[str]:
         async with self._one_at_a_time:
             found = ""
             try:
-                text = await asyncio.to_thread(read, self.loaded.file)
+                text = await asyncio.to_thread(find)
                 found = digest(text)
                 if found == self.loaded.digest:
                     self.refused = None
@@ -113,6 +123,7 @@ class Config:
                 self._refuse(Refused(at=self._wall(), digest=found, error=error))
                 raise
             self._take(taken)
+            self.took(text)
             return taken.changes
 
     def form(self) -> dict[str, Any]:

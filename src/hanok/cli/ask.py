@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hanok.cli.state import local_key, read_server
+from hanok.cli.state import local_key, read_server, wait_until_known
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, print_json, talk
 from hanok.errors import EngineRefused, StartError
 from hanok.ledger import Ledger
@@ -168,7 +168,9 @@ async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[Mod
     from hanok.serving.engines.openai import OpenAIEngine
     from hanok.spec import Timeouts
 
-    secret, _ = local_key(loaded.state, Ledger.of(loaded))
+    secret, fresh = local_key(loaded.state, Ledger.of(loaded))
+    if fresh:
+        await asyncio.to_thread(wait_until_known, loaded.state, secret)
     pool = Pool(f"{url}/v1", timeouts=Timeouts(), headers={"authorization": f"Bearer {secret}"})
     engine = OpenAIEngine(pool, model=model, endpoint="hanok", served_name=model)
     try:

@@ -28,9 +28,14 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Begin(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """To a worker, first: the platform file's text, so that all work by the same one, and the engines' ports."""
+    """To a worker, first: the platform file's text, so that all work by the same one, and the engines' ports.
+
+    All are built from the text of the supervisor's start, and then take up the one that is in use `now`: so what only
+    changes at the next start is the same in all.
+    """
 
     text: str
+    now: str
     ports: dict[str, int]
 
 
@@ -57,12 +62,23 @@ class Everyones(msgspec.Struct, tag=True, frozen=True):
     text: str
 
 
+class Look(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: look at the platform file now."""
+
+
 class Stop(msgspec.Struct, tag=True, frozen=True):
     """To a worker: let running calls end, and end."""
 
 
 class Listening(msgspec.Struct, tag=True, frozen=True):
     """From a worker: it takes calls."""
+
+
+class Took(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """From a worker: it has taken up this text of the platform file; running calls now have so long to end."""
+
+    text: str
+    drain_s: float
 
 
 class Ask(msgspec.Struct, tag=True, frozen=True):
@@ -75,7 +91,7 @@ class Mine(msgspec.Struct, tag=True, frozen=True):
     families: list[Family]
 
 
-Message = Begin | States | Workers | Tell | Everyones | Stop | Listening | Ask | Mine
+Message = Begin | States | Workers | Tell | Everyones | Look | Stop | Listening | Took | Ask | Mine
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hanok.cli.state import wait_until_known
+from hanok.cli.state import LOCAL, keep_local_key, wait_until_known
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
@@ -122,6 +122,8 @@ def rotate(
     loaded = load(file or DEFAULT_FILE)
     new = Ledger.of(loaded).rotate_key(name, grace_s=seconds)
     _show_new(new, as_json)
+    if new.key.name == LOCAL:
+        keep_local_key(loaded.state, new.secret)
     wait_until_known(loaded.state, new.secret)
 
 

@@ -11,8 +11,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from hanok.errors import StoreError
-from hanok.ledger import Ledger
+from hanok.ledger import Key, KeyRing, Ledger
 
+LOCAL = "local"
+"""The name of the key for this machine's own commands."""
+RENEWAL_GRACE_S = 3600.0
 _SERVER, _KEY = "server.json", "local.key"
 
 
@@ -60,17 +63,37 @@ def forget_server(state: Path) -> None:
 def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
     """This machine's own key, and whether it was made just now.
 
-    It is kept in `local.key`, readable by its owner only, so that `hanok ask` and the printed curl line work.
+    It is kept in `local.key`, readable by its owner only, so that `hanok ask` and the printed curl line work. One that
+    opens nothing any more is renewed.
     """
-    path = state / _KEY
-    known = {key.name for key in ledger.list_keys() if key.revoked_at is None}
-    if path.is_file() and "local" in known:
-        return path.read_text("utf-8").strip(), False
-    if "local" in known:
-        ledger.revoke_key("local")
-    secret = ledger.create_key("local").secret
-    _write_private(path, secret + "\n")
+    kept = _kept_key(state)
+    local = next((key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None), None)
+    if local is not None and kept and KeyRing([local]).find(kept) is not None:
+        return kept, False
+    secret = _renewed(ledger, local)
+    keep_local_key(state, secret)
     return secret, True
+
+
+def keep_local_key(state: Path, secret: str) -> None:
+    """Use this secret as this machine's own from now on. Raises `StoreError`."""
+    _write_private(state / _KEY, secret + "\n")
+
+
+def _kept_key(state: Path) -> str:
+    try:
+        return (state / _KEY).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _renewed(ledger: Ledger, local: Key | None) -> str:
+    """A new secret for the key, whose budgets stay; who has the last one, as another machine, has time to follow."""
+    if local is not None and (local.expires_at is None or local.expires_at > time.time()):
+        return ledger.rotate_key(local.id, grace_s=RENEWAL_GRACE_S).secret
+    if local is not None:
+        ledger.revoke_key(local.id)
+    return ledger.create_key(LOCAL).secret
 
 
 def _write_private(path: Path, text: str) -> None:

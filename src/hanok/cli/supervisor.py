@@ -25,12 +25,14 @@ from hanok.cli.channel import (
     Channel,
     Everyones,
     Listening,
+    Look,
     Message,
     Mine,
     Post,
     States,
     Stop,
     Tell,
+    Took,
     Workers,
 )
 from hanok.cli.listen import bind
@@ -41,6 +43,7 @@ from hanok.errors import StartError, StoreError
 from hanok.ledger import Ledger
 from hanok.serving import LAUNCHED, Fleet
 from hanok.spec import Loaded
+from hanok.spec.load import read
 from hanok.telemetry import Metrics, Sums
 
 BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
@@ -52,14 +55,14 @@ _log = logging.getLogger(__name__)
 
 async def supervise(loaded: Loaded, host: str, port: int, *, log_level: str, log_json: bool) -> None:
     """Serve with `gateway.workers` processes until a signal. Raises `StartError` and `StoreError`."""
-    text = loaded.file.read_text("utf-8-sig")
+    text = read(loaded.file)
     secret, fresh = _take_left_books(loaded)
     metrics = Metrics()
     async with engines_running(loaded, metrics) as (fleet, ports):
         post = Post(
             number=0, orders=-1, file=str(loaded.file), host=host, port=port, log_level=log_level, log_json=log_json
         )
-        crew = _Supervisor(loaded, fleet, post, Begin(text=text, ports=ports), metrics)
+        crew = _Supervisor(loaded, fleet, post, Begin(text=text, now=text, ports=ports), metrics)
         stopping = stop_on_signals(crew.kill)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, crew.reload)
         with bind(host, port, shared=True):
@@ -111,6 +114,7 @@ class _Worker:
         self.process = process
         self.channel = channel
         self.listening = asyncio.Event()
+        self.has_listened = False
         self.ended = asyncio.Event()
         self.told: asyncio.Future[None] | None = None
 
@@ -123,6 +127,7 @@ class _Supervisor:
         self._fleet = fleet
         self._post = post
         self._begin = begin
+        self._drain_s = loaded.platform.gateway.drain_s
         self._metrics = metrics
         self._sums = Sums()
         self._workers: dict[int, _Worker] = {}
@@ -148,7 +153,7 @@ class _Supervisor:
         """Let running calls end, then all workers; kill who takes too long."""
         self._stopping = True
         await _cancel(self._tasks)
-        drain_s = self._loaded.platform.gateway.drain_s
+        drain_s = self._drain_s
         talk.print(f"Stopping: running calls have up to {drain_s:g} s to end (Ctrl-C again to quit at once).")
         workers = list(self._workers.values())
         self._tell(workers, Stop())
@@ -161,10 +166,7 @@ class _Supervisor:
 
     def reload(self) -> None:
         """Have the workers look at platform.yaml."""
-        for worker in self._workers.values():
-            if worker.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.send_signal(signal.SIGHUP)
+        self._tell(self._workers.values(), Look())
 
     def kill(self) -> None:
         """End whoever still runs, at once."""
@@ -189,7 +191,7 @@ class _Supervisor:
             await worker.ended.wait()
             if self._stopping:
                 return
-            lived = worker.listening.is_set() and time.monotonic() - begun > SHORT_LIFE_S
+            lived = worker.has_listened and time.monotonic() - begun > SHORT_LIFE_S
             failures = 0 if lived else failures + 1
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             _log.error("worker %d ended (%s); starting it again", number, how)
@@ -254,15 +256,25 @@ class _Supervisor:
         match message:
             case Listening():
                 worker.listening.set()
+                worker.has_listened = True
                 self._tell_who_runs()
             case Mine():
                 self._sums.take(worker.name, message.families)
                 self._told(worker)
+            case Took():
+                self._keep_text(worker, message)
             case Ask():
                 self._asking.add(worker)
                 self._wanted.set()
             case _:
                 _log.error("worker %d says something unheard of: %s", worker.number, type(message).__name__)
+
+    def _keep_text(self, worker: _Worker, took: Took) -> None:
+        """Later workers begin by it, and the others look at the file too: they may not follow it, or not yet."""
+        self._drain_s = took.drain_s
+        if took.text != self._begin.now:
+            self._begin = msgspec.structs.replace(self._begin, now=took.text)
+            self._tell([each for each in self._workers.values() if each is not worker], Look())
 
     def _told(self, worker: _Worker) -> None:
         if worker.told is not None and not worker.told.done():

@@ -26,21 +26,23 @@ from hanok.cli.channel import (
     Channel,
     Everyones,
     Listening,
+    Look,
     Message,
     Mine,
     Post,
     States,
     Stop,
     Tell,
+    Took,
     Workers,
 )
 from hanok.cli.listen import bind
 from hanok.cli.serve import accepting, calm_the_collector, drain
-from hanok.errors import HanokError
+from hanok.errors import HanokError, NotNow
 from hanok.spec.load import parse
 from hanok.telemetry import configure_logging
 
-ANSWER_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 3.0
 
 
 class Worker:
@@ -77,21 +79,36 @@ class Worker:
             case Everyones():
                 if self._asked is not None and not self._asked.done():
                     self._asked.set_result(order.text)
+            case Look():
+                house.config.ask()
             case Stop():
                 self.stopping.set()
             case _:
                 raise HanokError(f"the supervisor says something unheard of: {type(order).__name__}")
 
+    async def take_up(self, house: House, now: str) -> None:
+        """Go on by what the others work by now, and tell of what is taken up from here on."""
+        await house.config.take(now)
+        house.config.took = lambda text: self._channel.send(
+            Took(text=text, drain_s=house.loaded.platform.gateway.drain_s)
+        )
+        if house.loaded.platform.gateway.reload:
+            house.config.ask()  # the file may be newer than `now`, and have been looked at before
+
     def _about(self) -> Mapping[str, Any]:
         return {"worker": self._post.number, "workers": msgspec.structs.asdict(self._workers)}
 
     async def _ask(self) -> bytes:
-        """Everyone's metrics. Raises `TimeoutError` when the supervisor does not answer."""
+        """Everyone's metrics. Raises `NotNow` when they do not come: ours alone would look like sums that shrank."""
         if self._asked is None or self._asked.done():
             self._asked = asyncio.get_running_loop().create_future()
             self._channel.send(Ask())
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            return (await asyncio.shield(self._asked)).encode()
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                return (await asyncio.shield(self._asked)).encode()
+        except TimeoutError:
+            message = f"the sums of all workers did not come within {ANSWER_LIMIT_S:g} s; ask again"
+            raise NotNow(message, code="metrics_late") from None
 
 
 async def _work(post: Post) -> None:
@@ -104,6 +121,7 @@ async def _work(post: Post) -> None:
     worker = Worker(post, channel)
     async with running(loaded, crew=worker.crew(begin)) as house:
         house.take_up_keys()
+        await worker.take_up(house, begin.now)
         listener = bind(post.host, post.port, shared=True)
         server = http_server(house, post.host, post.port, listener=listener)
         serving = asyncio.create_task(server.serve())
@@ -119,7 +137,7 @@ async def _work(post: Post) -> None:
             if serving.done():
                 serving.result()
         finally:
-            await drain(house, server, serving, loaded.platform.gateway.drain_s)
+            await drain(house, server, serving, house.loaded.platform.gateway.drain_s)
             channel.send(Mine(house.metrics.families()))
             await channel.flush()
             following.cancel()
@@ -129,6 +147,7 @@ async def _work(post: Post) -> None:
 
 def main() -> None:
     """Work at the post that the one argument describes."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a file to look at
     post = msgspec.json.decode(sys.argv[1], type=Post)
     configure_logging(post.log_level, "json" if post.log_json else "text")
     with saying_what_went_wrong():

@@ -24,10 +24,11 @@ from hanok.errors import StoreError
 from hanok.ledger.entries import Allotment, AuditEntry
 from hanok.ledger.keys import NO_LIMITS, POLICY, Key, NewKey, change_key, make_key, rotate_key
 from hanok.ledger.stores.database import Database
-from hanok.ledger.stores.journal import Journal, Segment, claim
+from hanok.ledger.stores.journal import Journal, Segment
+from hanok.ledger.stores.locked import claim
 from hanok.ledger.stores.table import find_dialect
 from hanok.ledger.stores.tables import Tables, policy_form
-from hanok.ledger.stores.tabs import Tabs, is_orphan, left_open
+from hanok.ledger.stores.tabs import Tabs, left_tabs
 from hanok.ledger.usage import Grouping, Kind, Total, UsageRow
 from hanok.spec import Allowance, Loaded, Rates
 from hanok.wire.charge import Charge
@@ -153,14 +154,18 @@ class Ledger:
             self._tabs.close(tab)
 
     def _take_left_tabs(self) -> None:
-        """Charge the calls that a crash cut short."""
-        charged = {(charge.at, charge.request_id) for segment in self._waiting for charge in segment.read()}
-        for path in sorted((self._folder / "tabs").glob("*.tabs")):
-            if is_orphan(path):
-                for charge in left_open(path):
-                    if (charge.at, charge.request_id) not in charged:
-                        self.record(charge)
-                path.unlink(missing_ok=True)
+        """Charge the calls that a crash cut short, but for those that it had time to write into the journal."""
+        assert self._journal is not None
+        left = list(left_tabs(self._folder / "tabs"))
+        cut = [charge for tabs in left for charge in tabs.charges()]
+        open_ = {(charge.at, charge.request_id) for charge in cut}
+        written = self._journal.charges() if cut else ()
+        charged = {call for charge in written if (call := (charge.at, charge.request_id)) in open_}
+        for charge in cut:
+            if (charge.at, charge.request_id) not in charged:
+                self.record(charge)
+        for tabs in left:
+            tabs.drop()
 
     def flush(self) -> bool:
         """Move everything recorded so far into the database; False when it did not take it."""

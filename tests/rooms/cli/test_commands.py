@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hanok.cli.state import local_key
+from hanok.ledger import KeyRing, Ledger
+from hanok.spec import Allowance
 from tests.conftest import ECHO, free_port
 from tests.journeys.test_hanok_up import hanok
 
@@ -60,6 +63,33 @@ def test_a_key_is_shown_once_and_listed_by_its_beginning(folder: Path) -> None:
     assert "hanok keys revoke ann" in again.stderr
     assert hanok(folder, "keys", "revoke", listed[0]["id"]).returncode == 0
     assert hanok(folder, "keys", "create", "not a name").returncode == 2
+
+
+def test_this_machines_own_key_opens_also_after_it_was_rotated_or_its_file_was_spoiled(folder: Path) -> None:
+    file, state = folder / ".hanok" / "local.key", folder / ".hanok"
+    with Ledger(state) as ledger:
+        local, fresh = local_key(state, ledger)
+        assert fresh
+        assert local_key(state, ledger) == (local, False)
+    rotated = hanok(folder, "keys", "rotate", "local").stdout.strip()
+    assert file.read_text().strip() == rotated
+    with Ledger(state) as ledger:
+        assert local_key(state, ledger) == (rotated, False)
+        before = ledger.update_key("local", budgets=(Allowance(usd=5.0),))
+        elsewhere = ledger.rotate_key("local", grace_s=0).secret
+        renewed, fresh = local_key(state, ledger)
+        assert fresh
+        ring = KeyRing(ledger.list_keys())
+        for secret in (renewed, elsewhere):
+            key = ring.find(secret)
+            assert key is not None
+            assert (key.id, key.budgets) == (before.id, before.budgets)
+        assert ring.find(rotated) is None
+        ledger.revoke_key("local")
+        again, fresh = local_key(state, ledger)
+        assert fresh
+        assert file.read_text().strip() == again
+        assert KeyRing(ledger.list_keys()).find(again)
 
 
 def test_usage_of_nothing_says_so_and_bad_periods_are_refused(folder: Path) -> None:

@@ -7,7 +7,6 @@ when the holder leaves, or when a successor has told the rest.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Self
 import msgspec
 
 from hanok.errors import StoreError
+from hanok.ledger.stores.locked import make_locked, take_left
 
 _TOLD_AT = 512
 
@@ -44,14 +44,11 @@ class HolderFile:
 
     @classmethod
     def make(cls, folder: Path, mark: Mark) -> Self:
-        """A new one, which appears locked. Raises `StoreError`."""
+        """A new one. Raises `StoreError`."""
         path = folder / f"{mark.holder}.holder"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path.with_suffix(".new"), os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.pwrite(file, _encode(mark).ljust(_TOLD_AT), 0)
-            path.with_suffix(".new").rename(path)
+            file = make_locked(path, content=_encode(mark).ljust(_TOLD_AT))
         except OSError as error:
             raise StoreError(f"the holder's file {path} cannot be written: {error.strerror}") from error
         return cls(path, file, mark, None)
@@ -80,14 +77,10 @@ def left_holders(folder: Path) -> Iterator[HolderFile]:
 
 
 def _take(path: Path) -> HolderFile | None:
-    try:
-        file = os.open(path, os.O_RDWR)
-    except OSError:
+    file = take_left(path)
+    if file < 0:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file).st_nlink == 0:  # somebody else was done with it while we opened it
-            raise FileNotFoundError
         told = os.pread(file, 20, _TOLD_AT).strip()
         return HolderFile(path, file, _decode(os.pread(file, _TOLD_AT, 0)), int(told) if told else None)
     except (OSError, msgspec.DecodeError):

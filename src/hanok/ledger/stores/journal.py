@@ -8,14 +8,16 @@ lock on its segments, so that two never take the same one.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from hanok.errors import StoreError
+from hanok.ledger.stores.locked import make_locked, take_left
 from hanok.wire.charge import Charge
 
 _decode = msgspec.json.Decoder(Charge).decode
@@ -25,17 +27,17 @@ _encode = msgspec.json.Encoder().encode
 class Segment:
     """One file of charges, a JSON object a line, held and locked by this process until dropped."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: int, charges: list[Charge] | None) -> None:
         self.path = path
-        self.charges: list[Charge] | None = []
+        self.charges = charges
         self.unwritten = 0
+        self._file = file
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """A new one. Raises `StoreError`."""
         try:
-            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self._file)
-                raise
+            return cls(path, make_locked(path, flags=os.O_APPEND), [])
         except OSError as error:
             raise StoreError(f"the ledger's journal {path} cannot be written: {error.strerror}") from error
 
@@ -108,34 +110,20 @@ class Journal:
     def left_behind(self) -> Iterator[Segment]:
         """Segments that no process holds, now ours."""
         for path in sorted(self._folder.glob("*.jsonl")):
-            if path == self.open.path:
-                continue
-            try:
-                segment = Segment(path)
-            except StoreError:
-                continue  # its process lives
-            segment.charges = None
-            yield segment
+            if path != self.open.path and (file := take_left(path)) >= 0:
+                yield Segment(path, file, None)
+
+    def charges(self) -> Iterator[Charge]:
+        """The charges in all segments but the open one, whoever holds them, one file after the other."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            if path != self.open.path:
+                with contextlib.suppress(FileNotFoundError):  # its process took it meanwhile
+                    yield from read_charges(path)
 
     def _next(self) -> Segment:
         """A segment with a name for all time: in a container every process has the same id."""
         self._number += 1
-        return Segment(self._folder / f"{self._process_id}-{self._number}-{self._random_bytes(8).hex()}.jsonl")
-
-
-def claim(path: Path) -> int:
-    """Hold a file while this process lives: its descriptor, or -1 when another process holds it, or it cannot be."""
-    try:
-        path.parent.mkdir(exist_ok=True)
-        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError:
-        return -1
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        return -1
-    return file
+        return Segment.make(self._folder / f"{self._process_id}-{self._number}-{self._random_bytes(8).hex()}.jsonl")
 
 
 def read_charges(path: Path) -> Iterator[Charge]:

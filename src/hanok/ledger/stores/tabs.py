@@ -10,7 +10,6 @@ A slot: the length of the JSON (4 bytes, 0 when free), the tokens (8), nano-doll
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
@@ -20,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from hanok.errors import StoreError
+from hanok.ledger.stores.locked import make_locked, take_left
 from hanok.wire import Charge
 
 SLOT_BYTES = 3072
@@ -39,14 +39,21 @@ class Tabs:
         self.path = path
         try:
             path.parent.mkdir(exist_ok=True)
-            self._file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # All of it at once: storing into a page that a full disk has no room for would kill the process.
-            os.posix_fallocate(self._file, 0, SLOT_BYTES * SLOTS)
-            self._map = mmap.mmap(self._file, SLOT_BYTES * SLOTS)
+            self._file = make_locked(path)
+            self._map = self._map_whole()
         except OSError as error:
             raise StoreError(f"the ledger's tabs {path} cannot be written: {error.strerror}") from error
         self._free = list(range(0, SLOT_BYTES * SLOTS, SLOT_BYTES))
+
+    def _map_whole(self) -> mmap.mmap:
+        """All of it at once: storing into a page that a full disk has no room for would kill the process."""
+        try:
+            os.posix_fallocate(self._file, 0, SLOT_BYTES * SLOTS)
+            return mmap.mmap(self._file, SLOT_BYTES * SLOTS)
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            os.close(self._file)
+            raise
 
     def open(self, charge: Charge, nano_usd_a_token: float) -> int:
         """Begin a tab and give its place; -1 when all are taken: that call is charged at its end only."""
@@ -81,32 +88,35 @@ class Tabs:
         os.close(self._file)
 
 
-def left_open(path: Path) -> Iterator[Charge]:
-    """The charges of calls that were running when their process died."""
-    data = path.read_bytes()
-    for at in range(0, len(data) - SLOT_BYTES + 1, SLOT_BYTES):
-        length, tokens, nano_usd_a_token = _HEAD.unpack_from(data, at)
-        if not 0 < length <= _ROOM:
-            continue
-        try:
-            begun = _decode(data[at + _HEAD.size : at + _HEAD.size + length])
-        except msgspec.DecodeError:
-            continue
-        cost = begun.cost_nano_usd + round(tokens * nano_usd_a_token)
-        yield msgspec.structs.replace(begun, completion_tokens=tokens, cost_nano_usd=cost)
+class LeftTabs:
+    """The tabs of a process that died, locked by this one until dropped."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self._path = path
+        self._file = file
+
+    def charges(self) -> Iterator[Charge]:
+        """The charges of calls that were running when their process died."""
+        data = self._path.read_bytes()
+        for at in range(0, len(data) - SLOT_BYTES + 1, SLOT_BYTES):
+            length, tokens, nano_usd_a_token = _HEAD.unpack_from(data, at)
+            if not 0 < length <= _ROOM:
+                continue
+            try:
+                begun = _decode(data[at + _HEAD.size : at + _HEAD.size + length])
+            except msgspec.DecodeError:
+                continue
+            cost = begun.cost_nano_usd + round(tokens * nano_usd_a_token)
+            yield msgspec.structs.replace(begun, completion_tokens=tokens, cost_nano_usd=cost)
+
+    def drop(self) -> None:
+        """Delete the file: its calls are charged."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
 
 
-def is_orphan(path: Path) -> bool:
-    """Whether the process that these tabs belong to is gone."""
-    try:
-        file = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(file)
+def left_tabs(folder: Path) -> Iterator[LeftTabs]:
+    """The tabs whose processes are gone, now ours."""
+    for path in sorted(folder.glob("*.tabs")):
+        if (file := take_left(path)) >= 0:
+            yield LeftTabs(path, file)
