@@ -36,8 +36,6 @@ PROMPT_BYTES_A_TOKEN = 3
 STEP_TOKENS = 256
 FORGET_AFTER_S = 3600.0
 RATES_KEPT_S = 60.0
-SPARE_EVENTS = 4
-"""Events of a stream that hold no token: the role, the end, the usage, `[DONE]`."""
 UNBOUNDED = 1 << 62
 _NOTHING: Amounts = (0, 0, 0, 0)
 Request = TypeVar("Request", ChatRequest, EmbeddingRequest)

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from hanok.errors import EngineError, HanokError, RequestError, StoreError
 from hanok.ledger.accounts import Account
-from hanok.ledger.admission import SPARE_EVENTS, Admission, Hold
+from hanok.ledger.admission import Admission, Hold
 from hanok.ledger.standing import describe
 from hanok.wire import (
     Answer,
@@ -113,8 +113,8 @@ class Meter:
     """One call's meter: counts what it uses, holds what it has reserved, and writes one charge at the end."""
 
     __slots__ = (
-        "_bytes", "_envelope", "_first", "_looks", "_metered", "_settled", "_start", "_tab", "_wall", "endpoint",
-        "events", "hold", "kept", "model", "rate", "request", "spare", "unstreamed", "usage",
+        "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall", "endpoint",
+        "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | EmbeddingRequest, hold: Hold) -> None:
@@ -135,8 +135,7 @@ class Meter:
         self._first = 0.0
         self._settled = False
         self._tab = NO_TAB
-        limited = isinstance(request, ChatRequest) and request.max_tokens is not None
-        self.spare = SPARE_EVENTS if limited else 0
+        self._limited = isinstance(request, ChatRequest) and request.max_tokens is not None
         self._wall = metered.wall()
         self._start = metered.monotonic()
 
@@ -165,9 +164,16 @@ class Meter:
         elif chunk.last:
             self.unstreamed = len(chunk.data)
 
+    def is_beyond(self) -> bool:
+        """Whether what is used has used up what is paid for.
+
+        A call with `max_tokens` has all of it paid for, and ends by itself with the last token: one more must come.
+        """
+        return self.tokens >= self.hold.paid_tokens + self._limited
+
     async def extend(self) -> Account | None:
         """Reserve more until what is used is paid for; the account that does not pay, if one does not."""
-        while self.tokens >= self.hold.paid_tokens + self.spare:
+        while self.is_beyond():
             if (refused := await self._metered.admission.extend(self.hold)) is not None:
                 return refused
         return None
@@ -299,7 +305,7 @@ class MeteredAnswer:
         meter.see(chunk)
         if chunk.last:
             meter.end("ok")
-        elif meter.tokens >= meter.hold.paid_tokens + meter.spare:
+        elif chunk.events and meter.is_beyond():
             self._last = chunk.data
             try:
                 self._cut = await meter.extend()

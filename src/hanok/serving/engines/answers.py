@@ -107,7 +107,7 @@ class RelayedAnswer:
         self._done = events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
         if not events and usage is None:
             return None
-        return Chunk(events, events.count(b"data:"), usage, self._done)
+        return Chunk(events, _with_text(events), usage, self._done)
 
     def _keep_error(self, events: bytes) -> bytes:
         """The events before the engine's error; the error itself is raised in its turn."""
@@ -138,6 +138,13 @@ class RelayedAnswer:
         if self._rest.strip() not in (b"", b"data: [DONE]", b"data:[DONE]"):
             raise EngineBroken(f"{self.endpoint} ended its stream in the middle of an event")
         return Chunk(DONE, 0, None, True)
+
+
+def _with_text(events: bytes) -> int:
+    """How many of these events carry text: not those that tell the role, the end, or `[DONE]`."""
+    count = events.count
+    bare = count(b"[DONE]") + count(b'"role":') + count(b'"finish_reason":"') + count(b'"finish_reason": "')
+    return max(0, count(b"data:") - bare)
 
 
 def _read_usage(event: bytes, endpoint: str) -> tuple[Usage | None, bool]:
