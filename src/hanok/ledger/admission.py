@@ -38,6 +38,10 @@ FORGET_AFTER_S = 3600.0
 RATES_KEPT_S = 60.0
 UNBOUNDED = 1 << 62
 _NOTHING: Amounts = (0, 0, 0, 0)
+_MANY = frozenset({"user", "session", "run"})
+"""Of these there may be any number, by callers' word."""
+_Name = tuple[str, str | None, str | None, str | None]
+"""A key, team, user and model; or a tenant, session and run."""
 Request = TypeVar("Request", ChatRequest, EmbeddingRequest)
 
 
@@ -127,8 +131,7 @@ class Admission:
         self._allotments: dict[tuple[str, str], Allotment] = {}
         self._turn = 0
         self._accounts: dict[str, Account] = {}
-        self._ready: dict[tuple[str, str | None, str | None, str], _Ready] = {}
-        self._seen: dict[str, float] = {}
+        self._ready: dict[_Name, _Ready] = {}
 
     # what may change while running
 
@@ -167,6 +170,8 @@ class Admission:
     def allot(self, tenant: str, run: str, allotment: Allotment) -> None:
         """Take up a limit that was given to a run just now."""
         self._allotments[(tenant, run)] = allotment
+        self._ready.clear()
+        self._turn += 1
 
     def open_accounts(self) -> list[Account]:
         """Every account that is open now."""
@@ -181,21 +186,19 @@ class Admission:
         before = now - FORGET_AFTER_S
         self._ready = {name: each for name, each in self._ready.items() if each.ends > now and each.seen > before}
         ready = {account.terms.id for each in self._ready.values() for account in each.accounts}
-        silent = [name for name, seen in self._seen.items() if seen < before]
         over = [
             name
             for name, each in self._accounts.items()
             if each.terms.ends < (before if each.terms.counts else now - RATES_KEPT_S)
             or each.stale
-            or (each.terms.of == "user" and name not in ready)
+            or (each.terms.of in _MANY and name not in ready)
         ]
-        for name in {*silent, *over}:
+        for name in over:
             account = self._accounts.get(name)
             if account is not None and account.reserved:
                 continue
             if account is None or self._shares is None or self._shares.close(account):
                 self._accounts.pop(name, None)
-                self._seen.pop(name, None)
 
     # admitting
 
@@ -280,33 +283,45 @@ class Admission:
 
     async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
         """The accounts that a call draws on. Those that this process has not met are opened."""
-        name = (caller.key_id, caller.team, caller.user, model)
-        ready = self._ready.get(name)
-        while ready is None or now >= ready.ends:
-            turn = self._turn
-            found = self._policies.standing(caller, self._keys.get(caller.key_id), model, now)
-            terms = {each.id: each for each in found}.values()
-            opened = [await self._account(each, now) for each in terms]
-            ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
-            if turn != self._turn:  # other terms have come to hold while the past was read
-                ready, now = None, self._wall()
-                continue
-            self._ready[name] = ready
+        ready = self._ready.get((caller.key_id, caller.team, caller.user, model))
+        if ready is None or now >= ready.ends:
+            name = (caller.key_id, caller.team, caller.user, model)
+            key = self._keys.get(caller.key_id)
+            ready = await self._open(name, lambda at: self._policies.standing(caller, key, model, at), now)
         ready.seen = now
-        if caller.session is None and caller.run is None:
+        if (caller.session is None and caller.run is None) or not (self._has_runs or self._policies.has_sessions):
             return ready.accounts
-        terms = {each.id: each for each in self._own_terms(caller, now)}.values()
-        own = [await self._account(each, now) for each in terms]
-        return (*ready.accounts, *own) if own else ready.accounts
+        name = (caller.team or caller.key_id, caller.session, caller.run, None)
+        own = self._ready.get(name)
+        if own is None or now >= own.ends:
+            own = await self._open(name, lambda at: self._own_terms(caller, at), now)
+        own.seen = now
+        return ready.accounts + own.accounts
+
+    async def _open(self, name: _Name, terms_at: Callable[[float], Iterator[Terms]], now: float) -> _Ready:
+        """Open the accounts of these terms, and keep them ready under this name."""
+        while True:
+            turn = self._turn
+            terms = {each.id: each for each in terms_at(now)}.values()
+            opened = [await self._account(each) for each in terms]
+            if turn == self._turn:
+                ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
+                self._ready[name] = ready
+                return ready
+            now = self._wall()  # other terms have come to hold while the past was read
+
+    @property
+    def _has_runs(self) -> bool:
+        return self._policies.has_runs or bool(self._allotments)
 
     def _own_terms(self, caller: Caller, now: float) -> Iterator[Terms]:
-        """Of the call's session and run, which are too many to keep ready."""
+        """Of the call's session and run."""
         if self._policies.has_sessions:
             yield from self._policies.session(caller, now)
-        if self._policies.has_runs or self._allotments:
+        if self._has_runs:
             yield from self._policies.runs(caller, self._allotments, now)
 
-    async def _account(self, terms: Terms, now: float) -> Account:
+    async def _account(self, terms: Terms) -> Account:
         account = self._accounts.get(terms.id)
         if account is None:
             used = await self._past(terms) if terms.counts else 0
@@ -320,8 +335,6 @@ class Admission:
                 account.reopen(await self._past(terms))
         if account.terms != terms:
             account.change(terms, alone=self._shares is None)
-        if terms.tenant is not None:
-            self._seen[terms.id] = now
         return account
 
     async def _past(self, terms: Terms) -> int:

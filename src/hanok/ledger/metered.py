@@ -113,8 +113,8 @@ class Meter:
     """One call's meter: counts what it uses, holds what it has reserved, and writes one charge at the end."""
 
     __slots__ = (
-        "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall", "endpoint",
-        "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
+        "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall",
+        "endpoint", "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | EmbeddingRequest, hold: Hold) -> None:
