@@ -34,6 +34,7 @@ from hanok.wire import Caller, ChatRequest, EmbeddingRequest, Usage
 PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
 STEP_TOKENS = 256
+DRAWS = 8
 FORGET_AFTER_S = 3600.0
 RATES_KEPT_S = 60.0
 UNBOUNDED = 1 << 62
@@ -371,8 +372,13 @@ class Admission:
             return reserve(accounts, amounts)
         if shares.holds and reserve(accounts, amounts) is None:
             return None
-        await shares.draw(accounts, amounts, least, self._past)
-        return reserve(accounts, amounts)
+        refused: Account | None = None
+        for _ in range(DRAWS):
+            asked = await shares.draw(accounts, amounts, least, self._past)
+            refused = reserve(accounts, amounts)
+            if refused is None or refused in asked:
+                break  # else others have used, or given back meanwhile, what was enough when we asked for the rest
+        return refused
 
     def _wanted(self, request: ChatRequest | EmbeddingRequest) -> tuple[int, bool]:
         """How many completion tokens to reserve, and whether fewer would do."""

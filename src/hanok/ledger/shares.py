@@ -56,25 +56,34 @@ class Shares:
         """Whether what is granted here may be used: not when the store has not been reached for a lease."""
         return self._monotonic() <= self._store.lease_ends and self._store.tenure == self._tenure
 
-    async def draw(self, accounts: Sequence[Account], wanted: Amounts, least: Amounts, past: Past) -> None:
+    async def draw(self, accounts: Sequence[Account], wanted: Amounts, least: Amounts, past: Past) -> Sequence[Account]:
         """Ask for what these accounts lack of `wanted`; `least` is of use where a budget has no more.
 
-        Raises `StoreError` when the others cannot be asked; where it still `holds` then, what is granted may be used.
+        Gives the accounts that were asked for more. Raises `StoreError` when the others cannot be asked; where it still
+        `holds` then, what is granted may be used.
         """
         if not self.holds:
             await self._store.beat()
             self._take_note()
         lacking = [each for each in accounts if each.used + wanted[each.unit] > each.granted]
         if not lacking:
-            return
+            return ()
         await self._open_anew(lacking, past)
         wants = [self._want(each, wanted, least) for each in lacking]
-        answers = await self._store.draw(wants)
+        parts = [part for each in lacking if not (part := self._parts[each.terms.id]).drawing]
+        for part in parts:
+            part.drawing = True
+        try:
+            answers = await self._store.draw(wants)
+        finally:
+            for part in parts:
+                part.drawing = False
         self._take_note()
         for account, granted in zip(lacking, answers, strict=True):
             account.granted += granted.amount
             account.others = max(0, granted.spent + granted.held - account.granted)
         self._refuse_while_settling(answers)
+        return lacking
 
     async def look(self, accounts: Iterable[Account]) -> None:
         """See what others have used and reserved of these accounts. Raises `StoreError`."""
@@ -147,7 +156,8 @@ class Shares:
         short = account.used - account.granted
         rest = max(0, terms.limit - account.others - account.granted)
         need = short + (least if terms.counts else wanted)[account.unit]
-        wish = max(need, short + wanted[account.unit], _spare(account, rest))
+        ahead = 0 if self._parts[terms.id].drawing else _spare(account, rest)  # one call at a time draws ahead for all
+        wish = max(need, short + wanted[account.unit], ahead)
         return Want(
             account=terms.id,
             need=min(max(0, need), AMOUNT_LIMIT),
@@ -167,14 +177,16 @@ def _spare(account: Account, rest: int) -> int:
 class _Part:
     """What this process knows of one account beside its own figures.
 
-    `opening` is what the ledger knew when it was last asked, None when it must be asked again.
+    `opening` is what the ledger knew when it was last asked, None when it must be asked again; `drawing` says that a
+    call waits for a grant that is meant for those after it, too.
     """
 
-    __slots__ = ("_reported", "_used_before", "account", "opening")
+    __slots__ = ("_reported", "_used_before", "account", "drawing", "opening")
 
     def __init__(self, account: Account, opening: int) -> None:
         self.account = account
         self.opening: int | None = opening
+        self.drawing = False
         self._reported = 0
         self._used_before = 0
 

@@ -340,3 +340,15 @@ def test_what_charges_drew_is_what_admission_settled(charges: list[Any]) -> None
         assert found == {each.terms.id: each.settled for each in gate.open_accounts()}
 
     asyncio.run(main())
+
+
+def test_many_calls_at_once_do_not_draw_everything_ahead() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        policies = Policies([Budget(of="team", tokens=1_000_000)])
+        first, second = (Process(server, str(number), policies, tokens=1) for number in range(2))
+        ends = await asyncio.gather(*(listen(first.metered, stream(10)) for _ in range(64)))
+        assert set(ends) == {"whole"} or "cut" in ends
+        assert await listen(second.metered, stream(10)) != "refused"
+
+    asyncio.run(main())
