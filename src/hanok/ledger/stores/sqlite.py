@@ -16,6 +16,8 @@ from hanok.ledger.stores.dialect import Connection
 
 BUSY_TIMEOUT_S = 10.0
 """Seconds to wait for another process that writes."""
+CACHED_STATEMENTS = 8
+"""A statement for hundreds of rows takes a megabyte, and each number of rows has its own: few are worth keeping."""
 
 
 class SQLite:
@@ -38,7 +40,13 @@ class SQLite:
         return str(self._file)
 
     def connect(self) -> Connection:
-        connection = sqlite3.connect(self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self._file,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
