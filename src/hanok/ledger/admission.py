@@ -88,9 +88,8 @@ class Hold:
 
     def take_again(self) -> None:
         """Reserve once more what was released, whether or not it fits."""
-        settle(self.accounts, _NOTHING, self.amounts)
-        for account in self.accounts:  # reserved, not used
-            account.settled -= self.amounts[account.unit]
+        for account in self.accounts:
+            account.used += self.amounts[account.unit]
 
     def add(self, amounts: Amounts, tokens: int) -> None:
         """Reserve more, whether or not it fits."""
@@ -276,19 +275,17 @@ class Admission:
     def _dollars(self, caller: Caller, model: str) -> Iterator[Account]:
         """The budgets in dollars that a call draws on and that are open, as those of a running call are."""
         now = self._wall()
-        standing = self._policies.standing(caller, self._keys.get(caller.key_id), model, now)
-        for terms in (*standing, *self._own_terms(caller, now)):
+        for terms in (*self._standing_terms(caller, model, now), *self._own_terms(caller, now)):
             account = self._accounts.get(terms.id)
             if account is not None and terms.counts and terms.unit == Unit.USD:
                 yield account
 
     async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
         """The accounts that a call draws on. Those that this process has not met are opened."""
-        ready = self._ready.get((caller.key_id, caller.team, caller.user, model))
+        name: _Name = (caller.key_id, caller.team, caller.user, model)
+        ready = self._ready.get(name)
         if ready is None or now >= ready.ends:
-            name = (caller.key_id, caller.team, caller.user, model)
-            key = self._keys.get(caller.key_id)
-            ready = await self._open(name, lambda at: self._policies.standing(caller, key, model, at), now)
+            ready = await self._open(name, lambda at: self._standing_terms(caller, model, at), now)
         ready.seen = now
         if (caller.session is None and caller.run is None) or not (self._has_runs or self._policies.has_sessions):
             return ready.accounts
@@ -314,6 +311,10 @@ class Admission:
     @property
     def _has_runs(self) -> bool:
         return self._policies.has_runs or bool(self._allotments)
+
+    def _standing_terms(self, caller: Caller, model: str, now: float) -> Iterator[Terms]:
+        """Of the call's key, team, user and model, as they are known now."""
+        return self._policies.standing(caller, self._keys.get(caller.key_id), model, now)
 
     def _own_terms(self, caller: Caller, now: float) -> Iterator[Terms]:
         """Of the call's session and run."""

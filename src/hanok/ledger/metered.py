@@ -92,13 +92,13 @@ class Metered:
         meter = Meter(self, request, hold)
         try:
             embeddings = await self.inner.embed(request)
+            meter.model, meter.endpoint, meter.usage = embeddings.model, embeddings.endpoint, embeddings.usage
+            if embeddings.model != request.model:
+                meter.rate = self.admission.rate(embeddings.model)
+                meter.hold = await self.admission.move(request, hold, embeddings.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
-        meter.model, meter.endpoint, meter.usage = embeddings.model, embeddings.endpoint, embeddings.usage
-        if embeddings.model != request.model:
-            meter.hold = await self.admission.move(request, hold, embeddings.model)
-            meter.rate = meter.hold.rate
         meter.end("ok")
         return MeteredEmbeddings(embeddings.data, embeddings.usage, embeddings.model, embeddings.endpoint, meter.hold)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.errors import BudgetExceeded, RateLimited
-from hanok.ledger import Admission, Metered, Offer, Policies, PriceList, Rate, Total
+from hanok.ledger import Admission, Key, Metered, Offer, Policies, PriceList, Rate, Total
 from hanok.ledger.accounts import Account, Terms, Unit, affordable, reserve, settle
-from hanok.spec import Budget, Limit
+from hanok.spec import Allowance, Budget, Limit
 from hanok.wire import NANO, Caller, Charge, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage
 
 DOLLAR_A_TOKEN = Rate(input=1.0, output=1.0, cached_input=1.0)
@@ -294,6 +295,29 @@ def test_terms_that_change_while_the_past_is_read_hold() -> None:
 
         async def change() -> None:
             gate.change(Policies([Budget(of="team", usd=1.0)]), prices, offers)
+
+        gate._totals.total = slow  # type: ignore[method-assign]
+        with pytest.raises(BudgetExceeded):
+            await gate.admit(stream(2))
+
+    asyncio.run(main())
+
+
+def test_a_key_that_changes_while_the_past_is_read_has_its_new_budget() -> None:
+    async def main() -> None:
+        gate = admission(Budget(of="team", usd=1000.0))
+        loop = asyncio.get_running_loop()
+        key = Key(id="key_a", name="alice", digest=b"", shown="", created_at=0.0)
+        poor = replace(key, budgets=(Allowance(usd=1.0),))
+        gate.know([key], {})
+
+        async def change() -> None:
+            gate.know([poor], {})
+
+        def slow(*_: Any, **__: Any) -> Total:
+            asyncio.run_coroutine_threadsafe(change(), loop).result(5)
+            gate._totals.total = lambda *_, **__: Total()  # type: ignore[method-assign]
+            return Total()
 
         gate._totals.total = slow  # type: ignore[method-assign]
         with pytest.raises(BudgetExceeded):
