@@ -14,7 +14,6 @@ from hanok.assemble.config import Taken
 from hanok.assemble.differences import at_next_start, differences, fixed
 from hanok.assemble.house import MIB, House
 from hanok.errors import StartError
-from hanok.gateway import Access
 from hanok.ledger import Policies, PriceList
 from hanok.serving import LAUNCHED, Exchange, Post, make_posts
 from hanok.spec import Loaded, Model, Platform
@@ -65,20 +64,7 @@ class Changes:
         house.routed.change(parts.routes(platform), parts.weights(platform))
         house.admission.change(Policies.of(platform), prepared.prices, parts.offers(self._models.values()))
         self._exchange_exporter(prepared.exporter, platform)
-        house.replays.change(retries=platform.gateway.replay_retries)
-        house.door.change(
-            access=Access(platform),
-            cards=parts.cards(platform, house.started),
-            admin=parts.admin_api(
-                platform,
-                config=house.config,
-                ledger=house.ledger,
-                admission=house.admission,
-                changed=house.refresh,
-            ),
-            trace=parts.tracing(platform.telemetry),
-            keep_alive_s=platform.gateway.keep_alive_s,
-        )
+        parts.let_in(house, platform)
         for server in house.servers:
             server.change(body_limit=int(platform.gateway.body_limit_mib * MIB))
 

@@ -10,7 +10,19 @@ from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
-from hanok.gateway import Admin, Door, HttpServer, ModelCard, Replays, Route, Routed
+from hanok.gateway import (
+    Access,
+    Admin,
+    Desk,
+    Door,
+    Giving,
+    HttpServer,
+    ModelCard,
+    Reception,
+    Replays,
+    Route,
+    Routed,
+)
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
@@ -42,6 +54,8 @@ class House:
     exporter: Exporter | None
     holder: Holder | None
     providers: dict[str, str]
+    reception: Reception
+    giving: Giving
     door: Door
     replays: Replays
     servers: list[HttpServer]
@@ -119,21 +133,35 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
     return [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
 
 
-def admin_api(
-    platform: Platform, *, config: Config, ledger: Ledger, admission: Admission, changed: Callable[[], Awaitable[None]]
-) -> Admin | None:
+def desks(house: House, platform: Platform) -> list[Desk]:
+    """Who answers at the door, besides the door itself."""
+    made: list[Desk | None] = [_admin(house, platform)]
+    return [desk for desk in made if desk is not None]
+
+
+def _admin(house: House, platform: Platform) -> Admin | None:
     """The admin API, where there is a key for it."""
     key = platform.gateway.admin_key
     if key is None:
         return None
     return Admin(
         key.get_secret_value(),
-        ledger=ledger,
-        admission=admission,
-        platform=lambda: config.loaded.platform,
-        changed=changed,
-        configuration=config,
+        ledger=house.ledger,
+        admission=house.admission,
+        platform=lambda: house.loaded.platform,
+        changed=house.refresh,
+        configuration=house.config,
     )
+
+
+def let_in(house: House, platform: Platform) -> None:
+    """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
+    house.reception.change(
+        access=Access(platform), cards=cards(platform, house.started), trace=tracing(platform.telemetry)
+    )
+    house.giving.keep_alive_s = platform.gateway.keep_alive_s
+    house.replays.change(retries=platform.gateway.replay_retries)
+    house.door.change(desks(house, platform))
 
 
 def make_exporter(platform: Platform, providers: dict[str, str]) -> Exporter | None:

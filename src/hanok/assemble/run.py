@@ -18,9 +18,9 @@ from hanok.assemble.house import (
     MIB,
     Crew,
     House,
-    admin_api,
     cards,
     kept_bytes,
+    let_in,
     make_exporter,
     offers,
     prices,
@@ -31,7 +31,7 @@ from hanok.assemble.house import (
     weights,
 )
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, HttpServer, Replays, Routed, Runs
+from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -202,24 +202,18 @@ def _build(
     keys = KeyRing(ledger.list_keys())
     started = int(time.time())
     replays = Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic)
-
-    async def changed() -> None:
-        await house.refresh()
-
+    reception = Reception(
+        keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
+    )
+    giving = Giving(models, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
-        models,
-        keys=keys,
-        access=Access(platform),
-        cards=cards(platform, started),
+        reception=reception,
+        giving=giving,
         metrics=metrics,
         everyones_metrics=crew.metrics if crew else None,
         ready=_readiness(fleet, config, crew),
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
-        admin=admin_api(platform, config=config, ledger=ledger, admission=admission, changed=changed),
-        trace=tracing(platform.telemetry),
-        wall=time.time,
         replays=replays,
-        keep_alive_s=platform.gateway.keep_alive_s,
     )
     house = House(
         config=config,
@@ -234,12 +228,15 @@ def _build(
         exporter=exporter,
         holder=holder,
         providers=by_endpoint,
+        reception=reception,
+        giving=giving,
         door=door,
         replays=replays,
         servers=[],
         refreshing=asyncio.Lock(),
         started=started,
     )
+    let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
 

@@ -1,14 +1,30 @@
 """One OpenAI-compatible door in front of all models.
 
-`http` takes connections, `door` lets calls in, `routed` takes them to an endpoint; `admin` is the operators' own door.
+`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `routed` takes calls to an
+endpoint; `admin` is the operators' own desk.
 """
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
-from hanok.gateway.door import Door, ModelCard
+from hanok.gateway.door import Desk, Door
+from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
 
-__all__ = ["Access", "Admin", "Door", "HttpServer", "ModelCard", "Replays", "Route", "Routed", "Runs"]
+__all__ = [
+    "Access",
+    "Admin",
+    "Desk",
+    "Door",
+    "Giving",
+    "HttpServer",
+    "ModelCard",
+    "Reception",
+    "Replays",
+    "Route",
+    "Routed",
+    "Runs",
+]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote
 
@@ -23,7 +24,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from hanok.errors import RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
+from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.http import Call
+from hanok.gateway.replay import Handle
 from hanok.ledger import Admission, Key, Ledger, NewKey, describe, digest, iso
 from hanok.spec import Allowance, Platform, Rates
 from hanok.wire import json_bytes
@@ -74,6 +77,11 @@ class Configuration(Protocol):
 
 class Admin:
     """The admin API. `changed` is called after a change of keys or runs, to take it up at once."""
+
+    paths: Sequence[str] = ("/admin",)
+    posts: Mapping[str, Handle] = MappingProxyType({})
+    answer_error = staticmethod(answer_error)
+    error_event = staticmethod(error_event)
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from hanok.routing.failures import is_endpoints_fault
 from hanok.routing.retry import WORTH_WAITING_S
 from hanok.serving.fleet import CLOSED, Endpoint, Fleet
 from hanok.spec import Breaker
-from hanok.wire import ChatRequest, EmbeddingRequest
+from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
@@ -35,7 +35,7 @@ class Question(Protocol[Asked]):
     hedged: bool
 
     @property
-    def request(self) -> ChatRequest | EmbeddingRequest: ...
+    def request(self) -> ChatRequest | TaskRequest: ...
 
     def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Asked]: ...
 

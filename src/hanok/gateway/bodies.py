@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hanok.errors import RequestError
-from hanok.wire import Caller, ChatRequest, EmbeddingRequest
+from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, description="A model's name, as in /v1/models.")]
 Tokens = Annotated[int, Meta(ge=1, le=10**9, description="The most tokens to answer with.")]
@@ -93,21 +93,22 @@ Body = TypeVar("Body")
 Form = TypeVar("Form", bound=msgspec.Struct)
 
 
-def parse_chat(body: bytes, caller: Caller) -> ChatRequest:
+def parse_chat(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A chat request. Raises `RequestError` that names the field at fault."""
-    return _request(_decode(_chat, body), "chat", body, caller)
+    return _request(_decode(_chat, body), "chat", body, caller, options)
 
 
-def parse_text(body: bytes, caller: Caller) -> ChatRequest:
+def parse_text(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A text completion request. Raises `RequestError`."""
-    return _request(_decode(_text, body), "text", body, caller)
+    return _request(_decode(_text, body), "text", body, caller, options)
 
 
-def parse_embedding(body: bytes, caller: Caller) -> EmbeddingRequest:
+def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
     """An embedding request. Raises `RequestError`."""
     parsed = _decode(_embedding, body)
     inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
-    return EmbeddingRequest(parsed.model, _fields(body), inputs, _with_user(caller, parsed.user))
+    caller = _with_user(caller, parsed.user)
+    return TaskRequest(parsed.model, _fields(body), inputs, caller, options=options)
 
 
 def decode_body(body: bytes, form: type[Form]) -> Form:
@@ -115,14 +116,17 @@ def decode_body(body: bytes, form: type[Form]) -> Form:
     return _decode(msgspec.json.Decoder(form), body or b"{}")
 
 
-def _request(parsed: _Sampling, operation: Literal["chat", "text"], body: bytes, caller: Caller) -> ChatRequest:
-    options = parsed.stream_options
-    wants_usage = bool(options and options.include_usage)
+def _request(
+    parsed: _Sampling, operation: Literal["chat", "text"], body: bytes, caller: Caller, options: Options
+) -> ChatRequest:
+    streaming = parsed.stream_options
+    wants_usage = bool(streaming and streaming.include_usage)
     caller = _with_user(caller, parsed.user)
     newer = parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None
     most = parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0)
+    stream, choices = bool(parsed.stream), parsed.choices()
     return ChatRequest(
-        parsed.model, _fields(body), operation, bool(parsed.stream), wants_usage, caller, most, parsed.choices()
+        parsed.model, _fields(body), operation, stream, wants_usage, caller, most, choices, options=options
     )
 
 

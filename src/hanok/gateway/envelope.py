@@ -50,6 +50,11 @@ def answer_error(error: Exception) -> ErrorAnswer:
     return ErrorAnswer(status=500, body=envelope("Hanok failed; its log says how", "server_error", code="internal"))
 
 
+def error_event(failed: ErrorAnswer) -> bytes:
+    """The last event of a stream that fails: its status is spent, so the envelope is told as data."""
+    return b"data: " + failed.body.replace(b"\n", b" ") + b"\n\n"
+
+
 def _over_limit(error: OverLimit) -> ErrorAnswer:
     """Spent budgets stay spent: SDKs are told not to try again (`x-should-retry`). Rate limits say when to."""
     spent = isinstance(error, BudgetExceeded)

@@ -20,11 +20,11 @@ from hanok.gateway.slots import Slots
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Breaker, Fallbacks, Model, Queue
-from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings
+from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult
 
 LOAD_WAIT_S = 60.0
 Result = TypeVar("Result")
-Affords = Callable[[ChatRequest | EmbeddingRequest, str], bool]
+Affords = Callable[[ChatRequest | TaskRequest, str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +138,10 @@ class Routed:
             raise
         return _TimedAnswer(answer, endpoint, ways[endpoint.model].slots, deadline)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         ways = self._ways
         total_s = _route(ways, request.model, "embedding").total_s
-        question = _EmbeddingQuestion(request)
+        question = _TaskQuestion(request)
         if total_s is None:
             endpoint, embeddings = await _ask(ways, request.model, question, self.affords)
         else:
@@ -203,7 +203,7 @@ async def _ask_another(
             error = failed
 
 
-def _anything(_request: ChatRequest | EmbeddingRequest, _model: str) -> bool:
+def _anything(_request: ChatRequest | TaskRequest, _model: str) -> bool:
     return True
 
 
@@ -224,20 +224,20 @@ class _ChatQuestion:
         return result.aclose()
 
 
-class _EmbeddingQuestion:
+class _TaskQuestion:
     """A request for vectors, asked of endpoints."""
 
     __slots__ = ("hedged", "request", "team")
 
-    def __init__(self, request: EmbeddingRequest) -> None:
+    def __init__(self, request: TaskRequest) -> None:
         self.request = request
         self.team = request.caller.team
         self.hedged = False
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Embeddings]:
-        return endpoint.engine.embed(self.request)
+    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, TaskResult]:
+        return endpoint.engine.perform(self.request)
 
-    async def drop(self, result: Embeddings) -> None:
+    async def drop(self, result: TaskResult) -> None:
         """Vectors hold nothing open."""
 
 

@@ -10,7 +10,7 @@ from hanok.ledger.books import Ledger
 from hanok.ledger.entries import Allotment, AuditEntry
 from hanok.ledger.holder import Holder
 from hanok.ledger.keys import Key, KeyRing, NewKey, digest, make_key
-from hanok.ledger.metered import Metered, MeteredAnswer, MeteredEmbeddings
+from hanok.ledger.metered import Metered, MeteredAnswer, MeteredResult
 from hanok.ledger.policies import Policies
 from hanok.ledger.prices import FREE, PriceList, Rate
 from hanok.ledger.shares import Shares
@@ -33,7 +33,7 @@ __all__ = [
     "Ledger",
     "Metered",
     "MeteredAnswer",
-    "MeteredEmbeddings",
+    "MeteredResult",
     "NewKey",
     "Offer",
     "Policies",

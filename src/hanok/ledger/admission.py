@@ -29,7 +29,7 @@ from hanok.ledger.prices import PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import refusal
 from hanok.ledger.usage import Kind, Total
-from hanok.wire import Caller, ChatRequest, EmbeddingRequest, Usage
+from hanok.wire import Caller, ChatRequest, TaskRequest, Usage
 
 PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
@@ -43,7 +43,7 @@ _MANY = frozenset({"user", "session", "run"})
 """Of these there may be any number, by callers' word."""
 _Name = tuple[str, str | None, str | None, str | None]
 """A key, team, user and model; or a tenant, session and run."""
-Request = TypeVar("Request", ChatRequest, EmbeddingRequest)
+Request = TypeVar("Request", ChatRequest, TaskRequest)
 
 
 class Totals(Protocol):
@@ -253,13 +253,13 @@ class Admission:
             hold.take_again()
             raise
 
-    async def move(self, request: EmbeddingRequest, hold: Hold, model: str) -> Hold:
+    async def move(self, request: TaskRequest, hold: Hold, model: str) -> Hold:
         """Have the accounts of another model, which has answered already, take the place of those reserved in."""
         accounts = await self.accounts(request.caller, model, self._wall())
         hold.release()
         return Hold(accounts, _NOTHING, self._prices.rate(model), 0)
 
-    def affords(self, request: ChatRequest | EmbeddingRequest, model: str) -> bool:
+    def affords(self, request: ChatRequest | TaskRequest, model: str) -> bool:
         """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
         wanted = request.most_tokens if isinstance(request, ChatRequest) else 0
         if wanted is None:
@@ -381,9 +381,9 @@ class Admission:
                 break  # else others have used, or given back meanwhile, what was enough when we asked for the rest
         return refused
 
-    def _wanted(self, request: ChatRequest | EmbeddingRequest) -> tuple[int, bool]:
+    def _wanted(self, request: ChatRequest | TaskRequest) -> tuple[int, bool]:
         """How many completion tokens to reserve, and whether fewer would do."""
-        if isinstance(request, EmbeddingRequest):
+        if isinstance(request, TaskRequest):
             return 0, False
         if request.max_tokens is not None:
             return request.max_tokens * request.choices, False
@@ -433,11 +433,11 @@ def _budgets(accounts: Sequence[Account]) -> Iterator[Account]:
     return (account for account in accounts if account.terms.counts)
 
 
-def _streams(request: ChatRequest | EmbeddingRequest) -> bool:
+def _streams(request: ChatRequest | TaskRequest) -> bool:
     return isinstance(request, ChatRequest) and request.stream
 
 
-def _choices(request: ChatRequest | EmbeddingRequest) -> int:
+def _choices(request: ChatRequest | TaskRequest) -> int:
     return request.choices if isinstance(request, ChatRequest) else 1
 
 

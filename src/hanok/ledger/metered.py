@@ -18,10 +18,10 @@ from hanok.wire import (
     Charge,
     ChatRequest,
     Chunk,
-    EmbeddingRequest,
-    Embeddings,
     Ending,
     ModelPath,
+    TaskRequest,
+    TaskResult,
     Usage,
 )
 from hanok.wire.forms import cut_events, measure_events
@@ -31,6 +31,7 @@ BYTES_PER_TOKEN = 4
 LONG_BYTES = 8
 LOOKS = 3
 NO_TAB = -1
+NOTHING_USED = Usage()
 
 
 class Books(Protocol):
@@ -43,7 +44,7 @@ class Books(Protocol):
     def close_tab(self, tab: int) -> None: ...
 
 
-Watcher = Callable[[Charge, ChatRequest | EmbeddingRequest, bytes | None], None]
+Watcher = Callable[[Charge, ChatRequest | TaskRequest, bytes | None], None]
 """Is told of every call that ended: its charge, what was asked, and the answer's bytes if they were kept."""
 
 
@@ -86,25 +87,25 @@ class Metered:
             raise
         return MeteredAnswer(answer, meter)
 
-    async def embed(self, request: EmbeddingRequest) -> MeteredEmbeddings:
+    async def perform(self, request: TaskRequest) -> MeteredResult:
         """Raises as `open` does."""
         request, hold = await self.admission.admit(request)
         meter = Meter(self, request, hold)
         try:
-            embeddings = await self.inner.embed(request)
-            meter.model, meter.endpoint, meter.usage = embeddings.model, embeddings.endpoint, embeddings.usage
-            if embeddings.model != request.model:
-                meter.rate = self.admission.rate(embeddings.model)
-                meter.hold = await self.admission.move(request, hold, embeddings.model)
+            result = await self.inner.perform(request)
+            meter.model, meter.endpoint, meter.usage = result.model, result.endpoint, result.usage
+            if result.model != request.model:
+                meter.rate = self.admission.rate(result.model)
+                meter.hold = await self.admission.move(request, hold, result.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.end("ok")
-        return MeteredEmbeddings(embeddings.data, embeddings.usage, embeddings.model, embeddings.endpoint, meter.hold)
+        return MeteredResult(result.data, result.usage, result.model, result.endpoint, meter.hold)
 
 
-class MeteredEmbeddings(Embeddings, frozen=True):
-    """Embeddings, and where their call stands with its accounts."""
+class MeteredResult(TaskResult, frozen=True):
+    """What a task gave, and where their call stands with its accounts."""
 
     hold: Hold | None = None
 
@@ -117,7 +118,7 @@ class Meter:
         "endpoint", "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
     )  # fmt: skip
 
-    def __init__(self, metered: Metered, request: ChatRequest | EmbeddingRequest, hold: Hold) -> None:
+    def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
         metered.running += 1
         self._metered = metered
         self.request = request
@@ -230,7 +231,13 @@ class Meter:
         )
 
     def _charge(self, ending: Ending, usage: Usage, error: str) -> Charge:
-        caller, first = self.request.caller, self._first
+        request, caller, first = self.request, self.request.caller, self._first
+        tier = request.tier if isinstance(request, ChatRequest) else None
+        cost_nano_usd, saved_nano_usd = self.rate.cost_nano_usd(usage), 0
+        if usage.kept:
+            usage, cost_nano_usd, saved_nano_usd = NOTHING_USED, 0, cost_nano_usd
+        elif tier is not None:
+            saved_nano_usd = self._metered.admission.rate(tier.compared_to).cost_nano_usd(usage) - cost_nano_usd
         return Charge(
             id=self._metered.books.next_id(),
             at=self._wall,
@@ -238,13 +245,13 @@ class Meter:
             key_name=caller.key_name,
             model=self.model,
             endpoint=self.endpoint,
-            operation=self.request.operation,
+            operation=request.operation,
             status=ending,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             estimated=usage.estimated,
-            cost_nano_usd=self.rate.cost_nano_usd(usage),
+            cost_nano_usd=cost_nano_usd,
             latency_ms=(self._metered.monotonic() - self._start) * 1000,
             first_token_ms=(first - self._start) * 1000 if first else 0.0,
             request_id=caller.request_id,
@@ -253,6 +260,10 @@ class Meter:
             session=caller.session,
             run=caller.run,
             error=error,
+            cache_write_tokens=usage.cache_write_tokens,
+            saved_nano_usd=saved_nano_usd,
+            asked=tier.asked if tier else "",
+            tier=tier.name if tier else "",
         )
 
     def _look(self, data: bytes) -> None:

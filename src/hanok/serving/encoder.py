@@ -1,6 +1,6 @@
 """The embedded sentence encoder: Universal Sentence Encoder multilingual v3 in numpy, 512 dimensions, unit length.
 
-An `Embedder` for programs in this process; `children.sentence_encoder` serves it over HTTP.
+An `TaskModel` for programs in this process; `children.sentence_encoder` serves it over HTTP.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from hanok.errors import RequestError, StartError
-from hanok.wire import EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire import TaskRequest, TaskResult, Usage, json_bytes
 
 DIMENSIONS = 512
 TEXT_LIMIT = 2048
@@ -42,7 +42,7 @@ class SentenceEncoder:
         self._model = model
         self._endpoint = endpoint
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         fields = _read(request)
         texts = [fields.input] if isinstance(fields.input, str) else fields.input
         vectors = await asyncio.to_thread(self._encoder.encode, texts)
@@ -57,10 +57,10 @@ class SentenceEncoder:
             "model": request.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-        return Embeddings(json_bytes(body), Usage(prompt_tokens=tokens), self._model, self._endpoint)
+        return TaskResult(json_bytes(body), Usage(prompt_tokens=tokens), self._model, self._endpoint)
 
 
-def _read(request: EmbeddingRequest) -> _Fields:
+def _read(request: TaskRequest) -> _Fields:
     """The fields the encoder understands. Raises `RequestError`."""
     try:
         fields = msgspec.convert({name: msgspec.json.decode(raw) for name, raw in request.fields.items()}, _Fields)

@@ -6,7 +6,7 @@ from typing import NoReturn, Protocol
 
 from hanok.errors import UnknownModel
 from hanok.spec import Timeouts
-from hanok.wire import ChatRequest, EmbeddingRequest, ModelPath
+from hanok.wire import ChatRequest, ModelPath, TaskRequest
 
 
 class Engine(ModelPath, Protocol):
@@ -25,7 +25,7 @@ class Engine(ModelPath, Protocol):
         ...
 
 
-def no_vectors(request: EmbeddingRequest) -> NoReturn:
+def no_vectors(request: TaskRequest) -> NoReturn:
     """What an engine that only makes text does with a request for vectors."""
     raise UnknownModel(f"the model {request.model!r} makes text, not vectors", param="model", code="model_not_found")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from hanok.wire import ChatRequest, EmbeddingRequest, json_bytes
+from hanok.wire import ChatRequest, TaskRequest, json_bytes
 
 CONTENT_LIMIT_BYTES = 64 * 1024
 _Json = dict[str, Any]
@@ -78,7 +78,7 @@ _decode_texts = msgspec.json.Decoder(str | list[str]).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
-def input_messages(request: ChatRequest | EmbeddingRequest) -> bytes:
+def input_messages(request: ChatRequest | TaskRequest) -> bytes:
     """What the model was given, as JSON of at most `CONTENT_LIMIT_BYTES`."""
     for name, read in (("messages", _read_messages), ("prompt", _read_texts), ("input", _read_texts)):
         if (raw := request.fields.get(name)) is not None:

@@ -20,10 +20,10 @@ import msgspec
 from hanok import __version__
 from hanok.telemetry.content import input_messages, output_messages
 from hanok.telemetry.protobuf import RESOURCE_ATTRIBUTES, Attribute, field, utf8, varint
-from hanok.wire import NANO, Caller, Charge, ChatRequest, EmbeddingRequest
+from hanok.wire import NANO, Caller, Charge, ChatRequest, TaskRequest
 
 NameStyle = Literal["current", "old", "both"]
-Request = ChatRequest | EmbeddingRequest
+Request = ChatRequest | TaskRequest
 KEPT_CONSTANTS = 4096
 _KEPT_RAW_BYTES = 256
 _CLIENT, _ERROR = b"\x30\x03", b"\x18\x02"

@@ -20,7 +20,9 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is unique and grows with time; `at` is when the call began, in Unix seconds; `first_token_ms` is 0 when nothing
     came. `estimated` says that tokens were counted by us because the engine did not report them. `error` is the code of
-    what went wrong, as `engine_timeout`, or of what cut the answer, as `budget_exceeded`.
+    what went wrong, as `engine_timeout`, or of what cut the answer, as `budget_exceeded`. Where Hanok chose the model,
+    `asked` is the name that was asked for and `tier` what the request was found to be. `saved_nano_usd` is what the
+    call would have cost more without a cache of answers, or without tiers.
     """
 
     id: int
@@ -44,3 +46,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     run: str | None = None
     error: str = ""
+    cache_write_tokens: int = 0
+    saved_nano_usd: int = 0
+    asked: str = ""
+    tier: str = ""

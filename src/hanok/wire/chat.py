@@ -1,4 +1,4 @@
-"""The model path's values and its two shapes, `ChatModel` and `Embedder`.
+"""The model path's values and its two shapes, `ChatModel` and `TaskModel`.
 
 Every layer (traced, metered, routed, an engine) takes a request and gives back an opened answer, so layers stack
 without knowing one another. Opening an answer means its first byte has arrived: whatever fails before may be retried
@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-Operation = Literal["chat", "text", "embedding"]
+Task = Literal["embedding", "rerank", "moderation"]
+Operation = Literal["chat", "text"] | Task
 
 json_bytes = msgspec.json.Encoder().encode
 
@@ -58,13 +59,49 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 ANONYMOUS = Caller(key_id="", key_name="")
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller asks of Hanok itself, beside the request: its headers say it, an engine is not told.
+
+    `no_cache` asks for a fresh answer, `no_store` that this one is not kept, `ttl_s` how long (seconds) it may be.
+    `tags` narrow the endpoints that may be asked to those that have all of them. `batch` marks a line of a batch.
+    """
+
+    no_cache: bool = False
+    no_store: bool = False
+    ttl_s: float | None = None
+    tags: frozenset[str] = frozenset()
+    batch: bool = False
+
+
+NO_OPTIONS = Options()
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """Why this model was chosen for a caller who left the choice to us.
+
+    `asked` is the name asked for, as `auto`; `name` the tier that the request was found to be of, by `classifier`;
+    `compared_to` the model that would have been asked without tiers: what was saved is the difference to its price.
+    """
+
+    asked: str
+    name: str
+    classifier: str
+    compared_to: str
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens as the engine counted them, or as we estimated them when it did not (`estimated`)."""
+    """Tokens as the engine counted them, or as we estimated them when it did not (`estimated`).
+
+    Of the prompt's tokens, `cached_tokens` were read from the engine's prompt cache and `cache_write_tokens` written to
+    it. `kept` says that the answer is one that we had: nothing was used now, and this is what was used then.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     estimated: bool = False
+    kept: bool = False
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -73,6 +110,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     `operation` is "chat" (`messages` in) or "text" (`prompt` in). `wants_usage` says whether the caller of a stream
     asked for its usage chunk; engines are always asked for it, because the ledger needs it. `max_tokens` and `choices`
     are what the body says of them (`n`); `cap_tokens` is a limit that a budget puts on an answer without one.
+    `tier` is set where Hanok chose the model.
     """
 
     model: str
@@ -84,6 +122,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     choices: int = 1
     cap_tokens: int | None = None
+    options: Options = NO_OPTIONS
+    tier: Tier | None = None
 
     @classmethod
     def ask(cls, model: str, messages: list[dict[str, Any]], *, stream: bool = False, **options: Any) -> Self:
@@ -152,29 +192,33 @@ class ChatModel(Protocol):
         ...
 
 
-class EmbeddingRequest(msgspec.Struct, frozen=True):
-    """One call for vectors. `fields` are the body's top-level fields as they came; `inputs` is how many texts."""
+class TaskRequest(msgspec.Struct, frozen=True):
+    """One call for something else than text, answered in one piece: vectors, an order of documents, a judgement.
+
+    `fields` are the body's top-level fields as they came; `inputs` is how many texts there are.
+    """
 
     model: str
     fields: Mapping[str, msgspec.Raw]
     inputs: int = 1
     caller: Caller = ANONYMOUS
-    operation: Operation = "embedding"
+    operation: Task = "embedding"
+    options: Options = NO_OPTIONS
 
     @classmethod
-    def ask(cls, model: str, texts: list[str], **options: Any) -> Self:
-        """Build an embedding request from Python values."""
+    def embed(cls, model: str, texts: list[str], **options: Any) -> Self:
+        """Build a request for vectors from Python values."""
         fields = {name: msgspec.Raw(json_bytes(value)) for name, value in options.items() if value is not None}
         fields["input"] = msgspec.Raw(json_bytes(texts))
         return cls(model, fields, inputs=len(texts))
 
     def prompt_bytes(self) -> int:
-        """Size of what is to be embedded, in bytes of JSON: the base of an estimate."""
-        return len(bytes(self.fields.get("input", b"")))
+        """Size of what is to be read, in bytes of JSON: the base of an estimate."""
+        return sum(len(bytes(self.fields.get(name, b""))) for name in ("input", "query", "documents"))
 
 
-class Embeddings(msgspec.Struct, frozen=True):
-    """OpenAI's embedding list as the bytes to pass on, and what it used."""
+class TaskResult(msgspec.Struct, frozen=True):
+    """A task's JSON body as the bytes to pass on, and what it used."""
 
     data: bytes
     usage: Usage | None
@@ -187,13 +231,13 @@ class Embeddings(msgspec.Struct, frozen=True):
         return [item["embedding"] for item in sorted(body["data"], key=lambda item: item["index"])]
 
 
-class Embedder(Protocol):
-    """Anything that turns texts into vectors."""
+class TaskModel(Protocol):
+    """Anything that performs tasks: turns texts into vectors, orders documents, judges."""
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        """Embed every input. Raises as `ChatModel.open` does."""
+    async def perform(self, request: TaskRequest) -> TaskResult:
+        """Perform the task for every input. Raises as `ChatModel.open` does."""
         ...
 
 
-class ModelPath(ChatModel, Embedder, Protocol):
+class ModelPath(ChatModel, TaskModel, Protocol):
     """Both shapes in one object: what the layers between a door and the engines are, and what `assemble` hands out."""

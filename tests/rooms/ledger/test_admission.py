@@ -15,7 +15,7 @@ from hanok.errors import BudgetExceeded, RateLimited
 from hanok.ledger import Admission, Key, Metered, Offer, Policies, PriceList, Rate, Total
 from hanok.ledger.accounts import Account, Terms, Unit, affordable, reserve, settle
 from hanok.spec import Allowance, Budget, Limit
-from hanok.wire import NANO, Caller, Charge, ChatRequest, Chunk, EmbeddingRequest, Embeddings, Usage
+from hanok.wire import NANO, Caller, Charge, ChatRequest, Chunk, TaskRequest, TaskResult, Usage
 
 DOLLAR_A_TOKEN = Rate(input=1.0, output=1.0, cached_input=1.0)
 ALICE = Caller(key_id="key_a", key_name="alice", team="team", session="s", run="r/child")
@@ -65,7 +65,7 @@ class Talker:
     async def open(self, request: ChatRequest) -> Any:
         return _Talk(self, request)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         raise NotImplementedError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hanok.telemetry import continue_trace
-from hanok.wire import Caller, Charge, ChatRequest, EmbeddingRequest, json_bytes
+from hanok.wire import Caller, Charge, ChatRequest, TaskRequest, json_bytes
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = TRACE[:-1] + "0"
@@ -39,6 +39,6 @@ def chat(by: Caller | None = None, *, stream: bool = False, operation: Any = "ch
     return ChatRequest("smart", raw, operation, stream=stream, caller=by or caller())
 
 
-def embedding(by: Caller | None = None, **fields: Any) -> EmbeddingRequest:
+def embedding(by: Caller | None = None, **fields: Any) -> TaskRequest:
     raw = {name: msgspec.Raw(json_bytes(value)) for name, value in fields.items()}
-    return EmbeddingRequest("smart", raw, caller=by or caller())
+    return TaskRequest("smart", raw, caller=by or caller())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanok.wire import ChatRequest, EmbeddingRequest, Usage
+from hanok.wire import ChatRequest, TaskRequest, Usage
 from hanok.wire.forms import (
     read_error_message,
     read_event_usage,
@@ -91,6 +91,6 @@ def test_the_message_of_an_error_envelope_is_read_and_other_bodies_are_not() -> 
 
 
 def test_requests_made_from_python_values_leave_out_what_is_none() -> None:
-    request = EmbeddingRequest.ask("e", ["a", "b"], dimensions=None, user="u")
+    request = TaskRequest.embed("e", ["a", "b"], dimensions=None, user="u")
     assert (request.inputs, set(request.fields)) == (2, {"input", "user"})
     assert json.loads(bytes(request.fields["input"])) == ["a", "b"]

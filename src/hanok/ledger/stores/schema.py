@@ -1,6 +1,7 @@
 """The tables of both databases, in SQLite's words, and how an older ledger.db is brought to them.
 
-Version 1 was SQLite's alone, and knew charges without teams, and keys that were only names.
+Version 1 was SQLite's alone, and knew charges without teams, and keys that were only names. Version 2 did not know
+what a call saved.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from hanok.errors import StoreError
 from hanok.ledger.stores.dialect import Connection, Dialect
 
-VERSION = 2
+VERSION = 3
 CHARGE_COLUMNS = {
     "id": "INTEGER",
     "at": "REAL",
@@ -33,6 +34,10 @@ CHARGE_COLUMNS = {
     "session": "TEXT",
     "run": "TEXT",
     "error": "TEXT",
+    "cache_write_tokens": "INTEGER",
+    "saved_nano_usd": "INTEGER",
+    "asked": "TEXT",
+    "tier": "TEXT",
 }
 TOTAL_COLUMNS = {
     "kind": "TEXT",
@@ -72,8 +77,12 @@ CREATE TABLE IF NOT EXISTS audit (
   subject TEXT NOT NULL, detail TEXT NOT NULL
 );
 """  # noqa: S608
+_SINCE_3 = (
+    "cache_write_tokens INTEGER NOT NULL DEFAULT 0", "saved_nano_usd INTEGER NOT NULL DEFAULT 0",
+    "asked TEXT NOT NULL DEFAULT ''", "tier TEXT NOT NULL DEFAULT ''",
+)  # fmt: skip
 _ADDED = {
-    "charges": ("team TEXT", "run TEXT", "error TEXT NOT NULL DEFAULT ''"),
+    "charges": ("team TEXT", "run TEXT", "error TEXT NOT NULL DEFAULT ''", *_SINCE_3),
     "keys": (
         "expires_at REAL", "team TEXT", '"user" TEXT', "models TEXT", "knowledge TEXT", "agents TEXT", "budgets TEXT",
         "limits TEXT", "previous_digest BLOB", "previous_until REAL",
@@ -98,12 +107,13 @@ def bring_up(connection: Connection, dialect: Dialect) -> None:
             f"the ledger {dialect.place} was made by a newer release (its version {version}, ours {VERSION})",
             hint='install a newer one: pip install --upgrade "hanok"',
         )
-    if version == 1:
-        _add_columns(connection)
+    if version in (1, 2):
+        _add_columns(connection, dialect)
     for statement in filter(str.strip, dialect.translate(_TABLES).split(";")):
         connection.execute(statement)
     if version == 1:
         _roll_up(connection)
+    connection.execute(f"UPDATE marks SET number = {VERSION} WHERE name = 'schema'")  # noqa: S608
     connection.execute("COMMIT")
 
 
@@ -118,12 +128,12 @@ def _version(connection: Connection, dialect: Dialect) -> int:
     return 1 if has("charges") else 0
 
 
-def _add_columns(connection: Connection) -> None:
+def _add_columns(connection: Connection, dialect: Dialect) -> None:
     for table, columns in _ADDED.items():
         known = {each[0] for each in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608
         for column in columns:
             if column.split()[0].strip('"') not in known:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+                connection.execute(dialect.translate(f"ALTER TABLE {table} ADD COLUMN {column}"))
 
 
 def _roll_up(connection: Connection) -> None:

@@ -39,7 +39,14 @@ _AS_JSON: dict[str, TypeAdapter[Any]] = {
 }
 _CHARGES = ", ".join(f'"{name}"' for name in CHARGE_COLUMNS)
 _KEYS = ", ".join(f'"{name}"' for name in KEY_COLUMNS)
-_MEASURES = ("cost_nano_usd", "prompt_tokens", "completion_tokens", "cached_tokens")
+_MEASURES = (
+    "cost_nano_usd",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "saved_nano_usd",
+)
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 _id = attrgetter("id")
 

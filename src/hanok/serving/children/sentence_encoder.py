@@ -11,7 +11,7 @@ import uvicorn
 from hanok.errors import RequestError
 from hanok.serving.children.leash import tie_to_parent
 from hanok.serving.encoder import SentenceEncoder
-from hanok.wire import EmbeddingRequest, json_bytes
+from hanok.wire import TaskRequest, json_bytes
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ async def _answer(encoder: SentenceEncoder, path: str, body: bytes) -> tuple[int
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         model = msgspec.json.decode(fields.get("model", b'""'), type=str)
-        return 200, (await encoder.embed(EmbeddingRequest(model, fields))).data
+        return 200, (await encoder.perform(TaskRequest(model, fields))).data
     except (msgspec.DecodeError, RequestError) as error:
         param = error.param if isinstance(error, RequestError) else None
         message = {"message": str(error), "type": "invalid_request_error", "param": param, "code": None}

@@ -18,7 +18,7 @@ from hanok.errors import EngineBroken, EngineError, EngineRefused, EngineTimeout
 from hanok.serving.engines.answers import WholeAnswer
 from hanok.serving.engines.spoken import SpokenAnswer
 from hanok.spec import LiteLLMEndpoint, Timeouts
-from hanok.wire import Answer, ChatRequest, Chunk, EmbeddingRequest, Embeddings, json_bytes
+from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult, json_bytes
 from hanok.wire.forms import DONE, read_usage
 
 # What callers may set. LiteLLM takes addresses, credentials and providers as arguments too, so everything else is left
@@ -67,9 +67,9 @@ class LiteLLMEngine:
         data = _dump(answer)
         return WholeAnswer(data, read_usage(data), model=self._model, endpoint=self._endpoint)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         data = _dump(await self._call(self._loaded().aembedding, self._call_arguments(request.fields)))
-        return Embeddings(data, read_usage(data), self._model, self._endpoint)
+        return TaskResult(data, read_usage(data), self._model, self._endpoint)
 
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:  # noqa: ARG002 - the library has no limit
         self._timeouts = timeouts

@@ -11,7 +11,7 @@ from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Pool, Response
 from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
 from hanok.spec import Timeouts
-from hanok.wire import Answer, Caller, ChatRequest, EmbeddingRequest, Embeddings, Usage, json_bytes
+from hanok.wire import Answer, Caller, ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
 from hanok.wire.forms import read_usage
 
 _PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
@@ -72,11 +72,11 @@ class OpenAIEngine:
             data = trim_first_space(data)
         return WholeAnswer(data, usage, model=self._model, endpoint=self._endpoint)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         body = json_bytes({**request.fields, "model": self._served_name})
         response = await self._post(_PATHS["embedding"], body, "application/json", request.caller)
         data, usage = await self._whole(response)
-        return Embeddings(data, usage, self._model, self._endpoint)
+        return TaskResult(data, usage, self._model, self._endpoint)
 
     async def check(self) -> None:
         response = await self._pool.request("GET", self._health_path)

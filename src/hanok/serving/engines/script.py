@@ -5,7 +5,7 @@ from __future__ import annotations
 from hanok.serving.engine import no_vectors
 from hanok.serving.engines.spoken import speak
 from hanok.spec import ScriptEndpoint, Timeouts
-from hanok.wire import Answer, ChatRequest, EmbeddingRequest, Embeddings
+from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult
 from hanok.wire.forms import read_last_user_text
 
 
@@ -24,7 +24,7 @@ class ScriptEngine:
         text = self._pick(read_last_user_text(request))
         return await speak(request, text, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def perform(self, request: TaskRequest) -> TaskResult:
         no_vectors(request)
 
     async def check(self) -> None:

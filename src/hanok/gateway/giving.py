@@ -1,0 +1,65 @@
+"""Giving answers: a model path's answer as an HTTP response, with headers that say who gave it and what is left.
+
+What went in by whichever desk goes out here, so that all answers tell the same of themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from hanok.gateway.http import Call, Header
+from hanok.gateway.relay import relay
+from hanok.gateway.standing import standing_headers
+from hanok.ledger import Metered, MeteredAnswer, MeteredResult
+from hanok.wire import ChatRequest, TaskRequest
+
+JSON_TYPE: Header = (b"content-type", b"application/json")
+EVENTS: Sequence[Header] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Giving:
+    """Asks `models` and gives the answer. `keep_alive_s` is the longest silence in a stream; `wall`: Unix seconds."""
+
+    def __init__(self, models: Metered, *, wall: Callable[[], float], keep_alive_s: float) -> None:
+        self.models = models
+        self.keep_alive_s = keep_alive_s
+        self._wall = wall
+
+    async def answer(self, call: Call, request: ChatRequest) -> None:
+        """Ask for text and give it, streamed or whole."""
+        opening = self.models.open(request)
+        if request.stream:
+            headers = partial(self.stream_headers, request.model)
+            await relay(call, opening, headers=headers, keep_alive_s=self.keep_alive_s)
+        else:
+            await self._give_whole(call, request, await opening)
+
+    async def result(self, call: Call, request: TaskRequest) -> None:
+        """Ask for a task and give what came of it."""
+        result = await self.models.perform(request)
+        await call.reply(200, result.data, JSON_TYPE, *self.about(request.model, result))
+
+    async def _give_whole(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
+        try:
+            chunk = await answer.__anext__()
+            await call.reply(200, chunk.data, JSON_TYPE, *self.about(request.model, answer))
+        finally:
+            await answer.aclose()
+
+    def stream_headers(self, asked: str, answer: MeteredAnswer | None) -> list[Header]:
+        """Headers of a stream; of one that begins before its answer, when that is None."""
+        return [*EVENTS] if answer is None else [*EVENTS, *self.about(asked, answer)]
+
+    def about(self, asked: str, answer: MeteredAnswer | MeteredResult) -> list[Header]:
+        """Headers of an answer: who gives it, and what is left to the caller."""
+        headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
+        if answer.model != asked:
+            headers.append((b"x-hanok-model", answer.model.encode("ascii")))
+        if answer.hold is not None and (accounts := answer.hold.accounts):
+            headers += standing_headers(accounts, self._wall())
+        return headers

@@ -1,0 +1,186 @@
+"""The reception: who comes in, with what, and whether what he asks for is open to him.
+
+Every desk asks here before it does anything. Headers are read once, into a `Caller` and (rarely) `Options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hanok.errors import Forbidden, RequestError, Unauthenticated, UnknownModel, WrongContentType
+from hanok.gateway.access import Access
+from hanok.gateway.http import Call
+from hanok.gateway.runs import RUN_HEADER, read_run
+from hanok.ledger import Key
+from hanok.telemetry import TraceStart
+from hanok.wire import NO_OPTIONS, Caller, Options
+
+Headers = dict[bytes, bytes]
+
+SESSION_HEADERS = (
+    b"x-session-id",
+    b"x-claude-code-session-id",
+    b"x-session-affinity",
+    b"session-id",
+    b"session_id",
+    b"x-litellm-session-id",
+    b"x-litellm-trace-id",
+    b"x-dynamo-session-id",
+)
+CACHE_HEADER = b"cache-control"
+TTL_HEADER = b"x-hanok-cache-ttl"
+TAGS_HEADER = b"x-hanok-tags"
+TAGS = 16
+TAG_BYTES = 64
+_OPTION_HEADERS = frozenset({CACHE_HEADER, TTL_HEADER, TAGS_HEADER})
+_SESSION_NAMES = frozenset(SESSION_HEADERS)
+_ASKED_AT = {
+    "chat": "/v1/chat/completions",
+    "embedding": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+    "moderation": "/v1/moderations",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model as `/v1/models` lists it. `created` is Unix seconds."""
+
+    id: str
+    type: str
+    created: int
+
+    def form(self) -> dict[str, Any]:
+        return {"id": self.id, "object": "model", "created": self.created, "owned_by": "hanok", "type": self.type}
+
+
+class Keys(Protocol):
+    """Who may come in."""
+
+    def find(self, secret: str) -> Key | None: ...
+
+
+Trace = Callable[[bytes | None, bytes | None], TraceStart]
+"""From the `traceparent` and `tracestate` that came in to the trace that the call belongs to."""
+
+
+class Reception:
+    """Knows keys, what they open, and the models on offer."""
+
+    def __init__(self, *, keys: Keys, access: Access, cards: Sequence[ModelCard], trace: Trace) -> None:
+        self._keys = keys
+        self.change(access=access, cards=cards, trace=trace)
+
+    def change(self, *, access: Access, cards: Sequence[ModelCard], trace: Trace) -> None:
+        """Go on with other models, teams and users."""
+        self._access = access
+        self._cards = {card.id: card for card in cards}
+        self._trace = trace
+
+    def find_key(self, call: Call) -> Key:
+        """The key that was shown, as a bearer or (Anthropic's way) as `x-api-key`. Raises `Unauthenticated`."""
+        shown = call.headers.get(b"authorization", b"")
+        scheme, _, secret = shown.partition(b" ")
+        if scheme.lower() != b"bearer":
+            secret = shown = call.headers.get(b"x-api-key", shown)
+        key = self._keys.find(secret.strip().decode("latin-1"))
+        if key is None:
+            message = "this key is not known here, was revoked or has expired" if shown else "no key was given"
+            hint = "send `Authorization: Bearer hk-…`; make a key with `hanok keys create NAME`"
+            raise Unauthenticated(f"{message}; {hint}", code="invalid_api_key")
+        return key
+
+    def caller(self, call: Call, key: Key) -> Caller:
+        """Who asks. Raises `RequestError` when the run that is named cannot be one."""
+        headers = call.headers
+        run = headers.get(RUN_HEADER)
+        trace = self._trace(headers.get(b"traceparent"), headers.get(b"tracestate"))
+        return Caller(
+            key_id=key.id,
+            key_name=key.name,
+            team=self._access.team(key),
+            user=key.user,
+            session=_session(headers),
+            run=None if run is None else read_run(run.decode("latin-1")),
+            request_id=call.request_id,
+            trace=trace.trace,
+            trace_state=trace.trace_state,
+            parent_span=trace.parent_span,
+        )
+
+    def options(self, call: Call) -> Options:
+        """What the caller asks of Hanok itself. Raises `RequestError` when it cannot be read."""
+        return NO_OPTIONS if _OPTION_HEADERS.isdisjoint(call.headers) else _options(call.headers)
+
+    def offer(self, model: str, kind: str, key: Key) -> None:
+        """Raise `UnknownModel` unless there is such a model for this kind of call.
+
+        Beyond this point a model's name is one of ours, so that callers cannot fill the ledger and the metrics with
+        names of theirs.
+        """
+        card = self.card(model, key)
+        if card.type != kind:
+            message = f"the model {model!r} is for {card.type}: ask it at {_ASKED_AT[card.type]}"
+            raise UnknownModel(message, param="model", code="model_not_found")
+
+    def card(self, model: str, key: Key) -> ModelCard:
+        """The card of that model. Raises `UnknownModel`, and `Forbidden` when the key does not open it."""
+        card = self._cards.get(model)
+        if card is None:
+            raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
+        if model not in self._access.models(key):
+            raise Forbidden(f"this key does not open the model {model!r}", param="model", code="model_not_allowed")
+        return card
+
+    def cards(self, key: Key) -> list[ModelCard]:
+        """The models that this key opens."""
+        open_to = self._access.models(key)
+        return [card for card in self._cards.values() if card.id in open_to]
+
+    async def body(self, call: Call) -> bytes:
+        """The whole body. Raises `WrongContentType` unless it is said to be JSON, `BodyTooLarge`."""
+        content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type != b"application/json":
+            shown = content_type.decode("latin-1") or "none"
+            message = f"the content type must be application/json, not {shown}"
+            raise WrongContentType(message, code="unsupported_media_type")
+        return await call.body()
+
+
+def _session(headers: Headers) -> str | None:
+    if _SESSION_NAMES.isdisjoint(headers):
+        return None
+    for name in SESSION_HEADERS:
+        if name in headers:
+            return headers[name][:256].decode("latin-1")
+    return None
+
+
+def _options(headers: Mapping[bytes, bytes]) -> Options:
+    words = {word.strip().lower() for word in headers.get(CACHE_HEADER, b"").split(b",")}
+    return Options(
+        no_cache=b"no-cache" in words,
+        no_store=b"no-store" in words,
+        ttl_s=_ttl_s(headers.get(TTL_HEADER)),
+        tags=_tags(headers.get(TAGS_HEADER, b"")),
+    )
+
+
+def _ttl_s(given: bytes | None) -> float | None:
+    if given is None:
+        return None
+    if not given.isdigit() or len(given) > 9:
+        name = TTL_HEADER.decode()
+        raise RequestError(f"{name}: must be whole seconds", param=name, code="invalid_value")
+    return float(given)
+
+
+def _tags(given: bytes) -> frozenset[str]:
+    tags = [tag.strip() for tag in given.split(b",") if tag.strip()]
+    if len(tags) > TAGS or any(len(tag) > TAG_BYTES for tag in tags):
+        name = TAGS_HEADER.decode()
+        message = f"{name}: at most {TAGS} tags of {TAG_BYTES} bytes, with commas between"
+        raise RequestError(message, param=name, code="invalid_value")
+    return frozenset(tag.decode("latin-1") for tag in tags)
