@@ -16,7 +16,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 from urllib.parse import quote, urlsplit
@@ -35,6 +35,8 @@ SWEEP_EVERY_S = 0.1
 FINISH_S = 0.05
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+Take = Callable[[bytes], bool]
+"""Takes a piece of a body and says whether it wants the next one now."""
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 
 
@@ -82,6 +84,8 @@ class _Connection(asyncio.Protocol):
         self._parts: deque[bytes] = deque()
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._pouring: Take | None = None
+        self._idle_s = 0.0
         self._paused = False
         self._head_bytes = 0
         self._unparsed = 0
@@ -129,7 +133,8 @@ class _Connection(asyncio.Protocol):
             self._error = self._error or self._too_many_headers()
         if self._error is not None:
             self.abort()
-        self._wake()
+        if self._pouring is None or not self._parts or not self._hand_over(self._pouring):
+            self._wake()
 
     def eof_received(self) -> bool:
         """A half-closed engine is done with this connection, so we are too, even with a request half sent."""
@@ -221,6 +226,39 @@ class _Connection(asyncio.Protocol):
             await self._wait()
         self.deadline = math.inf  # while the reader is busy with these bytes, the engine is not at fault
         return self.take()
+
+    async def pour(self, take: Take, idle_s: float) -> bool:
+        """Hand the body's bytes to `take` the moment they come, until it wants no more; True when the body is over."""
+        while True:
+            while self._parts:
+                if not take(self.take()):
+                    return False
+            if self.complete:
+                return True
+            if self._error is not None:
+                raise self._error
+            self._pouring, self._idle_s = take, idle_s
+            self.wait_until(time.monotonic() + idle_s, "more")
+            try:
+                await self._wait()
+                if self._pouring is None:
+                    return False
+            finally:
+                self._pouring = None
+                self.deadline = math.inf
+
+    def _hand_over(self, take: Take) -> bool:
+        """Hand over what has come; False when there is something to wake for."""
+        if self._waiter is None or self._waiter.done():  # nobody listens any more
+            return False
+        try:
+            if take(self.take()):
+                self.deadline = time.monotonic() + self._idle_s
+                return not self.complete and self._error is None
+            self._pouring = None
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits
+            self._waiter.set_exception(error)
+        return False
 
     def take(self) -> bytes:
         """The bytes of the body that are here."""
@@ -327,6 +365,26 @@ class Response:
             self._finish(connection)
         return data
 
+    async def pour(self, take: Take) -> bool:
+        """Hand the bytes of the body to `take` the moment they come, until it wants no more; True at the body's end.
+
+        Raises as `read` does, and what `take` raises.
+        """
+        connection = self._connection
+        if connection is None:
+            if self._failure is not None:
+                raise self._failure
+            return True
+        try:
+            over = await connection.pour(take, self._pool.idle_s)
+        except BaseException as error:
+            self._failure = error if isinstance(error, EngineError) else None
+            self.close()
+            raise
+        if over:
+            self._finish(connection)
+        return over
+
     async def whole(self, limit_bytes: int) -> bytes:
         """The body in one piece. Raises `EngineBroken` when it is larger than `limit_bytes`."""
         if self._connection is not None and self._connection.complete:  # it came with the head: the common case
@@ -420,6 +478,11 @@ class Pool:
                 if connection.begun or self._closed:
                     raise
         return await self._exchange(await self._connect(), message)
+
+    @property
+    def idle_s(self) -> float:
+        """The longest silence in an answer, in seconds."""
+        return self._timeouts.idle_s
 
     def expect_more(self, connection: _Connection) -> None:
         connection.wait_until(time.monotonic() + self._timeouts.idle_s, "more")
