@@ -133,7 +133,9 @@ class _Connection(asyncio.Protocol):
             self._error = self._error or self._too_many_headers()
         if self._error is not None:
             self.abort()
-        if self._pouring is None or not self._parts or not self._hand_over(self._pouring):
+        if self._pouring is not None and self._parts:
+            self._pour_on(self._pouring)
+        else:
             self._wake()
 
     def eof_received(self) -> bool:
@@ -229,36 +231,48 @@ class _Connection(asyncio.Protocol):
 
     async def pour(self, take: Take, idle_s: float) -> bool:
         """Hand the body's bytes to `take` the moment they come, until it wants no more; True when the body is over."""
-        while True:
-            while self._parts:
-                if not take(self.take()):
-                    return False
-            if self.complete:
-                return True
-            if self._error is not None:
-                raise self._error
-            self._pouring, self._idle_s = take, idle_s
-            self.wait_until(time.monotonic() + idle_s, "more")
-            try:
-                await self._wait()
-                if self._pouring is None:
-                    return False
-            finally:
-                self._pouring = None
-                self.deadline = math.inf
-
-    def _hand_over(self, take: Take) -> bool:
-        """Hand over what has come; False when there is something to wake for."""
-        if self._waiter is None or self._waiter.done():  # nobody listens any more
-            return False
+        self._idle_s = idle_s
+        self.wait_until(time.monotonic() + idle_s, "more")
         try:
-            if take(self.take()):
-                self.deadline = time.monotonic() + self._idle_s
-                return not self.complete and self._error is None
+            while True:
+                if self._parts:
+                    if not self._hand_over(take):
+                        return False
+                elif self.complete:
+                    return True
+                elif self._error is not None:
+                    raise self._error
+                elif not await self._wait_pouring(take):
+                    return False
+        finally:
+            self.deadline = math.inf
+
+    async def _wait_pouring(self, take: Take) -> bool:
+        """Return when something else has come than bytes that were handed over; False when no more of them are wanted."""
+        self._pouring = take
+        try:
+            await self._wait()
+            return self._pouring is not None
+        finally:
             self._pouring = None
+
+    def _pour_on(self, take: Take) -> None:
+        """Bytes have come for who waits in `pour`: wake him only when it ends there."""
+        assert self._waiter is not None
+        if self._waiter.done():
+            return
+        try:
+            if not self._hand_over(take):
+                self._pouring = None
         except Exception as error:  # noqa: BLE001 - it is for whoever waits
             self._waiter.set_exception(error)
-        return False
+        if self._pouring is None or self.complete or self._error is not None:
+            self._wake()
+
+    def _hand_over(self, take: Take) -> bool:
+        go_on = take(self.take())
+        self.deadline = time.monotonic() + self._idle_s
+        return go_on
 
     def take(self) -> bytes:
         """The bytes of the body that are here."""
