@@ -248,7 +248,7 @@ class _Connection(asyncio.Protocol):
             self.deadline = math.inf
 
     async def _wait_pouring(self, take: Take) -> bool:
-        """Return when something else has come than bytes that were handed over; False when no more of them are wanted."""
+        """Return when something came that was not handed over; False when no more is wanted."""
         self._pouring = take
         try:
             await self._wait()
