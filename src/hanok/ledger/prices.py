@@ -32,6 +32,10 @@ class Rate:
         dollars = fresh * self.input + usage.cached_tokens * self.cached_input + usage.completion_tokens * self.output
         return round(dollars * NANO)
 
+    def most_nano_usd(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """What so many tokens cost in nano-dollars when none of them is cached."""
+        return round((prompt_tokens * self.input + completion_tokens * self.output) * NANO)
+
 
 FREE = Rate(input=0.0, output=0.0, cached_input=0.0, source="none")
 

@@ -145,8 +145,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
         """
         fields = self.fields
         raw = fields.get("messages") or fields.get("prompt") or b""
-        sizes = (memoryview(each).nbytes for each in fields.values() if each is not raw)
-        return text_bytes(bytes(raw)) + sum(size for size in sizes if size > _SHORT_BYTES)
+        size = text_bytes(bytes(raw))
+        for each in fields.values():
+            if len(each) > _SHORT_BYTES and each is not raw:
+                size += len(each)
+        return size
 
 
 class Chunk(msgspec.Struct, frozen=True):
