@@ -85,9 +85,41 @@ class EmbeddingBody(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
+class Document(msgspec.Struct):
+    """A document to order, by its text."""
+
+    text: str
+
+
+class RerankBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/rerank`, as Cohere and Jina have it, and vLLM and llama.cpp after them."""
+
+    model: ModelName
+    query: Annotated[str, Meta(min_length=1)]
+    documents: Annotated[list[str | Document], Meta(min_length=1, max_length=10_000)]
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool | None = None
+
+
+class ModerationPart(msgspec.Struct):
+    """A text or an image to judge."""
+
+    type: Literal["text", "image_url"]
+    text: str | None = None
+
+
+class ModerationBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/moderations`"""
+
+    model: ModelName
+    input: str | Annotated[list[str | ModerationPart], Meta(min_length=1)]
+
+
 _chat = msgspec.json.Decoder(ChatBody)
 _text = msgspec.json.Decoder(TextBody)
 _embedding = msgspec.json.Decoder(EmbeddingBody)
+_rerank = msgspec.json.Decoder(RerankBody)
+_moderation = msgspec.json.Decoder(ModerationBody)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 Body = TypeVar("Body")
 Form = TypeVar("Form", bound=msgspec.Struct)
@@ -109,6 +141,19 @@ def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) 
     inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
     caller = _with_user(caller, parsed.user)
     return TaskRequest(parsed.model, _fields(body), inputs, caller, options=options)
+
+
+def parse_rerank(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
+    """A request for an order of documents. Raises `RequestError`."""
+    parsed = _decode(_rerank, body)
+    return TaskRequest(parsed.model, _fields(body), len(parsed.documents), caller, "rerank", options)
+
+
+def parse_moderation(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
+    """A request for a judgement of texts. Raises `RequestError`."""
+    parsed = _decode(_moderation, body)
+    inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
+    return TaskRequest(parsed.model, _fields(body), inputs, caller, "moderation", options)
 
 
 def decode_body(body: bytes, form: type[Form]) -> Form:

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from hanok.errors import EngineError, UnknownModel
 from hanok.gateway.attempts import Attempts, Clocks, Question
@@ -19,7 +19,7 @@ from hanok.gateway.deadline import Deadline
 from hanok.gateway.slots import Slots
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
-from hanok.spec import Breaker, Fallbacks, Model, Queue
+from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue
 from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult
 
 LOAD_WAIT_S = 60.0
@@ -34,7 +34,7 @@ class Route:
     `hedge_after_s` and `total_s` are seconds; None means never, and no limit.
     """
 
-    type: Literal["chat", "embedding"]
+    type: ModelType
     retries: int = 2
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     queue: Queue = field(default_factory=Queue)
@@ -140,18 +140,18 @@ class Routed:
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         ways = self._ways
-        total_s = _route(ways, request.model, "embedding").total_s
+        total_s = _route(ways, request.model, request.operation).total_s
         question = _TaskQuestion(request)
         if total_s is None:
-            endpoint, embeddings = await _ask(ways, request.model, question, self.affords)
+            endpoint, result = await _ask(ways, request.model, question, self.affords)
         else:
             deadline = Deadline(request.model, total_s)
             try:
-                endpoint, embeddings = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
+                endpoint, result = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
             finally:
                 deadline.stop()
         ways[endpoint.model].slots.give_back(endpoint)
-        return embeddings
+        return result
 
     def waiting(self) -> dict[str, int]:
         """How many calls wait for each model."""
@@ -225,7 +225,7 @@ class _ChatQuestion:
 
 
 class _TaskQuestion:
-    """A request for vectors, asked of endpoints."""
+    """A request for a task, asked of endpoints."""
 
     __slots__ = ("hedged", "request", "team")
 
@@ -238,7 +238,7 @@ class _TaskQuestion:
         return endpoint.engine.perform(self.request)
 
     async def drop(self, result: TaskResult) -> None:
-        """Vectors hold nothing open."""
+        """It holds nothing open."""
 
 
 class _CountedAnswer:

@@ -25,9 +25,10 @@ class Engine(ModelPath, Protocol):
         ...
 
 
-def no_vectors(request: TaskRequest) -> NoReturn:
-    """What an engine that only makes text does with a request for vectors."""
-    raise UnknownModel(f"the model {request.model!r} makes text, not vectors", param="model", code="model_not_found")
+def no_tasks(request: TaskRequest) -> NoReturn:
+    """What an engine that only makes text does with a request for anything else."""
+    message = f"the model {request.model!r} makes text; it is not for {request.operation}"
+    raise UnknownModel(message, param="model", code="model_not_found")
 
 
 def no_text(request: ChatRequest) -> NoReturn:

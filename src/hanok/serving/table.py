@@ -50,7 +50,7 @@ def make_endpoint(
         launch = plan_launch(
             spec,
             name=name,
-            served_name=model.name,
+            model=model,
             folder=loaded.folder,
             state=loaded.state,
             port=ports.get(name) if ports else None,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hanok.spec.tree import Fallbacks, Platform
+from hanok.spec.tree import Fallbacks, ModelType, Platform
 
 FALLBACK_KINDS = tuple(Fallbacks.model_fields)
-EMBEDDERS = ("sentence-encoder",)
-CHAT_ONLY = ("llamacpp", "script", "litellm")
+ENGINE_TYPES: Mapping[str, tuple[ModelType, ...]] = {
+    "llamacpp": ("chat", "embedding", "rerank"),
+    "script": ("chat",),
+    "echo": ("chat",),
+    "sentence-encoder": ("embedding", "rerank"),
+}
+"""What an engine can do, where it cannot do everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +118,17 @@ def _cycles(platform: Platform, kind: str) -> Iterator[Finding]:
 def _unfit_engines(platform: Platform) -> Iterator[Finding]:
     for index, model in enumerate(platform.models):
         for position, endpoint in enumerate(model.serve):
-            place = ("models", index, "serve", position, "engine")
-            if endpoint.engine in EMBEDDERS and model.type == "chat":
-                hint = "add `type: embedding` to the model"
-                yield Finding(place=place, message=f"engine {endpoint.engine!r} makes vectors, not text", hint=hint)
-            if endpoint.engine in CHAT_ONLY and model.type == "embedding":
-                hint = f"use `engine: {EMBEDDERS[0]}` or `engine: openai`"
-                yield Finding(place=place, message=f"engine {endpoint.engine!r} makes text, not vectors", hint=hint)
+            types = ENGINE_TYPES.get(endpoint.engine, (model.type,))
+            if model.type not in types:
+                place = ("models", index, "serve", position, "engine")
+                message = f"engine {endpoint.engine!r} cannot serve a model for {model.type}, only for {_either(types)}"
+                able = [f"`engine: {name}`" for name, can in ENGINE_TYPES.items() if model.type in can]
+                hint = f"write `type: {types[0]}`, or use {_either([*able, '`engine: openai`'])}"
+                yield Finding(place=place, message=message, hint=hint)
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(words)
 
 
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:

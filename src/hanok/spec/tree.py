@@ -231,11 +231,17 @@ def _as_fallbacks(value: object) -> object:
     return cast("object", value) if isinstance(value, dict | Fallbacks) else {"error": value}
 
 
+ModelType = Literal["chat", "embedding", "rerank", "moderation"]
+
+
 class Model(Tree):
     """A model as callers name it, and the endpoints that serve it."""
 
     name: Name = Field(description="The name callers use. Unique.")
-    type: Literal["chat", "embedding"] = Field(default="chat", description="What it does: text, or vectors.")
+    type: ModelType = Field(
+        default="chat",
+        description="What it does: text (`chat`), vectors, an order of documents, or a judgement of texts.",
+    )
     serve: Annotated[list[Endpoint], BeforeValidator(_as_list)] = Field(
         min_length=1, description="One endpoint, or a list of them; requests go to the least busy that is up."
     )

@@ -49,6 +49,12 @@ _KINDS = {
     "embedding": _Kind(
         name="embeddings", langfuse="embedding", langsmith="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"
     ),
+    "rerank": _Kind(
+        name="rerank", langfuse="retriever", langsmith="retriever", mlflow="RERANKER", openinference="RERANKER"
+    ),
+    "moderation": _Kind(
+        name="moderation", langfuse="guardrail", langsmith="chain", mlflow="GUARDRAIL", openinference="GUARDRAIL"
+    ),
 }
 
 

@@ -26,6 +26,7 @@ class _Details(msgspec.Struct):
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+    total_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
 
 
@@ -56,6 +57,8 @@ def read_event_usage(event: bytes) -> tuple[Usage | None, bool]:
 def _usage(found: _Usage | None) -> Usage | None:
     if found is None:
         return None
+    if found.prompt_tokens is None and found.completion_tokens is None:  # servers that rerank tell only the sum
+        return None if found.total_tokens is None else Usage(prompt_tokens=found.total_tokens)
     return Usage(
         prompt_tokens=found.prompt_tokens or 0,
         completion_tokens=found.completion_tokens or 0,

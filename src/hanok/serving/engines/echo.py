@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hanok.serving.engine import no_vectors
+from hanok.serving.engine import no_tasks
 from hanok.serving.engines.spoken import speak
 from hanok.spec import EchoEndpoint, Timeouts
 from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult
@@ -22,7 +22,7 @@ class EchoEngine:
         return await speak(request, text, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s)
 
     async def perform(self, request: TaskRequest) -> TaskResult:
-        no_vectors(request)
+        no_tasks(request)
 
     async def check(self) -> None:
         return None

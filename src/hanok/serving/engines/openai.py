@@ -14,7 +14,13 @@ from hanok.spec import Timeouts
 from hanok.wire import Answer, Caller, ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
 from hanok.wire.forms import read_usage
 
-_PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
+_PATHS = {
+    "chat": "/chat/completions",
+    "text": "/completions",
+    "embedding": "/embeddings",
+    "rerank": "/rerank",
+    "moderation": "/moderations",
+}
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
@@ -74,7 +80,7 @@ class OpenAIEngine:
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         body = json_bytes({**request.fields, "model": self._served_name})
-        response = await self._post(_PATHS["embedding"], body, "application/json", request.caller)
+        response = await self._post(_PATHS[request.operation], body, "application/json", request.caller)
         data, usage = await self._whole(response)
         return TaskResult(data, usage, self._model, self._endpoint)
 
