@@ -130,14 +130,27 @@ class Call:
 
     async def more(self, data: bytes) -> None:
         """Send a piece; return when the caller keeps up."""
+        if not self.more_now(data):
+            await self.caught_up()
+
+    def more_now(self, data: bytes) -> bool:
+        """Send a piece; False when the caller is behind with reading: wait until he has `caught_up`."""
         if self.tape is not None:
             self.tape.take(data)
         self._connection.write(data if self.version_1_0 else b"%x\r\n%b\r\n" % (len(data), data))
+        return self._connection.stalled is None
+
+    async def caught_up(self) -> None:
+        """Return when the caller has read enough of what was sent."""
         if self._connection.stalled is not None:
             await self._connection.stalled
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece."""
+        self.end_now(data)
+
+    def end_now(self, data: bytes = b"") -> None:
+        """As `end`, for who cannot wait."""
         if self.tape is not None:
             self.tape.take(data)
             self.tape.end()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from hanok.gateway.http import Call, Header
-from hanok.wire import Answer
+from hanok.wire import Answer, Chunk, pour
 
 Given = TypeVar("Given", bound=Answer)
 COMMENT = b": keep-alive\n\n"
@@ -45,15 +45,20 @@ async def relay(
 
 
 async def _send(call: Call, answer: Answer, pulse: _Pulse) -> None:
-    pulse.quiet = 0
-    async for chunk in answer:
+    """Pour the answer into the call, with a break whenever the caller is behind with reading."""
+
+    def send(chunk: Chunk) -> bool:
+        pulse.quiet = 0
         if chunk.last:
-            await call.end(chunk.data)
-            return
-        if chunk.data:
-            pulse.quiet = 0
-            await call.more(chunk.data)
-    await call.end()
+            call.end_now(chunk.data)
+            return False
+        return call.more_now(chunk.data) if chunk.data else True
+
+    pulse.quiet = 0
+    while not await pour(answer, send):
+        await call.caught_up()
+    if not call.finished:
+        call.end_now()
 
 
 class _Pulse:

@@ -20,7 +20,7 @@ from hanok.gateway.slots import Slots
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue
-from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult
+from hanok.wire import Answer, ChatRequest, Chunk, Take, TaskRequest, TaskResult, pour
 
 LOAD_WAIT_S = 60.0
 Result = TypeVar("Result")
@@ -259,6 +259,9 @@ class _CountedAnswer:
     def __anext__(self) -> Awaitable[Chunk]:
         return self._inner.__anext__()
 
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return pour(self._inner, take)
+
     async def aclose(self) -> None:
         endpoint, self._endpoint = self._endpoint, None
         try:
@@ -279,6 +282,9 @@ class _TimedAnswer(_CountedAnswer):
 
     def __anext__(self) -> Awaitable[Chunk]:
         return self._deadline.within(self._inner.__anext__)
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return self._deadline.within(lambda: pour(self._inner, take))
 
     async def aclose(self) -> None:
         self._deadline.stop()

@@ -16,6 +16,8 @@ from hanok.wire.chat import (
     ModelPath,
     Operation,
     Options,
+    Pours,
+    Take,
     Task,
     TaskModel,
     TaskRequest,
@@ -23,6 +25,7 @@ from hanok.wire.chat import (
     Tier,
     Usage,
     json_bytes,
+    pour,
 )
 
 __all__ = [
@@ -39,6 +42,8 @@ __all__ = [
     "ModelPath",
     "Operation",
     "Options",
+    "Pours",
+    "Take",
     "Task",
     "TaskModel",
     "TaskRequest",
@@ -46,4 +51,5 @@ __all__ = [
     "Tier",
     "Usage",
     "json_bytes",
+    "pour",
 ]

@@ -11,8 +11,8 @@ what is made on every call (docs/decisions/002).
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -179,6 +179,32 @@ class Answer(Protocol):
     async def aclose(self) -> None:
         """Stop the engine's work if it is not done, and free what the answer holds. Safe to call twice."""
         ...
+
+
+Take = Callable[[Chunk], bool]
+"""Takes a chunk and says whether it wants the next one now. What it raises ends the pouring."""
+
+
+@runtime_checkable
+class Pours(Protocol):
+    """An answer that can hand its chunks over the moment they come, without waking a task for each."""
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        """Hand chunks to `take` until it wants no more for now, or the answer is over; tell whether it is over.
+
+        Raises as iteration does, and what `take` raises. What comes between two calls waits for the next.
+        """
+        ...
+
+
+async def pour(answer: Answer, take: Take) -> bool:
+    """As `Pours.pour`, for any answer."""
+    if isinstance(answer, Pours):
+        return await answer.pour(take)
+    async for chunk in answer:
+        if not take(chunk):
+            return chunk.last
+    return True
 
 
 class ChatModel(Protocol):
