@@ -27,7 +27,7 @@ _TITLES: dict[Kind, tuple[str, str, str]] = {  # heading, its colour, name in JS
     "left": ("Not carried over", "magenta", "not_carried_over"),
     "wrong": ("Wrong in the source", "red", "wrong_in_source"),
 }
-_WIDE = 1000
+_TABLE_WIDTH = 100
 
 imports = typer.Typer(
     name="import", help="Make a platform.yaml of another gateway's configuration.", no_args_is_help=True
@@ -115,7 +115,7 @@ def _tell(
     *,
     as_json: bool,
 ) -> None:
-    unset = [variable for variable in variables if not os.environ.get(variable.name)]
+    unset = [each for each in variables if each.default is None and not os.environ.get(each.name)]
     if as_json:
         print_json(_form(file, out, text, notes, variables, unset))
         return
@@ -136,13 +136,20 @@ _SHORT = {"carried": "carried over", "changed": "changed", "left": "not carried 
 def _tell_kind(kind: Kind, notes: Sequence[Note]) -> None:
     title, colour, _ = _TITLES[kind]
     talk.print(Text(f"{title} ({len(notes)})", style=f"bold {colour}"))
+    if not talk.is_terminal or talk.width < _TABLE_WIDTH:
+        for note in notes:
+            talk.print(Text(f"  {note.place}  {_said(note)}".rstrip()), soft_wrap=True)
+        return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", max_width=talk.width // 2)
     table.add_column(overflow="fold")
     for note in notes:
-        becomes = f"→ {note.to}" if note.to else ""
-        table.add_row(Text(note.place), Text("  ".join(part for part in (becomes, note.message) if part)))
-    talk.print(table, width=None if talk.is_terminal else _WIDE)
+        table.add_row(Text(note.place), Text(_said(note)))
+    talk.print(table)
+
+
+def _said(note: Note) -> str:
+    return "  ".join(part for part in (f"→ {note.to}" if note.to else "", note.message) if part)
 
 
 def _tell_variables(unset: Sequence[Variable]) -> None:
@@ -159,13 +166,16 @@ def _form(
     variables: Sequence[Variable],
     unset: Sequence[Variable],
 ) -> dict[str, Any]:
-    missing = {variable.name for variable in unset}
+    missing = {each.name for each in unset}
     told = {name: [_note(note) for note in notes if note.kind == kind] for kind, (_, _, name) in _TITLES.items()}
     return {
         "source": str(file),
         "written": str(out) if out is not None and out != STDOUT else None,
         **told,
-        "variables": [{"name": each.name, "set": each.name not in missing, "holds": each.holds} for each in variables],
+        "variables": [
+            {"name": each.name, "needed": each.name in missing, "holds": each.holds, "default": each.default}
+            for each in variables
+        ],
         "platform": text if out == STDOUT else None,
     }
 

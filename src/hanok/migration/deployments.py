@@ -324,7 +324,10 @@ def _options(params: Block, served: Served, defaults: Defaults, variables: Varia
     for key in params.keys:
         if key in PARAMS or key == "max_parallel_requests":
             continue
+        misspelt = key not in CALL_PARAMETERS and params.is_misspelt(key)
         value = params.take(key)
+        if misspelt:
+            continue
         kept = _kept(value, params, (key,), variables, _variable_name(key, served.provider))
         if kept is not None:
             options[key] = kept

@@ -24,6 +24,7 @@ KINDS = {
 }
 _NAMES = ("model", "model_name", "name", "model_group", "primary", "from")
 _TARGETS = ("fallback_models", "fallbacks", "fallback", "models", "to", "targets")
+_MEANT = "Carried over as it was meant"
 _SHAPE = "each item is `{model: [other, …]}` with exactly one key"
 
 
@@ -84,7 +85,7 @@ def _read(block: Block, key: str, kind: str) -> list[Chain]:
     value = block.take(key)
     refuses = "LiteLLM refuses to start with this" if kind != "context_window" else "LiteLLM finds nothing in this"
     if isinstance(value, dict):
-        block.wrong(key, f"{refuses}: it must be a list, where {_SHAPE}. Carried over as it was meant")
+        block.wrong(key, f"{refuses}: it must be a list, where {_SHAPE}. {_MEANT}")
         return [_chain(block, kind, name, (key, name), given) for name, given in cast("dict[str, Any]", value).items()]
     if not isinstance(value, list):
         block.wrong(key, f"{refuses}: it must be a list, where {_SHAPE}")
@@ -104,13 +105,14 @@ def _read_item(block: Block, kind: str, at: Place, item: Any, refuses: str) -> I
     pairs = cast("dict[str, Any]", item)
     if (named := _spelled_out(pairs)) is not None:
         name, given, under = named
-        shown = f"{{{quoted(name)}: […]}}"
-        block.wrong(at, f"{refuses}: it has {len(pairs)} keys where {_SHAPE}; LiteLLM's own is {shown}. "
-                    "Carried over as it was meant")  # fmt: skip
+        targets = cast("list[Any]", given) if isinstance(given, list) else [given]
+        shown = f"{{{name}: [{', '.join(str(target) for target in targets)}]}}"
+        message = f"{refuses}: it has {len(pairs)} keys where {_SHAPE}. {_MEANT}: {shown}"
+        block.wrong(at, message, f"models[{name}].fallbacks.{kind}")
         yield _chain(block, kind, name, (*at, under), given, source=at)
         return
     if len(pairs) > 1:
-        block.wrong(at, f"{refuses}: it has {len(pairs)} keys where {_SHAPE}. Carried over as it was meant")
+        block.wrong(at, f"{refuses}: it has {len(pairs)} keys where {_SHAPE}. {_MEANT}")
     for name, given in pairs.items():
         yield _chain(block, kind, name, (*at, name), given)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hanok.errors import StartError
 from hanok.migration.deployments import Defaults, read_deployments
@@ -63,12 +63,12 @@ def translate(text: str, file: Path) -> Translation:
     )
     rest = read_rest(router, litellm, general, variables)
     root.leave_rest(TOP, known=_BLOCKS)
-    notes = in_order(root.sheet.notes)
     if not groups:
-        raise NothingToCarryOver(notes)
+        raise NothingToCarryOver(in_order(root.sheet.notes))
     names = _names(groups, root)
     platform = _platform(groups, fallbacks, rest, names, policy)
-    return Translation(platform=platform, variables=variables.all(), notes=in_order(root.sheet.notes))
+    notes = [replace(note, about=names.get(note.about or "", note.about)) for note in in_order(root.sheet.notes)]
+    return Translation(platform=platform, variables=variables.all(), notes=notes)
 
 
 def _declared(root: Block) -> list[str]:
@@ -76,8 +76,8 @@ def _declared(root: Block) -> list[str]:
     entries = root.take("model_list")
     if not isinstance(entries, list):
         return []
-    names: list[Any] = [each.get("model_name") for each in entries if isinstance(each, dict)]
-    return [name for name in names if isinstance(name, str)]
+    blocks = [cast("dict[str, Any]", each) for each in cast("list[Any]", entries) if isinstance(each, dict)]
+    return [name for block in blocks if isinstance(name := block.get("model_name"), str)]
 
 
 def _defaults(root: Block, litellm: Block) -> Defaults:
@@ -101,7 +101,7 @@ def _aliases(block: Block, groups: Sequence[Group]) -> list[Group]:
     found: list[Group] = []
     for alias in block.keys:
         item = block.take(alias)
-        target = item.get("model") if isinstance(item, dict) else item
+        target: Any = cast("dict[str, Any]", item).get("model") if isinstance(item, dict) else item
         if not isinstance(target, str) or target not in by_name:
             block.wrong(alias, f"stands for {quoted(str(target))}, which is no model that was carried over: left out")
         elif alias in by_name:

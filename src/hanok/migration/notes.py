@@ -39,12 +39,13 @@ class Variable:
     """An environment variable that the new file names.
 
     `stand_in` is a value of the right form, for checking the file where the variable is not set; `holds` says what to
-    set it to when the source held the value itself.
+    set it to when the source held the value itself. The file starts without it when there is a `default`.
     """
 
     name: str
     stand_in: str
     holds: str | None = None
+    default: str | None = None
 
 
 def in_order(notes: Sequence[Note]) -> list[Note]:

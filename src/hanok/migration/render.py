@@ -58,7 +58,9 @@ def _about_block(notes: Sequence[Note], key: str) -> list[Note]:
 
 
 def _about_model(notes: Sequence[Note], name: str) -> list[Note]:
-    return [note for note in notes if note.about == name]
+    """What needs attention; what LiteLLM merely knows of a model (`model_info`) needs none."""
+    mine = [note for note in notes if note.about == name or (note.to or "").startswith(f"models[{name}]")]
+    return [note for note in mine if note.kind != "left" or ".model_info." not in note.path]
 
 
 def _comments(notes: Sequence[Note], indent: str) -> list[str]:
@@ -75,5 +77,14 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+def _tidy(value: Any) -> Any:
+    """Whole numbers without a point."""
+    if isinstance(value, Mapping):
+        return {key: _tidy(item) for key, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_tidy(item) for item in cast("list[Any]", value)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _dumped(value: Any) -> list[str]:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH).splitlines()
+    return yaml.dump(_tidy(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH).splitlines()

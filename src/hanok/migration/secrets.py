@@ -50,6 +50,11 @@ class Variables:
         self._known.setdefault(name, Variable(name=name, stand_in=stand_in))
         return f"${{env:{name}}}"
 
+    def offer(self, name: str, default: str) -> str:
+        """A variable that may stay unset."""
+        self._known.setdefault(name, Variable(name=name, stand_in=default, default=default))
+        return f"${{env:{name}:-{default}}}"
+
     def hide(self, secret: str, wanted: str, *, holds: str, stand_in: str = STAND_IN) -> str:
         """A variable for a secret that stands in the source: the same secret always has the same one."""
         if secret not in self._hidden:

@@ -63,8 +63,10 @@ def _policy(router: Block, strategy: str | None) -> str | None:
         router.wrong("routing_strategy", f"LiteLLM has no strategy {quoted(strategy)}: {', '.join(ROUTING_POLICIES)}")
     elif not WRITES_ROUTING:
         now = "calls go to the least busy endpoint that is up"
-        if policy == "least-busy":
+        if policy == strategy:
             router.carried("routing_strategy", "models[].serve", now)
+        elif policy == "least-busy":
+            router.changed("routing_strategy", now, "models[].serve")
         else:
             router.left("routing_strategy", f"Hanok has one policy so far: {now} (nearest to it: {policy})")
     else:
@@ -72,16 +74,16 @@ def _policy(router: Block, strategy: str | None) -> str | None:
     return policy
 
 
-def _first(router: Block, litellm: Block, key: str, take: Any) -> tuple[Block, float | None]:
-    """router_settings' value, else litellm_settings'; told when both have one."""
-    own, other = take(router, key), take(litellm, key)
+def _first(router: Block, litellm: Block, key: str) -> tuple[Block, int | None]:
+    """router_settings' number, else litellm_settings'; told when both have one."""
+    own, other = router.take_whole(key, least=0), litellm.take_whole(key, least=0)
     if own is not None and other is not None:
         litellm.wrong(key, f"router_settings has {key} too ({own:g}), and LiteLLM takes that")
     return (router, own) if own is not None else (litellm, other)
 
 
 def _retries(router: Block, litellm: Block) -> int | None:
-    block, retries = _first(router, litellm, "num_retries", lambda each, key: each.take_whole(key, least=0))
+    block, retries = _first(router, litellm, "num_retries")
     if retries is None:
         return None
     if retries > RETRY_LIMIT:
@@ -114,7 +116,7 @@ def _timeouts(router: Block, litellm: Block) -> dict[str, float]:
 
 def _breaker(router: Block, litellm: Block) -> dict[str, float]:
     breaker: dict[str, float] = {}
-    block, fails = _first(router, litellm, "allowed_fails", lambda each, key: each.take_whole(key, least=0))
+    block, fails = _first(router, litellm, "allowed_fails")
     if fails is not None:
         breaker["failures"] = int(fails) + 1
         message = f"LiteLLM counts failures in a minute, Hanok in a row: the {int(fails) + 1}th opens the circuit"
@@ -313,20 +315,18 @@ def _read_callback(
         block.left(at, f"{name}: {reason}")
         return
     export = make(variables)
-    exports.setdefault(export["to"], export)
+    if export["to"] in exports:
+        block.carried(at, "telemetry.export", f"{name}: one receiver is enough")
+        return
+    exports[export["to"]] = export
     message = "prompts and answers are recorded too, as LiteLLM does; telemetry.content: false keeps them out"
     block.changed(at, f"{name}: one span for each call, failed ones too; {message}", "telemetry.export")
-
-
-def _with_default(variables: Variables, name: str, default: str) -> str:
-    variables.refer(name, default)
-    return f"${{env:{name}:-{default}}}"
 
 
 def _langfuse(variables: Variables) -> dict[str, Any]:
     return {
         "to": "langfuse",
-        "url": _with_default(variables, "LANGFUSE_HOST", "https://cloud.langfuse.com"),
+        "url": variables.offer("LANGFUSE_HOST", "https://cloud.langfuse.com"),
         "public_key": variables.refer("LANGFUSE_PUBLIC_KEY"),
         "secret_key": variables.refer("LANGFUSE_SECRET_KEY"),
     }
@@ -335,19 +335,19 @@ def _langfuse(variables: Variables) -> dict[str, Any]:
 def _langsmith(variables: Variables) -> dict[str, Any]:
     return {
         "to": "langsmith",
-        "url": _with_default(variables, "LANGSMITH_BASE_URL", "https://api.smith.langchain.com"),
+        "url": variables.offer("LANGSMITH_BASE_URL", "https://api.smith.langchain.com"),
         "secret_key": variables.refer("LANGSMITH_API_KEY"),
-        "project": _with_default(variables, "LANGSMITH_PROJECT", "default"),
+        "project": variables.offer("LANGSMITH_PROJECT", "default"),
     }
 
 
 def _otel(variables: Variables) -> dict[str, Any]:
-    url = _with_default(variables, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    url = variables.offer("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
     return {"to": "otlp", "url": url}
 
 
 def _mlflow(variables: Variables) -> dict[str, Any]:
-    return {"to": "mlflow", "url": _with_default(variables, "MLFLOW_TRACKING_URI", "http://localhost:5000")}
+    return {"to": "mlflow", "url": variables.offer("MLFLOW_TRACKING_URI", "http://localhost:5000")}
 
 
 _EXPORTS = {

@@ -20,7 +20,14 @@ from hanok.spec.checks import quoted
 from hanok.spec.nodes import Book, Place, compose, construct, dotted, walk
 
 _ENVIRONMENT = "os.environ/"
-_KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS: dict[type, str] = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
 
 
 class Sheet:
@@ -76,15 +83,18 @@ class Block:
 
     def take_text(self, key: str) -> str | None:
         value = self.take(key)
+        if isinstance(value, str):
+            return value
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
-        return value if self._is(key, value, str) else None
+        self._is(key, value, str)
+        return None
 
     def take_flag(self, key: str) -> bool | None:
         value = self.take(key)
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
-        return value if self._is(key, value, bool) else None
+        return value is True if self._is(key, value, bool) else None
 
     def take_number(self, key: str, *, least: float = 0.0, above: float | None = None) -> float | None:
         """A number of at least `least`, or greater than `above`; numbers in quotes count, as they do in LiteLLM."""
@@ -153,19 +163,26 @@ class Block:
 
     def leave_rest(self, reasons: Mapping[str, str], known: Iterable[str] = ()) -> None:
         """Tell every key that nobody took: why it is not carried over, or that LiteLLM knows no such key."""
-        names = [*reasons, *known, *self._taken]
+        names = {*reasons, *known}
         for key in self.keys:
-            self.take(key)
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
             if key in reasons:
                 self.left(key, reasons[key])
-            elif near and near[0] != key:
-                self.wrong(key, f"LiteLLM knows no such key, and ignores it: did you mean {quoted(near[0])}?")
-            else:
+            elif key in names or not self.is_misspelt(key, names):
                 self.left(key, "Hanok has nothing like it")
+            self.take(key)
+
+    def is_misspelt(self, key: str, names: Iterable[str] = ()) -> bool:
+        """Whether the key is nearly one of these or of those that were taken, which is told."""
+        cutoff = 0.8 if len(key) > 5 else 0.6
+        near = difflib.get_close_matches(key, {*names, *self._taken} - {key}, n=1, cutoff=cutoff)
+        if near:
+            self.wrong(key, f"LiteLLM knows no such key: did you mean {quoted(near[0])}?")
+        return bool(near)
 
     def _note(self, kind: Kind, key: str | Place, message: str, to: str | None) -> None:
         steps = (key,) if isinstance(key, str) else key
+        if to is not None and self.about is not None:
+            to = to.replace("models[]", f"models[{self.about}]")
         self.sheet.note(kind, (*self.place, *steps), message, to=to, about=self.about)
 
     def _is(self, key: str | Place, value: Any, wanted: type) -> bool:
@@ -185,7 +202,7 @@ def _as_number(value: Any) -> float | None:
 
 
 def _named(value: Any) -> str:
-    return _KINDS.get(type(value), "a date")
+    return next((name for kind, name in _KINDS.items() if type(value) is kind), "a date")
 
 
 def open_source(text: str, file: Path) -> Block:
