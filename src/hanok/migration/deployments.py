@@ -41,6 +41,11 @@ class Deployment:
     price: Mapping[str, float] = field(default_factory=dict[str, float])
     budget_duration: str | None = None
 
+    def leave_out(self, key: str, message: str) -> None:
+        """It is no endpoint after all, because of a mistake at `key`."""
+        self.block.sheet.take_back(self.block.place)
+        self.block.wrong(key, message)
+
     @property
     def params(self) -> Block:
         return self.block.beneath(("litellm_params",), {})
@@ -67,7 +72,7 @@ def _without_repeated(deployments: list[Deployment]) -> Iterator[Deployment]:
     for each in deployments:
         mark = (each.name, each.endpoint, each.numbers)
         if mark in seen:
-            each.block.wrong("model_name", "says again what an earlier deployment says: one endpoint is enough")
+            each.leave_out("model_name", "says again what an earlier deployment says: one endpoint is enough")
         else:
             seen.append(mark)
             yield each
@@ -80,12 +85,14 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
     for each in (params, info):
         each.about = name
     block.leave_rest({})
-    model = params.take_text("model")
+    model = take_value(params, "model", variables)
     if problem := _refusal(name, model):
         if "*" in (name or "") or "*" in (model or ""):
             block.left("model_name", problem)
         else:
-            block.wrong("model_name" if not name else "litellm_params", problem)
+            block.wrong(
+                "model_name" if not name else ("litellm_params", "model") if model else "litellm_params", problem
+            )
         return None
     kind = _type(info)
     if kind is None or name is None or model is None:
@@ -98,6 +105,7 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
     params.leave_rest(PARAMS, known=(*CALL_PARAMETERS, "api_base", "api_key"))
     info.leave_rest(MODEL_INFO)
     if endpoint is None:
+        block.sheet.take_back(block.place)
         return None
     return Deployment(
         name=name, type=kind, block=block, endpoint=endpoint, order=order, weight=weight, numbers=numbers,
@@ -113,6 +121,8 @@ def _refusal(name: str | None, model: str | None) -> str | None:
         return "a deployment needs litellm_params.model"
     if "*" in name:
         return f"{quoted(name)} is {_WILDCARD}"
+    if "${env:" in model:
+        return "which model it is must stand in the file: its provider decides the engine"
     return f"{quoted(model)} is {_WILDCARD}" if "*" in model else None
 
 
@@ -163,7 +173,7 @@ def _price(params: Block, info: Block) -> dict[str, float]:
 
 
 def _endpoint(params: Block, model: str, kind: str, defaults: Defaults, variables: Variables) -> dict[str, Any] | None:
-    if (said := params.take_text("mock_response")) is not None:
+    if (said := take_value(params, "mock_response", variables)) is not None:
         return _mock(params, said, kind)
     has_url = "api_base" in params or "base_url" in params
     served = read_model(model, provider=params.take_text("custom_llm_provider"), has_url=has_url)
@@ -208,7 +218,7 @@ def _plain_endpoint(
     elif plain.key_variable and not own:
         endpoint["key"] = variables.refer(plain.key_variable)
         params.changed("model", f"no api_key: LiteLLM reads {plain.key_variable}, and so does platform.yaml now")
-    endpoint |= _headers(params, variables) | _tls(params)
+    endpoint |= _headers(params, variables) | _tls(params, variables)
     _leave_call_parameters(params)
     if defaults.drop_params or params.take_flag("drop_params"):
         params.changed(
@@ -300,14 +310,15 @@ def _headers(params: Block, variables: Variables) -> dict[str, Any]:
     return {"headers": headers} if headers else {}
 
 
-def _tls(params: Block) -> dict[str, Any]:
+def _tls(params: Block, variables: Variables) -> dict[str, Any]:
     value = params.take("ssl_verify")
     if value is False or value in ("false", "False"):
         params.carried("ssl_verify", "models[].serve[].verify_tls")
         return {"verify_tls": False}
     if isinstance(value, str) and value not in ("true", "True"):
         params.carried("ssl_verify", "models[].serve[].ca_file", "relative to platform.yaml")
-        return {"ca_file": value}
+        file = carry_text(value, params, ("ssl_verify",), variables)
+        return {} if file is None else {"ca_file": file}
     return {}
 
 
@@ -324,7 +335,7 @@ def _options(params: Block, served: Served, defaults: Defaults, variables: Varia
     for key in params.keys:
         if key in PARAMS or key == "max_parallel_requests":
             continue
-        misspelt = key not in CALL_PARAMETERS and params.is_misspelt(key)
+        misspelt = key not in CALL_PARAMETERS and params.is_misspelt(key, ("api_base", "api_key"))
         value = params.take(key)
         if misspelt:
             continue

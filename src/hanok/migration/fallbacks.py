@@ -189,7 +189,7 @@ def _link(chain: Chain, name: str, models: Mapping[str, str], left: Sequence[str
 def _tell_absent(chain: Chain, name: str, at: Place, models: Mapping[str, str], left: Sequence[str]) -> None:
     if pattern := next((each for each in left if fnmatchcase(name, each)), None):
         why = "that model is not carried over" if pattern == name else f"it comes from {quoted(pattern)}: declare it"
-        chain.block.left(at, f"{quoted(name)}: {why}")
+        chain.block.left(at, f"{quoted(name)}: {why}{_near(name, models)}")
     else:
         chain.block.wrong(at, f"no model is called {quoted(name)}{_near(name, models)}: left out")
 

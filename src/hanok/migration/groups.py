@@ -57,7 +57,7 @@ def _of_one_type(members: Sequence[Deployment]) -> list[Deployment]:
     for each in members[1:]:
         if each.type != first.type:
             message = f"is for {each.type}, but {quoted(first.name)} is for {first.type} above: left out"
-            each.block.wrong("model_name", message)
+            each.leave_out("model_name", message)
     return [each for each in members if each.type == first.type]
 
 

@@ -68,7 +68,13 @@ def translate(text: str, file: Path) -> Translation:
     names = _names(groups, root)
     platform = _platform(groups, fallbacks, rest, names, policy)
     notes = [replace(note, about=names.get(note.about or "", note.about)) for note in in_order(root.sheet.notes)]
-    return Translation(platform=platform, variables=variables.all(), notes=notes)
+    return Translation(platform=platform, variables=_used(variables, platform), notes=notes)
+
+
+def _used(variables: Variables, platform: Mapping[str, Any]) -> list[Variable]:
+    """Those that the platform names; others belonged to what was left out."""
+    text = str(platform)
+    return [each for each in variables.all() if re.search(rf"\$\{{env:{each.name}[:}}]", text)]
 
 
 def _declared(root: Block) -> list[str]:

@@ -95,13 +95,13 @@ def read_model(model: str, *, provider: str | None, has_url: bool) -> Served:
     if not slash:
         found = next((name for beginnings, name in _BARE if model.startswith(beginnings)), None)
         return Served(provider=found, model=model)
+    if has_url:
+        mistake = f"LiteLLM knows no provider {prefix!r}, and refuses this: taken for `openai/{model}` at its api_base"
+        return Served(provider="openai", model=model, mistake=mistake)
     near = difflib.get_close_matches(prefix, [*PLAIN, *THROUGH_LIBRARY], n=1, cutoff=0.8)
     if near:
         mistake = f"LiteLLM knows no provider {prefix!r}, and refuses this: taken for {near[0]!r}"
         return Served(provider=near[0], model=rest, mistake=mistake)
-    if has_url:
-        mistake = f"LiteLLM knows no provider {prefix!r}, and refuses this: taken for `openai/{model}` at its api_base"
-        return Served(provider="openai", model=model, mistake=mistake)
     return Served(provider=None, model=model)
 
 

@@ -47,7 +47,10 @@ class Variables:
         return list(self._known.values())
 
     def refer(self, name: str, stand_in: str = STAND_IN) -> str:
-        self._known.setdefault(name, Variable(name=name, stand_in=stand_in))
+        known = self._known.get(name)
+        if known is None or known.stand_in == STAND_IN:  # the more particular form fits the plain one too
+            holds = known.holds if known else None
+            self._known[name] = Variable(name=name, stand_in=stand_in, holds=holds)
         return f"${{env:{name}}}"
 
     def offer(self, name: str, default: str) -> str:
@@ -104,7 +107,7 @@ def _with_variables(text: str, block: Block, at: Place, variables: Variables, st
 def _hidden(text: str, block: Block, at: Place, variables: Variables, secret_as: str, stand_in: str) -> str:
     holds = f"the value of {dotted((*block.place, *at))}"
     shown = variables.hide(text, secret_as, holds=holds, stand_in=stand_in)
-    block.wrong(at, f"a secret stands in the file. It was not copied: set the variable of {shown} to it")
+    block.wrong(at, f"a secret stands in the file. It was not copied: set {shown[6:-1]} to it")
     return shown
 
 

@@ -171,8 +171,7 @@ def _read_door(general: Block, variables: Variables, rest: Rest) -> None:
 
 def _read_database(general: Block, variables: Variables, rest: Rest) -> None:
     written = general.take("database_url")
-    plain = isinstance(written, str) and "://" in written and "environ" not in written
-    if isinstance(written, str) and plain and not written.startswith(_POSTGRES):
+    if isinstance(written, str) and not written.startswith((*_POSTGRES, "os.environ", "${", "$")):
         general.wrong("database_url", "LiteLLM and Hanok keep their books in PostgreSQL: postgresql://…")
         return
     url = take_value(general, "database_url", variables, secret_as="DATABASE_URL", stand_in=_DATABASE_STAND_IN)
@@ -230,7 +229,7 @@ def _checked_redis(block: Block, key: str, url: str, variables: Variables) -> st
         url = variables.hide(
             url, "REDIS_URL", holds="the redis_url of LiteLLM's configuration", stand_in="redis://127.0.0.1:9"
         )
-        block.wrong(key, f"a password stands in the file. It was not copied: set the variable of {url} to the address")
+        block.wrong(key, f"a password stands in the file. It was not copied: set {url[6:-1]} to the address")
     block.carried(key, "ledger.redis", 'needs pip install "hanok[redis]"')
     return url
 

@@ -48,6 +48,11 @@ class Sheet:
         if note not in self.notes:
             self.notes.append(note)
 
+    def take_back(self, place: Place) -> None:
+        """Nothing beneath this place was carried over after all."""
+        path = dotted(place)
+        self.notes = [note for note in self.notes if note.kind != "carried" or not note.path.startswith(f"{path}.")]
+
     def _where(self, place: Place) -> tuple[int, int]:
         place = (*self._prefix, *place)
         while place:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import random
 import re
 import textwrap
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import yaml
 
 from hanok.assemble import plan
-from hanok.migration import render, translate
+from hanok.migration import NothingToCarryOver, render, translate
 from hanok.spec import Loaded
 from hanok.spec.load import parse
 from tests.calls import call
@@ -172,7 +174,6 @@ def test_a_broken_file_is_carried_over_as_it_was_meant_and_each_mistake_told(tmp
         "router_settings.cooldown_time": "disable_cooldowns",
         "router_settings.alowed_fails": "allowed_fails",
         "router_settings.fallbacks": "refuses to start",
-        "router_settings.default_fallbacks[1]": "did you mean 'gpt-4o'",
         "router_settings.context_window_fallbacks[0]": "finds nothing in this",
         "router_settings.context_window_fallbacks[1]": "exactly one key",
         "litellm_settings.num_retries": "router_settings",
@@ -186,7 +187,11 @@ def test_a_broken_file_is_carried_over_as_it_was_meant_and_each_mistake_told(tmp
         assert words in wrong.get(path, ""), f"{path}: {wrong.get(path)}"
     left = {note["path"]: note["message"] for note in seen["not_carried_over"]}
     assert "one name for many" in left["model_list[5].model_name"]
-    assert "openai/*" in left["router_settings.default_fallbacks[0]"]
+    assert "it comes from '*'" in left["router_settings.default_fallbacks[0]"]
+    assert "did you mean 'gpt-4o'" in left["router_settings.default_fallbacks[1]"]
+    assert [each["name"] for each in seen["variables"] if each["needed"]] == [
+        "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "LITELLM_MASTER_KEY",
+    ]  # fmt: skip
     models = {model["name"]: model for model in yaml.safe_load((tmp_path / "platform.yaml").read_text())["models"]}
     assert list(models) == ["gpt-4o", "typo", "bare", "my-model-old"]
     assert models["gpt-4o"]["fallbacks"]["error"] == ["typo"]
@@ -377,6 +382,35 @@ def test_what_cannot_be_carried_over_at_all_is_refused(tmp_path: Path, text: str
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "platform.yaml").exists()
+
+
+ODD: list[Any] = [
+    None, True, -1, 0, 1e300, 10**30, "", "*", "a b", "${env:X", "${env:X:-y}", "os.environ/X", "os.environ/", "$X",
+    "sk-secret-0123456789", "http://", "https://u:p@h/?q", "1e-7", "nan",
+    "ünï—\u2028\nx", [], {}, ["a"], [None], {"a": "b"},
+    [{"a": ["b"]}], [[1]], {"model": "gpt-4o", "fallback_models": ["claude"]}, "2026-01-01", "x" * 300,
+]  # fmt: skip
+
+
+def spoiled(value: Any, chance: random.Random) -> Any:
+    """The same configuration, with a few values exchanged for odd ones and a few keys misspelt."""
+    if chance.random() < 0.04:
+        return chance.choice(ODD)
+    if isinstance(value, dict):
+        return {key[1:] if chance.random() < 0.02 else key: spoiled(item, chance) for key, item in value.items()}
+    return [spoiled(item, chance) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_stands_in_a_configuration_the_platform_is_valid_or_refused(seed: int) -> None:
+    chance, valid = random.Random(seed), 0
+    for _ in range(25):
+        source = yaml.safe_load(chance.choice([COMPANY, BROKEN, LAPTOP]))
+        text = yaml.safe_dump({key: spoiled(item, chance) for key, item in source.items()})
+        with contextlib.suppress(NothingToCarryOver):
+            made(text)
+            valid += 1
+    assert valid
 
 
 @pytest.mark.parametrize("text", [COMPANY, LAPTOP, BROKEN], ids=["company", "laptop", "broken"])
