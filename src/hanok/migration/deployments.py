@@ -90,9 +90,7 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
         if "*" in (name or "") or "*" in (model or ""):
             block.left("model_name", problem)
         else:
-            block.wrong(
-                "model_name" if not name else ("litellm_params", "model") if model else "litellm_params", problem
-            )
+            block.wrong("litellm_params" if name else "model_name", problem)
         return None
     kind = _type(info)
     if kind is None or name is None or model is None:

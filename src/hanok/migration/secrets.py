@@ -17,6 +17,7 @@ URL_STAND_IN = "http://127.0.0.1:9"
 _PROPER = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 _INSIDE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _HANOKS = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-[^{}]*)?\}")
+_BEGINNING = re.compile(rf"(?!{_HANOKS.pattern})\$\{{(?=[eE][nN][vV]:)")
 _MISSPELT = re.compile(
     r"^\s*(?:os[./_]?(?:environ|env|getenv|enviro|enviorn|evniron)|environ|env)(?:\.get)?"
     r"\s*[./:(\[]+\s*['\"]?([A-Za-z_][A-Za-z0-9_]*)['\"]?[\s)\]/]*$"
@@ -101,7 +102,7 @@ def _with_variables(text: str, block: Block, at: Place, variables: Variables, st
     block.wrong(at, "LiteLLM fills in a variable only where the whole value is `os.environ/NAME`")
     for match in [*_HANOKS.finditer(text), *_INSIDE.finditer(text)]:
         variables.refer(match.group(1), stand_in)
-    return _INSIDE.sub(lambda match: f"${{env:{match.group(1)}}}", text)
+    return _plain(_INSIDE.sub(lambda match: f"${{env:{match.group(1)}}}", text))
 
 
 def _hidden(text: str, block: Block, at: Place, variables: Variables, secret_as: str, stand_in: str) -> str:
@@ -112,5 +113,5 @@ def _hidden(text: str, block: Block, at: Place, variables: Variables, secret_as:
 
 
 def _plain(text: str) -> str:
-    """A text that Hanok would otherwise take for a variable stays a text."""
-    return re.sub(r"\$\{(?=env:)", "$ {", text, flags=re.IGNORECASE)
+    """What only begins like a variable stays a text."""
+    return _BEGINNING.sub("$ {", text)
