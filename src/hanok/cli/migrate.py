@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,8 +17,10 @@ from rich.text import Text
 
 from hanok.cli.terminal import DEFAULT_FILE, JsonOption, print_json, talk
 from hanok.errors import HanokError, SpecError, StartError
-from hanok.migration import Kind, Note, NothingToCarryOver, Translation, Variable, render, translate
 from hanok.spec.load import parse, read
+
+if TYPE_CHECKING:
+    from hanok.migration import Kind, Note, Translation, Variable
 
 STDOUT = Path("-")
 _TITLES: dict[Kind, tuple[str, str, str]] = {  # heading, its colour, name in JSON
@@ -50,6 +52,8 @@ def litellm(
 
     Example: `hanok import litellm config.yaml --out platform.yaml`
     """
+    from hanok.migration import NothingToCarryOver, render, translate
+
     if out != STDOUT and out.exists() and not force:
         raise StartError(f"{out} exists", hint="name another file with --out, or write over it with --force")
     try:

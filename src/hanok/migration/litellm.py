@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from hanok.errors import StartError
+from hanok.errors import HanokError
 from hanok.migration.deployments import Defaults, read_deployments
 from hanok.migration.fallbacks import link, read_chains
 from hanok.migration.groups import Group, group
@@ -36,7 +36,7 @@ class Translation:
     notes: Sequence[Note]
 
 
-class NothingToCarryOver(StartError):
+class NothingToCarryOver(HanokError):
     """No model of the configuration can be served by Hanok. `notes` say why."""
 
     def __init__(self, notes: Sequence[Note]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -12,6 +13,7 @@ from hanok.migration.litellm import Translation
 from hanok.migration.notes import Note
 
 _WIDTH = 116
+_MODEL = re.compile(r"models\[([^\]]+)\]")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -32,9 +34,10 @@ def render(translation: Translation, *, source: str) -> str:
         lines.append("")
         lines += _comments(_about_block(told, key), "")
         if key == "models":
+            about = _by_model(told)
             lines.append("models:")
             for model in cast("Sequence[Mapping[str, Any]]", block):
-                lines += _comments(_about_model(told, str(model["name"])), "  ")
+                lines += _comments(about.get(str(model["name"]), []), "  ")
                 lines += [f"  {line}" if line else "" for line in _dumped([model])]
         else:
             lines += _dumped({key: block})
@@ -54,13 +57,20 @@ def _head(translation: Translation, source: str, told: Sequence[Note]) -> list[s
 
 
 def _about_block(notes: Sequence[Note], key: str) -> list[Note]:
-    return [note for note in notes if note.to and not note.about and note.to.startswith(key)]
+    return [
+        note for note in notes if note.to and not note.about and note.to.startswith(key) and not _MODEL.match(note.to)
+    ]
 
 
-def _about_model(notes: Sequence[Note], name: str) -> list[Note]:
+def _by_model(notes: Sequence[Note]) -> dict[str, list[Note]]:
     """What needs attention; what LiteLLM merely knows of a model (`model_info`) needs none."""
-    mine = [note for note in notes if note.about == name or (note.to or "").startswith(f"models[{name}]")]
-    return [note for note in mine if note.kind != "left" or ".model_info." not in note.path]
+    found: dict[str, list[Note]] = {}
+    for note in notes:
+        match = _MODEL.match(note.to or "")
+        name = note.about or (match.group(1) if match else None)
+        if name is not None and (note.kind != "left" or ".model_info." not in note.path):
+            found.setdefault(name, []).append(note)
+    return found
 
 
 def _comments(notes: Sequence[Note], indent: str) -> list[str]:

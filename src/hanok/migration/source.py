@@ -38,6 +38,7 @@ class Sheet:
         self._first_line = first_line
         self._prefix = prefix
         self.notes: list[Note] = []
+        self._told: set[Note] = set()
 
     def note(self, kind: Kind, place: Place, message: str = "", *, to: str | None = None, about: str | None) -> None:
         line, column = self._where(place)
@@ -45,7 +46,8 @@ class Sheet:
             kind=kind, file=str(self._book.file), line=line, column=column, path=dotted(place), message=message,
             to=to, about=about,
         )  # fmt: skip
-        if note not in self.notes:
+        if note not in self._told:
+            self._told.add(note)
             self.notes.append(note)
 
     def take_back(self, place: Place) -> None:
