@@ -2,6 +2,7 @@
 
 from hanok.spec.load import load
 from hanok.spec.tree import (
+    ADJUSTABLE,
     Allowance,
     Books,
     Breaker,
@@ -11,6 +12,7 @@ from hanok.spec.tree import (
     Export,
     Fallbacks,
     Gateway,
+    HeaderRule,
     Hedge,
     Limit,
     LiteLLMEndpoint,
@@ -23,6 +25,7 @@ from hanok.spec.tree import (
     Price,
     Queue,
     Rates,
+    Routing,
     Scope,
     ScriptEndpoint,
     SentenceEncoderEndpoint,
@@ -35,6 +38,7 @@ from hanok.spec.tree import (
 )
 
 __all__ = [
+    "ADJUSTABLE",
     "Allowance",
     "Books",
     "Breaker",
@@ -44,6 +48,7 @@ __all__ = [
     "Export",
     "Fallbacks",
     "Gateway",
+    "HeaderRule",
     "Hedge",
     "Limit",
     "LiteLLMEndpoint",
@@ -56,6 +61,7 @@ __all__ = [
     "Price",
     "Queue",
     "Rates",
+    "Routing",
     "Scope",
     "ScriptEndpoint",
     "SentenceEncoderEndpoint",
