@@ -157,7 +157,10 @@ def _admin(house: House, platform: Platform) -> Admin | None:
 def let_in(house: House, platform: Platform) -> None:
     """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
     house.reception.change(
-        access=Access(platform), cards=cards(platform, house.started), trace=tracing(platform.telemetry)
+        access=Access(platform),
+        cards=cards(platform, house.started),
+        trace=tracing(platform.telemetry),
+        told_headers={rule.name for model in platform.models for rule in model.routing.headers},
     )
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.replays.change(retries=platform.gateway.replay_retries)

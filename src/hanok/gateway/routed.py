@@ -19,7 +19,8 @@ from hanok.gateway.deadline import Deadline
 from hanok.gateway.slots import Slots
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
-from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue
+from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue, Routing
+from hanok.spec import Endpoint as EndpointSpec
 from hanok.wire import Answer, ChatRequest, Chunk, Take, TaskRequest, TaskResult, pour
 
 LOAD_WAIT_S = 60.0
@@ -31,7 +32,8 @@ Affords = Callable[[ChatRequest | TaskRequest, str], bool]
 class Route:
     """How a declared model is reached: what it makes, how often to try again, what to try instead, how long to wait.
 
-    `hedge_after_s` and `total_s` are seconds; None means never, and no limit.
+    `hedge_after_s` and `total_s` are seconds; None means never, and no limit. `by_features` where it depends on the
+    call which endpoint is asked.
     """
 
     type: ModelType
@@ -41,6 +43,8 @@ class Route:
     breaker: Breaker = field(default_factory=Breaker)
     hedge_after_s: float | None = None
     total_s: float | None = None
+    routing: Routing = field(default_factory=Routing)
+    by_features: bool = False
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -53,6 +57,8 @@ class Route:
             breaker=model.breaker,
             hedge_after_s=model.hedge.after_s if model.hedge else None,
             total_s=model.timeouts.total_s,
+            routing=model.routing,
+            by_features=_differ(model),
         )
 
 
@@ -111,6 +117,7 @@ class Routed:
             slots.change(route.queue, weights)
         else:
             slots = Slots(self._fleet, name, queue=route.queue, weights=weights, monotonic=self._clocks.monotonic)
+        slots.routing = route.routing
         attempts = Attempts(
             model=name,
             slots=slots,
@@ -120,6 +127,8 @@ class Routed:
             breaker=route.breaker,
             hedge_after_s=route.hedge_after_s,
             load_wait_s=self._load_wait_s,
+            rules=tuple(route.routing.headers),
+            by_features=route.by_features,
         )
         return Way(route=route, slots=slots, attempts=attempts)
 
@@ -158,6 +167,16 @@ class Routed:
         return {name: way.slots.waiting() for name, way in self._ways.items()}
 
 
+def _differ(model: Model) -> bool:
+    """Whether calls differ in where they may go, or rather go."""
+    several = len(model.serve) > 1 and model.routing.policy != "least-busy"
+    return several or bool(model.routing.headers) or any(_has_terms(endpoint) for endpoint in model.serve)
+
+
+def _has_terms(endpoint: EndpointSpec) -> bool:
+    return bool(endpoint.weight == 0.0 or endpoint.tags or endpoint.teams or endpoint.role)
+
+
 def _route(ways: Ways, model: str, kind: str) -> Route:
     way = ways.get(model)
     if way is None:
@@ -193,6 +212,7 @@ async def _ask_another(
             raise error
         ahead[:0] = fallbacks_for(ways[model].route.fallbacks, kind)
         ahead = [name for name in ahead if name not in asked and affords(question.request, name)]
+        ahead = [name for name in ahead if ways[name].attempts.suits(question.request)]
         if not ahead:
             raise first
         model = ahead.pop(0)

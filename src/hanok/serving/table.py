@@ -32,6 +32,9 @@ IN_PROCESS = {
     "litellm": "hanok.serving.engines.litellm:LiteLLMEngine",
 }
 
+PROMPT_SHARE = 3
+"""Prompt tokens for each token of an answer, where two prices for them are to be one."""
+
 
 def make_endpoint(
     loaded: Loaded, model: Model, index: int, *, number: int | None = None, ports: Mapping[str, int] | None = None
@@ -58,8 +61,20 @@ def make_endpoint(
         engine = _launched(spec, launch, model, name, limit)
     else:
         engine, launch = _in_process(spec, model, name), None
-    endpoint = Endpoint(name, model.name, spec.engine, engine, max_in_flight=spec.max_in_flight)
+    endpoint = Endpoint(name, model.name, spec.engine, engine)
+    describe(endpoint, spec, model)
     return endpoint, launch
+
+
+def describe(endpoint: Endpoint, spec: EndpointSpec, model: Model) -> None:
+    """Note on the endpoint what is declared for finding one: what may change while it runs."""
+    endpoint.max_in_flight = spec.max_in_flight
+    endpoint.weight = spec.weight
+    endpoint.tags = frozenset(spec.tags)
+    endpoint.teams = frozenset(spec.teams)
+    endpoint.role = spec.role
+    price = spec.price or model.price
+    endpoint.price = PROMPT_SHARE * price.input + price.output if price else 0.0
 
 
 def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, folder: Path) -> Engine:

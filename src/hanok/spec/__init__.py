@@ -2,6 +2,7 @@
 
 from hanok.spec.load import load
 from hanok.spec.tree import (
+    ADJUSTABLE,
     Allowance,
     Books,
     Breaker,
@@ -11,6 +12,7 @@ from hanok.spec.tree import (
     Export,
     Fallbacks,
     Gateway,
+    HeaderRule,
     Hedge,
     Limit,
     LiteLLMEndpoint,
@@ -24,6 +26,7 @@ from hanok.spec.tree import (
     Price,
     Queue,
     Rates,
+    Routing,
     Scope,
     ScriptEndpoint,
     SentenceEncoderEndpoint,
@@ -36,6 +39,7 @@ from hanok.spec.tree import (
 )
 
 __all__ = [
+    "ADJUSTABLE",
     "Allowance",
     "Books",
     "Breaker",
@@ -45,6 +49,7 @@ __all__ = [
     "Export",
     "Fallbacks",
     "Gateway",
+    "HeaderRule",
     "Hedge",
     "Limit",
     "LiteLLMEndpoint",
@@ -58,6 +63,7 @@ __all__ = [
     "Price",
     "Queue",
     "Rates",
+    "Routing",
     "Scope",
     "ScriptEndpoint",
     "SentenceEncoderEndpoint",

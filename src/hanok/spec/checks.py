@@ -18,6 +18,8 @@ ENGINE_TYPES: Mapping[str, tuple[ModelType, ...]] = {
     "sentence-encoder": ("embedding", "rerank"),
 }
 """What an engine can do, where it cannot do everything."""
+PAIRED = ("vllm", "openai")
+WEIGHING = ("weighted", "session")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unknown_fallbacks(platform),
         *(finding for kind in FALLBACK_KINDS for finding in _cycles(platform, kind)),
         *_unfit_engines(platform),
+        *_unfit_routing(platform),
+        *_unfit_roles(platform),
         *_unknown_in_scopes(platform),
         *_unfit_budgets(platform),
         *_repeated_budgets(platform),
@@ -129,6 +133,50 @@ def _unfit_engines(platform: Platform) -> Iterator[Finding]:
 
 def _either(words: Sequence[str]) -> str:
     return " or ".join(words)
+
+
+def _unfit_routing(platform: Platform) -> Iterator[Finding]:
+    """Options of routing that cannot do what they are for."""
+    teams = [team.name for team in platform.teams]
+    for index, model in enumerate(platform.models):
+        place, routing = ("models", index), model.routing
+        if routing.policy == "prefix" and model.type != "chat":
+            message = f"vectors have no prompt cache, so {quoted(model.name)} gains nothing from policy 'prefix'"
+            yield Finding(place=(*place, "routing", "policy"), message=message, hint="use `least-busy`")
+        if routing.policy == "cost" and not any(endpoint.price for endpoint in model.serve):
+            message = "policy 'cost' has nothing to compare: no endpoint has a price"
+            yield Finding(place=(*place, "routing", "policy"), message=message, hint="add `price` to endpoints")
+        for position, rule in enumerate(routing.headers):
+            if not any(set(rule.tags) <= set(endpoint.tags) for endpoint in model.serve):
+                message = f"no endpoint of {quoted(model.name)} has the tags {', '.join(rule.tags)}"
+                yield Finding(place=(*place, "routing", "headers", position, "tags"), message=message)
+        if all(endpoint.weight == 0 for endpoint in model.serve):
+            message = f"every endpoint of {quoted(model.name)} has weight 0, so that nobody answers its calls"
+            yield Finding(place=(*place, "serve", 0, "weight"), message=message, hint="give one of them a weight")
+        for position, endpoint in enumerate(model.serve):
+            for each, team in enumerate(endpoint.teams):
+                if team not in teams:
+                    yield _unknown("team", team, teams, (*place, "serve", position, "teams", each))
+            if endpoint.weight not in (0, 1) and routing.policy not in WEIGHING:
+                message = f"policy {routing.policy!r} does not look at weights"
+                hint = "use `routing: weighted`, or take the weight out (0 takes an endpoint out of any policy)"
+                yield Finding(place=(*place, "serve", position, "weight"), message=message, hint=hint)
+
+
+def _unfit_roles(platform: Platform) -> Iterator[Finding]:
+    """Prefill without decode, decode without prefill, and engines that can do neither for another."""
+    for index, model in enumerate(platform.models):
+        roles = [endpoint.role for endpoint in model.serve]
+        for position, endpoint in enumerate(model.serve):
+            place = ("models", index, "serve", position, "role")
+            if endpoint.role and (endpoint.engine not in PAIRED or model.type != "chat"):
+                message = f"engine {endpoint.engine!r} cannot hand prompts on to another endpoint"
+                yield Finding(place=place, message=message, hint=f"roles are for {' and '.join(PAIRED)} and for text")
+        lone = "prefill" if set(roles) == {"prefill"} else "decode" if set(roles) == {"decode"} else None
+        if lone:
+            message = f"every endpoint of {quoted(model.name)} has the role {lone!r}"
+            hint = "give another endpoint the other role, or take the roles out"
+            yield Finding(place=("models", index, "serve", 0, "role"), message=message, hint=hint)
 
 
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:

@@ -53,10 +53,47 @@ class Tree(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
+class Price(Tree):
+    """What tokens cost, in US dollars per million."""
+
+    input: Number = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
+    output: Number = Field(default=0.0, ge=0, description="USD per million completion tokens.")
+    cached_input: Number | None = Field(
+        default=None, ge=0, description="USD per million prompt tokens read from a cache; by default as `input`."
+    )
+
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
 class _Endpoint(Tree):
     max_in_flight: Whole | None = Field(
         default=None, ge=1, description="Calls that may run on this endpoint at once; more wait in the model's queue."
     )
+    weight: Number = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="Its share of calls beside the model's other endpoints, under policy `weighted` and of sessions "
+        "under `session`. 0 under any policy: only calls with one of its tags come here.",
+    )
+    tags: list[Tag] = Field(
+        default=[], max_length=16, description="What calls may ask for, by the header `x-hanok-tags` or by a rule."
+    )
+    teams: list[str] = Field(
+        default=[], description="Only calls of these teams come here, and here first; by default those of everybody."
+    )
+    price: Price | None = Field(
+        default=None, description="What tokens cost at this endpoint, where that differs from the model's `price`."
+    )
+    role: Literal["prefill", "decode"] | None = Field(
+        default=None,
+        description="Its part in a prefill/decode pair of vLLM servers with a KV connector; by default it does both.",
+    )
+
+
+ADJUSTABLE = tuple(_Endpoint.model_fields)
+"""What may change of an endpoint that runs."""
 
 
 class OpenAIEndpoint(_Endpoint):
@@ -161,16 +198,6 @@ Endpoint = Annotated[
 ]
 
 
-class Price(Tree):
-    """What tokens cost, in US dollars per million."""
-
-    input: Number = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
-    output: Number = Field(default=0.0, ge=0, description="USD per million completion tokens.")
-    cached_input: Number | None = Field(
-        default=None, ge=0, description="USD per million prompt tokens read from a cache; by default as `input`."
-    )
-
-
 class Timeouts(Tree):
     """How long to wait for an engine."""
 
@@ -227,6 +254,61 @@ class Hedge(Tree):
     after_s: Number = Field(gt=0, description="Seconds without a first byte after which a second endpoint is asked.")
 
 
+Policy = Literal["least-busy", "weighted", "round-robin", "latency", "cost", "session", "prefix"]
+
+
+class HeaderRule(Tree):
+    """Calls with this header are treated as if they asked for these tags."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$", to_lower=True)] = Field(
+        description="The header's name, in any case."
+    )
+    value: str | None = Field(default=None, description="The header's value; by default any.")
+    tags: list[Tag] = Field(min_length=1, max_length=16, description="The tags that an endpoint must have.")
+
+
+class Routing(Tree):
+    """Which of a model's endpoints takes a call. A word alone is the policy."""
+
+    policy: Policy = Field(
+        default="least-busy",
+        description="`least-busy`: fewest running calls. `weighted`: by `weight`. `round-robin`: in turn. `latency`: "
+        "soonest first token lately. `cost`: cheapest with room. `session`: calls of a session stay together. "
+        "`prefix`: soonest first token by what each prompt cache should hold.",
+    )
+    headers: list[HeaderRule] = Field(default=[], max_length=16, description="Headers that stand for tags.")
+    explore_every: Whole = Field(
+        default=20,
+        ge=0,
+        description="Under `latency`, one in so many calls goes to the endpoint not heard of for longest; 0: none.",
+    )
+    overload: Whole = Field(
+        default=8,
+        ge=1,
+        description="Under `session`, an endpoint with so many more calls than the least busy one is passed over.",
+    )
+    cache_tokens: Whole = Field(
+        default=250_000,
+        ge=0,
+        description="Under `prefix`, tokens that an endpoint's prompt cache holds, where its metrics do not tell.",
+    )
+    load_every_s: Number = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds between two looks at the endpoints' own metrics, under `prefix`, `session` and `cost`.",
+    )
+    prefill_tokens: Whole = Field(
+        default=512,
+        ge=0,
+        description="With prefill endpoints: prompts with fewer new tokens than this are not sent to them.",
+    )
+
+
+def _as_routing(value: object) -> object:
+    return {"policy": value} if isinstance(value, str) else value
+
+
 def _as_fallbacks(value: object) -> object:
     return cast("object", value) if isinstance(value, dict | Fallbacks) else {"error": value}
 
@@ -243,7 +325,10 @@ class Model(Tree):
         description="What it does: text (`chat`), vectors, an order of documents, or a judgement of texts.",
     )
     serve: Annotated[list[Endpoint], BeforeValidator(_as_list)] = Field(
-        min_length=1, description="One endpoint, or a list of them; requests go to the least busy that is up."
+        min_length=1, description="One endpoint, or a list of them; `routing` says which takes a call."
+    )
+    routing: Annotated[Routing, BeforeValidator(_as_routing)] = Field(
+        default=Routing(), description="Which endpoint takes a call; a policy, or a policy with options."
     )
     price: Price | None = Field(
         default=None,

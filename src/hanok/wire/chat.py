@@ -63,7 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks of Hanok itself, beside the request: its headers say it, an engine is not told.
 
     `no_cache` asks for a fresh answer, `no_store` that this one is not kept, `ttl_s` how long (seconds) it may be.
-    `tags` narrow the endpoints that may be asked to those that have all of them. `batch` marks a line of a batch.
+    `tags` narrow the endpoints that may be asked to those that have all of them; `headers` are those that came and may
+    stand for tags, by their names in lower case. `batch` marks a line of a batch.
     """
 
     no_cache: bool = False
@@ -71,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: float | None = None
     tags: frozenset[str] = frozenset()
     batch: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 NO_OPTIONS = Options()

@@ -28,7 +28,7 @@ SECRET = "sk-very-secret"
 # What fields say of themselves, in `hanok.spec.tree`: the hint of last resort.
 MODELS = "The models on offer."
 NAME = "The name callers use. Unique."
-SERVE = "One endpoint, or a list of them; requests go to the least busy that is up."
+SERVE = "One endpoint, or a list of them; `routing` says which takes a call."
 URL = "Base URL, as an OpenAI client would be given it; usually ends in `/v1`."
 PORT = "TCP port to listen on."
 RETRIES = "Further attempts before the first byte, per model."
@@ -37,6 +37,7 @@ QUOTES = "put it in quotes, so that it is read as text"
 NOTHING = "write a value here, or take it out"
 TYPES = "must be 'chat' or 'embedding' or 'rerank' or 'moderation'"
 TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a judgement of texts."
+ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
 A_URL = "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
@@ -249,7 +250,13 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
     case(
         "serve, named as the engine is",
         models("serve: {engine: echo, echo: 1}"),
-        Told(3, 25, "models[0].serve.echo", "unknown key 'echo'", "known keys here: max_in_flight, engine, delay_ms"),
+        Told(
+            3,
+            25,
+            "models[0].serve.echo",
+            "unknown key 'echo'",
+            "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms",
+        ),
     ),
     case(
         "a turn",
@@ -970,11 +977,11 @@ def test_a_merge_takes_keys_over_and_leaves_those_that_are_there(accept: Accept)
 
 @cases(
     case("of an anchor", "models:\n- name: a\n  serve: &s {engine: echo, zz: 1}\n- name: b\n  serve: *s\n",
-         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
+         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", ECHO_KEYS)),
     case("of a merge", "models:\n- &m\n  name: a\n  type: x\n  serve: {engine: echo}\n- <<: *m\n  name: b\n",
          Told(4, 9, "models[0].type", TYPES, TYPES_HINT)),
     case("of a mapping merged where it is written", "models:\n- <<: {name: a, serve: {engine: echo, zz: 1}}\n",
-         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
+         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", ECHO_KEYS)),
 )  # fmt: skip
 def test_one_mistake_that_aliases_repeat_is_told_once_where_it_is_written(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
