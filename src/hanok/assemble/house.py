@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
+from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
@@ -44,6 +46,7 @@ class House:
 
     config: Config
     models: Metered
+    caches: Cached
     routed: Routed
     admission: Admission
     ledger: Ledger
@@ -118,6 +121,35 @@ def offers(models: Iterable[Model]) -> dict[str, Offer]:
     }
 
 
+def make_store(platform: Platform) -> Store:
+    """The store of answers that is declared. Raises `StartError`."""
+    return open_store(platform, wall=time.time)
+
+
+def watch_caches(metrics: Metrics, caches: Cached) -> None:
+    """Have what the caches do told by the metrics."""
+    metrics.watch_counts(
+        "hanok_cache_lookups",
+        "Calls looked for in the cache of answers: hit, semantic, miss.",
+        ["model", "result"],
+        lambda: {
+            (model, how): float(count) for model, each in caches.counts.items() for how, count in each.found.items()
+        },
+    )
+    metrics.watch_counts(
+        "hanok_cache_kept",
+        "Answers that the cache was given to keep.",
+        ["model"],
+        lambda: {(model,): float(each.kept) for model, each in caches.counts.items()},
+    )
+    metrics.watch(
+        "hanok_cache_bytes",
+        "Bytes of answers in this process's memory.",
+        ["model"],
+        lambda: {(model,): float(each.bytes) for model, each in caches.in_memory().items()},
+    )
+
+
 def routes(platform: Platform) -> dict[str, Route]:
     """The route of every declared model."""
     return {model.name: Route.of(model) for model in platform.models}
@@ -151,6 +183,7 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         platform=lambda: house.loaded.platform,
         changed=house.refresh,
         configuration=house.config,
+        caches=house.caches,
     )
 
 

@@ -22,14 +22,17 @@ from hanok.assemble.house import (
     kept_bytes,
     let_in,
     make_exporter,
+    make_store,
     offers,
     prices,
     providers,
     routes,
     tracing,
+    watch_caches,
     watchers,
     weights,
 )
+from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
@@ -111,6 +114,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await asyncio.gather(*background, return_exceptions=True)
             await roster.close()
             await changes.close()
+            await house.caches.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
         finally:
@@ -183,8 +187,9 @@ def _build(
         shares=None if holder is None else holder.shares,
     )
     routed.affords = admission.affords
+    caches = Cached(routed, rules=rules_of(platform), store=make_store(platform), semantics=Semantics(), wall=time.time)
     models = Metered(
-        routed,
+        caches,
         books=ledger,
         admission=admission,
         wall=time.time,
@@ -192,6 +197,8 @@ def _build(
         watchers=watchers(metrics, exporter),
         keep_bytes=kept_bytes(platform.telemetry),
     )
+    caches.semantics.models = models
+    watch_caches(metrics, caches)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     metrics.watch(
         "hanok_waiting_requests",
@@ -218,6 +225,7 @@ def _build(
     house = House(
         config=config,
         models=models,
+        caches=caches,
         routed=routed,
         admission=admission,
         ledger=ledger,

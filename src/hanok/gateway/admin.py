@@ -22,7 +22,8 @@ import msgspec
 from msgspec import Meta
 from pydantic import TypeAdapter, ValidationError
 
-from hanok.errors import RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
+from hanok.caches import Cached
+from hanok.errors import NotNow, RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.http import Call
@@ -32,6 +33,7 @@ from hanok.spec import Allowance, Platform, Rates
 from hanok.wire import json_bytes
 
 ACTOR = "admin"
+AWAY = "the cache's Redis does not answer"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=1000)]
@@ -92,7 +94,9 @@ class Admin:
         platform: Callable[[], Platform],
         changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
+        caches: Cached,
     ) -> None:
+        self._caches = caches
         self._configuration = configuration
         self._digest = digest(secret)
         self._ledger = ledger
@@ -146,6 +150,10 @@ class Admin:
                 return 200, await self._audit(call)
             case ("GET", ["config"]):
                 return 200, self._configuration.form()
+            case ("GET", ["cache"]):
+                return 200, await self._show_cache()
+            case ("DELETE", ["cache"]):
+                return 200, await self._clear_cache(_query(call, "model", ""))
             case ("POST", ["reload"]):
                 return await self._reload()
             case _:
@@ -159,6 +167,37 @@ class Admin:
         note = partial(self._ledger.note, actor=ACTOR, action="config.reload", subject="platform.yaml")
         await asyncio.to_thread(note, detail={"changes": list(changes)})
         return 200, {"taken": True, "changes": list(changes)}
+
+    # answers that are kept
+
+    async def _show_cache(self) -> Any:
+        caches, declared = self._caches, self._platform()
+        found = await caches.store.count()
+        if found is None:
+            raise NotNow(AWAY, code="cache_unreachable")
+        rows = [
+            {
+                "model": model,
+                "on": model in caches.rules,
+                "entries": found[model].entries if model in found else 0,
+                "bytes": found[model].bytes if model in found else 0,
+                "hits": counts.found["hit"],
+                "semantic": counts.found["semantic"],
+                "misses": counts.found["miss"],
+            }
+            for model, counts in sorted(caches.counts.items())
+        ]
+        return {"store": declared.cache.store, "models": rows}
+
+    async def _clear_cache(self, model: str) -> Any:
+        if model and self._platform().model(model) is None:
+            raise Unknown(f"there is no model {model!r}", param="model", code="model_not_found")
+        cleared = await self._caches.clear(model or None)
+        if cleared is None:
+            raise NotNow(AWAY, code="cache_unreachable")
+        note = partial(self._ledger.note, actor=ACTOR, action="cache.clear", subject=model or "all models")
+        await asyncio.to_thread(note, detail={"entries": cleared})
+        return {"model": model or None, "cleared": cleared}
 
     # keys
 

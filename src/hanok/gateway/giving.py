@@ -12,7 +12,7 @@ from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import relay
 from hanok.gateway.standing import standing_headers
 from hanok.ledger import Metered, MeteredAnswer, MeteredResult
-from hanok.wire import ChatRequest, TaskRequest
+from hanok.wire import ChatRequest, Kept, TaskRequest
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
 EVENTS: Sequence[Header] = (
@@ -60,6 +60,14 @@ class Giving:
         headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
         if answer.model != asked:
             headers.append((b"x-hanok-model", answer.model.encode("ascii")))
+        if (kept := answer.kept) is not None:
+            headers += _kept_headers(kept)
         if answer.hold is not None and (accounts := answer.hold.accounts):
             headers += standing_headers(accounts, self._wall())
         return headers
+
+
+def _kept_headers(kept: Kept) -> list[Header]:
+    """Whether the answer is one that we had, and for how many seconds."""
+    found = (b"x-hanok-cache", kept.how.encode())
+    return [found] if kept.how == "miss" else [found, (b"age", b"%d" % kept.age_s)]

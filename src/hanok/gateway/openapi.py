@@ -121,6 +121,10 @@ def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:
     paths["/admin/config"] = {"get": _read("Show what is running", "The configuration.", errors=wrong)}
     reload = _read("Take up platform.yaml now", "What changed.", errors=("400", "401", "422"))
     paths["/admin/reload"] = {"post": reload}
+    paths["/admin/cache"] = {
+        "get": _read("Show the cache of answers", "What is kept, by model.", errors=wrong),
+        "delete": _read("Forget kept answers, of all models or of `?model=`", "How many.", errors=wrong),
+    }
     for name in ("teams", "users", "budgets", "usage", "audit"):
         paths[f"/admin/{name}"] = {"get": _read(f"Show {name}", f"The {name}.", errors=wrong)}
     for path in paths.values():

@@ -19,6 +19,7 @@ from hanok.wire import (
     ChatRequest,
     Chunk,
     Ending,
+    Kept,
     ModelPath,
     Take,
     TaskRequest,
@@ -103,7 +104,7 @@ class Metered:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.end("ok")
-        return MeteredResult(result.data, result.usage, result.model, result.endpoint, meter.hold)
+        return MeteredResult(result.data, result.usage, result.model, result.endpoint, result.kept, meter.hold)
 
 
 class MeteredResult(TaskResult, frozen=True):
@@ -303,6 +304,11 @@ class MeteredAnswer:
     def hold(self) -> Hold:
         """Where the call stands with its accounts."""
         return self._meter.hold
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a cache of answers had to do with it, where there is one."""
+        return getattr(self._inner, "kept", None)
 
     def __aiter__(self) -> Self:
         return self

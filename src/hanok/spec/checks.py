@@ -20,6 +20,7 @@ ENGINE_TYPES: Mapping[str, tuple[ModelType, ...]] = {
 """What an engine can do, where it cannot do everything."""
 PAIRED = ("vllm", "openai")
 WEIGHING = ("weighted", "session")
+_REDIS = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unfit_limits(platform),
         *_unfit_books(platform),
         *_unfit_exports(platform),
+        *_unfit_caches(platform),
     ]
 
 
@@ -240,7 +242,7 @@ def _unfit_books(platform: Platform) -> Iterator[Finding]:
     books = platform.ledger
     for name, secret, schemes in (
         ("database", books.database, ("postgresql://", "postgres://")),
-        ("redis", books.redis, ("redis://", "rediss://", "unix://")),
+        ("redis", books.redis, _REDIS),
     ):
         if secret is not None and not secret.get_secret_value().startswith(schemes):
             yield Finding(place=("ledger", name), message=f"must begin with {' or '.join(schemes)}")
@@ -261,3 +263,28 @@ def _unfit_exports(platform: Platform) -> Iterator[Finding]:
         if export.to in needs and needs[export.to](export):
             keys = "`public_key` and `secret_key`" if export.to == "langfuse" else "`secret_key`"
             yield Finding(place=("telemetry", "export", index), message=f"{export.to} needs {keys}")
+
+
+def _unfit_caches(platform: Platform) -> Iterator[Finding]:
+    cache = platform.cache
+    if cache.store == "redis" and cache.redis is None and platform.ledger.redis is None:
+        hint = "name the server as `redis: redis://…` here or in `ledger`, or use `store: memory`"
+        yield Finding(place=("cache", "store"), message="no Redis or Valkey server is named", hint=hint)
+    if cache.redis is not None and not cache.redis.get_secret_value().startswith(_REDIS):
+        yield Finding(place=("cache", "redis"), message=f"must begin with {' or '.join(_REDIS)}")
+    types = {model.name: model.type for model in reversed(platform.models)}
+    for index, model in enumerate(platform.models):
+        if model.cache is None or model.cache.semantic is None:
+            continue
+        place = ("models", index, "cache", "semantic")
+        embedder = model.cache.semantic.embedder
+        if model.type != "chat":
+            message = f"{quoted(model.name)} is for {model.type}: only questions in text are compared"
+            yield Finding(place=place, message=message, hint="take `semantic` out")
+        if embedder not in types:
+            embedders = [name for name, kind in types.items() if kind == "embedding"]
+            yield _unknown("model", embedder, embedders, (*place, "embedder"))
+        elif types[embedder] != "embedding":
+            message = f"{quoted(embedder)} is a model for {types[embedder]}, not for embedding"
+            hint = "name a model with `type: embedding`"
+            yield Finding(place=(*place, "embedder"), message=message, hint=hint)

@@ -313,6 +313,53 @@ def _as_fallbacks(value: object) -> object:
     return cast("object", value) if isinstance(value, dict | Fallbacks) else {"error": value}
 
 
+class Semantic(Tree):
+    """Answers a question with what was answered to one that means the same. May be wrong: opt in."""
+
+    embedder: str = Field(description="The model of type embedding that makes questions' vectors.")
+    threshold: Number = Field(
+        default=0.95, ge=0.5, le=1, description="How near a question must be: the cosine of the two vectors at least."
+    )
+    entries: Whole = Field(default=1000, ge=1, le=100_000, description="Questions remembered, in memory.")
+
+
+Share = Literal["tenant", "platform"]
+
+
+class ModelCache(Tree):
+    """A model's cache of answers. `true` alone keeps answers as `cache` at the top says, `false` keeps none."""
+
+    use: bool = Field(default=True, description="Keep this model's answers.")
+    ttl_s: Number | None = Field(default=None, gt=0, description="Seconds an answer is kept; by default as at the top.")
+    share: Share | None = Field(default=None, description="Who is given an answer; by default as at the top.")
+    semantic: Semantic | None = Field(default=None, description="Compare questions by their meaning.")
+
+
+class Cache(Tree):
+    """Answers that are kept and given again to the same call. Off until a model, or `all_models`, says otherwise."""
+
+    all_models: bool = Field(
+        default=False, description="Keep the answers of all models that do not say `cache: false`."
+    )
+    store: Literal["memory", "redis"] = Field(
+        default="memory", description="Where answers are kept: in each process, or on a server that all share."
+    )
+    redis: SecretStr | None = Field(
+        default=None, description="`redis://…` of the server (extra `redis`); by default that of `ledger.redis`."
+    )
+    ttl_s: Number = Field(default=3600.0, gt=0, le=31_536_000, description="Seconds an answer is kept.")
+    max_mib: Number = Field(default=64.0, gt=0, description="MiB of answers kept in memory; the oldest go first.")
+    max_answer_kib: Whole = Field(default=1024, ge=1, le=65_536, description="Largest answer kept, in KiB.")
+    share: Share = Field(
+        default="tenant",
+        description="`tenant` gives answers to the same team, or key without a team; `platform` to all.",
+    )
+
+
+def _as_cache(value: object) -> object:
+    return {"use": value} if isinstance(value, bool) else value
+
+
 ModelType = Literal["chat", "embedding", "rerank", "moderation"]
 
 
@@ -345,6 +392,9 @@ class Model(Tree):
     queue: Queue = Field(default=Queue(), description="Calls that wait for a full endpoint.")
     breaker: Breaker = Field(default=Breaker(), description="When to leave a failing endpoint alone.")
     hedge: Hedge | None = Field(default=None, description="Ask a second endpoint when the first is slow.")
+    cache: Annotated[ModelCache | None, BeforeValidator(_as_cache)] = Field(
+        default=None, description="Keep its answers: `true`, `false`, or how; by default as `cache.all_models` says."
+    )
 
 
 class Gateway(Tree):
@@ -495,6 +545,7 @@ class Platform(Tree):
     gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
     ledger: Books = Field(default=Books(), description="Where charges, keys and budgets are kept.")
     telemetry: Telemetry = Field(default=Telemetry(), description="OpenTelemetry spans.")
+    cache: Cache = Field(default=Cache(), description="Answers that are kept and given again.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
     teams: list[Team] = Field(default=[], description="Teams of keys.")
     users: list[User] = Field(default=[], description="Users that keys act for.")

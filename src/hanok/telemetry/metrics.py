@@ -121,6 +121,17 @@ class Metrics:
 
         self._registry.register(_Collected(collect))
 
+    def watch_counts(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
+        """Add a counter that somebody else counts; read when somebody asks."""
+
+        def collect() -> Iterator[Metric]:
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, number in read().items():
+                family.add_metric(list(values), number)
+            yield family
+
+        self._registry.register(_Collected(collect))
+
     def watch_exports(self, read: Callable[[], Mapping[str, Counts]]) -> None:
         """Add what became of spans, by receiver; read when somebody asks."""
         self._registry.register(_Collected(lambda: _exports(read())))

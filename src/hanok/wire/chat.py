@@ -106,6 +106,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool = False
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cache of answers had to do with an answer: it was had (for `age_s` seconds), or looked for in vain.
+
+    `hit` is the same call's answer, `semantic` that of a question that means the same.
+    """
+
+    how: Literal["hit", "semantic", "miss"]
+    age_s: int = 0
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
     """One call for text. `fields` are the top-level fields of the JSON body, each value as it came.
 
@@ -246,12 +256,13 @@ class TaskRequest(msgspec.Struct, frozen=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True):
-    """A task's JSON body as the bytes to pass on, and what it used."""
+    """A task's JSON body as the bytes to pass on, what it used, and what a cache had to do with it if there is one."""
 
     data: bytes
     usage: Usage | None
     model: str
     endpoint: str
+    kept: Kept | None = None
 
     def vectors(self) -> list[list[float]]:
         """The vectors, in the order of the inputs: `inputs` lists of as many floats as the model has dimensions."""
