@@ -22,6 +22,7 @@ from hanok.gateway import (
     Replays,
     Route,
     Routed,
+    Tiered,
 )
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
@@ -44,6 +45,7 @@ class House:
 
     config: Config
     models: Metered
+    tiered: Tiered
     routed: Routed
     admission: Admission
     ledger: Ledger
@@ -130,7 +132,8 @@ def weights(platform: Platform) -> dict[str, float]:
 
 def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
-    return [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    return models + [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
@@ -159,6 +162,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.reception.change(
         access=Access(platform), cards=cards(platform, house.started), trace=tracing(platform.telemetry)
     )
+    house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.replays.change(retries=platform.gateway.replay_retries)
     house.door.change(desks(house, platform))

@@ -22,6 +22,7 @@ from hanok.wire import (
     ModelPath,
     TaskRequest,
     TaskResult,
+    Tier,
     Usage,
 )
 from hanok.wire.forms import cut_events, measure_events
@@ -108,6 +109,7 @@ class MeteredResult(TaskResult, frozen=True):
     """What a task gave, and where their call stands with its accounts."""
 
     hold: Hold | None = None
+    tier: Tier | None = None
 
 
 class Meter:
@@ -297,6 +299,12 @@ class MeteredAnswer:
     def hold(self) -> Hold:
         """Where the call stands with its accounts."""
         return self._meter.hold
+
+    @property
+    def tier(self) -> Tier | None:
+        """Why this model was chosen, where we chose it."""
+        request = self._meter.request
+        return request.tier if isinstance(request, ChatRequest) else None
 
     def __aiter__(self) -> Self:
         return self

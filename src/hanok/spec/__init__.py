@@ -3,6 +3,7 @@
 from hanok.spec.load import load
 from hanok.spec.tree import (
     Allowance,
+    Auto,
     Books,
     Breaker,
     Budget,
@@ -28,6 +29,10 @@ from hanok.spec.tree import (
     SentenceEncoderEndpoint,
     Team,
     Telemetry,
+    TierCue,
+    TierExamples,
+    TierName,
+    TierRules,
     Timeouts,
     Turn,
     User,
@@ -36,6 +41,7 @@ from hanok.spec.tree import (
 
 __all__ = [
     "Allowance",
+    "Auto",
     "Books",
     "Breaker",
     "Budget",
@@ -61,6 +67,10 @@ __all__ = [
     "SentenceEncoderEndpoint",
     "Team",
     "Telemetry",
+    "TierCue",
+    "TierExamples",
+    "TierName",
+    "TierRules",
     "Timeouts",
     "Turn",
     "User",

@@ -46,6 +46,10 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].queue", tree.Queue),
     ("models[].breaker", tree.Breaker),
     ("models[].hedge", tree.Hedge),
+    ("tiers[]", tree.Auto),
+    ("tiers[].rules", tree.TierRules),
+    ("tiers[].rules.cues[]", tree.TierCue),
+    ("tiers[].examples", tree.TierExamples),
 ]
 
 
