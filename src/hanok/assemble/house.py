@@ -24,6 +24,7 @@ from hanok.gateway import (
     Replays,
     Route,
     Routed,
+    Tiered,
 )
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
@@ -47,6 +48,7 @@ class House:
     config: Config
     models: Metered
     caches: Cached
+    tiered: Tiered
     routed: Routed
     admission: Admission
     ledger: Ledger
@@ -162,7 +164,8 @@ def weights(platform: Platform) -> dict[str, float]:
 
 def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
-    return [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    return models + [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
@@ -195,6 +198,7 @@ def let_in(house: House, platform: Platform) -> None:
         trace=tracing(platform.telemetry),
         told_headers={rule.name for model in platform.models for rule in model.routing.headers},
     )
+    house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.replays.change(retries=platform.gateway.replay_retries)
     house.door.change(desks(house, platform))

@@ -34,7 +34,7 @@ from hanok.assemble.house import (
 )
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs
+from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs, Tiered
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -54,14 +54,18 @@ def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
 
 
 def only(loaded: Loaded, model: str) -> Loaded:
-    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes."""
+    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes.
+
+    Where it is a name whose model is picked, with all models that it names, and their fallbacks.
+    """
     fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
-    names = order_of_models(fallbacks, model)
+    tiers = [auto for auto in loaded.platform.tiers if auto.name == model]
+    asked = tiers[0].models() if tiers else (model,)
+    names = {name for each in asked for name in order_of_models(fallbacks, each)}
     kept = [each for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
-    return loaded.model_copy(
-        update={"platform": loaded.platform.model_copy(update={"models": kept, "gateway": gateway})}
-    )
+    update = {"models": kept, "tiers": tiers, "gateway": gateway}
+    return loaded.model_copy(update={"platform": loaded.platform.model_copy(update=update)})
 
 
 def http_server(house: House, host: str, port: int, *, listener: socket.socket | None = None) -> HttpServer:
@@ -102,6 +106,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(roster.relieve(), name="endpoints-relieve"),
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
         asyncio.create_task(house.config.follow(), name="config-watch"),
+        asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -212,7 +217,8 @@ def _build(
     reception = Reception(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
-    giving = Giving(models, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    tiered = Tiered(models, failed=metrics.classifier_failed)
+    giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -226,6 +232,7 @@ def _build(
         config=config,
         models=models,
         caches=caches,
+        tiered=tiered,
         routed=routed,
         admission=admission,
         ledger=ledger,

@@ -1,7 +1,7 @@
 """One OpenAI-compatible door in front of all models.
 
-`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `routed` takes calls to an
-endpoint; `admin` is the operators' own desk.
+`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `tiered` picks a model for who
+leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators' own desk.
 """
 
 from hanok.gateway.access import Access
@@ -13,6 +13,8 @@ from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
+from hanok.gateway.sorter import Sorter
+from hanok.gateway.tiered import Tiered
 
 __all__ = [
     "Access",
@@ -27,4 +29,6 @@ __all__ = [
     "Route",
     "Routed",
     "Runs",
+    "Sorter",
+    "Tiered",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast, get_args
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -28,12 +28,13 @@ from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.http import Call
 from hanok.gateway.replay import Handle
-from hanok.ledger import Admission, Key, Ledger, NewKey, describe, digest, iso
+from hanok.ledger import Admission, Grouping, Key, Ledger, NewKey, UsageRow, describe, digest, iso
 from hanok.spec import Allowance, Platform, Rates
 from hanok.wire import json_bytes
 
 ACTOR = "admin"
 AWAY = "the cache's Redis does not answer"
+_GROUPINGS: tuple[str, ...] = get_args(Grouping)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=1000)]
@@ -248,12 +249,11 @@ class Admin:
 
     async def _usage(self, call: Call) -> Any:
         by = _query(call, "by", "model")
-        groupings = ("key", "team", "user", "model", "endpoint", "session", "run", "day")
-        if by not in groupings:
-            raise RequestError(f"`by` is one of {', '.join(groupings)}", param="by", code="invalid_value")
+        if by not in _GROUPINGS:
+            raise RequestError(f"`by` is one of {', '.join(_GROUPINGS)}", param="by", code="invalid_value")
         since = _moment(text) if (text := _query(call, "since", "")) else 0.0
         rows = await asyncio.to_thread(self._ledger.usage, cast("Any", by), since=since)
-        return {"by": by, "rows": [{**dataclasses.asdict(row), "cost_usd": row.cost_usd} for row in rows]}
+        return {"by": by, "rows": [_usage_form(row) for row in rows]}
 
     async def _audit(self, call: Call) -> Any:
         limit = _query(call, "limit", "100")
@@ -284,6 +284,10 @@ def key_form(key: Key) -> dict[str, Any]:
         "expires_at": iso(key.expires_at) if key.expires_at else None,
         "revoked_at": iso(key.revoked_at) if key.revoked_at else None,
     }
+
+
+def _usage_form(row: UsageRow) -> dict[str, Any]:
+    return {**dataclasses.asdict(row), "cost_usd": row.cost_usd, "saved_usd": row.saved_usd}
 
 
 def new_key_form(new: NewKey) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from functools import partial
 from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import relay
 from hanok.gateway.standing import standing_headers
-from hanok.ledger import Metered, MeteredAnswer, MeteredResult
+from hanok.gateway.tiered import Models
+from hanok.ledger import MeteredAnswer, MeteredResult
 from hanok.wire import ChatRequest, Kept, TaskRequest
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
@@ -25,7 +26,7 @@ EVENTS: Sequence[Header] = (
 class Giving:
     """Asks `models` and gives the answer. `keep_alive_s` is the longest silence in a stream; `wall`: Unix seconds."""
 
-    def __init__(self, models: Metered, *, wall: Callable[[], float], keep_alive_s: float) -> None:
+    def __init__(self, models: Models, *, wall: Callable[[], float], keep_alive_s: float) -> None:
         self.models = models
         self.keep_alive_s = keep_alive_s
         self._wall = wall
@@ -62,6 +63,8 @@ class Giving:
             headers.append((b"x-hanok-model", answer.model.encode("ascii")))
         if (kept := answer.kept) is not None:
             headers += _kept_headers(kept)
+        if answer.tier is not None:
+            headers.append((b"x-hanok-tier", answer.tier.name.encode("ascii")))
         if answer.hold is not None and (accounts := answer.hold.accounts):
             headers += standing_headers(accounts, self._wall())
         return headers

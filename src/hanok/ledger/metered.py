@@ -24,6 +24,7 @@ from hanok.wire import (
     Take,
     TaskRequest,
     TaskResult,
+    Tier,
     Usage,
     pour,
 )
@@ -111,6 +112,7 @@ class MeteredResult(TaskResult, frozen=True):
     """What a task gave, and where their call stands with its accounts."""
 
     hold: Hold | None = None
+    tier: Tier | None = None
 
 
 class Meter:
@@ -309,6 +311,12 @@ class MeteredAnswer:
     def kept(self) -> Kept | None:
         """What a cache of answers had to do with it, where there is one."""
         return getattr(self._inner, "kept", None)
+
+    @property
+    def tier(self) -> Tier | None:
+        """Why this model was chosen, where we chose it."""
+        request = self._meter.request
+        return request.tier if isinstance(request, ChatRequest) else None
 
     def __aiter__(self) -> Self:
         return self

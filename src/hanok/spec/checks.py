@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hanok.spec.tree import Fallbacks, ModelType, Platform
+from hanok.spec.tree import Auto, Fallbacks, ModelType, Platform
 
 FALLBACK_KINDS = tuple(Fallbacks.model_fields)
 ENGINE_TYPES: Mapping[str, tuple[ModelType, ...]] = {
@@ -54,6 +54,7 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unfit_engines(platform),
         *_unfit_routing(platform),
         *_unfit_roles(platform),
+        *_unfit_tiers(platform),
         *_unknown_in_scopes(platform),
         *_unfit_budgets(platform),
         *_repeated_budgets(platform),
@@ -181,8 +182,52 @@ def _unfit_roles(platform: Platform) -> Iterator[Finding]:
             yield Finding(place=("models", index, "serve", 0, "role"), message=message, hint=hint)
 
 
+def _unfit_tiers(platform: Platform) -> Iterator[Finding]:
+    taken = {model.name: f"models[{index}]" for index, model in enumerate(platform.models)}
+    for index, auto in enumerate(platform.tiers):
+        place = ("tiers", index)
+        if auto.name in taken:
+            message = f"the name {quoted(auto.name)} is taken by {taken[auto.name]}"
+            yield Finding(place=(*place, "name"), message=message, hint="give it another name, such as `auto`")
+        taken.setdefault(auto.name, f"tiers[{index}]")
+        for key in ("simple", "moderate", "complex", "compared_to"):
+            if (name := getattr(auto, key)) is not None:
+                yield from _unfit_model(platform, name, "chat", (*place, key))
+        yield from _unfit_classifier(platform, auto, place)
+
+
+def _unfit_model(platform: Platform, name: str, kind: str, place: tuple[str | int, ...]) -> Iterator[Finding]:
+    model = platform.model(name)
+    if model is not None and model.type != kind:
+        message = f"{quoted(name)} is a model for {model.type}"
+        yield Finding(place=place, message=message, hint=f"name a model for {kind}")
+    elif model is None and any(name == auto.name for auto in platform.tiers):
+        message = f"{quoted(name)} is itself a name whose model is picked"
+        yield Finding(place=place, message=message, hint="name a model here")
+    elif model is None:
+        yield _unknown("model", name, [each.name for each in platform.models if each.type == kind], place)
+
+
+def _unfit_classifier(platform: Platform, auto: Auto, place: tuple[str | int, ...]) -> Iterator[Finding]:
+    rules = auto.rules
+    if rules.complex_from < rules.moderate_from:
+        message = f"must be at least `moderate_from`, which is {rules.moderate_from}"
+        yield Finding(place=(*place, "rules", "complex_from"), message=message)
+    for position, cue in enumerate(rules.cues):
+        if not cue.words and cue.pattern is None:
+            yield Finding(place=(*place, "rules", "cues", position), message="says no `words` and no `pattern`")
+    kind = {"examples": "embedding", "model": "chat"}.get(auto.classifier)
+    if kind is None:
+        return
+    if auto.classifier_model is None:
+        message = f"the classifier `{auto.classifier}` needs a model for {kind}"
+        yield Finding(place=(*place, "classifier"), message=message, hint="name it as `classifier_model`")
+    else:
+        yield from _unfit_model(platform, auto.classifier_model, kind, (*place, "classifier_model"))
+
+
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:
-    models = [model.name for model in platform.models]
+    models = platform.names()
     teams = [team.name for team in platform.teams]
     for block, named in (("teams", platform.teams), ("users", platform.users)):
         for index, each in enumerate(named):

@@ -49,6 +49,10 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].hedge", tree.Hedge),
     ("models[].cache", tree.ModelCache),
     ("models[].cache.semantic", tree.Semantic),
+    ("tiers[]", tree.Auto),
+    ("tiers[].rules", tree.TierRules),
+    ("tiers[].rules.cues[]", tree.TierCue),
+    ("tiers[].examples", tree.TierExamples),
 ]
 
 

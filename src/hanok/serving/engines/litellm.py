@@ -28,7 +28,8 @@ _PASSED = frozenset(
         "messages", "prompt", "input", "suffix", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n",
         "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "encoding_format",
-        "dimensions", "modalities", "query", "documents", "top_n", "return_documents",
+        "dimensions", "modalities", "query", "documents", "top_n", "return_documents", "service_tier",
+        "prompt_cache_key", "prompt_cache_retention",
     )
 )  # fmt: skip
 
