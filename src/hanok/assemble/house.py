@@ -13,10 +13,12 @@ from hanok.assemble.config import Config
 from hanok.gateway import (
     Access,
     Admin,
+    Counting,
     Desk,
     Door,
     Giving,
     HttpServer,
+    MessagesDesk,
     ModelCard,
     Reception,
     Replays,
@@ -135,7 +137,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
-    made: list[Desk | None] = [_admin(house, platform)]
+    made: list[Desk | None] = [_admin(house, platform), _messages(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -152,6 +154,11 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         changed=house.refresh,
         configuration=house.config,
     )
+
+
+def _messages(house: House) -> MessagesDesk:
+    """Anthropic's wire."""
+    return MessagesDesk(reception=house.reception, giving=house.giving, count=Counting(house.fleet).count)
 
 
 def let_in(house: House, platform: Platform) -> None:

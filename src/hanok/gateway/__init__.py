@@ -6,6 +6,7 @@ endpoint; `admin` is the operators' own desk.
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.counting import Counting
 from hanok.gateway.door import Desk, Door
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
@@ -13,14 +14,17 @@ from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
+from hanok.gateway.wires import MessagesDesk
 
 __all__ = [
     "Access",
     "Admin",
+    "Counting",
     "Desk",
     "Door",
     "Giving",
     "HttpServer",
+    "MessagesDesk",
     "ModelCard",
     "Reception",
     "Replays",
