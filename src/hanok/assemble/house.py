@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from hanok.gateway import (
     ModelCard,
     Reception,
     Replays,
+    ResponsesDesk,
+    ResponseStore,
     Route,
     Routed,
 )
@@ -34,6 +37,7 @@ from hanok.telemetry import CONTENT_LIMIT_BYTES, Exporter, Metrics, TraceStart, 
 from hanok.telemetry.providers import provider_name
 
 MIB = 1024 * 1024
+DAY_S = 86_400.0
 
 
 @dataclass(kw_only=True)
@@ -60,6 +64,7 @@ class House:
     giving: Giving
     door: Door
     replays: Replays
+    responses: ResponseStore
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -137,7 +142,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
-    made: list[Desk | None] = [_admin(house, platform), _messages(house)]
+    made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -161,6 +166,25 @@ def _messages(house: House) -> MessagesDesk:
     return MessagesDesk(reception=house.reception, giving=house.giving, count=Counting(house.fleet).count)
 
 
+def _responses(house: House) -> ResponsesDesk:
+    """OpenAI's newer wire."""
+    return ResponsesDesk(
+        reception=house.reception,
+        giving=house.giving,
+        count=Counting(house.fleet).count,
+        store=house.responses,
+        wall=time.time,
+    )
+
+
+def response_store(loaded: Loaded) -> ResponseStore:
+    """Where answers of `/v1/responses` are kept; the file is made with the first of them."""
+    kept = loaded.platform.gateway.responses
+    return ResponseStore(
+        loaded.state / "responses.db", keep_s=kept.keep_days * DAY_S, limit_bytes=int(kept.limit_mib * MIB)
+    )
+
+
 def let_in(house: House, platform: Platform) -> None:
     """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
     house.reception.change(
@@ -168,6 +192,8 @@ def let_in(house: House, platform: Platform) -> None:
     )
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.replays.change(retries=platform.gateway.replay_retries)
+    kept = platform.gateway.responses
+    house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)
     house.door.change(desks(house, platform))
 
 

@@ -14,7 +14,7 @@ from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
-from hanok.gateway.wires import MessagesDesk
+from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 
 __all__ = [
     "Access",
@@ -28,6 +28,8 @@ __all__ = [
     "ModelCard",
     "Reception",
     "Replays",
+    "ResponseStore",
+    "ResponsesDesk",
     "Route",
     "Routed",
     "Runs",

@@ -5,5 +5,7 @@ once, in `answers`, into blocks (thinking, text, a refusal, calls of tools); eac
 """
 
 from hanok.gateway.wires.messages import MessagesDesk
+from hanok.gateway.wires.responses import ResponsesDesk
+from hanok.gateway.wires.responses_store import ResponseStore
 
-__all__ = ["MessagesDesk"]
+__all__ = ["MessagesDesk", "ResponseStore", "ResponsesDesk"]

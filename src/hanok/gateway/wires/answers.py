@@ -76,6 +76,10 @@ class Said(msgspec.Struct):
     tool_calls: list[_Call] | None = None
 
 
+class _Logprobs(msgspec.Struct):
+    content: list[Any] | None = None
+
+
 class _Choice(msgspec.Struct):
     index: int = 0
     message: Said | None = None
@@ -83,7 +87,7 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
     stop_reason: Any = None
     matched_stop: Any = None
-    logprobs: Any = None
+    logprobs: _Logprobs | None = None
 
 
 class Piece(msgspec.Struct):
@@ -211,8 +215,8 @@ class Blocks:
             self.finish = choice.finish_reason
             stop = choice.stop_reason if isinstance(choice.stop_reason, str) else choice.matched_stop
             self.stop = stop if isinstance(stop, str) else None
-        if isinstance(choice.logprobs, dict) and isinstance(found := choice.logprobs.get("content"), list):
-            self.logprobs += found
+        if choice.logprobs is not None:
+            self.logprobs += choice.logprobs.content or ()
 
     def _hear(self, said: Said, steps: list[Step]) -> None:
         thought = said.reasoning_content or said.reasoning

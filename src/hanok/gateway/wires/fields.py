@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -22,6 +22,11 @@ def raw(**values: Any) -> dict[str, msgspec.Raw]:
     return {name: msgspec.Raw(json_bytes(value)) for name, value in values.items() if value is not None}
 
 
-def refuse(param: str, message: str, code: str = "unsupported") -> NoReturn:
-    """Raises the `RequestError` that says so."""
-    raise RequestError(message, param=param, code=code)
+def unsupported(param: str, message: str) -> RequestError:
+    """What to raise for a field that asks for something that cannot be had here."""
+    return RequestError(f"{param}: {message}", param=param, code="unsupported")
+
+
+def invalid(param: str, message: str) -> RequestError:
+    """What to raise for a field that holds the wrong thing."""
+    return RequestError(f"{param}: {message}", param=param, code="invalid_value")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from hanok.errors import Unknown, WrongMethod
@@ -12,17 +12,14 @@ from hanok.gateway.http import Call, Header
 from hanok.gateway.reception import Reception
 from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
+from hanok.gateway.wires.counted import CountTokens, count_or_guess
 from hanok.gateway.wires.messages_answer import PING, MessageWriter
 from hanok.gateway.wires.messages_errors import answer_anthropic_error, anthropic_error_event
 from hanok.gateway.wires.messages_request import MessagesRequest, parse_count, parse_messages
 from hanok.gateway.wires.retelling import Retold, retell
-from hanok.wire import ChatRequest, json_bytes
+from hanok.wire import json_bytes
 
-BYTES_PER_TOKEN = 4
-"""For estimates: English averages about four bytes a token."""
 _PATHS = {"/v1/messages", "/v1/messages/count_tokens"}
-CountTokens = Callable[[ChatRequest], Awaitable[int | None]]
-"""How many tokens a prompt has, asked of an engine; None where none can say."""
 
 
 class MessagesDesk:
@@ -83,10 +80,8 @@ class MessagesDesk:
         caller = self._reception.caller(call, key)
         asked = parse_count(await self._reception.body(call), caller, self._reception.options(call))
         self._reception.offer(asked.request.model, "chat", key)
-        counted = await self._count(asked.request)
-        tokens = asked.request.prompt_bytes() // BYTES_PER_TOKEN if counted is None else counted
-        source = b"estimate" if counted is None else b"engine"
-        await call.reply(200, json_bytes({"input_tokens": tokens}), JSON_TYPE, (b"x-hanok-counted-by", source))
+        tokens, header = await count_or_guess(self._count, asked.request)
+        await call.reply(200, json_bytes({"input_tokens": tokens}), JSON_TYPE, header)
 
 
 def _id_headers(call: Call) -> tuple[Header, ...]:

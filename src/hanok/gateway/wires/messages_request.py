@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from hanok.errors import RequestError
 from hanok.gateway.bodies import ModelName, Tokens, decode_as, with_user
-from hanok.gateway.wires.fields import ENGINES_OWN, raw, refuse
+from hanok.gateway.wires.fields import ENGINES_OWN, invalid, raw, unsupported
 from hanok.wire import Caller, ChatRequest, Options
 
 _Json = dict[str, Any]
@@ -159,7 +159,7 @@ def parse_messages(data: bytes, caller: Caller, options: Options) -> MessagesReq
     body = decode_as(_messages, data)
     for name in _REFUSED:
         if getattr(body, name):
-            refuse(name, f"{name}: this gateway has none of that; run tools yourself and send their results")
+            raise unsupported(name, "this gateway has none of that; run tools yourself and send their results")
     caller = with_user(caller, body.metadata.user_id if body.metadata else None)
     fields = {**_prompt_fields(body), **_sampling_fields(body), **_own_fields(data)}
     request = ChatRequest(
@@ -246,9 +246,7 @@ def _refuse_unanswered(open_calls: set[str], blocks: Sequence[_Placed]) -> None:
     if open_calls:
         where = blocks[0][0] if blocks else "messages"
         names = ", ".join(sorted(open_calls))
-        refuse(
-            where, f"{where}: these tool_use blocks have no tool_result in the next message: {names}", "invalid_value"
-        )
+        raise invalid(where, f"these tool_use blocks have no tool_result in the next message: {names}")
 
 
 def _assistant(blocks: Sequence[_Placed]) -> tuple[_Json, set[str]]:
@@ -265,7 +263,7 @@ def _assistant(blocks: Sequence[_Placed]) -> tuple[_Json, set[str]]:
             case "text":
                 said.append((where, block))
             case _:
-                _refuse_block(block, where, "the model")
+                raise _no_block(block, where, "the model")
     message: _Json = {"role": "assistant", "content": _said(said) or (None if calls else "")}
     if thoughts:
         message["reasoning_content"] = "\n".join(thoughts)
@@ -283,7 +281,7 @@ def _said(blocks: Sequence[_Placed]) -> str | list[_Json]:
 def _call(block: Block, where: str, ids: set[str]) -> _Json:
     own = _need(block.id, f"{where}.id")
     if own in ids:
-        refuse(f"{where}.id", f"{where}.id: another tool_use of this turn has the id {own!r}, too", "invalid_value")
+        raise invalid(f"{where}.id", f"another tool_use of this turn has the id {own!r}, too")
     ids.add(own)
     function = {"name": _need(block.name, f"{where}.name"), "arguments": _dump(block.input or {})}
     return {"id": own, "type": "function", "function": function}
@@ -293,7 +291,7 @@ def _user(blocks: Sequence[_Placed], open_calls: set[str]) -> Iterator[_Json]:
     """Results of tools as messages, then one message of the rest. Images in results follow with the rest."""
     unanswered, parts = set(open_calls), list[_Json]()
     if not blocks:
-        refuse("messages", "messages: a message of the user has no content", "invalid_value")
+        raise invalid("messages", "a message of the user has no content")
     for where, block in blocks:
         if block.type != "tool_result":
             parts += _part(block, where)
@@ -301,7 +299,7 @@ def _user(blocks: Sequence[_Placed], open_calls: set[str]) -> Iterator[_Json]:
         own = _need(block.tool_use_id, f"{where}.tool_use_id")
         if own not in unanswered:
             again = "is answered twice" if own in open_calls else "is in no tool_use block of the message before"
-            refuse(f"{where}.tool_use_id", f"{where}.tool_use_id: {own!r} {again}", "invalid_value")
+            raise invalid(f"{where}.tool_use_id", f"{own!r} {again}")
         unanswered.discard(own)
         text, images = _result(block, where)
         yield {"role": "tool", "tool_call_id": own, "content": text}
@@ -334,7 +332,7 @@ def _part(block: Block, where: str) -> list[_Json]:
             content = "\n".join(part["text"] for part in _inner_texts(block, where))
             part = {"type": "text", "text": f"{block.title or ''}\n{block.source or ''}\n{content}".strip()}
         case _:
-            _refuse_block(block, where, "the user")
+            raise _no_block(block, where, "the user")
     if block.cache_control is not None:
         part["cache_control"] = block.cache_control
     return [part]
@@ -351,15 +349,15 @@ def _image_url(source: Source | str | None, where: str) -> str:
             return f"data:{media};base64,{_need(source.data, f'{where}.data')}"
         if source.type == "url":
             return _need(source.url, f"{where}.url")
-        refuse(f"{where}.type", f"{where}.type: images come as base64 or url here, not as {source.type!r}")
-    refuse(where, f"{where}: is missing", "invalid_value")
+        raise unsupported(f"{where}.type", f"images come as base64 or url here, not as {source.type!r}")
+    raise invalid(where, "is missing")
 
 
 def _document(block: Block, where: str) -> str:
     source = block.source
     if not isinstance(source, Source) or source.type != "text":
         shown = source.type if isinstance(source, Source) else "none"
-        refuse(f"{where}.source", f"{where}.source: documents come as text here, not as {shown!r}: no PDFs, no files")
+        raise unsupported(f"{where}.source", f"documents come as text here, not as {shown!r}: no PDFs, no files")
     text = _need(source.data, f"{where}.source.data")
     return f"{block.title}\n\n{text}" if block.title else text
 
@@ -368,7 +366,7 @@ def _texts(blocks: Sequence[_Placed]) -> list[_Json]:
     """Blocks where only text may stand."""
     for where, block in blocks:
         if block.type != "text":
-            _refuse_block(block, where, "this place")
+            raise _no_block(block, where, "this place")
     return [part for where, block in blocks for part in _part(block, where)]
 
 
@@ -382,8 +380,8 @@ def _simplest(parts: list[_Json]) -> str | list[_Json]:
     return parts[0]["text"] if alone else parts
 
 
-def _refuse_block(block: Block, where: str, who: str) -> NoReturn:
-    refuse(f"{where}.type", f"{where}.type: a block {block.type!r} of {who} cannot be passed on to a model")
+def _no_block(block: Block, where: str, who: str) -> RequestError:
+    return unsupported(f"{where}.type", f"a block {block.type!r} of {who} cannot be passed on to a model")
 
 
 # tools and settings
@@ -391,9 +389,7 @@ def _refuse_block(block: Block, where: str, who: str) -> NoReturn:
 
 def _tool(tool: Tool, where: str) -> _Json:
     if tool.type not in (None, "custom"):
-        refuse(
-            f"{where}.type", f"{where}.type: {tool.type!r} is a tool that Anthropic's servers run; there is none here"
-        )
+        raise unsupported(f"{where}.type", f"{tool.type!r} is a tool that Anthropic's servers run; there is none here")
     function: _Json = {"name": tool.name, "parameters": tool.input_schema or {"type": "object", "properties": {}}}
     if tool.description is not None:
         function["description"] = tool.description
@@ -407,11 +403,11 @@ def _tool_choice(body: _Prompt) -> Any:
     if choice is None:
         return None
     if not names:
-        refuse("tool_choice", "tool_choice: there are no tools to choose from", "invalid_value")
+        raise invalid("tool_choice", "there are no tools to choose from")
     if choice.type != "tool":
         return {"auto": "auto", "any": "required", "none": "none"}[choice.type]
     if choice.name not in names:
-        refuse("tool_choice.name", f"tool_choice.name: there is no tool {choice.name!r}", "invalid_value")
+        raise invalid("tool_choice.name", f"there is no tool {choice.name!r}")
     return {"type": "function", "function": {"name": choice.name}}
 
 
@@ -425,7 +421,7 @@ def _effort(body: _Prompt) -> str | None:
     """OpenAI's word for how long to think, from Anthropic's word or from a budget of tokens."""
     if body.output_config is not None and (effort := body.output_config.effort) is not None:
         if effort not in _EFFORTS:
-            refuse("output_config.effort", f"output_config.effort: is one of {', '.join(_EFFORTS)}", "invalid_value")
+            raise invalid("output_config.effort", f"is one of {', '.join(_EFFORTS)}")
         return _EFFORTS[effort]
     if body.thinking is None or body.thinking.type != "enabled" or body.thinking.budget_tokens is None:
         return None
