@@ -22,7 +22,13 @@ from hanok.gateway.replay import Handle
 from hanok.gateway.wires.counted import CountTokens, count_or_guess
 from hanok.gateway.wires.fields import invalid, unsupported
 from hanok.gateway.wires.responses_answer import ResponseWriter
-from hanok.gateway.wires.responses_request import ResponsesRequest, chat_request, parse_responses
+from hanok.gateway.wires.responses_request import (
+    ResponsesRequest,
+    chat_request,
+    parse_responses,
+    referred,
+    with_referred,
+)
 from hanok.gateway.wires.responses_store import Kept, ResponseStore, Turn
 from hanok.gateway.wires.retelling import Retold, retell
 from hanok.wire import Caller, ChatRequest, json_bytes
@@ -98,8 +104,17 @@ class ResponsesDesk:
         caller = self._reception.caller(call, key)
         asked = parse_responses(await self._reception.body(call))
         self._reception.offer(asked.body.model, "chat", key)
+        if ids := referred(asked.body):
+            found = await asyncio.to_thread(self._look_up, ids, caller.team or caller.key_id)
+            asked = with_referred(asked, found)
         before = await self._before(asked.body.previous_response_id, caller)
         return asked, chat_request(asked, before, caller, self._reception.options(call))
+
+    def _look_up(self, ids: Sequence[str], tenant: str) -> dict[str, _Json]:
+        """Kept items by their ids, which name their response; runs in a thread."""
+        responses = {f"resp_{parts[1]}" for each in ids if len(parts := each.split("_")) == 3}
+        turns = [self._store.get(each, tenant, self._wall()) for each in responses]
+        return {item["id"]: item for turn in turns if turn is not None for item in _turn_items(turn)}
 
     async def _before(self, previous: str | None, caller: Caller) -> list[list[_Json]]:
         """What was said before, turn by turn. Raises `RequestError` unless all of it is kept, and the tenant's own."""

@@ -149,6 +149,28 @@ def parse_responses(data: bytes) -> ResponsesRequest:
     return ResponsesRequest(body, fields, _listed(body, fields))
 
 
+def referred(body: ResponsesBody) -> list[str]:
+    """The ids of items that the input only refers to."""
+    given = [] if isinstance(body.input, str) else body.input
+    return [item.id or "" for item in given if item.type == "item_reference"]
+
+
+def with_referred(asked: ResponsesRequest, found: Mapping[str, _Json]) -> ResponsesRequest:
+    """The same request with items in the place of references. Raises `RequestError` when one was not found."""
+    items = [_found(item, found, f"input[{place}]") for place, item in enumerate(asked.items)]
+    body = msgspec.structs.replace(asked.body, input=msgspec.convert(items, list[Item]))
+    return ResponsesRequest(body, asked.fields, items)
+
+
+def _found(item: _Json, found: Mapping[str, _Json], where: str) -> _Json:
+    if item.get("type") != "item_reference":
+        return item
+    own = str(item.get("id"))
+    if own not in found:
+        raise invalid(f"{where}.id", f"there is no item {own!r} in a response that is kept here")
+    return found[own]
+
+
 def chat_request(
     asked: ResponsesRequest, before: Sequence[Sequence[_Json]], caller: Caller, options: Options
 ) -> ChatRequest:
