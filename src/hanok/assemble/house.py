@@ -15,13 +15,17 @@ from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
+    Counting,
     Desk,
     Door,
     Giving,
     HttpServer,
+    MessagesDesk,
     ModelCard,
     Reception,
     Replays,
+    ResponsesDesk,
+    ResponseStore,
     Route,
     Routed,
     Tiered,
@@ -35,6 +39,7 @@ from hanok.telemetry import CONTENT_LIMIT_BYTES, Exporter, Metrics, TraceStart, 
 from hanok.telemetry.providers import provider_name
 
 MIB = 1024 * 1024
+DAY_S = 86_400.0
 
 
 @dataclass(kw_only=True)
@@ -63,6 +68,7 @@ class House:
     giving: Giving
     door: Door
     replays: Replays
+    responses: ResponseStore
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -170,7 +176,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
-    made: list[Desk | None] = [_admin(house, platform)]
+    made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -190,6 +196,30 @@ def _admin(house: House, platform: Platform) -> Admin | None:
     )
 
 
+def _messages(house: House) -> MessagesDesk:
+    """Anthropic's wire."""
+    return MessagesDesk(reception=house.reception, giving=house.giving, count=Counting(house.fleet).count)
+
+
+def _responses(house: House) -> ResponsesDesk:
+    """OpenAI's newer wire."""
+    return ResponsesDesk(
+        reception=house.reception,
+        giving=house.giving,
+        count=Counting(house.fleet).count,
+        store=house.responses,
+        wall=time.time,
+    )
+
+
+def response_store(loaded: Loaded) -> ResponseStore:
+    """Where answers of `/v1/responses` are kept; the file is made with the first of them."""
+    kept = loaded.platform.gateway.responses
+    return ResponseStore(
+        loaded.state / "responses.db", keep_s=kept.keep_days * DAY_S, limit_bytes=int(kept.limit_mib * MIB)
+    )
+
+
 def let_in(house: House, platform: Platform) -> None:
     """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
     house.reception.change(
@@ -201,6 +231,8 @@ def let_in(house: House, platform: Platform) -> None:
     house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.replays.change(retries=platform.gateway.replay_retries)
+    kept = platform.gateway.responses
+    house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)
     house.door.change(desks(house, platform))
 
 

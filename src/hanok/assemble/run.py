@@ -26,6 +26,7 @@ from hanok.assemble.house import (
     offers,
     prices,
     providers,
+    response_store,
     routes,
     tracing,
     watch_caches,
@@ -125,6 +126,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         finally:
             if house.exporter is not None:
                 await asyncio.to_thread(house.exporter.close)
+            await asyncio.to_thread(house.responses.close)
             await asyncio.to_thread(ledger.close)
 
 
@@ -247,6 +249,7 @@ def _build(
         giving=giving,
         door=door,
         replays=replays,
+        responses=response_store(loaded),
         servers=[],
         refreshing=asyncio.Lock(),
         started=started,

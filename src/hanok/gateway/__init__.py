@@ -6,6 +6,7 @@ leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.counting import Counting
 from hanok.gateway.door import Desk, Door
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
@@ -15,17 +16,22 @@ from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
 from hanok.gateway.sorter import Sorter
 from hanok.gateway.tiered import Tiered
+from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 
 __all__ = [
     "Access",
     "Admin",
+    "Counting",
     "Desk",
     "Door",
     "Giving",
     "HttpServer",
+    "MessagesDesk",
     "ModelCard",
     "Reception",
     "Replays",
+    "ResponseStore",
+    "ResponsesDesk",
     "Route",
     "Routed",
     "Runs",

@@ -127,19 +127,19 @@ Form = TypeVar("Form", bound=msgspec.Struct)
 
 def parse_chat(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A chat request. Raises `RequestError` that names the field at fault."""
-    return _request(_decode(_chat, body), "chat", body, caller, options)
+    return _request(decode_as(_chat, body), "chat", body, caller, options)
 
 
 def parse_text(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A text completion request. Raises `RequestError`."""
-    return _request(_decode(_text, body), "text", body, caller, options)
+    return _request(decode_as(_text, body), "text", body, caller, options)
 
 
 def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
     """An embedding request. Raises `RequestError`."""
-    parsed = _decode(_embedding, body)
+    parsed = decode_as(_embedding, body)
     inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
-    caller = _with_user(caller, parsed.user)
+    caller = with_user(caller, parsed.user)
     return TaskRequest(parsed.model, _fields(body), inputs, caller, options=options)
 
 
@@ -158,7 +158,7 @@ def parse_moderation(body: bytes, caller: Caller, options: Options = NO_OPTIONS)
 
 def decode_body(body: bytes, form: type[Form]) -> Form:
     """A JSON body as `form`; no body counts as `{}`. Raises `RequestError`."""
-    return _decode(msgspec.json.Decoder(form), body or b"{}")
+    return decode_as(msgspec.json.Decoder(form), body or b"{}")
 
 
 def _request(
@@ -166,7 +166,7 @@ def _request(
 ) -> ChatRequest:
     streaming = parsed.stream_options
     wants_usage = bool(streaming and streaming.include_usage)
-    caller = _with_user(caller, parsed.user)
+    caller = with_user(caller, parsed.user)
     newer = parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None
     most = parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0)
     stream, choices = bool(parsed.stream), parsed.choices()
@@ -175,7 +175,8 @@ def _request(
     )
 
 
-def _with_user(caller: Caller, user: str | None) -> Caller:
+def with_user(caller: Caller, user: str | None) -> Caller:
+    """The caller, acting for that user unless his key acts for one. Raises `RequestError` when it is no name."""
     if not user or caller.user:  # a key that acts for a user acts for no other
         return caller
     if not user.isprintable():
@@ -183,7 +184,8 @@ def _with_user(caller: Caller, user: str | None) -> Caller:
     return msgspec.structs.replace(caller, user=user[:256])
 
 
-def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+def decode_as(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """A JSON body. Raises `RequestError` that names the field at fault."""
     try:
         if not body.isascii():
             body.decode()

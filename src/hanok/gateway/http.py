@@ -58,12 +58,12 @@ class Tape(Protocol):
 class Call:
     """One HTTP exchange: what came in, and what has been sent. Only the connection makes these.
 
-    Where there is a `tape`, it is told of everything that is sent.
+    Where there is a `tape`, it is told of everything that is sent. `also` are headers of whatever is answered.
     """
 
     __slots__ = (
-        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "finished", "headers", "keep_alive",
-        "method", "path", "query", "request_id", "tape", "version_1_0",
+        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "also", "begun", "finished", "headers",
+        "keep_alive", "method", "path", "query", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,7 @@ class Call:
         self.begun = False
         self.finished = False
         self.tape: Tape | None = None
+        self.also: Sequence[Header] = ()
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
@@ -201,6 +202,8 @@ class Call:
         ]
         lines.append(self.request_id.encode())
         for name, value in headers:
+            lines += (b"\r\n", name, b": ", value)
+        for name, value in self.also:
             lines += (b"\r\n", name, b": ", value)
         lines.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
         return b"".join(lines)

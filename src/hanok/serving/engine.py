@@ -16,6 +16,10 @@ class Engine(ModelPath, Protocol):
         """Return when the engine is ready to answer. Raises `EngineError` when it is not."""
         ...
 
+    async def count_prompt(self, request: ChatRequest) -> int | None:
+        """How many tokens the request's prompt has; None where this engine does not say. Raises `EngineError`."""
+        ...
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Go on with other limits, in seconds and MiB, from the next call on."""
         ...

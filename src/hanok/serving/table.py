@@ -83,13 +83,21 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
         headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
     ca_file = str(folder / spec.ca_file) if spec.ca_file else None
     try:
-        pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+        pool, root = (
+            Pool(url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+            for url in (spec.url, spec.url.rstrip("/").removesuffix("/v1"))
+        )
     except (ValueError, OSError) as error:
         what = f"ca_file {ca_file}: " if isinstance(error, OSError) else ""
         hint = "`ca_file` names a PEM file, relative to the platform file" if what else "correct its `url`"
         raise StartError(f"the endpoint {name} cannot be reached as declared: {what}{error}", hint=hint) from None
     return OpenAIEngine(
-        pool, model=model.name, endpoint=name, served_name=spec.model or model.name, answer_limit_mib=limit_mib
+        pool,
+        root=root,
+        model=model.name,
+        endpoint=name,
+        served_name=spec.model or model.name,
+        answer_limit_mib=limit_mib,
     )
 
 
@@ -99,6 +107,7 @@ def _launched(spec: LaunchedEndpoint, launch: Launch, model: Model, name: str, l
     pool = Pool(f"{launch.url}/v1", timeouts=model.timeouts)
     return OpenAIEngine(
         pool,
+        root=Pool(launch.url, timeouts=model.timeouts),
         model=model.name,
         endpoint=name,
         served_name=model.name,

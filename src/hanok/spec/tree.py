@@ -403,6 +403,15 @@ class Model(Tree):
     )
 
 
+class KeptResponses(Tree):
+    """Answers of `/v1/responses`, kept in the state folder so that conversations can go on from them."""
+
+    keep_days: Number = Field(default=30.0, gt=0, le=3650, description="Days after which a response is forgotten.")
+    limit_mib: Number = Field(
+        default=1024.0, gt=0, description="Largest size of all kept responses, in MiB; beyond it the oldest go."
+    )
+
+
 class Gateway(Tree):
     """The HTTP door."""
 
@@ -433,6 +442,9 @@ class Gateway(Tree):
         description="Answer an SDK's own retry of a call with the answer of its first attempt.",
     )
     reload: bool = Field(default=True, description="Take up changes of this file while running.")
+    responses: KeptResponses = Field(
+        default_factory=KeptResponses, description="How long, and how many, answers of `/v1/responses` are kept."
+    )
 
 
 class Scope(Tree):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.serving.engine import no_tasks
-from hanok.serving.engines.spoken import speak
+from hanok.serving.engines.spoken import count_words, speak
 from hanok.spec import EchoEndpoint, Timeouts
 from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult
 from hanok.wire.forms import read_last_user_text
@@ -26,6 +26,9 @@ class EchoEngine:
 
     async def check(self) -> None:
         return None
+
+    async def count_prompt(self, request: ChatRequest) -> int | None:
+        return count_words(request)
 
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Knows no limits."""
