@@ -22,6 +22,7 @@ from hanok.assemble.house import (
     kept_bytes,
     let_in,
     make_exporter,
+    make_ordered,
     offers,
     prices,
     providers,
@@ -31,7 +32,7 @@ from hanok.assemble.house import (
     weights,
 )
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs
+from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -99,6 +100,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(roster.relieve(), name="endpoints-relieve"),
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
         asyncio.create_task(house.config.follow(), name="config-watch"),
+        asyncio.create_task(house.ordered.runner.live(), name="batches"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -109,6 +111,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             task.cancel()
         try:
             await asyncio.gather(*background, return_exceptions=True)
+            await house.ordered.runner.close()
             await roster.close()
             await changes.close()
             if house.holder is not None:
@@ -205,6 +208,15 @@ def _build(
     reception = Reception(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
+    servers: list[HttpServer] = []
+    ordered = make_ordered(
+        loaded,
+        LineAsker(models, reception=reception, keys=keys),
+        serves=lambda: bool(servers),
+        waiting=routed.waiting,
+    )
+    metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
+    metrics.watch_lines(lambda: ordered.runner.ended)
     giving = Giving(models, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
@@ -232,7 +244,8 @@ def _build(
         giving=giving,
         door=door,
         replays=replays,
-        servers=[],
+        ordered=ordered,
+        servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
     )

@@ -6,9 +6,12 @@ endpoint; `admin` is the operators' own desk.
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.batches import Batches
 from hanok.gateway.door import Desk, Door
+from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.lines import LineAsker
 from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
@@ -17,10 +20,13 @@ from hanok.gateway.runs import Runs
 __all__ = [
     "Access",
     "Admin",
+    "Batches",
     "Desk",
     "Door",
+    "Files",
     "Giving",
     "HttpServer",
+    "LineAsker",
     "ModelCard",
     "Reception",
     "Replays",

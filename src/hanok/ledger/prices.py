@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hanok.spec import LiteLLMEndpoint, Model, OpenAIEndpoint
 from hanok.wire import Usage
@@ -20,6 +20,8 @@ class Rate:
     output: float
     cached_input: float
     source: str = "declared"
+    batch: float = 1.0
+    """The share of it that lines of batches cost."""
 
     @property
     def output_nano_usd(self) -> float:
@@ -41,6 +43,7 @@ class PriceList:
 
     def __init__(self, rates: Mapping[str, Rate]) -> None:
         self._rates = dict(rates)
+        self._of_lines = {name: _of_lines(rate) for name, rate in rates.items() if rate.batch != 1.0}
 
     @classmethod
     def of(cls, models: list[Model], known: Mapping[str, Rate]) -> PriceList:
@@ -50,11 +53,25 @@ class PriceList:
     def rate(self, model: str) -> Rate:
         return self._rates.get(model, FREE)
 
+    def rate_of_lines(self, model: str) -> Rate:
+        """What a line of a batch costs."""
+        return self._of_lines.get(model) or self.rate(model)
+
+
+def _of_lines(rate: Rate) -> Rate:
+    share = rate.batch
+    return replace(rate, input=rate.input * share, output=rate.output * share, cached_input=rate.cached_input * share)
+
 
 def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:
     if price := model.price:
         cached = price.input if price.cached_input is None else price.cached_input
-        return Rate(input=price.input / _MILLION, output=price.output / _MILLION, cached_input=cached / _MILLION)
+        return Rate(
+            input=price.input / _MILLION,
+            output=price.output / _MILLION,
+            cached_input=cached / _MILLION,
+            batch=price.batch,
+        )
     for endpoint in model.serve:
         if isinstance(endpoint, OpenAIEndpoint | LiteLLMEndpoint):
             name = endpoint.model or model.name

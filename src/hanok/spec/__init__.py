@@ -3,6 +3,8 @@
 from hanok.spec.load import load
 from hanok.spec.tree import (
     Allowance,
+    Batches,
+    BatchWindow,
     Books,
     Breaker,
     Budget,
@@ -36,6 +38,8 @@ from hanok.spec.tree import (
 
 __all__ = [
     "Allowance",
+    "BatchWindow",
+    "Batches",
     "Books",
     "Breaker",
     "Budget",
