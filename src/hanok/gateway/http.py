@@ -36,7 +36,7 @@ BODY_LIMIT_S = 60.0
 IDLE_LIMIT_S = 75.0
 STALLED_LIMIT_S = 300.0
 HELD_BYTES = 1024 * 1024
-"""What may wait of a body that is taken piece by piece, before its caller is held back."""
+"""What may wait of a body that nobody reads yet, or that is read piece by piece, before its caller is held back."""
 LINGER_S = 2.0
 SWEEP_EVERY_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -98,6 +98,8 @@ class Call:
             raise _too_large(limit)
         if self._expects and not self._done:
             self._connection.write(_CONTINUE)
+        if self._size > HELD_BYTES:
+            self._connection.go_on()
         while not self._done:
             if self._size > limit:
                 raise _too_large(limit)
@@ -114,7 +116,7 @@ class Call:
         likes in all, but not fall silent.
         """
         length = self.headers.get(b"content-length")
-        if (length is not None and int(length) > limit) or self._size > self._connection.body_limit:
+        if length is not None and int(length) > limit:
             raise too_large()
         if self._expects and not self._done:
             self._connection.write(_CONTINUE)
@@ -194,6 +196,10 @@ class Call:
         self._size += len(data)
         if self._pieces is not None:
             self._take_piece(self._pieces, data)
+        elif self._waiter is None:  # nobody reads it yet
+            self._parts.append(data)
+            if self._size > HELD_BYTES:
+                self._connection.hold_on(True)
         elif self._size <= self._connection.body_limit:
             self._parts.append(data)
         elif self._waiter is not None:
@@ -409,6 +415,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._closing = True
+        self._transport.resume_reading()
         self._transport.write_eof()
         self.deadline = time.monotonic() + LINGER_S
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -11,10 +11,17 @@ import pytest
 
 from tests.calls import call
 from tests.conftest import ECHO, RunningHouse
+from tests.engine import Asked, FakeEngine, fake_engine, status, whole
 from tests.rooms.batches.orders import CHAT, chat_line, client, jsonl, order, wait, written
 
 Start = Callable[..., RunningHouse]
 SLOW = {"name": "slow", "serve": {"engine": "echo", "delay_ms": 200}}
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    with fake_engine() as running:
+        yield running
 
 
 def test_a_batch_is_answered_line_by_line(house: Start) -> None:
@@ -41,15 +48,16 @@ def test_a_batch_is_answered_line_by_line(house: Start) -> None:
         assert line["id"].startswith("batch_req_")
 
 
-def test_embeddings_and_completions_are_for_batches_too(house: Start) -> None:
-    started = house(ECHO, {"name": "vectors", "type": "embedding", "serve": {"engine": "echo"}})
-    api = client(started)
+def test_embeddings_and_completions_are_for_batches_too(house: Start, engine: FakeEngine) -> None:
+    vectors = {"name": "vectors", "type": "embedding", "serve": {"engine": "openai", "url": engine.url}}
+    api = client(house(ECHO, vectors))
+    engine.answer = status(200, b'{"object":"list",\n"data":[{"index":0,"embedding":[1.0]}]}')
     text = {"custom_id": "t", "method": "POST", "url": "/v1/completions", "body": {"model": "echo", "prompt": "hi"}}
     done = wait(api, order(api, [text], "/v1/completions"))
     assert written(api, done.output_file_id)["t"]["response"]["body"]["choices"][0]["text"] == "hi"
     vector = {"custom_id": "v", "method": "POST", "url": "/v1/embeddings", "body": {"model": "vectors", "input": "hi"}}
     done = wait(api, order(api, [vector], "/v1/embeddings"))
-    assert written(api, done.output_file_id)["v"]["response"]["body"]["data"][0]["embedding"]
+    assert written(api, done.output_file_id)["v"]["response"]["body"]["data"][0]["embedding"] == [1.0]
 
 
 def test_a_file_comes_back_as_it_was_sent(house: Start) -> None:
@@ -118,17 +126,53 @@ def test_an_empty_file_and_one_with_too_many_lines_fail(house: Start) -> None:
     assert [each.code for each in many.errors.data or []] == ["too_many_tasks"]
 
 
-def test_what_an_engine_refuses_is_in_the_error_file(house: Start) -> None:
-    refusing = {"name": "gone", "retries": 0, "serve": {"engine": "script", "turns": [{"say": "yes", "when": "ok"}]}}
-    api = client(house(ECHO, refusing, batches={"retries": 0}))
-    done = wait(api, order(api, [chat_line("good", "ok", "gone"), chat_line("bad", "no", "gone")]))
+def behind(engine: FakeEngine, **more: Any) -> dict[str, Any]:
+    return {"name": "m", "retries": 0, "serve": {"engine": "openai", "url": engine.url}, **more}
+
+
+def by_content(answers: dict[str, Any]) -> Any:
+    """Answer each question with its own answer; a list is answered from its beginning to its end."""
+
+    async def answer(asked: Asked, writer: Any) -> None:
+        found = answers.get(asked.json["messages"][0]["content"], whole())
+        if isinstance(found, list):
+            found = found.pop(0) if len(found) > 1 else found[0]
+        await found(asked, writer)
+
+    return answer
+
+
+def test_what_an_engine_refuses_is_in_the_error_file(house: Start, engine: FakeEngine) -> None:
+    refusal = b'{"error": {"message": "no such thing",\n "type": "x"}}'
+    engine.answer = by_content(
+        {"bad": status(400, refusal), "broken": status(500, b"oops"), "none": status(200, b"hm")}
+    )
+    api = client(house(behind(engine), batches={"retries": 0}))
+    lines = [chat_line(each, each, "m") for each in ("good", "bad", "broken", "none")]
+    done = wait(api, order(api, lines))
     assert done.status == "completed"
     assert done.request_counts is not None
-    assert (done.request_counts.completed, done.request_counts.failed) == (1, 1)
-    error = written(api, done.error_file_id)["bad"]
-    assert error["response"]["status_code"] >= 400
-    assert error["response"]["body"]["error"]["message"]
-    assert error["error"] is None
+    assert (done.request_counts.completed, done.request_counts.failed) == (1, 3)
+    errors = written(api, done.error_file_id)
+    assert {name: each["response"]["status_code"] for name, each in errors.items()} == {
+        "bad": 400,
+        "broken": 500,
+        "none": 502,
+    }
+    assert errors["bad"]["response"]["body"]["error"]["message"] == "no such thing"
+    assert errors["bad"]["error"] is None
+
+
+def test_a_line_is_asked_again_when_it_fails_and_as_often_as_needed_when_the_engine_is_full(
+    house: Start, engine: FakeEngine
+) -> None:
+    full, broken = status(429, b'{"error": {"message": "slow down"}}'), status(500, b"oops")
+    engine.answer = by_content({"full": [full, full, full, whole()], "broken": [broken, whole()], "always": broken})
+    api = client(house(behind(engine), batches={"retries": 1}))
+    done = wait(api, order(api, [chat_line(each, each, "m") for each in ("full", "broken", "always")]))
+    assert sorted(written(api, done.output_file_id)) == ["broken", "full"]
+    assert written(api, done.error_file_id)["always"]["response"]["status_code"] == 500
+    assert len(engine.calls()) == 4 + 2 + 2
 
 
 def test_a_cancelled_batch_keeps_what_was_answered(house: Start) -> None:
@@ -164,7 +208,7 @@ def test_nobody_sees_the_files_and_batches_of_others(house: Start) -> None:
     started = house(ECHO, teams=[{"name": "a"}])
     ledger = started.house.ledger
     mine, colleague = (ledger.create_key(name, team="a").secret for name in ("x", "y"))
-    started.house.take_up_keys()
+    started.run(started.house.refresh())
     owner, same_team, stranger = client(started, mine), client(started, colleague), client(started)
     batch = wait(owner, order(owner, [chat_line("a")]))
     assert same_team.batches.retrieve(batch.id) == batch
@@ -191,7 +235,7 @@ def test_a_key_that_is_revoked_has_its_remaining_lines_refused(house: Start) -> 
     started = house(SLOW, teams=[{"name": "a"}], batches={"concurrency": 2})
     ledger = started.house.ledger
     first, second = (ledger.create_key(name, team="a") for name in ("x", "y"))
-    started.house.take_up_keys()
+    started.run(started.house.refresh())
     api = client(started, first.secret)
     batch = order(api, [chat_line(str(each), model="slow") for each in range(50)])
     wait(api, batch, lambda each: bool(each.request_counts and each.request_counts.completed))
@@ -228,7 +272,7 @@ def test_lines_cost_the_share_that_is_declared_for_batches(house: Start) -> None
     api = client(started)
     batch = wait(api, order(api, [chat_line("a", "one two three four")]))
     api.chat.completions.create(model="echo", messages=[{"role": "user", "content": "one two three four"}])
-    (line,) = (started.house.ledger.usage("session")[:1],)
+    started.house.ledger.flush()
     rows = {row.group: row.cost_usd for row in started.house.ledger.usage("session")}
     assert rows[batch.id] == pytest.approx(2.0)
     assert sum(rows.values()) == pytest.approx(6.0)
@@ -247,20 +291,22 @@ def test_a_file_larger_than_the_limit_is_refused(house: Start) -> None:
     assert len(list(folder.iterdir())) == 1
 
 
+PART = b"--x\r\nContent-Disposition: form-data; name="
+FORM = "multipart/form-data; boundary=x"
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [
         ("application/json", b"{}", 415),
         ("multipart/form-data", b"", 415),
-        ("multipart/form-data; boundary=x", b"", 400),
-        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc', 400),
-        ("multipart/form-data; boundary=x", b"nonsense", 400),
-        (
-            "multipart/form-data; boundary=x",
-            b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n',
-            400,
-        ),
-        ("multipart/form-data; boundary=" + "x" * 500, b"--x", 400),
+        (FORM, b"", 400),
+        (FORM, b"nonsense", 400),
+        (FORM, PART + b'"file"\r\n\r\nends in the middle', 400),
+        (FORM, PART + b'"purpose"\r\n\r\nbatch\r\n--x--\r\n', 400),
+        (FORM, PART + b'"purpose"\r\n\r\n' + b"x" * 100_000 + b"\r\n--x--\r\n", 400),
+        (FORM, PART + b'"file"\r\n\r\na\r\n' + PART + b'"file"\r\n\r\nb\r\n--x--\r\n', 400),
+        (f"{FORM}{'x' * 500}", b"--x", 400),
     ],
 )
 def test_what_is_no_form_is_refused(house: Start, content_type: str, body: bytes, status: int) -> None:
