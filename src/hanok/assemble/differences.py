@@ -41,6 +41,7 @@ def differences(old: Platform, new: Platform) -> list[str]:
         *_gateway(old.gateway, new.gateway),
         *_block("telemetry", old.telemetry, new.telemetry),
         *_block("cache", old.cache, new.cache),
+        *_block("batches", old.batches, new.batches),
         *_named("team", old.teams, new.teams, lambda each: each.name),
         *_named("user", old.users, new.users, lambda each: each.name),
         *_amounts("budget", _budgets(old.budgets), _budgets(new.budgets)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
+from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
+    Batches,
     Counting,
     Desk,
     Door,
+    Files,
     Giving,
     HttpServer,
     MessagesDesk,
@@ -40,6 +44,16 @@ from hanok.telemetry.providers import provider_name
 
 MIB = 1024 * 1024
 DAY_S = 86_400.0
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordered:
+    """Files and batches: where they are kept, ordered, and run."""
+
+    shelf: Shelf
+    intake: Intake
+    runner: Runner
 
 
 @dataclass(kw_only=True)
@@ -69,6 +83,7 @@ class House:
     door: Door
     replays: Replays
     responses: ResponseStore
+    ordered: Ordered
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -176,7 +191,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
-    made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house)]
+    made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -220,6 +235,54 @@ def response_store(loaded: Loaded) -> ResponseStore:
     )
 
 
+def _batch_desks(house: House) -> list[Desk]:
+    """Files and batches."""
+    ordered, reception = house.ordered, house.reception
+    runner = ordered.runner
+    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings)
+    batches = Batches(
+        ordered.intake,
+        shelf=ordered.shelf,
+        reception=reception,
+        settings=lambda: runner.settings,
+        starts_at=runner.starts_at,
+    )
+    return [files, batches]
+
+
+def make_ordered(
+    loaded: Loaded, asker: Asker, *, serves: Callable[[], bool], waiting: Callable[[], Mapping[str, int]]
+) -> Ordered:
+    """Files and batches. `waiting` says how many calls wait for each model: those go before lines of batches."""
+    tables, folder = Tables(loaded.state / "batches.db"), Folder(loaded.state)
+    runner = Runner(
+        loaded.state,
+        tables=tables,
+        folder=folder,
+        asker=asker,
+        settings=loaded.platform.batches,
+        line_limit=int(loaded.platform.gateway.body_limit_mib * MIB),
+        serves=serves,
+        gives_way=lambda model: waiting().get(model, 0) > 0,
+        wall=time.time,
+        monotonic=time.monotonic,
+        random_hex=_random_hex,
+    )
+    shelf = Shelf(
+        tables=tables,
+        folder=folder,
+        limit=lambda: int(runner.settings.tenant_limit_gib * GIB),
+        wall=time.time,
+        random_hex=_random_hex,
+    )
+    intake = Intake(tables=tables, folder=folder, asker=asker, wake=runner.wake, wall=time.time, random_hex=_random_hex)
+    return Ordered(shelf=shelf, intake=intake, runner=runner)
+
+
+def _random_hex(digits: int) -> str:
+    return secrets.token_hex(digits // 2)
+
+
 def let_in(house: House, platform: Platform) -> None:
     """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
     house.reception.change(
@@ -230,6 +293,7 @@ def let_in(house: House, platform: Platform) -> None:
     )
     house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
+    house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

@@ -22,6 +22,7 @@ from hanok.assemble.house import (
     kept_bytes,
     let_in,
     make_exporter,
+    make_ordered,
     make_store,
     offers,
     prices,
@@ -35,7 +36,7 @@ from hanok.assemble.house import (
 )
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, Reception, Replays, Routed, Runs, Tiered
+from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -108,6 +109,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
+        asyncio.create_task(house.ordered.runner.live(), name="batches"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -118,6 +120,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             task.cancel()
         try:
             await asyncio.gather(*background, return_exceptions=True)
+            await house.ordered.runner.close()
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
@@ -220,6 +223,15 @@ def _build(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
     tiered = Tiered(models, failed=metrics.classifier_failed)
+    servers: list[HttpServer] = []
+    ordered = make_ordered(
+        loaded,
+        LineAsker(tiered, reception=reception, keys=keys),
+        serves=lambda: bool(servers),
+        waiting=routed.waiting,
+    )
+    metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
+    metrics.watch_lines(lambda: ordered.runner.ended)
     giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
@@ -250,7 +262,8 @@ def _build(
         door=door,
         replays=replays,
         responses=response_store(loaded),
-        servers=[],
+        ordered=ordered,
+        servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
     )

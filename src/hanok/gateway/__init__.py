@@ -6,10 +6,13 @@ leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.batches import Batches
 from hanok.gateway.counting import Counting
 from hanok.gateway.door import Desk, Door
+from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.lines import LineAsker
 from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
@@ -21,11 +24,14 @@ from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 __all__ = [
     "Access",
     "Admin",
+    "Batches",
     "Counting",
     "Desk",
     "Door",
+    "Files",
     "Giving",
     "HttpServer",
+    "LineAsker",
     "MessagesDesk",
     "ModelCard",
     "Reception",

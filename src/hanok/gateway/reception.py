@@ -122,6 +122,22 @@ class Reception:
             parent_span=trace.parent_span,
         )
 
+    def caller_for(self, key: Key, *, request_id: str, session: str | None, run: str | None) -> Caller:
+        """Who asks, where nobody calls: a call that was ordered before."""
+        trace = self._trace(None, None)
+        return Caller(
+            key_id=key.id,
+            key_name=key.name,
+            team=self._access.team(key),
+            user=key.user,
+            session=session,
+            run=run,
+            request_id=request_id,
+            trace=trace.trace,
+            trace_state=trace.trace_state,
+            parent_span=trace.parent_span,
+        )
+
     def options(self, call: Call) -> Options:
         """What the caller asks of Hanok itself. Raises `RequestError` when it cannot be read."""
         if self._option_headers.isdisjoint(call.headers):

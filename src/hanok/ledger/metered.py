@@ -99,7 +99,7 @@ class Metered:
             result = await self.inner.perform(request)
             meter.model, meter.endpoint, meter.usage = result.model, result.endpoint, result.usage
             if result.model != request.model:
-                meter.rate = self.admission.rate(result.model)
+                meter.rate = self.admission.rate(result.model, request.options)
                 meter.hold = await self.admission.move(request, hold, result.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
@@ -191,7 +191,7 @@ class Meter:
     async def change_model(self, answer: Answer) -> None:
         """Another model answers than was reserved for: pay its price, or close the answer and raise."""
         admission = self._metered.admission
-        self.model, self.rate = answer.model, admission.rate(answer.model)
+        self.model, self.rate = answer.model, admission.rate(answer.model, self.request.options)
         try:
             assert isinstance(self.request, ChatRequest)
             self.hold = await admission.readmit(self.request, self.hold, answer.model)
@@ -246,7 +246,9 @@ class Meter:
         if usage.kept:
             usage, cost_nano_usd, saved_nano_usd = NOTHING_USED, 0, cost_nano_usd
         elif tier is not None:
-            saved_nano_usd = self._metered.admission.rate(tier.compared_to).cost_nano_usd(usage) - cost_nano_usd
+            saved_nano_usd = (
+                self._metered.admission.rate(tier.compared_to, request.options).cost_nano_usd(usage) - cost_nano_usd
+            )
         return Charge(
             id=self._metered.books.next_id(),
             at=self._wall,

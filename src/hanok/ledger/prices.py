@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hanok.spec import LiteLLMEndpoint, Model, OpenAIEndpoint
 from hanok.wire import Usage
@@ -24,6 +24,8 @@ class Rate:
     cached_input: float
     cache_write: float | None = None
     source: str = "declared"
+    batch: float = 1.0
+    """The share of it that lines of batches cost."""
 
     @property
     def output_nano_usd(self) -> float:
@@ -48,6 +50,7 @@ class PriceList:
 
     def __init__(self, rates: Mapping[str, Rate]) -> None:
         self._rates = dict(rates)
+        self._of_lines = {name: _of_lines(rate) for name, rate in rates.items() if rate.batch != 1.0}
 
     @classmethod
     def of(cls, models: list[Model], known: Mapping[str, Rate]) -> PriceList:
@@ -56,6 +59,15 @@ class PriceList:
 
     def rate(self, model: str) -> Rate:
         return self._rates.get(model, FREE)
+
+    def rate_of_lines(self, model: str) -> Rate:
+        """What a line of a batch costs."""
+        return self._of_lines.get(model) or self.rate(model)
+
+
+def _of_lines(rate: Rate) -> Rate:
+    share = rate.batch
+    return replace(rate, input=rate.input * share, output=rate.output * share, cached_input=rate.cached_input * share)
 
 
 def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:
@@ -66,6 +78,7 @@ def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:
             output=price.output / _MILLION,
             cached_input=cached / _MILLION,
             cache_write=None if price.cache_write is None else price.cache_write / _MILLION,
+            batch=price.batch,
         )
     for endpoint in model.serve:
         if isinstance(endpoint, OpenAIEndpoint | LiteLLMEndpoint):

@@ -32,6 +32,8 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("users[]", tree.User),
     ("budgets[]", tree.Budget),
     ("limits[]", tree.Limit),
+    ("batches", tree.Batches),
+    ("batches.window", tree.BatchWindow),
     ("models[]", tree.Model),
     ("models[].serve, engine: openai", tree.OpenAIEndpoint),
     ("models[].serve, engine: llamacpp", tree.LlamaCppEndpoint),
@@ -62,6 +64,7 @@ def schema() -> dict[str, Any]:
     for block, name in (("Model", "serve"), ("Telemetry", "export")):
         _or_one(found["$defs"][block]["properties"], name)
     fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
+    found["$defs"]["Batches"]["properties"]["window"]["anyOf"].append({"const": "always"})
     names = {"type": "array", "items": {"type": "string"}}
     fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
     cache = found["$defs"]["Model"]["properties"]["cache"]
@@ -84,7 +87,7 @@ def reference() -> str:
 
 
 def _block(title: str, block: type[BaseModel]) -> str:
-    rows = [_row(name, field) for name, field in block.model_fields.items()]
+    rows = [_row(field.alias or name, field) for name, field in block.model_fields.items()]
     doc = (block.__doc__ or "").strip()
     return f"\n## {title}\n\n{doc}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 

@@ -144,6 +144,11 @@ class Metrics:
         """Add what became of spans, by receiver; read when somebody asks."""
         self._registry.register(_Collected(lambda: _exports(read())))
 
+    def watch_lines(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Add how lines of batches ended; read when somebody asks."""
+        text = "Lines of batches that ended: completed, failed, expired."
+        self._registry.register(_Collected(lambda: iter([_counter("hanok_batch_lines_ended", text, "result", read())])))
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
