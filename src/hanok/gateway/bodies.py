@@ -145,13 +145,13 @@ def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) 
 
 def parse_rerank(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
     """A request for an order of documents. Raises `RequestError`."""
-    parsed = _decode(_rerank, body)
+    parsed = decode_as(_rerank, body)
     return TaskRequest(parsed.model, _fields(body), len(parsed.documents), caller, "rerank", options)
 
 
 def parse_moderation(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
     """A request for a judgement of texts. Raises `RequestError`."""
-    parsed = _decode(_moderation, body)
+    parsed = decode_as(_moderation, body)
     inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
     return TaskRequest(parsed.model, _fields(body), inputs, caller, "moderation", options)
 
