@@ -82,8 +82,10 @@ def stop_on_signals(at_once: Callable[[], None] = _nothing) -> asyncio.Event:
 async def drain(house: House, server: HttpServer, serving: asyncio.Task[None], drain_s: float) -> None:
     """Let in nobody new, wait for what runs, then close the door."""
     house.door.draining = True
+    runner = house.ordered.runner
+    runner.drain()
     deadline = asyncio.get_running_loop().time() + drain_s
-    while server.busy() and asyncio.get_running_loop().time() < deadline:
+    while (server.busy() or runner.busy()) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)
     if server.busy():
         server.cut()

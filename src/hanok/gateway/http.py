@@ -14,7 +14,7 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
 from functools import partial
@@ -35,6 +35,8 @@ HEAD_LIMIT_S = 30.0
 BODY_LIMIT_S = 60.0
 IDLE_LIMIT_S = 75.0
 STALLED_LIMIT_S = 300.0
+HELD_BYTES = 1024 * 1024
+"""What may wait of a body that nobody reads yet, or that is read piece by piece, before its caller is held back."""
 LINGER_S = 2.0
 SWEEP_EVERY_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -58,12 +60,13 @@ class Tape(Protocol):
 class Call:
     """One HTTP exchange: what came in, and what has been sent. Only the connection makes these.
 
-    Where there is a `tape`, it is told of everything that is sent.
+    Where there is a `tape`, it is told of everything that is sent. `also` are headers of whatever is answered.
     """
 
     __slots__ = (
-        "_connection", "_done", "_expects", "_parts", "_size", "_waiter", "begun", "finished", "headers", "keep_alive",
-        "method", "path", "query", "request_id", "tape", "version_1_0",
+        "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "also", "begun", "finished",
+        "headers",
+        "keep_alive", "method", "path", "query", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +78,7 @@ class Call:
         self._done = False
         self._expects = b"expect" in headers
         self._waiter: asyncio.Future[None] | None = None
+        self._pieces: _Pieces | None = None
         self.method = method
         self.path = path
         self.query = query
@@ -84,6 +88,7 @@ class Call:
         self.begun = False
         self.finished = False
         self.tape: Tape | None = None
+        self.also: Sequence[Header] = ()
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
@@ -95,6 +100,8 @@ class Call:
             raise _too_large(limit)
         if self._expects and not self._done:
             self._connection.write(_CONTINUE)
+        if self._size > HELD_BYTES:
+            self._connection.go_on()
         while not self._done:
             if self._size > limit:
                 raise _too_large(limit)
@@ -103,6 +110,37 @@ class Call:
         if self._size > limit:
             raise _too_large(limit)
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    async def pieces(self, limit: int, too_large: Callable[[], RequestError]) -> AsyncGenerator[bytes]:
+        """The body piece by piece, as it comes; who sends faster than it is taken is held back. Close the generator.
+
+        Raises `too_large` as soon as there are, or will be, more than `limit` bytes. A caller may take as long as he
+        likes in all, but not fall silent.
+        """
+        length = self.headers.get(b"content-length")
+        if length is not None and int(length) > limit:
+            raise too_large()
+        if self._expects and not self._done:
+            self._connection.write(_CONTINUE)
+        self._pieces = pieces = _Pieces(limit, waiting=self._size)
+        try:
+            while True:
+                if self._size > limit:
+                    raise too_large()
+                if self._parts:
+                    data, self._parts = b"".join(self._parts), []
+                    yield data
+                    pieces.waiting -= len(data)
+                elif self._done:
+                    return
+                else:
+                    self._connection.go_on()
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
+        finally:  # what else comes is dropped
+            pieces.limit = -1
+            self._parts.clear()
+            self._connection.go_on()
 
     async def reply(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer in one piece."""
@@ -171,10 +209,23 @@ class Call:
 
     def take(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._connection.body_limit:
+        if self._pieces is not None:
+            self._take_piece(self._pieces, data)
+        elif self._waiter is None:  # nobody reads it yet
+            self._parts.append(data)
+            if self._size > HELD_BYTES:
+                self._connection.hold_on(True)
+        elif self._size <= self._connection.body_limit:
             self._parts.append(data)
         elif self._waiter is not None:
             self._wake()
+
+    def _take_piece(self, pieces: _Pieces, data: bytes) -> None:
+        if self._size <= pieces.limit:
+            self._parts.append(data)
+            pieces.waiting += len(data)
+            self._connection.hold_on(pieces.waiting > HELD_BYTES)
+        self._wake()
 
     def taken(self) -> None:
         self._done = True
@@ -202,8 +253,20 @@ class Call:
         lines.append(self.request_id.encode())
         for name, value in headers:
             lines += (b"\r\n", name, b": ", value)
+        for name, value in self.also:
+            lines += (b"\r\n", name, b": ", value)
         lines.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
         return b"".join(lines)
+
+
+class _Pieces:
+    """A body that is taken piece by piece: how many bytes of it are let in, and how many of them wait."""
+
+    __slots__ = ("limit", "waiting")
+
+    def __init__(self, limit: int, *, waiting: int) -> None:
+        self.limit = limit
+        self.waiting = waiting
 
 
 class Connection(asyncio.Protocol):
@@ -331,6 +394,19 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._closing:
             self._transport.write(data)
 
+    def hold_on(self, full: bool) -> None:
+        """A piece of a long body has come: there is time for the next, which is not read yet where there is no room."""
+        self.deadline = _NEVER if full else time.monotonic() + BODY_LIMIT_S
+        if full and self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._closing and len(self._calls) <= SENT_AHEAD_LIMIT:
+            if self._parsing is not None:
+                self.deadline = time.monotonic() + BODY_LIMIT_S
+            self._transport.resume_reading()
+
     def date(self) -> bytes:
         return self._shared.date
 
@@ -356,6 +432,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._closing = True
+        self._transport.resume_reading()
         self._transport.write_eof()
         self.deadline = time.monotonic() + LINGER_S
 

@@ -25,13 +25,14 @@ async def relay(
     *,
     headers: Callable[[Given | None], Sequence[Header]],
     keep_alive_s: float,
+    comment: bytes = COMMENT,
 ) -> None:
-    """Await the answer and send it, with a comment whenever nothing was sent for `keep_alive_s` seconds at most.
+    """Await the answer and send it, with a `comment` whenever nothing was sent for `keep_alive_s` seconds at most.
 
     `headers` gives the response's headers for an answer, or for None when the response must begin without one.
     Raises what the answer raises; the answer is closed in any case.
     """
-    pulse = _Pulse(call, headers, keep_alive_s / LOOKS)
+    pulse = _Pulse(call, headers, keep_alive_s / LOOKS, comment)
     try:
         answer = await opening
         try:
@@ -64,10 +65,11 @@ async def _send(call: Call, answer: Answer, pulse: _Pulse) -> None:
 class _Pulse:
     """The call's timer. `quiet` is how often it has looked since something was sent."""
 
-    __slots__ = ("_call", "_every_s", "_headers", "_loop", "_timer", "quiet")
+    __slots__ = ("_call", "_comment", "_every_s", "_headers", "_loop", "_timer", "quiet")
 
-    def __init__(self, call: Call, headers: Callable[[None], Sequence[Header]], every_s: float) -> None:
+    def __init__(self, call: Call, headers: Callable[[None], Sequence[Header]], every_s: float, comment: bytes) -> None:
         self._call = call
+        self._comment = comment
         self._headers = headers
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
@@ -86,4 +88,4 @@ class _Pulse:
             self.quiet = 0
             if not self._call.begun:
                 self._call.begin_now(200, *self._headers(None))
-            self._call.sign_of_life(COMMENT)
+            self._call.sign_of_life(self._comment)

@@ -29,7 +29,7 @@ from hanok.ledger.prices import PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import refusal
 from hanok.ledger.usage import Kind, Total
-from hanok.wire import Caller, ChatRequest, TaskRequest
+from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest
 
 PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
@@ -236,9 +236,9 @@ class Admission:
                     return to
         return None
 
-    def rate(self, model: str) -> Rate:
-        """What the model's tokens cost."""
-        return self._prices.rate(model)
+    def rate(self, model: str, options: Options = NO_OPTIONS) -> Rate:
+        """What the model's tokens cost, in a call with these options."""
+        return self._prices.rate_of_lines(model) if options.batch else self._prices.rate(model)
 
     async def readmit(self, request: Request, hold: Hold, model: str) -> Hold:
         """Reserve anew for another model that answers instead, at its price. Raises as `admit` does."""
@@ -257,7 +257,7 @@ class Admission:
         """Have the accounts of another model, which has answered already, take the place of those reserved in."""
         accounts = await self.accounts(request.caller, model, self._wall())
         hold.release()
-        return Hold(accounts, _NOTHING, self._prices.rate(model), 0)
+        return Hold(accounts, _NOTHING, self.rate(model, request.options), 0)
 
     def affords(self, request: ChatRequest | TaskRequest, model: str) -> bool:
         """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
@@ -267,8 +267,8 @@ class Admission:
         elif isinstance(request, ChatRequest):
             wanted *= request.choices
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
-        before = _amounts(self._prices.rate(request.model), prompt, wanted)
-        after = _amounts(self._prices.rate(model), prompt, wanted)
+        before = _amounts(self.rate(request.model, request.options), prompt, wanted)
+        after = _amounts(self.rate(model, request.options), prompt, wanted)
         more = after[Unit.USD] - before[Unit.USD]
         return all(account.used + more <= account.granted for account in self._dollars(request.caller, request.model))
 
@@ -347,7 +347,7 @@ class Admission:
         return total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
 
     async def _reserve(self, request: Request, accounts: Sequence[Account]) -> tuple[Request, Hold]:
-        rate = self._prices.rate(request.model)
+        rate = self.rate(request.model, request.options)
         if not accounts:
             return request, Hold((), _NOTHING, rate, UNBOUNDED)
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
@@ -445,7 +445,7 @@ def _choices(request: ChatRequest | TaskRequest) -> int:
 
 
 def _amounts(rate: Rate, prompt_tokens: int, completion_tokens: int) -> Amounts:
-    return (rate.most_nano_usd(prompt_tokens, completion_tokens), prompt_tokens + completion_tokens, 1, 1)
+    return (rate.uncached_nano_usd(prompt_tokens, completion_tokens), prompt_tokens + completion_tokens, 1, 1)
 
 
 def _step(rate: Rate, tokens: int) -> Amounts:

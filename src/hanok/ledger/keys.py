@@ -146,7 +146,7 @@ class KeyRing:
     def __init__(self, keys: Iterable[Key] = (), *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._keys: dict[bytes, tuple[Key, float]] = {}
-        self._count = 0
+        self._by_id: dict[str, Key] = {}
         self.replace(keys)
 
     def replace(self, keys: Iterable[Key]) -> None:
@@ -154,15 +154,20 @@ class KeyRing:
         in_use = [key for key in keys if key.revoked_at is None]
         found = {key.previous_digest: (key, _until(key, key.previous_until)) for key in in_use if key.previous_digest}
         self._keys = found | {key.digest: (key, _until(key, None)) for key in in_use}
-        self._count = len(in_use)
+        self._by_id = {key.id: key for key in in_use}
 
     def find(self, secret: str) -> Key | None:
         """The key that this secret opens now: not revoked, not expired, not rotated away."""
         found = self._keys.get(digest(secret))
         return found[0] if found and self._clock() < found[1] else None
 
+    def by_id(self, id_: str) -> Key | None:
+        """The key of that id, if any secret of it opens now."""
+        key = self._by_id.get(id_)
+        return key if key is not None and self._clock() < _until(key, None) else None
+
     def __len__(self) -> int:
-        return self._count
+        return len(self._by_id)
 
 
 def _until(key: Key, until: float | None) -> float:

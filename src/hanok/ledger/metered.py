@@ -19,10 +19,12 @@ from hanok.wire import (
     ChatRequest,
     Chunk,
     Ending,
+    Kept,
     ModelPath,
     Take,
     TaskRequest,
     TaskResult,
+    Tier,
     Usage,
     pour,
 )
@@ -97,19 +99,20 @@ class Metered:
             result = await self.inner.perform(request)
             meter.model, meter.endpoint, meter.usage = result.model, result.endpoint, result.usage
             if result.model != request.model:
-                meter.rate = self.admission.rate(result.model)
+                meter.rate = self.admission.rate(result.model, request.options)
                 meter.hold = await self.admission.move(request, hold, result.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.end("ok")
-        return MeteredResult(result.data, result.usage, result.model, result.endpoint, meter.hold)
+        return MeteredResult(result.data, result.usage, result.model, result.endpoint, result.kept, meter.hold)
 
 
 class MeteredResult(TaskResult, frozen=True):
     """What a task gave, and where their call stands with its accounts."""
 
     hold: Hold | None = None
+    tier: Tier | None = None
 
 
 class Meter:
@@ -188,7 +191,7 @@ class Meter:
     async def change_model(self, answer: Answer) -> None:
         """Another model answers than was reserved for: pay its price, or close the answer and raise."""
         admission = self._metered.admission
-        self.model, self.rate = answer.model, admission.rate(answer.model)
+        self.model, self.rate = answer.model, admission.rate(answer.model, self.request.options)
         try:
             assert isinstance(self.request, ChatRequest)
             self.hold = await admission.readmit(self.request, self.hold, answer.model)
@@ -243,7 +246,9 @@ class Meter:
         if usage.kept:
             usage, cost_nano_usd, saved_nano_usd = NOTHING_USED, 0, cost_nano_usd
         elif tier is not None:
-            saved_nano_usd = self._metered.admission.rate(tier.compared_to).cost_nano_usd(usage) - cost_nano_usd
+            saved_nano_usd = (
+                self._metered.admission.rate(tier.compared_to, request.options).cost_nano_usd(usage) - cost_nano_usd
+            )
         return Charge(
             id=self._metered.books.next_id(),
             at=self._wall,
@@ -303,6 +308,17 @@ class MeteredAnswer:
     def hold(self) -> Hold:
         """Where the call stands with its accounts."""
         return self._meter.hold
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a cache of answers had to do with it, where there is one."""
+        return getattr(self._inner, "kept", None)
+
+    @property
+    def tier(self) -> Tier | None:
+        """Why this model was chosen, where we chose it."""
+        request = self._meter.request
+        return request.tier if isinstance(request, ChatRequest) else None
 
     def __aiter__(self) -> Self:
         return self

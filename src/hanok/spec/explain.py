@@ -53,7 +53,7 @@ def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
 
 def _unknown_key(block: type[BaseModel] | None, place: tuple[str | int, ...]) -> Finding:
     name = str(place[-1])
-    known = list(block.model_fields) if block else []
+    known = [field.alias or name for name, field in block.model_fields.items()] if block else []
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
     message, instead = f"unknown key {quoted(name)}", near[0] if near else None
@@ -128,7 +128,7 @@ def _descend(
             continue
         if models:
             here = owner = models[0]
-            field = owner.model_fields.get(str(step))
+            field = _field(owner, str(step))
             if field is None:
                 break
             here = _bare(field.annotation)
@@ -138,6 +138,10 @@ def _descend(
             here = _value(here)
         place = (*place, step)
     return owner, field, place, _bare(here)
+
+
+def _field(block: type[BaseModel], key: str) -> FieldInfo | None:
+    return next((field for name, field in block.model_fields.items() if (field.alias or name) == key), None)
 
 
 def _value(annotation: Any) -> Any:

@@ -27,10 +27,13 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("ledger", tree.Books),
     ("telemetry", tree.Telemetry),
     ("telemetry.export[]", tree.Export),
+    ("cache", tree.Cache),
     ("teams[]", tree.Team),
     ("users[]", tree.User),
     ("budgets[]", tree.Budget),
     ("limits[]", tree.Limit),
+    ("batches", tree.Batches),
+    ("batches.window", tree.BatchWindow),
     ("models[]", tree.Model),
     ("models[].serve, engine: openai", tree.OpenAIEndpoint),
     ("models[].serve, engine: llamacpp", tree.LlamaCppEndpoint),
@@ -46,6 +49,12 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].queue", tree.Queue),
     ("models[].breaker", tree.Breaker),
     ("models[].hedge", tree.Hedge),
+    ("models[].cache", tree.ModelCache),
+    ("models[].cache.semantic", tree.Semantic),
+    ("tiers[]", tree.Auto),
+    ("tiers[].rules", tree.TierRules),
+    ("tiers[].rules.cues[]", tree.TierCue),
+    ("tiers[].examples", tree.TierExamples),
 ]
 
 
@@ -55,8 +64,11 @@ def schema() -> dict[str, Any]:
     for block, name in (("Model", "serve"), ("Telemetry", "export")):
         _or_one(found["$defs"][block]["properties"], name)
     fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
+    found["$defs"]["Batches"]["properties"]["window"]["anyOf"].append({"const": "always"})
     names = {"type": "array", "items": {"type": "string"}}
     fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
+    cache = found["$defs"]["Model"]["properties"]["cache"]
+    cache["anyOf"] = [{"type": "boolean"}, *cache["anyOf"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
 
 
@@ -75,7 +87,7 @@ def reference() -> str:
 
 
 def _block(title: str, block: type[BaseModel]) -> str:
-    rows = [_row(name, field) for name, field in block.model_fields.items()]
+    rows = [_row(field.alias or name, field) for name, field in block.model_fields.items()]
     doc = (block.__doc__ or "").strip()
     return f"\n## {title}\n\n{doc}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
