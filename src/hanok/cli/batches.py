@@ -285,7 +285,8 @@ def _show(batch: Any, as_json: bool) -> None:
     for name, value in rows.items():
         table.add_row(name, escape(value))
     data.print(table)
-    for error in (batch["errors"] or {"data": []})["data"]:
+    errors: list[dict[str, Any]] = batch["errors"]["data"] if batch["errors"] else []
+    for error in errors:
         place = f"line {error['line']}: " if error["line"] else ""
         talk.print(f"[red]✗[/] {escape(place + error['message'])}", highlight=False, soft_wrap=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -50,7 +50,7 @@ class Keys(Protocol):
 class LineAsker:
     """Asks lines at `models`."""
 
-    endpoints = tuple(_PARSERS)
+    endpoints: Collection[str] = tuple(_PARSERS)
 
     def __init__(self, models: Metered, *, reception: Reception, keys: Keys) -> None:
         self._models = models
