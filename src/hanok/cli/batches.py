@@ -79,7 +79,7 @@ def list_batches(limit: LimitOption = 20, file: FileOption = None, as_json: Json
     if as_json:
         print_json({"batches": found})
         return
-    table = Table("ID", "STATUS", "DONE", "FAILED", "ENDPOINT", "CREATED", box=None)
+    table = _table("STATUS", "DONE", "FAILED", "ENDPOINT", "CREATED")
     for each in found:
         counts = each["request_counts"]
         done = f"{counts['completed'] + counts['failed']:,}/{counts['total']:,}"
@@ -168,7 +168,7 @@ def list_files(
     if as_json:
         print_json({"files": found})
         return
-    table = Table("ID", "NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES", box=None)
+    table = _table("NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES")
     for each in found:
         expires = _time(each["expires_at"]) if each["expires_at"] else "–"
         cells = (
@@ -310,6 +310,15 @@ def _write(pieces: Iterable[bytes], output: Path | None) -> None:
     except OSError as error:
         raise StartError(f"{output} cannot be written: {error.strerror}") from error
     talk.print(f"Wrote {size:,} bytes to {escape(str(output))}.", highlight=False)
+
+
+def _table(*titles: str) -> Table:
+    """A table whose first column is ids, which are never cut: people copy them."""
+    table = Table(box=None)
+    table.add_column("ID", no_wrap=True, min_width=30)
+    for title in titles:
+        table.add_column(title)
+    return table
 
 
 def _time(seconds: float) -> str:
