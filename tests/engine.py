@@ -131,8 +131,8 @@ async def _serve(engine: FakeEngine, reader: asyncio.StreamReader, writer: async
 
 
 @contextlib.contextmanager
-def fake_engine(answer: Answer | None = None) -> Iterator[FakeEngine]:
-    """Run a fake engine in a thread of its own."""
+def fake_engine(answer: Answer | None = None, *, port: int = 0) -> Iterator[FakeEngine]:
+    """Run a fake engine in a thread of its own; on that port, else on a free one."""
     engine = FakeEngine(answer=answer)
     started = threading.Event()
     loop = asyncio.new_event_loop()
@@ -145,7 +145,7 @@ def fake_engine(answer: Answer | None = None) -> Iterator[FakeEngine]:
             except asyncio.CancelledError:  # the test is over, perhaps with bytes that nobody has read
                 writer.transport.abort()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
         engine.port = server.sockets[0].getsockname()[1]
         started.set()
         await stopping.wait()

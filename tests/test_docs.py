@@ -48,6 +48,7 @@ def test_every_metric_is_documented() -> None:
     metrics.refused(404)
     metrics.restarted("m#1")
     metrics.limited("budget_exceeded")
+    metrics.classifier_failed("auto", "timeout")
     metrics.reloaded("taken")
     metrics.watch_lines(lambda: {"completed": 0})
     metrics.watch_exports(lambda: {"otlp": Counts(0, 0, 0, 0)})

@@ -11,6 +11,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     │   ├── Forbidden             a key that does not open this                           (403)
     │   ├── UnknownModel          no such model, or not for this kind of call             (404)
     │   ├── Unknown               the admin API knows no such thing                       (404)
+    │   ├── WrongMethod           a path that takes another method                        (405)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
     │   ├── WrongContentType      something other than JSON                               (415)
     │   ├── IdempotencyReused     the Idempotency-Key of another call                     (422)
@@ -107,6 +108,16 @@ class UnknownModel(RequestError):
 
 class Unknown(RequestError):
     status = 404
+
+
+class WrongMethod(RequestError):
+    """`allow` is the method that the path takes."""
+
+    status = 405
+
+    def __init__(self, path: str, allow: str) -> None:
+        super().__init__(f"{path} takes {allow}", code="method_not_allowed")
+        self.allow = allow
 
 
 class BodyTooLarge(RequestError):

@@ -22,7 +22,7 @@ from hanok.serving.engines.openai import OpenAIEngine
 from hanok.serving.engines.script import ScriptEngine
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import EchoEndpoint, LiteLLMEndpoint, ScriptEndpoint, Timeouts, Turn
-from hanok.wire import Charge, ChatModel, ChatRequest, Chunk
+from hanok.wire import Charge, ChatModel, ChatRequest, Chunk, pour
 from hanok.wire.forms import read_stream_text, read_whole_text
 from tests.engine import DONE, USAGE_EVENT, Asked, delta, fake_engine, stream, whole
 
@@ -158,6 +158,37 @@ def test_a_stream_says_the_same_in_whole_events_and_ends_with_done(make: Make, w
     assert (b'"usage"' in data) == wants_usage
     usages = [chunk.usage for chunk in chunks if chunk.usage]
     assert [usage.completion_tokens for usage in usages] == [3], "usage is known even where it is not passed on"
+
+
+async def collect_poured(model: ChatModel, request: ChatRequest, *, breaks: bool) -> list[Chunk]:
+    """As `collect`, poured; with `breaks`, one chunk at a time."""
+    answer = await model.open(request)
+    chunks: list[Chunk] = []
+
+    def take(chunk: Chunk) -> bool:
+        chunks.append(chunk)
+        return not breaks
+
+    try:
+        while not await pour(answer, take):
+            assert breaks
+        return chunks
+    finally:
+        await answer.aclose()
+        await close(model)
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("breaks", [True, False])
+def test_an_answer_poured_is_the_same_as_one_iterated(make: Make, stream: bool, breaks: bool) -> None:
+    request = ChatRequest.ask("m", ASK, stream=stream)
+    with make() as model:
+        chunks = asyncio.run(collect_poured(model, request, breaks=breaks))
+    data = b"".join(chunk.data for chunk in chunks)
+    assert ("".join(read_stream_text(data)) if stream else read_whole_text(data)) == TEXT
+    assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [3]
 
 
 @pytest.mark.parametrize("make", MODELS)

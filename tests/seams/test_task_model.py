@@ -129,3 +129,30 @@ def test_what_it_cannot_do_is_refused(embedder: TaskModel, options: dict[str, An
         asyncio.run(embedder.perform(request))
     refusal = getattr(caught.value, "refusal", None)
     assert says in (refusal.body.decode() if refusal else caught.value.message)
+
+
+def rerank(model: TaskModel, query: str, documents: list[Any], **options: Any) -> Any:
+    fields = {"query": query, "documents": documents, **options}
+    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+    request = TaskRequest("embed", raw, len(documents), operation="rerank")
+    return msgspec.json.decode(asyncio.run(model.perform(request)).data)
+
+
+def test_documents_come_in_the_order_of_their_nearness(embedder: TaskModel) -> None:
+    documents = ["Stock prices fell sharply.", {"text": "The cat sleeps on the sofa."}, "고양이가 소파에서 잔다."]
+    body = rerank(embedder, "Where is the cat?", documents, return_documents=True)
+    assert [each["index"] for each in body["results"]][-1] == 0
+    assert body["results"][0]["document"]["text"].startswith(("The cat", "고양이"))
+    scores = [each["relevance_score"] for each in body["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert body["usage"]["prompt_tokens"] == 4 + 4 + 6 + 3
+
+
+def test_only_the_best_documents_are_told_where_fewer_are_asked_for(embedder: TaskModel) -> None:
+    assert len(rerank(embedder, "cat", ["a cat", "a dog", "a car"], top_n=2)["results"]) == 2
+
+
+def test_a_task_that_the_encoder_cannot_do_is_refused(embedder: TaskModel) -> None:
+    request = TaskRequest("embed", {"input": msgspec.Raw(b'"x"')}, operation="moderation")
+    with pytest.raises(HanokError):
+        asyncio.run(embedder.perform(request))

@@ -6,13 +6,15 @@ Between the first and the last line of `_apply` nothing is awaited, so no call e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hanok.assemble import house as parts
 from hanok.assemble.config import Taken
 from hanok.assemble.differences import at_next_start, differences, fixed
 from hanok.assemble.house import MIB, House
+from hanok.caches import Rule, Store, load_numpy, rules_of
 from hanok.errors import StartError
 from hanok.ledger import Policies, PriceList
 from hanok.serving import LAUNCHED, Exchange, Post, make_posts
@@ -28,6 +30,8 @@ class _Prepared:
     made: list[Post]
     prices: PriceList
     exporter: Exporter | None
+    rules: Mapping[str, Rule]
+    store: Store
 
 
 class Changes:
@@ -63,10 +67,20 @@ class Changes:
         house.roster.apply(prepared.exchange, prepared.made)
         house.routed.change(parts.routes(platform), parts.weights(platform))
         house.admission.change(Policies.of(platform), prepared.prices, parts.offers(self._models.values()))
+        self._exchange_store(prepared, platform)
         self._exchange_exporter(prepared.exporter, platform)
         parts.let_in(house, platform)
         for server in house.servers:
             server.change(body_limit=int(platform.gateway.body_limit_mib * MIB))
+
+    def _exchange_store(self, prepared: _Prepared, platform: Platform) -> None:
+        """Answers under way are still kept in the old one, where nobody looks for them."""
+        caches, old = self._house.caches, self._house.caches.store
+        caches.change(prepared.rules, prepared.store)
+        if prepared.store is old:
+            caches.fit(most_bytes=int(platform.cache.max_mib * MIB))
+        else:
+            self._close(old.aclose())
 
     def _exchange_exporter(self, exporter: Exporter | None, platform: Platform) -> None:
         """Calls that end from now on are told to the new one; the old one sends what it has, beside us."""
@@ -80,9 +94,12 @@ class Changes:
         house.models.watchers = parts.watchers(house.metrics, exporter)
         house.models.keep_bytes = parts.kept_bytes(platform.telemetry)
         if old is not None:
-            task = asyncio.create_task(asyncio.to_thread(old.close))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close(asyncio.to_thread(old.close))
+
+    def _close(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prepared:
@@ -93,12 +110,24 @@ def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prep
     exporter = house.exporter
     if platform.telemetry != house.loaded.platform.telemetry:
         exporter = parts.make_exporter(platform, house.providers)
+    rules = rules_of(platform)
+    if any(rule.semantic for rule in rules.values()):
+        load_numpy()
     return _Prepared(
         exchange=exchange,
         made=make_posts(exchange.loaded, exchange.openings, ports=house.roster.ports),
         prices=parts.price_list(models),
         exporter=exporter,
+        rules=rules,
+        store=_store(house, platform),
     )
+
+
+def _store(house: House, platform: Platform) -> Store:
+    """The store that there is, unless another is declared. Raises `StartError`."""
+    before = house.loaded.platform
+    same = (before.cache.store, before.cache.redis) == (platform.cache.store, platform.cache.redis)
+    return house.caches.store if same else parts.make_store(platform)
 
 
 def _refuse_processes(exchange: Exchange) -> None:

@@ -37,8 +37,10 @@ def differences(old: Platform, new: Platform) -> list[str]:
     """What `new` changes of `old`."""
     return [
         *_named("model", old.models, new.models, lambda each: each.name),
+        *_named("tiers", old.tiers, new.tiers, lambda each: each.name),
         *_gateway(old.gateway, new.gateway),
         *_block("telemetry", old.telemetry, new.telemetry),
+        *_block("cache", old.cache, new.cache),
         *_block("batches", old.batches, new.batches),
         *_named("team", old.teams, new.teams, lambda each: each.name),
         *_named("user", old.users, new.users, lambda each: each.name),

@@ -13,20 +13,26 @@ from typing import Any
 
 from hanok.assemble.config import Config
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
+from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
     Batches,
+    Counting,
     Desk,
     Door,
     Files,
     Giving,
     HttpServer,
+    MessagesDesk,
     ModelCard,
     Reception,
     Replays,
+    ResponsesDesk,
+    ResponseStore,
     Route,
     Routed,
+    Tiered,
 )
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
@@ -37,6 +43,7 @@ from hanok.telemetry import CONTENT_LIMIT_BYTES, Exporter, Metrics, TraceStart, 
 from hanok.telemetry.providers import provider_name
 
 MIB = 1024 * 1024
+DAY_S = 86_400.0
 GIB = 1024 * MIB
 
 
@@ -59,6 +66,8 @@ class House:
 
     config: Config
     models: Metered
+    caches: Cached
+    tiered: Tiered
     routed: Routed
     admission: Admission
     ledger: Ledger
@@ -73,6 +82,7 @@ class House:
     giving: Giving
     door: Door
     replays: Replays
+    responses: ResponseStore
     ordered: Ordered
     servers: list[HttpServer]
     refreshing: asyncio.Lock
@@ -134,6 +144,35 @@ def offers(models: Iterable[Model]) -> dict[str, Offer]:
     }
 
 
+def make_store(platform: Platform) -> Store:
+    """The store of answers that is declared. Raises `StartError`."""
+    return open_store(platform, wall=time.time)
+
+
+def watch_caches(metrics: Metrics, caches: Cached) -> None:
+    """Have what the caches do told by the metrics."""
+    metrics.watch_counts(
+        "hanok_cache_lookups",
+        "Calls looked for in the cache of answers: hit, semantic, miss.",
+        ["model", "result"],
+        lambda: {
+            (model, how): float(count) for model, each in caches.counts.items() for how, count in each.found.items()
+        },
+    )
+    metrics.watch_counts(
+        "hanok_cache_kept",
+        "Answers that the cache was given to keep.",
+        ["model"],
+        lambda: {(model,): float(each.kept) for model, each in caches.counts.items()},
+    )
+    metrics.watch(
+        "hanok_cache_bytes",
+        "Bytes of answers in this process's memory.",
+        ["model"],
+        lambda: {(model,): float(each.bytes) for model, each in caches.in_memory().items()},
+    )
+
+
 def routes(platform: Platform) -> dict[str, Route]:
     """The route of every declared model."""
     return {model.name: Route.of(model) for model in platform.models}
@@ -146,12 +185,13 @@ def weights(platform: Platform) -> dict[str, float]:
 
 def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
-    return [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
+    return models + [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
-    made: list[Desk | None] = [_admin(house, platform), *_batch_desks(house)]
+    made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -167,6 +207,31 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         platform=lambda: house.loaded.platform,
         changed=house.refresh,
         configuration=house.config,
+        caches=house.caches,
+    )
+
+
+def _messages(house: House) -> MessagesDesk:
+    """Anthropic's wire."""
+    return MessagesDesk(reception=house.reception, giving=house.giving, count=Counting(house.fleet).count)
+
+
+def _responses(house: House) -> ResponsesDesk:
+    """OpenAI's newer wire."""
+    return ResponsesDesk(
+        reception=house.reception,
+        giving=house.giving,
+        count=Counting(house.fleet).count,
+        store=house.responses,
+        wall=time.time,
+    )
+
+
+def response_store(loaded: Loaded) -> ResponseStore:
+    """Where answers of `/v1/responses` are kept; the file is made with the first of them."""
+    kept = loaded.platform.gateway.responses
+    return ResponseStore(
+        loaded.state / "responses.db", keep_s=kept.keep_days * DAY_S, limit_bytes=int(kept.limit_mib * MIB)
     )
 
 
@@ -221,11 +286,17 @@ def _random_hex(digits: int) -> str:
 def let_in(house: House, platform: Platform) -> None:
     """Let calls in by this platform's models, teams and users, to its desks, from the next call on."""
     house.reception.change(
-        access=Access(platform), cards=cards(platform, house.started), trace=tracing(platform.telemetry)
+        access=Access(platform),
+        cards=cards(platform, house.started),
+        trace=tracing(platform.telemetry),
+        told_headers={rule.name for model in platform.models for rule in model.routing.headers},
     )
+    house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.replays.change(retries=platform.gateway.replay_retries)
+    kept = platform.gateway.responses
+    house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)
     house.door.change(desks(house, platform))
 
 

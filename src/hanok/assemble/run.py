@@ -23,16 +23,20 @@ from hanok.assemble.house import (
     let_in,
     make_exporter,
     make_ordered,
+    make_store,
     offers,
     prices,
     providers,
+    response_store,
     routes,
     tracing,
+    watch_caches,
     watchers,
     weights,
 )
+from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs
+from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -52,14 +56,18 @@ def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
 
 
 def only(loaded: Loaded, model: str) -> Loaded:
-    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes."""
+    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes.
+
+    Where it is a name whose model is picked, with all models that it names, and their fallbacks.
+    """
     fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
-    names = order_of_models(fallbacks, model)
+    tiers = [auto for auto in loaded.platform.tiers if auto.name == model]
+    asked = tiers[0].models() if tiers else (model,)
+    names = {name for each in asked for name in order_of_models(fallbacks, each)}
     kept = [each for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
-    return loaded.model_copy(
-        update={"platform": loaded.platform.model_copy(update={"models": kept, "gateway": gateway})}
-    )
+    update = {"models": kept, "tiers": tiers, "gateway": gateway}
+    return loaded.model_copy(update={"platform": loaded.platform.model_copy(update=update)})
 
 
 def http_server(house: House, host: str, port: int, *, listener: socket.socket | None = None) -> HttpServer:
@@ -100,6 +108,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(roster.relieve(), name="endpoints-relieve"),
         asyncio.create_task(_follow_keys(house), name="keys-watch"),
         asyncio.create_task(house.config.follow(), name="config-watch"),
+        asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
     ]
     if house.holder is not None:
@@ -114,11 +123,13 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await house.ordered.runner.close()
             await roster.close()
             await changes.close()
+            await house.caches.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
         finally:
             if house.exporter is not None:
                 await asyncio.to_thread(house.exporter.close)
+            await asyncio.to_thread(house.responses.close)
             await asyncio.to_thread(ledger.close)
 
 
@@ -186,8 +197,9 @@ def _build(
         shares=None if holder is None else holder.shares,
     )
     routed.affords = admission.affords
+    caches = Cached(routed, rules=rules_of(platform), store=make_store(platform), semantics=Semantics(), wall=time.time)
     models = Metered(
-        routed,
+        caches,
         books=ledger,
         admission=admission,
         wall=time.time,
@@ -195,6 +207,8 @@ def _build(
         watchers=watchers(metrics, exporter),
         keep_bytes=kept_bytes(platform.telemetry),
     )
+    caches.semantics.models = models
+    watch_caches(metrics, caches)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     metrics.watch(
         "hanok_waiting_requests",
@@ -208,16 +222,17 @@ def _build(
     reception = Reception(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
+    tiered = Tiered(models, failed=metrics.classifier_failed)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(models, reception=reception, keys=keys),
+        LineAsker(tiered, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(models, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -230,6 +245,8 @@ def _build(
     house = House(
         config=config,
         models=models,
+        caches=caches,
+        tiered=tiered,
         routed=routed,
         admission=admission,
         ledger=ledger,
@@ -244,6 +261,7 @@ def _build(
         giving=giving,
         door=door,
         replays=replays,
+        responses=response_store(loaded),
         ordered=ordered,
         servers=servers,
         refreshing=asyncio.Lock(),

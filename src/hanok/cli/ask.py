@@ -143,6 +143,7 @@ def _plain_errors() -> Any:
 
 def _chosen(loaded: Loaded, model: str | None) -> str:
     names = [each.name for each in loaded.platform.models if each.type == "chat"]
+    names += [each.name for each in loaded.platform.tiers]
     if model is None and names:
         return names[0]
     if model not in names:
@@ -179,11 +180,16 @@ async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[Mod
         await engine.aclose()
 
 
+def _needed(loaded: Loaded, model: str) -> tuple[str, ...]:
+    """The models that a call to this name may go to, fallbacks aside."""
+    return next((auto.models() for auto in loaded.platform.tiers if auto.name == model), (model,))
+
+
 @contextlib.asynccontextmanager
 async def _in_this_process(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
     from hanok.assemble import only, running
 
     async with running(only(loaded, model)) as house:
         with talk.status(f"No server runs here; loading {model} for this question …"):
-            await house.fleet.wait_started([model])
-        yield house.models
+            await house.fleet.wait_started(_needed(loaded, model))
+        yield house.tiered

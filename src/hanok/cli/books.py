@@ -30,6 +30,7 @@ class By(StrEnum):
     TEAM = "team"
     USER = "user"
     MODEL = "model"
+    TIER = "tier"
     ENDPOINT = "endpoint"
     SESSION = "session"
     RUN = "run"
@@ -55,7 +56,7 @@ def usage(
         return
     table = Table(box=None)
     table.add_column(by.value.upper())
-    for title in ("CALLS", "FAILED", "IN", "OUT", "COST USD", "LATENCY", "FIRST TOKEN"):
+    for title in ("CALLS", "FAILED", "IN", "OUT", "COST USD", "SAVED USD", "LATENCY", "FIRST TOKEN"):
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(*_cells(row))
@@ -168,6 +169,7 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
         f"{row.prompt_tokens:,}",
         f"{row.completion_tokens:,}",
         f"{row.cost_usd:.6f}",
+        f"{row.saved_usd:.6f}",
         f"{row.mean_latency_ms:,.0f} ms",
         f"{row.mean_first_token_ms:,.0f} ms",
     )
@@ -182,6 +184,7 @@ def _total(rows: list[UsageRow]) -> UsageRow:
         prompt_tokens=sum(row.prompt_tokens for row in rows),
         completion_tokens=sum(row.completion_tokens for row in rows),
         cost_nano_usd=sum(row.cost_nano_usd for row in rows),
+        saved_nano_usd=sum(row.saved_nano_usd for row in rows),
         mean_latency_ms=sum(row.mean_latency_ms * row.calls for row in rows) / calls,
         mean_first_token_ms=sum(row.mean_first_token_ms * row.calls for row in rows) / calls,
     )
@@ -195,6 +198,7 @@ def _row_form(row: UsageRow) -> dict[str, Any]:
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
         "cost_usd": row.cost_usd,
+        "saved_usd": row.saved_usd,
         "mean_latency_ms": row.mean_latency_ms,
         "mean_first_token_ms": row.mean_first_token_ms,
     }

@@ -1,12 +1,13 @@
 """One OpenAI-compatible door in front of all models.
 
-`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `routed` takes calls to an
-endpoint; `admin` is the operators' own desk.
+`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `tiered` picks a model for who
+leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators' own desk.
 """
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
 from hanok.gateway.batches import Batches
+from hanok.gateway.counting import Counting
 from hanok.gateway.door import Desk, Door
 from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
@@ -16,21 +17,30 @@ from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
 from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
+from hanok.gateway.sorter import Sorter
+from hanok.gateway.tiered import Tiered
+from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 
 __all__ = [
     "Access",
     "Admin",
     "Batches",
+    "Counting",
     "Desk",
     "Door",
     "Files",
     "Giving",
     "HttpServer",
     "LineAsker",
+    "MessagesDesk",
     "ModelCard",
     "Reception",
     "Replays",
+    "ResponseStore",
+    "ResponsesDesk",
     "Route",
     "Routed",
     "Runs",
+    "Sorter",
+    "Tiered",
 ]

@@ -15,7 +15,7 @@ class Access:
     """Who may use which models. What a key opens is worked out once and remembered while the key stays as it is."""
 
     def __init__(self, platform: Platform) -> None:
-        self._models = [model.name for model in platform.models]
+        self._models = platform.names()
         self._all = frozenset(self._models)
         self._teams: dict[str, Scope] = {team.name: team for team in platform.teams}
         self._users: dict[str, Scope] = {user.name: user for user in platform.users}

@@ -15,23 +15,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast, get_args
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 from msgspec import Meta
 from pydantic import TypeAdapter, ValidationError
 
-from hanok.errors import RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
+from hanok.caches import Cached
+from hanok.errors import NotNow, RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.http import Call
 from hanok.gateway.replay import Handle
-from hanok.ledger import Admission, Key, Ledger, NewKey, describe, digest, iso
+from hanok.ledger import Admission, Grouping, Key, Ledger, NewKey, UsageRow, describe, digest, iso
 from hanok.spec import Allowance, Platform, Rates
 from hanok.wire import json_bytes
 
 ACTOR = "admin"
+AWAY = "the cache's Redis does not answer"
+_GROUPINGS: tuple[str, ...] = get_args(Grouping)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Patterns = Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=1000)]
@@ -92,7 +95,9 @@ class Admin:
         platform: Callable[[], Platform],
         changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
+        caches: Cached,
     ) -> None:
+        self._caches = caches
         self._configuration = configuration
         self._digest = digest(secret)
         self._ledger = ledger
@@ -146,6 +151,10 @@ class Admin:
                 return 200, await self._audit(call)
             case ("GET", ["config"]):
                 return 200, self._configuration.form()
+            case ("GET", ["cache"]):
+                return 200, await self._show_cache()
+            case ("DELETE", ["cache"]):
+                return 200, await self._clear_cache(_query(call, "model", ""))
             case ("POST", ["reload"]):
                 return await self._reload()
             case _:
@@ -159,6 +168,37 @@ class Admin:
         note = partial(self._ledger.note, actor=ACTOR, action="config.reload", subject="platform.yaml")
         await asyncio.to_thread(note, detail={"changes": list(changes)})
         return 200, {"taken": True, "changes": list(changes)}
+
+    # answers that are kept
+
+    async def _show_cache(self) -> Any:
+        caches, declared = self._caches, self._platform()
+        found = await caches.store.count()
+        if found is None:
+            raise NotNow(AWAY, code="cache_unreachable")
+        rows = [
+            {
+                "model": model,
+                "on": model in caches.rules,
+                "entries": found[model].entries if model in found else 0,
+                "bytes": found[model].bytes if model in found else 0,
+                "hits": counts.found["hit"],
+                "semantic": counts.found["semantic"],
+                "misses": counts.found["miss"],
+            }
+            for model, counts in sorted(caches.counts.items())
+        ]
+        return {"store": declared.cache.store, "models": rows}
+
+    async def _clear_cache(self, model: str) -> Any:
+        if model and self._platform().model(model) is None:
+            raise Unknown(f"there is no model {model!r}", param="model", code="model_not_found")
+        cleared = await self._caches.clear(model or None)
+        if cleared is None:
+            raise NotNow(AWAY, code="cache_unreachable")
+        note = partial(self._ledger.note, actor=ACTOR, action="cache.clear", subject=model or "all models")
+        await asyncio.to_thread(note, detail={"entries": cleared})
+        return {"model": model or None, "cleared": cleared}
 
     # keys
 
@@ -209,12 +249,11 @@ class Admin:
 
     async def _usage(self, call: Call) -> Any:
         by = _query(call, "by", "model")
-        groupings = ("key", "team", "user", "model", "endpoint", "session", "run", "day")
-        if by not in groupings:
-            raise RequestError(f"`by` is one of {', '.join(groupings)}", param="by", code="invalid_value")
+        if by not in _GROUPINGS:
+            raise RequestError(f"`by` is one of {', '.join(_GROUPINGS)}", param="by", code="invalid_value")
         since = _moment(text) if (text := _query(call, "since", "")) else 0.0
         rows = await asyncio.to_thread(self._ledger.usage, cast("Any", by), since=since)
-        return {"by": by, "rows": [{**dataclasses.asdict(row), "cost_usd": row.cost_usd} for row in rows]}
+        return {"by": by, "rows": [_usage_form(row) for row in rows]}
 
     async def _audit(self, call: Call) -> Any:
         limit = _query(call, "limit", "100")
@@ -245,6 +284,10 @@ def key_form(key: Key) -> dict[str, Any]:
         "expires_at": iso(key.expires_at) if key.expires_at else None,
         "revoked_at": iso(key.revoked_at) if key.revoked_at else None,
     }
+
+
+def _usage_form(row: UsageRow) -> dict[str, Any]:
+    return {**dataclasses.asdict(row), "cost_usd": row.cost_usd, "saved_usd": row.saved_usd}
 
 
 def new_key_form(new: NewKey) -> dict[str, Any]:

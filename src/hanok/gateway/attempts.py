@@ -14,16 +14,18 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
 from hanok.gateway.slots import Slot, Slots
-from hanok.routing import again_s, asked_wait_s
+from hanok.routing import Features, again_s, asked_wait_s, features_of
 from hanok.routing.breaker import abandoned, answered, failed, rested
 from hanok.routing.failures import is_endpoints_fault
 from hanok.routing.retry import WORTH_WAITING_S
 from hanok.serving.fleet import CLOSED, Endpoint, Fleet
-from hanok.spec import Breaker
+from hanok.spec import Breaker, HeaderRule
 from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
+FAILED_S = 10.0
+"""What a failure counts for in the time that an endpoint takes to answer."""
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", covariant=True)
 
@@ -54,7 +56,7 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """How one model is asked."""
+    """How one model is asked. `rules` are of its headers; `by_features` where calls differ in where they may go."""
 
     model: str
     slots: Slots
@@ -64,6 +66,18 @@ class Attempts:
     breaker: Breaker
     hedge_after_s: float | None
     load_wait_s: float
+    rules: Sequence[HeaderRule] = ()
+    by_features: bool = False
+
+    def features_of(self, request: ChatRequest | TaskRequest) -> Features | None:
+        """What decides where the call goes; None where nothing does but who is least busy."""
+        if self.by_features or request.options.tags:
+            return features_of(request, self.rules)
+        return None
+
+    def suits(self, request: ChatRequest | TaskRequest) -> bool:
+        """Whether an endpoint may take it."""
+        return bool(self.slots.open_to(self.features_of(request)))
 
     def answer(self, question: Question[Result]) -> Coroutine[Any, Any, tuple[Endpoint, Result]]:
         """Ask until an endpoint answers; its slot stays taken. Raises `EngineError` when none does."""
@@ -73,19 +87,22 @@ class Attempts:
 class _Asking(Generic[Result]):
     """One call to one model. `_asked` tells from when on an endpoint that failed may be asked again: perhaps never."""
 
-    __slots__ = ("_asked", "_attempt", "_how", "_question")
+    __slots__ = ("_asked", "_attempt", "_features", "_how", "_question")
 
     def __init__(self, how: Attempts, question: Question[Result]) -> None:
         self._how = how
         self._question = question
         self._asked: dict[Endpoint, float] = {}
         self._attempt = 0
+        self._features = how.features_of(question.request)
+        if self._features is not None:
+            how.slots.require(self._features)
 
     async def run(self) -> tuple[Endpoint, Result]:
         how = self._how
         error: EngineError | None = None
         for self._attempt in range(how.retries + 1):
-            slot = how.slots.take(self._asked) or await self._next_slot()
+            slot = how.slots.take(self._asked, self._features) or await self._next_slot()
             if slot is None:
                 break
             try:
@@ -101,14 +118,14 @@ class _Asking(Generic[Result]):
     async def _next_slot(self) -> Slot | None:
         """A slot when none can be had at once: after a pause, or from the queue. None when it is no use to wait."""
         how = self._how
-        if not self._asked and await self._loaded() and (slot := how.slots.take()):
+        if not self._asked and await self._loaded() and (slot := how.slots.take(features=self._features)):
             return slot
         while (endpoint := self._soonest()) is not None:
             await how.clocks.sleep(max(0.0, self._asked.pop(endpoint) - how.clocks.monotonic()))
-            if slot := how.slots.take(self._asked):
+            if slot := how.slots.take(self._asked, self._features):
                 return slot
-        if how.slots.will_have_room(self._asked):
-            return await how.slots.wait(self._asked, self._question.team)
+        if how.slots.will_have_room(self._asked, self._features):
+            return await how.slots.wait(self._asked, self._question.team, self._features)
         return None
 
     def _soonest(self) -> Endpoint | None:
@@ -117,7 +134,7 @@ class _Asking(Generic[Result]):
 
     async def _loaded(self) -> bool:
         """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`."""
-        states = {each.state for each in self._how.slots.endpoints}
+        states = {each.state for each in self._how.slots.open_to(self._features)}
         if "starting" not in states or not states.isdisjoint(("up", "down")):
             return False
         try:
@@ -133,10 +150,13 @@ class _Asking(Generic[Result]):
     async def _ask(self, slot: Slot) -> tuple[Endpoint, Result]:
         """Ask the slot's endpoint; the slot stays taken when it answers."""
         endpoint = slot.endpoint
+        begun = 0.0 if self._features is None else self._how.clocks.monotonic()
         try:
             result = await self._question.put(endpoint)
         except EngineError as error:
             self._note(error, slot)
+            if self._features is not None and error.retryable:
+                self._hear(endpoint, begun, self._features, least_s=FAILED_S)
             self._how.slots.give_back(endpoint)
             raise
         except BaseException:
@@ -145,7 +165,14 @@ class _Asking(Generic[Result]):
             raise
         if endpoint.circuit is not CLOSED:
             self._note_answer(slot)
+        if self._features is not None:
+            self._hear(endpoint, begun, self._features)
         return endpoint, result
+
+    def _hear(self, endpoint: Endpoint, begun: float, features: Features, *, least_s: float = 0.0) -> None:
+        """How soon the endpoint began to answer; one that failed counts as slow, however fast it did."""
+        now = self._how.clocks.monotonic()
+        endpoint.heard(max(now - begun, least_s), stream=features.stream, at=now)
 
     def _note_answer(self, slot: Slot) -> None:
         slot.endpoint.circuit = answered(slot.endpoint.circuit, probe=slot.probe)
@@ -182,7 +209,7 @@ class _Asking(Generic[Result]):
         winner: asyncio.Task[tuple[Endpoint, Result]] | None = None
         try:
             done, _ = await asyncio.wait(tasks, timeout=after_s)
-            if not done and (other := self._how.slots.take([slot.endpoint, *self._asked])):
+            if not done and (other := self._how.slots.take([slot.endpoint, *self._asked], self._features)):
                 self._question.hedged = True
                 tasks.append(asyncio.create_task(self._ask(other)))
             winner = await _first_to_answer(tasks)

@@ -85,9 +85,41 @@ class EmbeddingBody(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
+class Document(msgspec.Struct):
+    """A document to order, by its text."""
+
+    text: str
+
+
+class RerankBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/rerank`, as Cohere and Jina have it, and vLLM and llama.cpp after them."""
+
+    model: ModelName
+    query: Annotated[str, Meta(min_length=1)]
+    documents: Annotated[list[str | Document], Meta(min_length=1, max_length=10_000)]
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool | None = None
+
+
+class ModerationPart(msgspec.Struct):
+    """A text or an image to judge."""
+
+    type: Literal["text", "image_url"]
+    text: str | None = None
+
+
+class ModerationBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/moderations`"""
+
+    model: ModelName
+    input: str | Annotated[list[str | ModerationPart], Meta(min_length=1)]
+
+
 _chat = msgspec.json.Decoder(ChatBody)
 _text = msgspec.json.Decoder(TextBody)
 _embedding = msgspec.json.Decoder(EmbeddingBody)
+_rerank = msgspec.json.Decoder(RerankBody)
+_moderation = msgspec.json.Decoder(ModerationBody)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 Body = TypeVar("Body")
 Form = TypeVar("Form", bound=msgspec.Struct)
@@ -95,25 +127,38 @@ Form = TypeVar("Form", bound=msgspec.Struct)
 
 def parse_chat(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A chat request. Raises `RequestError` that names the field at fault."""
-    return _request(_decode(_chat, body), "chat", body, caller, options)
+    return _request(decode_as(_chat, body), "chat", body, caller, options)
 
 
 def parse_text(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A text completion request. Raises `RequestError`."""
-    return _request(_decode(_text, body), "text", body, caller, options)
+    return _request(decode_as(_text, body), "text", body, caller, options)
 
 
 def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
     """An embedding request. Raises `RequestError`."""
-    parsed = _decode(_embedding, body)
+    parsed = decode_as(_embedding, body)
     inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
-    caller = _with_user(caller, parsed.user)
+    caller = with_user(caller, parsed.user)
     return TaskRequest(parsed.model, _fields(body), inputs, caller, options=options)
+
+
+def parse_rerank(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
+    """A request for an order of documents. Raises `RequestError`."""
+    parsed = decode_as(_rerank, body)
+    return TaskRequest(parsed.model, _fields(body), len(parsed.documents), caller, "rerank", options)
+
+
+def parse_moderation(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
+    """A request for a judgement of texts. Raises `RequestError`."""
+    parsed = decode_as(_moderation, body)
+    inputs = len(parsed.input) if isinstance(parsed.input, list) else 1
+    return TaskRequest(parsed.model, _fields(body), inputs, caller, "moderation", options)
 
 
 def decode_body(body: bytes, form: type[Form]) -> Form:
     """A JSON body as `form`; no body counts as `{}`. Raises `RequestError`."""
-    return _decode(msgspec.json.Decoder(form), body or b"{}")
+    return decode_as(msgspec.json.Decoder(form), body or b"{}")
 
 
 def _request(
@@ -121,7 +166,7 @@ def _request(
 ) -> ChatRequest:
     streaming = parsed.stream_options
     wants_usage = bool(streaming and streaming.include_usage)
-    caller = _with_user(caller, parsed.user)
+    caller = with_user(caller, parsed.user)
     newer = parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None
     most = parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0)
     stream, choices = bool(parsed.stream), parsed.choices()
@@ -130,7 +175,8 @@ def _request(
     )
 
 
-def _with_user(caller: Caller, user: str | None) -> Caller:
+def with_user(caller: Caller, user: str | None) -> Caller:
+    """The caller, acting for that user unless his key acts for one. Raises `RequestError` when it is no name."""
     if not user or caller.user:  # a key that acts for a user acts for no other
         return caller
     if not user.isprintable():
@@ -138,7 +184,8 @@ def _with_user(caller: Caller, user: str | None) -> Caller:
     return msgspec.structs.replace(caller, user=user[:256])
 
 
-def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+def decode_as(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """A JSON body. Raises `RequestError` that names the field at fault."""
     try:
         if not body.isascii():
             body.decode()

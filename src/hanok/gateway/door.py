@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from hanok.errors import HanokError, OverLimit, Overloaded
-from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
+from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, parse_rerank, parse_text
 from hanok.gateway.envelope import ErrorAnswer, answer_error, envelope, error_event
 from hanok.gateway.giving import JSON_TYPE, Giving
 from hanok.gateway.http import Call
@@ -24,7 +25,7 @@ from hanok.gateway.runs import Runs
 from hanok.ledger import Key
 from hanok.telemetry import Metrics
 from hanok.telemetry.metrics import CONTENT_TYPE
-from hanok.wire import ChatRequest, json_bytes
+from hanok.wire import Caller, ChatRequest, Options, TaskRequest, json_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,11 @@ class Door:
         self._posts: dict[str, Handle] = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._text,
-            "/v1/embeddings": self._embeddings,
+            "/v1/embeddings": partial(self._perform, parse_embedding),
+            "/v1/rerank": partial(self._perform, parse_rerank),
+            "/v2/rerank": partial(self._perform, parse_rerank),
+            "/rerank": partial(self._perform, parse_rerank),
+            "/v1/moderations": partial(self._perform, parse_moderation),
             "/v1/runs": self._allot,
         }
         for desk in desks:
@@ -155,11 +160,11 @@ class Door:
         self._reception.offer(request.model, "chat", key)
         await self._giving.answer(call, request)
 
-    async def _embeddings(self, call: Call) -> None:
+    async def _perform(self, parse: Callable[[bytes, Caller, Options], TaskRequest], call: Call) -> None:
         reception = self._reception
         key = reception.find_key(call)
         caller = reception.caller(call, key)
-        request = parse_embedding(await reception.body(call), caller, reception.options(call))
+        request = parse(await reception.body(call), caller, reception.options(call))
         reception.offer(request.model, request.operation, key)
         await self._giving.result(call, request)
 

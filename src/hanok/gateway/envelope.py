@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanok.errors import BudgetExceeded, EngineError, EngineRefused, OverLimit, RequestError, StoreError
+from hanok.errors import BudgetExceeded, EngineError, EngineRefused, OverLimit, RequestError, StoreError, WrongMethod
 from hanok.wire import json_bytes
 from hanok.wire.forms import read_error_message
 
@@ -38,6 +38,8 @@ def answer_error(error: Exception) -> ErrorAnswer:
         return ErrorAnswer(status=503, body=body, headers={"retry-after": "2"})
     if isinstance(error, RequestError):
         headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+        if isinstance(error, WrongMethod):
+            headers = {"allow": error.allow}
         body = envelope(error.message, error.type, param=error.param, code=error.code)
         return ErrorAnswer(status=error.status, body=body, headers=headers)
     if isinstance(error, EngineRefused):

@@ -11,8 +11,9 @@ from functools import partial
 from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import relay
 from hanok.gateway.standing import standing_headers
-from hanok.ledger import Metered, MeteredAnswer, MeteredResult
-from hanok.wire import ChatRequest, TaskRequest
+from hanok.gateway.tiered import Models
+from hanok.ledger import MeteredAnswer, MeteredResult
+from hanok.wire import ChatRequest, Kept, TaskRequest
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
 EVENTS: Sequence[Header] = (
@@ -25,7 +26,7 @@ EVENTS: Sequence[Header] = (
 class Giving:
     """Asks `models` and gives the answer. `keep_alive_s` is the longest silence in a stream; `wall`: Unix seconds."""
 
-    def __init__(self, models: Metered, *, wall: Callable[[], float], keep_alive_s: float) -> None:
+    def __init__(self, models: Models, *, wall: Callable[[], float], keep_alive_s: float) -> None:
         self.models = models
         self.keep_alive_s = keep_alive_s
         self._wall = wall
@@ -60,6 +61,16 @@ class Giving:
         headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
         if answer.model != asked:
             headers.append((b"x-hanok-model", answer.model.encode("ascii")))
+        if (kept := answer.kept) is not None:
+            headers += _kept_headers(kept)
+        if answer.tier is not None:
+            headers.append((b"x-hanok-tier", answer.tier.name.encode("ascii")))
         if answer.hold is not None and (accounts := answer.hold.accounts):
             headers += standing_headers(accounts, self._wall())
         return headers
+
+
+def _kept_headers(kept: Kept) -> list[Header]:
+    """Whether the answer is one that we had, and for how many seconds."""
+    found = (b"x-hanok-cache", kept.how.encode())
+    return [found] if kept.how == "miss" else [found, (b"age", b"%d" % kept.age_s)]

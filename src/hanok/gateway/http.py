@@ -60,11 +60,12 @@ class Tape(Protocol):
 class Call:
     """One HTTP exchange: what came in, and what has been sent. Only the connection makes these.
 
-    Where there is a `tape`, it is told of everything that is sent.
+    Where there is a `tape`, it is told of everything that is sent. `also` are headers of whatever is answered.
     """
 
     __slots__ = (
-        "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "begun", "finished", "headers",
+        "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "also", "begun", "finished",
+        "headers",
         "keep_alive", "method", "path", "query", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
@@ -87,6 +88,7 @@ class Call:
         self.begun = False
         self.finished = False
         self.tape: Tape | None = None
+        self.also: Sequence[Header] = ()
         given = headers.get(b"x-request-id")
         self.request_id = given[:128].decode("ascii") if given and given.isascii() else connection.new_request_id()
 
@@ -166,14 +168,27 @@ class Call:
 
     async def more(self, data: bytes) -> None:
         """Send a piece; return when the caller keeps up."""
+        if not self.more_now(data):
+            await self.caught_up()
+
+    def more_now(self, data: bytes) -> bool:
+        """Send a piece; False when the caller is behind with reading: wait until he has `caught_up`."""
         if self.tape is not None:
             self.tape.take(data)
         self._connection.write(data if self.version_1_0 else b"%x\r\n%b\r\n" % (len(data), data))
+        return self._connection.stalled is None
+
+    async def caught_up(self) -> None:
+        """Return when the caller has read enough of what was sent."""
         if self._connection.stalled is not None:
             await self._connection.stalled
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece."""
+        self.end_now(data)
+
+    def end_now(self, data: bytes = b"") -> None:
+        """As `end`, for who cannot wait."""
         if self.tape is not None:
             self.tape.take(data)
             self.tape.end()
@@ -237,6 +252,8 @@ class Call:
         ]
         lines.append(self.request_id.encode())
         for name, value in headers:
+            lines += (b"\r\n", name, b": ", value)
+        for name, value in self.also:
             lines += (b"\r\n", name, b": ", value)
         lines.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
         return b"".join(lines)

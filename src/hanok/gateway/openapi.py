@@ -9,7 +9,7 @@ import msgspec
 from hanok import __version__
 from hanok.gateway.admin import KeyBody, RotateBody
 from hanok.gateway.batches import BatchBody
-from hanok.gateway.bodies import ChatBody, EmbeddingBody, TextBody
+from hanok.gateway.bodies import ChatBody, EmbeddingBody, ModerationBody, RerankBody, TextBody
 from hanok.gateway.runs import RunBody
 
 _REF = "#/components/schemas/{name}"
@@ -17,9 +17,9 @@ _REF = "#/components/schemas/{name}"
 
 def openapi() -> dict[str, Any]:
     """The document that `/openapi.json` serves."""
-    types = [ChatBody, TextBody, EmbeddingBody, RunBody, KeyBody, RotateBody, BatchBody]
+    types = [ChatBody, TextBody, EmbeddingBody, RerankBody, ModerationBody, RunBody, KeyBody, RotateBody, BatchBody]
     bodies, components = msgspec.json.schema_components(types, ref_template=_REF)
-    chat, text, embedding, run, key, rotate, batch = bodies
+    chat, text, embedding, rerank, moderation, run, key, rotate, batch = bodies
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hanok", "version": __version__, "description": "One OpenAI-compatible API for all models."},
@@ -28,6 +28,8 @@ def openapi() -> dict[str, Any]:
             "/v1/chat/completions": {"post": _call("Answer a conversation", chat, streams=True)},
             "/v1/completions": {"post": _call("Continue a text", text, streams=True)},
             "/v1/embeddings": {"post": _call("Embed texts", embedding, streams=False)},
+            "/v1/rerank": {"post": _call("Order documents by a query", rerank, streams=False)},
+            "/v1/moderations": {"post": _call("Judge texts", moderation, streams=False)},
             "/v1/models": {"get": _read("List the models", "The models.", errors=("401",))},
             "/v1/models/{model}": {
                 "get": {
@@ -171,6 +173,10 @@ def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:
     paths["/admin/config"] = {"get": _read("Show what is running", "The configuration.", errors=wrong)}
     reload = _read("Take up platform.yaml now", "What changed.", errors=("400", "401", "422"))
     paths["/admin/reload"] = {"post": reload}
+    paths["/admin/cache"] = {
+        "get": _read("Show the cache of answers", "What is kept, by model.", errors=wrong),
+        "delete": _read("Forget kept answers, of all models or of `?model=`", "How many.", errors=wrong),
+    }
     for name in ("teams", "users", "budgets", "usage", "audit"):
         paths[f"/admin/{name}"] = {"get": _read(f"Show {name}", f"The {name}.", errors=wrong)}
     for path in paths.values():

@@ -5,7 +5,7 @@ Every desk asks here before it does anything. Headers are read once, into a `Cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,12 +69,24 @@ Trace = Callable[[bytes | None, bytes | None], TraceStart]
 class Reception:
     """Knows keys, what they open, and the models on offer."""
 
-    def __init__(self, *, keys: Keys, access: Access, cards: Sequence[ModelCard], trace: Trace) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        access: Access,
+        cards: Sequence[ModelCard],
+        trace: Trace,
+        told_headers: Collection[str] = (),
+    ) -> None:
         self._keys = keys
-        self.change(access=access, cards=cards, trace=trace)
+        self.change(access=access, cards=cards, trace=trace, told_headers=told_headers)
 
-    def change(self, *, access: Access, cards: Sequence[ModelCard], trace: Trace) -> None:
-        """Go on with other models, teams and users."""
+    def change(
+        self, *, access: Access, cards: Sequence[ModelCard], trace: Trace, told_headers: Collection[str] = ()
+    ) -> None:
+        """Go on with other models, teams and users; `told_headers` are those that rules of routing look at."""
+        self._told_headers = tuple(name.encode() for name in sorted(told_headers))
+        self._option_headers = _OPTION_HEADERS.union(self._told_headers)
         self._access = access
         self._cards = {card.id: card for card in cards}
         self._trace = trace
@@ -128,7 +140,9 @@ class Reception:
 
     def options(self, call: Call) -> Options:
         """What the caller asks of Hanok itself. Raises `RequestError` when it cannot be read."""
-        return NO_OPTIONS if _OPTION_HEADERS.isdisjoint(call.headers) else _options(call.headers)
+        if self._option_headers.isdisjoint(call.headers):
+            return NO_OPTIONS
+        return _options(call.headers, self._told_headers)
 
     def offer(self, model: str, kind: str, key: Key) -> None:
         """Raise `UnknownModel` unless there is such a model for this kind of call.
@@ -174,13 +188,14 @@ def _session(headers: Headers) -> str | None:
     return None
 
 
-def _options(headers: Mapping[bytes, bytes]) -> Options:
+def _options(headers: Mapping[bytes, bytes], told: Sequence[bytes]) -> Options:
     words = {word.strip().lower() for word in headers.get(CACHE_HEADER, b"").split(b",")}
     return Options(
         no_cache=b"no-cache" in words,
         no_store=b"no-store" in words,
         ttl_s=_ttl_s(headers.get(TTL_HEADER)),
         tags=_tags(headers.get(TAGS_HEADER, b"")),
+        headers=tuple((name.decode(), headers[name].decode("latin-1")) for name in told if name in headers),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from hanok.gateway.http import Call, Header
-from hanok.wire import Answer
+from hanok.wire import Answer, Chunk, pour
 
 Given = TypeVar("Given", bound=Answer)
 COMMENT = b": keep-alive\n\n"
@@ -25,13 +25,14 @@ async def relay(
     *,
     headers: Callable[[Given | None], Sequence[Header]],
     keep_alive_s: float,
+    comment: bytes = COMMENT,
 ) -> None:
-    """Await the answer and send it, with a comment whenever nothing was sent for `keep_alive_s` seconds at most.
+    """Await the answer and send it, with a `comment` whenever nothing was sent for `keep_alive_s` seconds at most.
 
     `headers` gives the response's headers for an answer, or for None when the response must begin without one.
     Raises what the answer raises; the answer is closed in any case.
     """
-    pulse = _Pulse(call, headers, keep_alive_s / LOOKS)
+    pulse = _Pulse(call, headers, keep_alive_s / LOOKS, comment)
     try:
         answer = await opening
         try:
@@ -45,24 +46,30 @@ async def relay(
 
 
 async def _send(call: Call, answer: Answer, pulse: _Pulse) -> None:
-    pulse.quiet = 0
-    async for chunk in answer:
+    """Pour the answer into the call, with a break whenever the caller is behind with reading."""
+
+    def send(chunk: Chunk) -> bool:
+        pulse.quiet = 0
         if chunk.last:
-            await call.end(chunk.data)
-            return
-        if chunk.data:
-            pulse.quiet = 0
-            await call.more(chunk.data)
-    await call.end()
+            call.end_now(chunk.data)
+            return False
+        return call.more_now(chunk.data) if chunk.data else True
+
+    pulse.quiet = 0
+    while not await pour(answer, send):
+        await call.caught_up()
+    if not call.finished:
+        call.end_now()
 
 
 class _Pulse:
     """The call's timer. `quiet` is how often it has looked since something was sent."""
 
-    __slots__ = ("_call", "_every_s", "_headers", "_loop", "_timer", "quiet")
+    __slots__ = ("_call", "_comment", "_every_s", "_headers", "_loop", "_timer", "quiet")
 
-    def __init__(self, call: Call, headers: Callable[[None], Sequence[Header]], every_s: float) -> None:
+    def __init__(self, call: Call, headers: Callable[[None], Sequence[Header]], every_s: float, comment: bytes) -> None:
         self._call = call
+        self._comment = comment
         self._headers = headers
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
@@ -81,4 +88,4 @@ class _Pulse:
             self.quiet = 0
             if not self._call.begun:
                 self._call.begin_now(200, *self._headers(None))
-            self._call.sign_of_life(COMMENT)
+            self._call.sign_of_life(self._comment)

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from hanok.errors import EngineError, UnknownModel
 from hanok.gateway.attempts import Attempts, Clocks, Question
@@ -19,8 +19,9 @@ from hanok.gateway.deadline import Deadline
 from hanok.gateway.slots import Slots
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
-from hanok.spec import Breaker, Fallbacks, Model, Queue
-from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult
+from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue, Routing
+from hanok.spec import Endpoint as EndpointSpec
+from hanok.wire import Answer, ChatRequest, Chunk, Take, TaskRequest, TaskResult, pour
 
 LOAD_WAIT_S = 60.0
 Result = TypeVar("Result")
@@ -31,16 +32,19 @@ Affords = Callable[[ChatRequest | TaskRequest, str], bool]
 class Route:
     """How a declared model is reached: what it makes, how often to try again, what to try instead, how long to wait.
 
-    `hedge_after_s` and `total_s` are seconds; None means never, and no limit.
+    `hedge_after_s` and `total_s` are seconds; None means never, and no limit. `by_features` where it depends on the
+    call which endpoint is asked.
     """
 
-    type: Literal["chat", "embedding"]
+    type: ModelType
     retries: int = 2
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     queue: Queue = field(default_factory=Queue)
     breaker: Breaker = field(default_factory=Breaker)
     hedge_after_s: float | None = None
     total_s: float | None = None
+    routing: Routing = field(default_factory=Routing)
+    by_features: bool = False
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -53,6 +57,8 @@ class Route:
             breaker=model.breaker,
             hedge_after_s=model.hedge.after_s if model.hedge else None,
             total_s=model.timeouts.total_s,
+            routing=model.routing,
+            by_features=_differ(model),
         )
 
 
@@ -111,6 +117,7 @@ class Routed:
             slots.change(route.queue, weights)
         else:
             slots = Slots(self._fleet, name, queue=route.queue, weights=weights, monotonic=self._clocks.monotonic)
+        slots.routing = route.routing
         attempts = Attempts(
             model=name,
             slots=slots,
@@ -120,6 +127,8 @@ class Routed:
             breaker=route.breaker,
             hedge_after_s=route.hedge_after_s,
             load_wait_s=self._load_wait_s,
+            rules=tuple(route.routing.headers),
+            by_features=route.by_features,
         )
         return Way(route=route, slots=slots, attempts=attempts)
 
@@ -140,22 +149,32 @@ class Routed:
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         ways = self._ways
-        total_s = _route(ways, request.model, "embedding").total_s
+        total_s = _route(ways, request.model, request.operation).total_s
         question = _TaskQuestion(request)
         if total_s is None:
-            endpoint, embeddings = await _ask(ways, request.model, question, self.affords)
+            endpoint, result = await _ask(ways, request.model, question, self.affords)
         else:
             deadline = Deadline(request.model, total_s)
             try:
-                endpoint, embeddings = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
+                endpoint, result = await deadline.within(lambda: _ask(ways, request.model, question, self.affords))
             finally:
                 deadline.stop()
         ways[endpoint.model].slots.give_back(endpoint)
-        return embeddings
+        return result
 
     def waiting(self) -> dict[str, int]:
         """How many calls wait for each model."""
         return {name: way.slots.waiting() for name, way in self._ways.items()}
+
+
+def _differ(model: Model) -> bool:
+    """Whether calls differ in where they may go, or rather go."""
+    several = len(model.serve) > 1 and model.routing.policy != "least-busy"
+    return several or bool(model.routing.headers) or any(_has_terms(endpoint) for endpoint in model.serve)
+
+
+def _has_terms(endpoint: EndpointSpec) -> bool:
+    return bool(endpoint.weight == 0.0 or endpoint.tags or endpoint.teams or endpoint.role)
 
 
 def _route(ways: Ways, model: str, kind: str) -> Route:
@@ -193,6 +212,7 @@ async def _ask_another(
             raise error
         ahead[:0] = fallbacks_for(ways[model].route.fallbacks, kind)
         ahead = [name for name in ahead if name not in asked and affords(question.request, name)]
+        ahead = [name for name in ahead if ways[name].attempts.suits(question.request)]
         if not ahead:
             raise first
         model = ahead.pop(0)
@@ -225,7 +245,7 @@ class _ChatQuestion:
 
 
 class _TaskQuestion:
-    """A request for vectors, asked of endpoints."""
+    """A request for a task, asked of endpoints."""
 
     __slots__ = ("hedged", "request", "team")
 
@@ -238,7 +258,7 @@ class _TaskQuestion:
         return endpoint.engine.perform(self.request)
 
     async def drop(self, result: TaskResult) -> None:
-        """Vectors hold nothing open."""
+        """It holds nothing open."""
 
 
 class _CountedAnswer:
@@ -258,6 +278,9 @@ class _CountedAnswer:
 
     def __anext__(self) -> Awaitable[Chunk]:
         return self._inner.__anext__()
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return pour(self._inner, take)
 
     async def aclose(self) -> None:
         endpoint, self._endpoint = self._endpoint, None
@@ -279,6 +302,9 @@ class _TimedAnswer(_CountedAnswer):
 
     def __anext__(self) -> Awaitable[Chunk]:
         return self._deadline.within(self._inner.__anext__)
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return self._deadline.within(lambda: pour(self._inner, take))
 
     async def aclose(self) -> None:
         self._deadline.stop()

@@ -3,6 +3,9 @@
 A call takes a slot before it asks an endpoint and gives it back when its answer is over. A slot that comes back while
 calls wait is handed to the next of them there and then, so nobody polls, and no newcomer can take it first. A model
 whose endpoints have no `max_in_flight` never has a queue, and pays for none.
+
+A call without features may go anywhere, and goes where least is to do; one with features goes where it may, and there
+by the model's policy. Who has waited takes the slot that comes, whatever the policy would rather have.
 """
 
 from __future__ import annotations
@@ -13,11 +16,20 @@ from typing import Literal
 
 import msgspec
 
-from hanok.errors import NoEndpoint, Overloaded
-from hanok.routing import FairQueue, pick_least_busy, will_have_room
+from hanok.errors import Forbidden, NoEndpoint, Overloaded, RequestError, UnknownModel
+from hanok.routing import (
+    FairQueue,
+    Features,
+    by_preference,
+    open_to,
+    pick_least_busy,
+    policy_of,
+    will_have_room,
+    with_room,
+)
 from hanok.routing.breaker import abandoned, started
 from hanok.serving.fleet import Endpoint, Fleet
-from hanok.spec import Queue
+from hanok.spec import Queue, Routing
 
 NOBODY: Collection[Endpoint] = ()
 FIRST_GUESS_S = 1.0
@@ -43,6 +55,7 @@ class Slots:
         self._model = model
         self.change(queue, weights)
         self._monotonic = monotonic
+        self.routing = Routing()
         self._turn = 0
         self._queue: FairQueue[str | None, _Waiter] = FairQueue()
         self._gap_s = FIRST_GUESS_S
@@ -62,22 +75,31 @@ class Slots:
         """How many calls wait."""
         return len(self._queue)
 
-    def take(self, refused: Collection[Endpoint] = NOBODY) -> Slot | None:
-        """A slot on the least busy endpoint that is not refused; None when there is none now."""
+    def open_to(self, features: Features | None) -> Sequence[Endpoint]:
+        """The endpoints that may take a call with these features."""
+        return self.endpoints if features is None else open_to(features, self.endpoints)
+
+    def require(self, features: Features) -> None:
+        """Raise unless an endpoint may take the call, be it up or not."""
+        if not open_to(features, self.endpoints) and self.endpoints:
+            raise self._not_open(features)
+
+    def take(self, refused: Collection[Endpoint] = NOBODY, features: Features | None = None) -> Slot | None:
+        """A slot on an endpoint that is not refused; None when there is none now."""
         if self._queue:
             self.hand_out()
-        return self._take(refused)
+        return self._take(refused) if features is None else self._choose(refused, features)
 
-    def will_have_room(self, refused: Collection[Endpoint]) -> bool:
+    def will_have_room(self, refused: Collection[Endpoint], features: Features | None = None) -> bool:
         """Whether it makes sense to `wait`."""
-        return will_have_room(self.endpoints, tried=refused, now=self._monotonic())
+        return will_have_room(self.open_to(features), tried=refused, now=self._monotonic())
 
-    async def wait(self, refused: Collection[Endpoint], team: str | None) -> Slot:
+    async def wait(self, refused: Collection[Endpoint], team: str | None, features: Features | None = None) -> Slot:
         """Stand in the queue for a slot. Raises `Overloaded`, or `NoEndpoint` when nothing is left to wait for."""
         if len(self._queue) >= self._length:
             raise self._overloaded("queue_full")
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.create_future(), refused)
+        waiter = _Waiter(loop.create_future(), refused, features)
         self._queue.push(waiter, group=team, weight=self._weights.get(team, 1.0) if team else 1.0)
         timer = loop.call_later(self._wait_s, self._give_up, waiter, team)
         try:
@@ -124,13 +146,18 @@ class Slots:
     def _take(self, refused: Collection[Endpoint]) -> Slot | None:
         self._turn += 1
         endpoint = pick_least_busy(self._fleet.of(self._model), tried=refused, turn=self._turn, now=self._monotonic())
-        if endpoint is None:
-            return None
-        endpoint.in_flight += 1
-        if endpoint.circuit.until == 0.0:
-            return Slot(endpoint, False)
-        endpoint.circuit = started(endpoint.circuit)
-        return Slot(endpoint, True)
+        return None if endpoint is None else _occupy(endpoint)
+
+    def _choose(self, refused: Collection[Endpoint], features: Features) -> Slot | None:
+        self._turn += 1
+        now = self._monotonic()
+        for candidates in by_preference(open_to(features, self.endpoints)):
+            if room := with_room(candidates, tried=refused, now=now):
+                return _occupy(self._prefer(room, features) if len(room) > 1 else room[0])
+        return None
+
+    def _prefer(self, room: Sequence[Endpoint], features: Features) -> Endpoint:
+        return policy_of(self.routing)(room, features, self._turn, self.routing)
 
     def _put_back(self, slot: Slot) -> None:
         """Undo `_take`: nobody used the slot."""
@@ -151,6 +178,17 @@ class Slots:
             self._put_back(waiter.future.result())
             self.hand_out()
 
+    def _not_open(self, features: Features) -> RequestError:
+        """Why no endpoint may take the call."""
+        if features.tags and open_to(msgspec.structs.replace(features, tags=frozenset()), self.endpoints):
+            tags = sorted({tag for each in self.endpoints for tag in each.tags})
+            wanted = ", ".join(sorted(features.tags))
+            message = f"no endpoint of the model {self._model!r} has all of the tags {wanted}"
+            message += f"; its tags: {', '.join(tags) or 'none'}"
+            return UnknownModel(message, param="x-hanok-tags", code="no_endpoint_with_tags")
+        message = f"no endpoint of the model {self._model!r} is open to {_named(features.team)}"
+        return Forbidden(message, param="model", code="no_endpoint_for_team")
+
     def _overloaded(self, code: Literal["queue_full", "queue_timeout"]) -> Overloaded:
         waiting = len(self._queue)
         seconds = min(max((waiting + 1) * self._gap_s, 1.0), LONGEST_GUESS_S)
@@ -169,16 +207,31 @@ class Slots:
 
 
 class _Waiter:
-    """A call that waits, and the endpoints that it does not want."""
+    """A call that waits, the endpoints that it does not want, and what decides where it may go."""
 
-    __slots__ = ("future", "refused")
+    __slots__ = ("features", "future", "refused")
 
-    def __init__(self, future: asyncio.Future[Slot], refused: Collection[Endpoint]) -> None:
+    def __init__(self, future: asyncio.Future[Slot], refused: Collection[Endpoint], features: Features | None) -> None:
         self.future = future
         self.refused = refused
+        self.features = features
 
     def takes(self, endpoint: Endpoint) -> bool:
-        return endpoint not in self.refused and not self.future.done()
+        if endpoint in self.refused or self.future.done():
+            return False
+        return self.features is None or bool(open_to(self.features, (endpoint,)))
+
+
+def _occupy(endpoint: Endpoint) -> Slot:
+    endpoint.in_flight += 1
+    if endpoint.circuit.until == 0.0:
+        return Slot(endpoint, False)
+    endpoint.circuit = started(endpoint.circuit)
+    return Slot(endpoint, True)
+
+
+def _named(team: str | None) -> str:
+    return f"the team {team!r}" if team else "callers without a team"
 
 
 def _is_open(endpoint: Endpoint) -> bool:

@@ -16,7 +16,7 @@ from hanok.ledger.prices import FREE, PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import describe, figure, iso, standings
 from hanok.ledger.stores.holders import HolderFile, left_holders
-from hanok.ledger.usage import Total, UsageRow
+from hanok.ledger.usage import Grouping, Total, UsageRow
 
 __all__ = [
     "FREE",
@@ -25,6 +25,7 @@ __all__ = [
     "Admission",
     "Allotment",
     "AuditEntry",
+    "Grouping",
     "Hold",
     "Holder",
     "HolderFile",

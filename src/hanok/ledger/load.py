@@ -16,8 +16,8 @@ _FILE = "model_prices_and_context_window_backup.json"
 def load_known_rates() -> dict[str, Rate]:
     """Rates by LiteLLM's model names; empty where LiteLLM is not installed or its map cannot be read.
 
-    Format: a JSON object of models with `input_cost_per_token`, `output_cost_per_token` and
-    `cache_read_input_token_cost` in USD (LiteLLM 1.109, MIT).
+    Format: a JSON object of models with `input_cost_per_token`, `output_cost_per_token`,
+    `cache_read_input_token_cost` and `cache_creation_input_token_cost` in USD (LiteLLM 1.109, MIT).
     """
     spec = importlib.util.find_spec("litellm")
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -37,10 +37,11 @@ def _rate(entry: Any) -> Rate | None:
     input_usd, output_usd = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if not isinstance(input_usd, int | float):
         return None
-    cached = entry.get("cache_read_input_token_cost")
+    cached, written = entry.get("cache_read_input_token_cost"), entry.get("cache_creation_input_token_cost")
     return Rate(
         input=float(input_usd),
         output=float(output_usd) if isinstance(output_usd, int | float) else 0.0,
         cached_input=float(cached) if isinstance(cached, int | float) else float(input_usd),
+        cache_write=float(written) if isinstance(written, int | float) else None,
         source="litellm",
     )

@@ -19,10 +19,14 @@ from hanok.wire import (
     ChatRequest,
     Chunk,
     Ending,
+    Kept,
     ModelPath,
+    Take,
     TaskRequest,
     TaskResult,
+    Tier,
     Usage,
+    pour,
 )
 from hanok.wire.forms import cut_events, measure_events
 
@@ -101,21 +105,26 @@ class Metered:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.end("ok")
-        return MeteredResult(result.data, result.usage, result.model, result.endpoint, meter.hold)
+        return MeteredResult(result.data, result.usage, result.model, result.endpoint, result.kept, meter.hold)
 
 
 class MeteredResult(TaskResult, frozen=True):
     """What a task gave, and where their call stands with its accounts."""
 
     hold: Hold | None = None
+    tier: Tier | None = None
 
 
 class Meter:
-    """One call's meter: counts what it uses, holds what it has reserved, and writes one charge at the end."""
+    """One call's meter: counts what it uses, holds what it has reserved, and writes one charge at the end.
+
+    `tokens` are the completion tokens so far: one an event, or by their text where that is clearly more.
+    """
 
     __slots__ = (
         "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall",
-        "endpoint", "events", "hold", "kept", "model", "rate", "request", "unstreamed", "usage",
+        "endpoint", "events", "hold", "kept", "model", "rate", "request", "tokens", "unstreamed",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
@@ -128,6 +137,7 @@ class Meter:
         self.endpoint = ""
         self.usage: Usage | None = None
         self.events = 0
+        self.tokens = 0
         self.unstreamed = 0
         self.kept: list[bytes] | None = [] if metered.keep_bytes else None
         self._envelope = 1 << 30
@@ -139,13 +149,6 @@ class Meter:
         self._limited = isinstance(request, ChatRequest) and request.max_tokens is not None
         self._wall = metered.wall()
         self._start = metered.monotonic()
-
-    @property
-    def tokens(self) -> int:
-        """Completion tokens so far: one an event, or by their text where that is clearly more."""
-        events = self.events
-        text = self._bytes - self._envelope * events
-        return events if text <= LONG_BYTES * events else text // BYTES_PER_TOKEN
 
     def see(self, chunk: Chunk) -> None:
         """A piece of the answer passes."""
@@ -160,10 +163,16 @@ class Meter:
             self._bytes += len(chunk.data)
             if self._looks < LOOKS:
                 self._look(chunk.data)
+            self.tokens = self._count()
             if self._tab >= 0:
                 self._metered.books.note_tab(self._tab, self.tokens)
         elif chunk.last:
             self.unstreamed = len(chunk.data)
+
+    def _count(self) -> int:
+        events = self.events
+        text = self._bytes - self._envelope * events
+        return events if text <= LONG_BYTES * events else text // BYTES_PER_TOKEN
 
     def is_beyond(self) -> bool:
         """Whether what is used has used up what is paid for.
@@ -300,6 +309,17 @@ class MeteredAnswer:
         """Where the call stands with its accounts."""
         return self._meter.hold
 
+    @property
+    def kept(self) -> Kept | None:
+        """What a cache of answers had to do with it, where there is one."""
+        return getattr(self._inner, "kept", None)
+
+    @property
+    def tier(self) -> Tier | None:
+        """Why this model was chosen, where we chose it."""
+        request = self._meter.request
+        return request.tier if isinstance(request, ChatRequest) else None
+
     def __aiter__(self) -> Self:
         return self
 
@@ -320,11 +340,42 @@ class MeteredAnswer:
             meter.end("ok")
         elif chunk.events and meter.is_beyond():
             self._last = chunk.data
-            try:
-                self._cut = await meter.extend()
-            except StoreError as error:
-                self._cut = error
+            await self._extend()
         return chunk
+
+    async def pour(self, take: Take) -> bool:
+        if self._cut is not None:
+            take(await self._end_cut(self._cut))
+            return True
+        meter = self._meter
+        beyond = False
+
+        def pass_on(chunk: Chunk) -> bool:
+            nonlocal beyond
+            meter.see(chunk)
+            if chunk.last:
+                meter.end("ok")
+            elif chunk.events and meter.is_beyond():
+                self._last, beyond = chunk.data, True
+            return take(chunk) and not beyond
+
+        try:
+            over = await pour(self._inner, pass_on)
+        except Exception as error:
+            meter.end("failed", error)
+            raise
+        if over:
+            meter.end("ok")
+        elif beyond:
+            await self._extend()
+        return over
+
+    async def _extend(self) -> None:
+        """Have more paid for, or cut the answer in its turn."""
+        try:
+            self._cut = await self._meter.extend()
+        except StoreError as error:
+            self._cut = error
 
     async def aclose(self) -> None:
         """Ends the call as cancelled if it has not ended."""

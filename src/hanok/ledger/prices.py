@@ -14,11 +14,15 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """USD per token, by kind. `source` says where the figure is from: `declared`, `litellm` or `none`."""
+    """USD per token, by kind; a token written to a prompt cache costs `input` where `cache_write` is None.
+
+    `source` says where the figures are from: `declared`, `litellm` or `none`.
+    """
 
     input: float
     output: float
     cached_input: float
+    cache_write: float | None = None
     source: str = "declared"
     batch: float = 1.0
     """The share of it that lines of batches cost."""
@@ -29,9 +33,12 @@ class Rate:
         return self.output * NANO
 
     def cost_nano_usd(self, usage: Usage) -> int:
-        """The cost of `usage`, in nano-dollars. Cached prompt tokens are part of the prompt tokens."""
-        fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
-        dollars = fresh * self.input + usage.cached_tokens * self.cached_input + usage.completion_tokens * self.output
+        """The cost of `usage`, in nano-dollars. Tokens read from or written to a cache are part of the prompt's."""
+        read, written = usage.cached_tokens, usage.cache_write_tokens
+        fresh = max(0, usage.prompt_tokens - read - written)
+        dollars = fresh * self.input + read * self.cached_input + usage.completion_tokens * self.output
+        if written:
+            dollars += written * (self.input if self.cache_write is None else self.cache_write)
         return round(dollars * NANO)
 
 
@@ -70,6 +77,7 @@ def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:
             input=price.input / _MILLION,
             output=price.output / _MILLION,
             cached_input=cached / _MILLION,
+            cache_write=None if price.cache_write is None else price.cache_write / _MILLION,
             batch=price.batch,
         )
     for endpoint in model.serve:

@@ -10,7 +10,7 @@ import msgspec
 
 from hanok.wire.charge import NANO, Charge
 
-Grouping = Literal["key", "team", "user", "model", "endpoint", "session", "run", "day"]
+Grouping = Literal["key", "team", "user", "model", "tier", "endpoint", "session", "run", "day"]
 Kind = Literal["key", "team", "user", "model", "session", "run"]
 """What totals are kept for: a key (by its id), a team, a user, a model, a session, a run with those it started."""
 
@@ -21,7 +21,8 @@ DAY_S = 86_400
 class UsageRow:
     """A group of charges added up.
 
-    `group` is the key's name, the team, user, model, endpoint, session, run or day (UTC); empty for charges without.
+    `group` is the key's name, the team, user, model, tier, endpoint, session, run or day (UTC); empty for charges
+    without. `saved_nano_usd` is what was saved by tiers and by answers from a cache.
     """
 
     group: str
@@ -32,10 +33,15 @@ class UsageRow:
     cost_nano_usd: int
     mean_latency_ms: float
     mean_first_token_ms: float
+    saved_nano_usd: int = 0
 
     @property
     def cost_usd(self) -> float:
         return self.cost_nano_usd / NANO
+
+    @property
+    def saved_usd(self) -> float:
+        return self.saved_nano_usd / NANO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,16 @@ def pick_least_busy(
     return None if best is None or _full(best) else best
 
 
+def with_room(candidates: Sequence[Candidate], *, tried: Collection[Candidate], now: float) -> list[Candidate]:
+    """Those that a policy may choose from: up, not tried, not left alone, not full. The same promises as above.
+
+    Those marked down stand in only where none is up, be it full.
+    """
+    usable = [each for each in candidates if each not in tried and _can(each, now)]
+    up = [each for each in usable if each.state == "up"]
+    return [each for each in up or usable if not _full(each)]
+
+
 def will_have_room(candidates: Sequence[Candidate], *, tried: Collection[Candidate], now: float) -> bool:
     """Whether an endpoint could take a call if only it were not full."""
     return any(_full(each) and _can(each, now) and each not in tried for each in candidates)

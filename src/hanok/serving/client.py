@@ -16,7 +16,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 from urllib.parse import quote, urlsplit
@@ -35,6 +35,8 @@ SWEEP_EVERY_S = 0.1
 FINISH_S = 0.05
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+Take = Callable[[bytes], bool]
+"""Takes a piece of a body and says whether it wants the next one now."""
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 
 
@@ -82,6 +84,8 @@ class _Connection(asyncio.Protocol):
         self._parts: deque[bytes] = deque()
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._pouring: Take | None = None
+        self._idle_s = 0.0
         self._paused = False
         self._head_bytes = 0
         self._unparsed = 0
@@ -129,7 +133,10 @@ class _Connection(asyncio.Protocol):
             self._error = self._error or self._too_many_headers()
         if self._error is not None:
             self.abort()
-        self._wake()
+        if self._pouring is not None and self._parts:
+            self._pour_on(self._pouring)
+        else:
+            self._wake()
 
     def eof_received(self) -> bool:
         """A half-closed engine is done with this connection, so we are too, even with a request half sent."""
@@ -221,6 +228,51 @@ class _Connection(asyncio.Protocol):
             await self._wait()
         self.deadline = math.inf  # while the reader is busy with these bytes, the engine is not at fault
         return self.take()
+
+    async def pour(self, take: Take, idle_s: float) -> bool:
+        """Hand the body's bytes to `take` the moment they come, until it wants no more; True when the body is over."""
+        self._idle_s = idle_s
+        self.wait_until(time.monotonic() + idle_s, "more")
+        try:
+            while True:
+                if self._parts:
+                    if not self._hand_over(take):
+                        return False
+                elif self.complete:
+                    return True
+                elif self._error is not None:
+                    raise self._error
+                elif not await self._wait_pouring(take):
+                    return False
+        finally:
+            self.deadline = math.inf
+
+    async def _wait_pouring(self, take: Take) -> bool:
+        """Return when something came that was not handed over; False when no more is wanted."""
+        self._pouring = take
+        try:
+            await self._wait()
+            return self._pouring is not None
+        finally:
+            self._pouring = None
+
+    def _pour_on(self, take: Take) -> None:
+        """Bytes have come for who waits in `pour`: wake him only when it ends there."""
+        assert self._waiter is not None
+        if self._waiter.done():
+            return
+        try:
+            if not self._hand_over(take):
+                self._pouring = None
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits
+            self._waiter.set_exception(error)
+        if self._pouring is None or self.complete or self._error is not None:
+            self._wake()
+
+    def _hand_over(self, take: Take) -> bool:
+        go_on = take(self.take())
+        self.deadline = time.monotonic() + self._idle_s
+        return go_on
 
     def take(self) -> bytes:
         """The bytes of the body that are here."""
@@ -327,6 +379,26 @@ class Response:
             self._finish(connection)
         return data
 
+    async def pour(self, take: Take) -> bool:
+        """Hand the bytes of the body to `take` the moment they come, until it wants no more; True at the body's end.
+
+        Raises as `read` does, and what `take` raises.
+        """
+        connection = self._connection
+        if connection is None:
+            if self._failure is not None:
+                raise self._failure
+            return True
+        try:
+            over = await connection.pour(take, self._pool.idle_s)
+        except BaseException as error:
+            self._failure = error if isinstance(error, EngineError) else None
+            self.close()
+            raise
+        if over:
+            self._finish(connection)
+        return over
+
     async def whole(self, limit_bytes: int) -> bytes:
         """The body in one piece. Raises `EngineBroken` when it is larger than `limit_bytes`."""
         if self._connection is not None and self._connection.complete:  # it came with the head: the common case
@@ -420,6 +492,11 @@ class Pool:
                 if connection.begun or self._closed:
                     raise
         return await self._exchange(await self._connect(), message)
+
+    @property
+    def idle_s(self) -> float:
+        """The longest silence in an answer, in seconds."""
+        return self._timeouts.idle_s
 
     def expect_more(self, connection: _Connection) -> None:
         connection.wait_until(time.monotonic() + self._timeouts.idle_s, "more")

@@ -16,6 +16,10 @@ class Engine(ModelPath, Protocol):
         """Return when the engine is ready to answer. Raises `EngineError` when it is not."""
         ...
 
+    async def count_prompt(self, request: ChatRequest) -> int | None:
+        """How many tokens the request's prompt has; None where this engine does not say. Raises `EngineError`."""
+        ...
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Go on with other limits, in seconds and MiB, from the next call on."""
         ...
@@ -25,9 +29,10 @@ class Engine(ModelPath, Protocol):
         ...
 
 
-def no_vectors(request: TaskRequest) -> NoReturn:
-    """What an engine that only makes text does with a request for vectors."""
-    raise UnknownModel(f"the model {request.model!r} makes text, not vectors", param="model", code="model_not_found")
+def no_tasks(request: TaskRequest) -> NoReturn:
+    """What an engine that only makes text does with a request for anything else."""
+    message = f"the model {request.model!r} makes text; it is not for {request.operation}"
+    raise UnknownModel(message, param="model", code="model_not_found")
 
 
 def no_text(request: ChatRequest) -> NoReturn:

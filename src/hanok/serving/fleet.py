@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal, Self
 
+import msgspec
+
 from hanok.serving.engine import Engine
 
 State = Literal["starting", "up", "down", "failed"]
@@ -37,13 +39,42 @@ class Circuit:
 
 
 CLOSED = Circuit()
+RECENT = 0.2
+"""How much the newest time to a first token counts in the running mean."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an engine told of itself `at` a moment, in seconds of the monotonic clock.
+
+    `running` and `waiting` are its calls, whoever sent them; `kv_usage` is the share of its key-value cache in use;
+    `cache_tokens` is how many tokens that holds, `hit_tokens` of `query_tokens` of prompts were found in it since the
+    engine started. None where the engine does not tell.
+    """
+
+    at: float
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float | None = None
+    cache_tokens: int | None = None
+    query_tokens: int | None = None
+    hit_tokens: int | None = None
+
+
+class Pace(msgspec.Struct, frozen=True, gc=False):
+    """How soon an endpoint's answers begin: seconds, a mean over recent calls, last heard `at` (monotonic clock)."""
+
+    seconds: float
+    at: float
 
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
     """One endpoint now. `failed` means that it will not come up without somebody's help; `reason` says why not up.
 
-    `max_in_flight` calls may run on it at once; None is no limit.
+    `max_in_flight` calls may run on it at once; None is no limit. What is declared for routing: `weight`, `tags`,
+    `teams`, `role`, and `price`, in USD for three million prompt tokens and a million of an answer. `load` is what the
+    engine told last; `paces` how soon its answers begin, whole ones and streams; `lives` counts how often it has begun
+    anew, its prompt cache empty.
     """
 
     name: str
@@ -55,6 +86,25 @@ class Endpoint:
     in_flight: int = 0
     max_in_flight: int | None = None
     circuit: Circuit = CLOSED
+    weight: float = 1.0
+    tags: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    role: Literal["prefill", "decode"] | None = None
+    price: float = 0.0
+    load: Load | None = None
+    paces: tuple[Pace | None, Pace | None] = (None, None)
+    lives: int = 0
+
+    def pace(self, *, stream: bool) -> Pace | None:
+        """How soon its answers begin; None when none did yet."""
+        return self.paces[stream]
+
+    def heard(self, seconds: float, *, stream: bool, at: float) -> None:
+        """An answer began after so long."""
+        known = self.paces[stream]
+        mean = seconds if known is None else known.seconds + RECENT * (seconds - known.seconds)
+        pace = Pace(mean, at)
+        self.paces = (self.paces[0], pace) if stream else (pace, self.paces[1])
 
 
 class Fleet:
@@ -82,8 +132,11 @@ class Fleet:
 
         An endpoint that comes up need not wait for its circuit's cooldown: the next call tries whether it works.
         """
-        if state == "up" and endpoint.state != "up" and endpoint.circuit.until != 0.0:
-            endpoint.circuit = endpoint.circuit.but(until=-inf)
+        if state == "up" and endpoint.state != "up":
+            if endpoint.circuit.until != 0.0:
+                endpoint.circuit = endpoint.circuit.but(until=-inf)
+            if endpoint.load is None or endpoint.load.query_tokens is None:  # else its own counters tell
+                endpoint.lives += 1
         endpoint.state, endpoint.reason = state, reason
         self._wake()
 

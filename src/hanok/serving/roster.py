@@ -19,10 +19,10 @@ from typing import Any
 from hanok.errors import StartError
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.launch import EngineProcess, Launch
-from hanok.serving.table import make_endpoint
+from hanok.serving.table import describe, make_endpoint
 from hanok.serving.watch import Watch
+from hanok.spec import ADJUSTABLE, Loaded, Model
 from hanok.spec import Endpoint as EndpointSpec
-from hanok.spec import Loaded, Model, Timeouts
 
 LOOK_EVERY_S = 0.05
 _log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class Post:
     process: EngineProcess | None = None
 
     def is_for(self, model: Model, spec: EndpointSpec) -> bool:
-        """Whether this is what is declared there; how many calls it takes at once may differ."""
-        return self.endpoint.model == model.name and _without_limit(self.spec) == _without_limit(spec)
+        """Whether this is what is declared there; what may change while it runs may differ."""
+        return self.endpoint.model == model.name and _core(self.spec) == _core(spec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class Roster:
         gateway = exchange.loaded.platform.gateway
         self._drain_s = gateway.drain_s
         for post, model, spec in exchange.kept:
-            _adjust(post, spec, model.timeouts, gateway.answer_limit_mib)
+            _adjust(post, spec, model, gateway.answer_limit_mib)
         self._posts = _in_order(exchange, made)
         self._staying = list(exchange.staying)
         self._show()
@@ -233,11 +233,11 @@ def _in_order(exchange: Exchange, made: Sequence[Post]) -> list[Post]:
     return sorted(posts, key=lambda post: (places[post.endpoint.model], int(post.endpoint.name.rpartition("#")[2])))
 
 
-def _adjust(post: Post, spec: EndpointSpec, timeouts: Timeouts, answer_limit_mib: float) -> None:
+def _adjust(post: Post, spec: EndpointSpec, model: Model, answer_limit_mib: float) -> None:
     post.spec = spec
-    post.endpoint.max_in_flight = spec.max_in_flight
-    post.endpoint.engine.adjust(timeouts=timeouts, answer_limit_mib=answer_limit_mib)
+    describe(post.endpoint, spec, model)
+    post.endpoint.engine.adjust(timeouts=model.timeouts, answer_limit_mib=answer_limit_mib)
 
 
-def _without_limit(spec: EndpointSpec) -> Any:
-    return spec.model_copy(update={"max_in_flight": None})
+def _core(spec: EndpointSpec) -> Any:
+    return spec.model_copy(update=dict.fromkeys(ADJUSTABLE))

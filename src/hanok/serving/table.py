@@ -32,6 +32,9 @@ IN_PROCESS = {
     "litellm": "hanok.serving.engines.litellm:LiteLLMEngine",
 }
 
+PROMPT_SHARE = 3
+"""Prompt tokens for each token of an answer, where two prices for them are to be one."""
+
 
 def make_endpoint(
     loaded: Loaded, model: Model, index: int, *, number: int | None = None, ports: Mapping[str, int] | None = None
@@ -50,7 +53,7 @@ def make_endpoint(
         launch = plan_launch(
             spec,
             name=name,
-            served_name=model.name,
+            model=model,
             folder=loaded.folder,
             state=loaded.state,
             port=ports.get(name) if ports else None,
@@ -58,8 +61,20 @@ def make_endpoint(
         engine = _launched(spec, launch, model, name, limit)
     else:
         engine, launch = _in_process(spec, model, name), None
-    endpoint = Endpoint(name, model.name, spec.engine, engine, max_in_flight=spec.max_in_flight)
+    endpoint = Endpoint(name, model.name, spec.engine, engine)
+    describe(endpoint, spec, model)
     return endpoint, launch
+
+
+def describe(endpoint: Endpoint, spec: EndpointSpec, model: Model) -> None:
+    """Note on the endpoint what is declared for finding one: what may change while it runs."""
+    endpoint.max_in_flight = spec.max_in_flight
+    endpoint.weight = spec.weight
+    endpoint.tags = frozenset(spec.tags)
+    endpoint.teams = frozenset(spec.teams)
+    endpoint.role = spec.role
+    price = spec.price or model.price
+    endpoint.price = PROMPT_SHARE * price.input + price.output if price else 0.0
 
 
 def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, folder: Path) -> Engine:
@@ -68,13 +83,21 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
         headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
     ca_file = str(folder / spec.ca_file) if spec.ca_file else None
     try:
-        pool = Pool(spec.url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+        pool, root = (
+            Pool(url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
+            for url in (spec.url, spec.url.rstrip("/").removesuffix("/v1"))
+        )
     except (ValueError, OSError) as error:
         what = f"ca_file {ca_file}: " if isinstance(error, OSError) else ""
         hint = "`ca_file` names a PEM file, relative to the platform file" if what else "correct its `url`"
         raise StartError(f"the endpoint {name} cannot be reached as declared: {what}{error}", hint=hint) from None
     return OpenAIEngine(
-        pool, model=model.name, endpoint=name, served_name=spec.model or model.name, answer_limit_mib=limit_mib
+        pool,
+        root=root,
+        model=model.name,
+        endpoint=name,
+        served_name=spec.model or model.name,
+        answer_limit_mib=limit_mib,
     )
 
 
@@ -84,6 +107,7 @@ def _launched(spec: LaunchedEndpoint, launch: Launch, model: Model, name: str, l
     pool = Pool(f"{launch.url}/v1", timeouts=model.timeouts)
     return OpenAIEngine(
         pool,
+        root=Pool(launch.url, timeouts=model.timeouts),
         model=model.name,
         endpoint=name,
         served_name=model.name,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hanok.spec.tree import Fallbacks, Platform
+from hanok.spec.tree import Auto, Fallbacks, ModelType, Platform
 
 FALLBACK_KINDS = tuple(Fallbacks.model_fields)
-EMBEDDERS = ("sentence-encoder",)
-CHAT_ONLY = ("llamacpp", "script", "litellm")
+ENGINE_TYPES: Mapping[str, tuple[ModelType, ...]] = {
+    "llamacpp": ("chat", "embedding", "rerank"),
+    "script": ("chat",),
+    "echo": ("chat",),
+    "sentence-encoder": ("embedding", "rerank"),
+}
+"""What an engine can do, where it cannot do everything."""
+PAIRED = ("vllm", "openai")
+WEIGHING = ("weighted", "session")
+_REDIS = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,9 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unknown_fallbacks(platform),
         *(finding for kind in FALLBACK_KINDS for finding in _cycles(platform, kind)),
         *_unfit_engines(platform),
+        *_unfit_routing(platform),
+        *_unfit_roles(platform),
+        *_unfit_tiers(platform),
         *_unknown_in_scopes(platform),
         *_unfit_budgets(platform),
         *_repeated_budgets(platform),
@@ -51,6 +62,7 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unfit_books(platform),
         *_unfit_exports(platform),
         *_unfit_window(platform),
+        *_unfit_caches(platform),
     ]
 
 
@@ -114,17 +126,109 @@ def _cycles(platform: Platform, kind: str) -> Iterator[Finding]:
 def _unfit_engines(platform: Platform) -> Iterator[Finding]:
     for index, model in enumerate(platform.models):
         for position, endpoint in enumerate(model.serve):
-            place = ("models", index, "serve", position, "engine")
-            if endpoint.engine in EMBEDDERS and model.type == "chat":
-                hint = "add `type: embedding` to the model"
-                yield Finding(place=place, message=f"engine {endpoint.engine!r} makes vectors, not text", hint=hint)
-            if endpoint.engine in CHAT_ONLY and model.type == "embedding":
-                hint = f"use `engine: {EMBEDDERS[0]}` or `engine: openai`"
-                yield Finding(place=place, message=f"engine {endpoint.engine!r} makes text, not vectors", hint=hint)
+            types = ENGINE_TYPES.get(endpoint.engine, (model.type,))
+            if model.type not in types:
+                place = ("models", index, "serve", position, "engine")
+                message = f"engine {endpoint.engine!r} cannot serve a model for {model.type}, only for {_either(types)}"
+                able = [f"`engine: {name}`" for name, can in ENGINE_TYPES.items() if model.type in can]
+                hint = f"write `type: {types[0]}`, or use {_either([*able, '`engine: openai`'])}"
+                yield Finding(place=place, message=message, hint=hint)
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(words)
+
+
+def _unfit_routing(platform: Platform) -> Iterator[Finding]:
+    """Options of routing that cannot do what they are for."""
+    teams = [team.name for team in platform.teams]
+    for index, model in enumerate(platform.models):
+        place, routing = ("models", index), model.routing
+        if routing.policy == "prefix" and model.type != "chat":
+            message = f"vectors have no prompt cache, so {quoted(model.name)} gains nothing from policy 'prefix'"
+            yield Finding(place=(*place, "routing", "policy"), message=message, hint="use `least-busy`")
+        if routing.policy == "cost" and not any(endpoint.price for endpoint in model.serve):
+            message = "policy 'cost' has nothing to compare: no endpoint has a price"
+            yield Finding(place=(*place, "routing", "policy"), message=message, hint="add `price` to endpoints")
+        for position, rule in enumerate(routing.headers):
+            if not any(set(rule.tags) <= set(endpoint.tags) for endpoint in model.serve):
+                message = f"no endpoint of {quoted(model.name)} has the tags {', '.join(rule.tags)}"
+                yield Finding(place=(*place, "routing", "headers", position, "tags"), message=message)
+        if all(endpoint.weight == 0 for endpoint in model.serve):
+            message = f"every endpoint of {quoted(model.name)} has weight 0, so that nobody answers its calls"
+            yield Finding(place=(*place, "serve", 0, "weight"), message=message, hint="give one of them a weight")
+        for position, endpoint in enumerate(model.serve):
+            for each, team in enumerate(endpoint.teams):
+                if team not in teams:
+                    yield _unknown("team", team, teams, (*place, "serve", position, "teams", each))
+            if endpoint.weight not in (0, 1) and routing.policy not in WEIGHING:
+                message = f"policy {routing.policy!r} does not look at weights"
+                hint = "use `routing: weighted`, or take the weight out (0 takes an endpoint out of any policy)"
+                yield Finding(place=(*place, "serve", position, "weight"), message=message, hint=hint)
+
+
+def _unfit_roles(platform: Platform) -> Iterator[Finding]:
+    """Prefill without decode, decode without prefill, and engines that can do neither for another."""
+    for index, model in enumerate(platform.models):
+        roles = [endpoint.role for endpoint in model.serve]
+        for position, endpoint in enumerate(model.serve):
+            place = ("models", index, "serve", position, "role")
+            if endpoint.role and (endpoint.engine not in PAIRED or model.type != "chat"):
+                message = f"engine {endpoint.engine!r} cannot hand prompts on to another endpoint"
+                yield Finding(place=place, message=message, hint=f"roles are for {' and '.join(PAIRED)} and for text")
+        lone = "prefill" if set(roles) == {"prefill"} else "decode" if set(roles) == {"decode"} else None
+        if lone:
+            message = f"every endpoint of {quoted(model.name)} has the role {lone!r}"
+            hint = "give another endpoint the other role, or take the roles out"
+            yield Finding(place=("models", index, "serve", 0, "role"), message=message, hint=hint)
+
+
+def _unfit_tiers(platform: Platform) -> Iterator[Finding]:
+    taken = {model.name: f"models[{index}]" for index, model in enumerate(platform.models)}
+    for index, auto in enumerate(platform.tiers):
+        place = ("tiers", index)
+        if auto.name in taken:
+            message = f"the name {quoted(auto.name)} is taken by {taken[auto.name]}"
+            yield Finding(place=(*place, "name"), message=message, hint="give it another name, such as `auto`")
+        taken.setdefault(auto.name, f"tiers[{index}]")
+        for key in ("simple", "moderate", "complex", "compared_to"):
+            if (name := getattr(auto, key)) is not None:
+                yield from _unfit_model(platform, name, "chat", (*place, key))
+        yield from _unfit_classifier(platform, auto, place)
+
+
+def _unfit_model(platform: Platform, name: str, kind: str, place: tuple[str | int, ...]) -> Iterator[Finding]:
+    model = platform.model(name)
+    if model is not None and model.type != kind:
+        message = f"{quoted(name)} is a model for {model.type}"
+        yield Finding(place=place, message=message, hint=f"name a model for {kind}")
+    elif model is None and any(name == auto.name for auto in platform.tiers):
+        message = f"{quoted(name)} is itself a name whose model is picked"
+        yield Finding(place=place, message=message, hint="name a model here")
+    elif model is None:
+        yield _unknown("model", name, [each.name for each in platform.models if each.type == kind], place)
+
+
+def _unfit_classifier(platform: Platform, auto: Auto, place: tuple[str | int, ...]) -> Iterator[Finding]:
+    rules = auto.rules
+    if rules.complex_from < rules.moderate_from:
+        message = f"must be at least `moderate_from`, which is {rules.moderate_from}"
+        yield Finding(place=(*place, "rules", "complex_from"), message=message)
+    for position, cue in enumerate(rules.cues):
+        if not cue.words and cue.pattern is None:
+            yield Finding(place=(*place, "rules", "cues", position), message="says no `words` and no `pattern`")
+    kind = {"examples": "embedding", "model": "chat"}.get(auto.classifier)
+    if kind is None:
+        return
+    if auto.classifier_model is None:
+        message = f"the classifier `{auto.classifier}` needs a model for {kind}"
+        yield Finding(place=(*place, "classifier"), message=message, hint="name it as `classifier_model`")
+    else:
+        yield from _unfit_model(platform, auto.classifier_model, kind, (*place, "classifier_model"))
 
 
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:
-    models = [model.name for model in platform.models]
+    models = platform.names()
     teams = [team.name for team in platform.teams]
     for block, named in (("teams", platform.teams), ("users", platform.users)):
         for index, each in enumerate(named):
@@ -184,7 +288,7 @@ def _unfit_books(platform: Platform) -> Iterator[Finding]:
     books = platform.ledger
     for name, secret, schemes in (
         ("database", books.database, ("postgresql://", "postgres://")),
-        ("redis", books.redis, ("redis://", "rediss://", "unix://")),
+        ("redis", books.redis, _REDIS),
     ):
         if secret is not None and not secret.get_secret_value().startswith(schemes):
             yield Finding(place=("ledger", name), message=f"must begin with {' or '.join(schemes)}")
@@ -212,3 +316,28 @@ def _unfit_exports(platform: Platform) -> Iterator[Finding]:
         if export.to in needs and needs[export.to](export):
             keys = "`public_key` and `secret_key`" if export.to == "langfuse" else "`secret_key`"
             yield Finding(place=("telemetry", "export", index), message=f"{export.to} needs {keys}")
+
+
+def _unfit_caches(platform: Platform) -> Iterator[Finding]:
+    cache = platform.cache
+    if cache.store == "redis" and cache.redis is None and platform.ledger.redis is None:
+        hint = "name the server as `redis: redis://…` here or in `ledger`, or use `store: memory`"
+        yield Finding(place=("cache", "store"), message="no Redis or Valkey server is named", hint=hint)
+    if cache.redis is not None and not cache.redis.get_secret_value().startswith(_REDIS):
+        yield Finding(place=("cache", "redis"), message=f"must begin with {' or '.join(_REDIS)}")
+    types = {model.name: model.type for model in reversed(platform.models)}
+    for index, model in enumerate(platform.models):
+        if model.cache is None or model.cache.semantic is None:
+            continue
+        place = ("models", index, "cache", "semantic")
+        embedder = model.cache.semantic.embedder
+        if model.type != "chat":
+            message = f"{quoted(model.name)} is for {model.type}: only questions in text are compared"
+            yield Finding(place=place, message=message, hint="take `semantic` out")
+        if embedder not in types:
+            embedders = [name for name, kind in types.items() if kind == "embedding"]
+            yield _unknown("model", embedder, embedders, (*place, "embedder"))
+        elif types[embedder] != "embedding":
+            message = f"{quoted(embedder)} is a model for {types[embedder]}, not for embedding"
+            hint = "name a model with `type: embedding`"
+            yield Finding(place=(*place, "embedder"), message=message, hint=hint)

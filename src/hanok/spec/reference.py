@@ -27,6 +27,7 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("ledger", tree.Books),
     ("telemetry", tree.Telemetry),
     ("telemetry.export[]", tree.Export),
+    ("cache", tree.Cache),
     ("teams[]", tree.Team),
     ("users[]", tree.User),
     ("budgets[]", tree.Budget),
@@ -48,6 +49,12 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].queue", tree.Queue),
     ("models[].breaker", tree.Breaker),
     ("models[].hedge", tree.Hedge),
+    ("models[].cache", tree.ModelCache),
+    ("models[].cache.semantic", tree.Semantic),
+    ("tiers[]", tree.Auto),
+    ("tiers[].rules", tree.TierRules),
+    ("tiers[].rules.cues[]", tree.TierCue),
+    ("tiers[].examples", tree.TierExamples),
 ]
 
 
@@ -60,6 +67,8 @@ def schema() -> dict[str, Any]:
     found["$defs"]["Batches"]["properties"]["window"]["anyOf"].append({"const": "always"})
     names = {"type": "array", "items": {"type": "string"}}
     fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
+    cache = found["$defs"]["Model"]["properties"]["cache"]
+    cache["anyOf"] = [{"type": "boolean"}, *cache["anyOf"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
 
 

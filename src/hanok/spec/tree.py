@@ -55,10 +55,53 @@ class Tree(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
+class Price(Tree):
+    """What tokens cost, in US dollars per million."""
+
+    input: Number = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
+    output: Number = Field(default=0.0, ge=0, description="USD per million completion tokens.")
+    cached_input: Number | None = Field(
+        default=None, ge=0, description="USD per million prompt tokens read from a cache; by default as `input`."
+    )
+    cache_write: Number | None = Field(
+        default=None,
+        ge=0,
+        description="USD per million prompt tokens written to the provider's prompt cache; by default as `input`.",
+    )
+    batch: Number = Field(default=1.0, ge=0, le=1, description="Share of these prices that lines of batches cost.")
+
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
 class _Endpoint(Tree):
     max_in_flight: Whole | None = Field(
         default=None, ge=1, description="Calls that may run on this endpoint at once; more wait in the model's queue."
     )
+    weight: Number = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="Its share of calls beside the model's other endpoints, under policy `weighted` and of sessions "
+        "under `session`. 0 under any policy: only calls with one of its tags come here.",
+    )
+    tags: list[Tag] = Field(
+        default=[], max_length=16, description="What calls may ask for, by the header `x-hanok-tags` or by a rule."
+    )
+    teams: list[str] = Field(
+        default=[], description="Only calls of these teams come here, and here first; by default those of everybody."
+    )
+    price: Price | None = Field(
+        default=None, description="What tokens cost at this endpoint, where that differs from the model's `price`."
+    )
+    role: Literal["prefill", "decode"] | None = Field(
+        default=None,
+        description="Its part in a prefill/decode pair of vLLM servers with a KV connector; by default it does both.",
+    )
+
+
+ADJUSTABLE = tuple(_Endpoint.model_fields)
+"""What may change of an endpoint that runs."""
 
 
 class OpenAIEndpoint(_Endpoint):
@@ -163,17 +206,6 @@ Endpoint = Annotated[
 ]
 
 
-class Price(Tree):
-    """What tokens cost, in US dollars per million."""
-
-    input: Number = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
-    output: Number = Field(default=0.0, ge=0, description="USD per million completion tokens.")
-    cached_input: Number | None = Field(
-        default=None, ge=0, description="USD per million prompt tokens read from a cache; by default as `input`."
-    )
-    batch: Number = Field(default=1.0, ge=0, le=1, description="Share of these prices that lines of batches cost.")
-
-
 class Timeouts(Tree):
     """How long to wait for an engine."""
 
@@ -230,17 +262,128 @@ class Hedge(Tree):
     after_s: Number = Field(gt=0, description="Seconds without a first byte after which a second endpoint is asked.")
 
 
+Policy = Literal["least-busy", "weighted", "round-robin", "latency", "cost", "session", "prefix"]
+
+
+class HeaderRule(Tree):
+    """Calls with this header are treated as if they asked for these tags."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$", to_lower=True)] = Field(
+        description="The header's name, in any case."
+    )
+    value: str | None = Field(default=None, description="The header's value; by default any.")
+    tags: list[Tag] = Field(min_length=1, max_length=16, description="The tags that an endpoint must have.")
+
+
+class Routing(Tree):
+    """Which of a model's endpoints takes a call. A word alone is the policy."""
+
+    policy: Policy = Field(
+        default="least-busy",
+        description="`least-busy`: fewest running calls. `weighted`: by `weight`. `round-robin`: in turn. `latency`: "
+        "soonest first token lately. `cost`: cheapest with room. `session`: calls of a session stay together. "
+        "`prefix`: soonest first token by what each prompt cache should hold.",
+    )
+    headers: list[HeaderRule] = Field(default=[], max_length=16, description="Headers that stand for tags.")
+    explore_every: Whole = Field(
+        default=20,
+        ge=0,
+        description="Under `latency`, one in so many calls goes to the endpoint not heard of for longest; 0: none.",
+    )
+    overload: Whole = Field(
+        default=8,
+        ge=1,
+        description="Under `session`, an endpoint with so many more calls than the least busy one is passed over.",
+    )
+    cache_tokens: Whole = Field(
+        default=250_000,
+        ge=0,
+        description="Under `prefix`, tokens that an endpoint's prompt cache holds, where its metrics do not tell.",
+    )
+    load_every_s: Number = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds between two looks at the endpoints' own metrics, under `prefix`, `session` and `cost`.",
+    )
+    prefill_tokens: Whole = Field(
+        default=512,
+        ge=0,
+        description="With prefill endpoints: prompts with fewer new tokens than this are not sent to them.",
+    )
+
+
+def _as_routing(value: object) -> object:
+    return {"policy": value} if isinstance(value, str) else value
+
+
 def _as_fallbacks(value: object) -> object:
     return cast("object", value) if isinstance(value, dict | Fallbacks) else {"error": value}
+
+
+class Semantic(Tree):
+    """Answers a question with what was answered to one that means the same. May be wrong: opt in."""
+
+    embedder: str = Field(description="The model of type embedding that makes questions' vectors.")
+    threshold: Number = Field(
+        default=0.95, ge=0.5, le=1, description="How near a question must be: the cosine of the two vectors at least."
+    )
+    entries: Whole = Field(default=1000, ge=1, le=100_000, description="Questions remembered, in memory.")
+
+
+Share = Literal["tenant", "platform"]
+
+
+class ModelCache(Tree):
+    """A model's cache of answers. `true` alone keeps answers as `cache` at the top says, `false` keeps none."""
+
+    use: bool = Field(default=True, description="Keep this model's answers.")
+    ttl_s: Number | None = Field(default=None, gt=0, description="Seconds an answer is kept; by default as at the top.")
+    share: Share | None = Field(default=None, description="Who is given an answer; by default as at the top.")
+    semantic: Semantic | None = Field(default=None, description="Compare questions by their meaning.")
+
+
+class Cache(Tree):
+    """Answers that are kept and given again to the same call. Off until a model, or `all_models`, says otherwise."""
+
+    all_models: bool = Field(
+        default=False, description="Keep the answers of all models that do not say `cache: false`."
+    )
+    store: Literal["memory", "redis"] = Field(
+        default="memory", description="Where answers are kept: in each process, or on a server that all share."
+    )
+    redis: SecretStr | None = Field(
+        default=None, description="`redis://…` of the server (extra `redis`); by default that of `ledger.redis`."
+    )
+    ttl_s: Number = Field(default=3600.0, gt=0, le=31_536_000, description="Seconds an answer is kept.")
+    max_mib: Number = Field(default=64.0, gt=0, description="MiB of answers kept in memory; the oldest go first.")
+    max_answer_kib: Whole = Field(default=1024, ge=1, le=65_536, description="Largest answer kept, in KiB.")
+    share: Share = Field(
+        default="tenant",
+        description="`tenant` gives answers to the same team, or key without a team; `platform` to all.",
+    )
+
+
+def _as_cache(value: object) -> object:
+    return {"use": value} if isinstance(value, bool) else value
+
+
+ModelType = Literal["chat", "embedding", "rerank", "moderation"]
 
 
 class Model(Tree):
     """A model as callers name it, and the endpoints that serve it."""
 
     name: Name = Field(description="The name callers use. Unique.")
-    type: Literal["chat", "embedding"] = Field(default="chat", description="What it does: text, or vectors.")
+    type: ModelType = Field(
+        default="chat",
+        description="What it does: text (`chat`), vectors, an order of documents, or a judgement of texts.",
+    )
     serve: Annotated[list[Endpoint], BeforeValidator(_as_list)] = Field(
-        min_length=1, description="One endpoint, or a list of them; requests go to the least busy that is up."
+        min_length=1, description="One endpoint, or a list of them; `routing` says which takes a call."
+    )
+    routing: Annotated[Routing, BeforeValidator(_as_routing)] = Field(
+        default=Routing(), description="Which endpoint takes a call; a policy, or a policy with options."
     )
     price: Price | None = Field(
         default=None,
@@ -257,6 +400,18 @@ class Model(Tree):
     queue: Queue = Field(default=Queue(), description="Calls that wait for a full endpoint.")
     breaker: Breaker = Field(default=Breaker(), description="When to leave a failing endpoint alone.")
     hedge: Hedge | None = Field(default=None, description="Ask a second endpoint when the first is slow.")
+    cache: Annotated[ModelCache | None, BeforeValidator(_as_cache)] = Field(
+        default=None, description="Keep its answers: `true`, `false`, or how; by default as `cache.all_models` says."
+    )
+
+
+class KeptResponses(Tree):
+    """Answers of `/v1/responses`, kept in the state folder so that conversations can go on from them."""
+
+    keep_days: Number = Field(default=30.0, gt=0, le=3650, description="Days after which a response is forgotten.")
+    limit_mib: Number = Field(
+        default=1024.0, gt=0, description="Largest size of all kept responses, in MiB; beyond it the oldest go."
+    )
 
 
 class Gateway(Tree):
@@ -289,6 +444,9 @@ class Gateway(Tree):
         description="Answer an SDK's own retry of a call with the answer of its first attempt.",
     )
     reload: bool = Field(default=True, description="Take up changes of this file while running.")
+    responses: KeptResponses = Field(
+        default_factory=KeptResponses, description="How long, and how many, answers of `/v1/responses` are kept."
+    )
 
 
 class Scope(Tree):
@@ -311,6 +469,87 @@ class User(Scope):
 
     name: Name = Field(description="The user's name. Unique.")
     team: str | None = Field(default=None, description="The team that the user's keys belong to.")
+
+
+TierName = Literal["simple", "moderate", "complex"]
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        message = "must be a regular expression: {why}"
+        raise PydanticCustomError("pattern_unusable", message, {"why": str(error)}) from None
+    return pattern
+
+
+def _as_tier(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class TierCue(Tree):
+    """Words that decide a request's tier by themselves. Any of them will do; capitals do not matter."""
+
+    tier: Annotated[TierName, BeforeValidator(_as_tier)] = Field(description="The tier of requests that say this.")
+    words: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default=[], description="Words or phrases; they need not stand alone: `계약` fits `계약서를`."
+    )
+    pattern: Annotated[str, StringConstraints(min_length=1), AfterValidator(_compiles)] | None = Field(
+        default=None, description="A regular expression of Python, looked for anywhere."
+    )
+
+
+class TierRules(Tree):
+    """How the rules decide: by cues, else by points (docs/tiers.md lists them) and these thresholds."""
+
+    cues: list[TierCue] = Field(default=[], description="Looked at first, in this order; the first that fits decides.")
+    moderate_from: Whole = Field(default=2, description="Points from which a request is MODERATE.")
+    complex_from: Whole = Field(default=5, description="Points from which a request is COMPLEX.")
+
+
+class TierExamples(Tree):
+    """Requests of each tier, added to the built-in ones."""
+
+    simple: list[str] = Field(default=[], max_length=200, description="Requests that are SIMPLE.")
+    moderate: list[str] = Field(default=[], max_length=200, description="Requests that are MODERATE.")
+    complex: list[str] = Field(default=[], max_length=200, description="Requests that are COMPLEX.")
+
+
+class Auto(Tree):
+    """A name that callers ask for in place of a model; Hanok picks the model by the request's tier."""
+
+    name: Name = Field(default="auto", description="The name callers use. Unique among models, too.")
+    simple: str = Field(description="The model for classification, extraction and short questions.")
+    moderate: str = Field(description="The model for summaries, translation and conversation.")
+    complex: str = Field(description="The model for analysis, reasoning and code.")
+    compared_to: str | None = Field(
+        default=None, description="The model whose price shows what was saved; by default the `complex` one."
+    )
+    classifier: Literal["rules", "examples", "model"] = Field(
+        default="rules",
+        description="Who decides: `rules` on the request's text and form; the nearest of labelled `examples`; a small "
+        "`model`. The rules decide whenever the others cannot.",
+    )
+    classifier_model: str | None = Field(
+        default=None, description="The embedding model of `examples`, or the chat model of `model`. Its calls cost too."
+    )
+    timeout_s: Number = Field(
+        default=2.0, gt=0, le=60, description="Seconds the classifier may take; then the rules decide."
+    )
+    rules: TierRules = Field(default=TierRules(), description="How the rules decide.")
+    examples: TierExamples = Field(default=TierExamples(), description="Your own examples, for `examples`.")
+    sticky: bool = Field(
+        default=True, description="Within a session, do not fall below the tier that an earlier call was given."
+    )
+
+    def model_of(self, tier: TierName) -> str:
+        """The model of that tier."""
+        return {"simple": self.simple, "moderate": self.moderate, "complex": self.complex}[tier]
+
+    def models(self) -> tuple[str, ...]:
+        """Every model named here, once."""
+        named = (self.simple, self.moderate, self.complex, self.compared_to, self.classifier_model)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 Period = Literal["day", "month", "ever"]
@@ -474,12 +713,18 @@ class Platform(Tree):
     gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
     ledger: Books = Field(default=Books(), description="Where charges, keys and budgets are kept.")
     telemetry: Telemetry = Field(default=Telemetry(), description="OpenTelemetry spans.")
+    cache: Cache = Field(default=Cache(), description="Answers that are kept and given again.")
     batches: Batches = Field(default=Batches(), description="Files, and batches of calls that have time.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
+    tiers: list[Auto] = Field(default=[], description="Names whose model Hanok picks by each request's tier.")
     teams: list[Team] = Field(default=[], description="Teams of keys.")
     users: list[User] = Field(default=[], description="Users that keys act for.")
     budgets: list[Budget] = Field(default=[], description="What may be spent.")
     limits: list[Limit] = Field(default=[], description="How fast calls may come.")
+
+    def names(self) -> list[str]:
+        """Every name that callers may ask for: models, then those whose model is picked."""
+        return [each.name for each in (*self.models, *self.tiers)]
 
     def model(self, name: str) -> Model | None:
         """The model of that name."""

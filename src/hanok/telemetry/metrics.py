@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -70,6 +70,8 @@ class Metrics:
         self._refused: Counter[int] = Counter()
         self._restarts: Counter[str] = Counter()
         self._limited: Counter[str] = Counter()
+        self._tiers: Counter[tuple[str, str, str]] = Counter()
+        self._classifier_failures: Counter[tuple[str, str]] = Counter()
         self._reloads: Counter[str] = Counter()
         self._worker_restarts: Counter[str] = Counter()
 
@@ -89,6 +91,12 @@ class Metrics:
             model.first_token.observe(charge.first_token_ms / 1000)
         model.input_tokens += charge.prompt_tokens
         model.output_tokens += charge.completion_tokens
+        if charge.tier:
+            self._tiers[(charge.asked, charge.tier, charge.model)] += 1
+
+    def classifier_failed(self, asked: str, reason: str) -> None:
+        """Count a request whose tier the rules had to decide, because the declared classifier could not."""
+        self._classifier_failures[(asked, reason)] += 1
 
     def refused(self, status: int) -> None:
         """Count an HTTP request that was answered with an error."""
@@ -115,6 +123,17 @@ class Metrics:
 
         def collect() -> Iterator[Metric]:
             family = GaugeMetricFamily(name, text, labels=labels)
+            for values, number in read().items():
+                family.add_metric(list(values), number)
+            yield family
+
+        self._registry.register(_Collected(collect))
+
+    def watch_counts(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
+        """Add a counter that somebody else counts; read when somebody asks."""
+
+        def collect() -> Iterator[Metric]:
+            family = CounterMetricFamily(name, text, labels=labels)
             for values, number in read().items():
                 family.add_metric(list(values), number)
             yield family
@@ -166,6 +185,15 @@ class Metrics:
         yield _counter(
             "hanok_engine_restarts", "Engine processes started again after they ended.", "endpoint", self._restarts
         )
+        yield _counter_of(
+            "hanok_tier_requests", "Calls whose model Hanok picked.", ("asked", "tier", "model"), self._tiers
+        )
+        yield _counter_of(
+            "hanok_tier_classifier_failures",
+            "Requests whose tier the rules decided, as the classifier could not.",
+            ("asked", "reason"),
+            self._classifier_failures,
+        )
         yield _counter("hanok_reloads", "Changes of platform.yaml: taken, refused.", "result", self._reloads)
         yield _counter(
             "hanok_worker_restarts", "Workers started again after they ended.", "worker", self._worker_restarts
@@ -176,6 +204,15 @@ def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mappi
     family = CounterMetricFamily(name, text, labels=[label])
     for value, count in counts.items():
         family.add_metric([str(value)], count)
+    return family
+
+
+def _counter_of(
+    name: str, text: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], int]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
     return family
 
 

@@ -49,6 +49,12 @@ _KINDS = {
     "embedding": _Kind(
         name="embeddings", langfuse="embedding", langsmith="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"
     ),
+    "rerank": _Kind(
+        name="rerank", langfuse="retriever", langsmith="retriever", mlflow="RERANKER", openinference="RERANKER"
+    ),
+    "moderation": _Kind(
+        name="moderation", langfuse="guardrail", langsmith="chain", mlflow="GUARDRAIL", openinference="GUARDRAIL"
+    ),
 }
 
 
@@ -75,6 +81,10 @@ class _Vocabulary:
         self.status = names("hanok.status")
         self.estimated = names("hanok.usage.estimated")
         self.run = names("hanok.run")
+        self.tier = names("hanok.tier")
+        self.asked = names("hanok.asked_model")
+        self.classifier = names("hanok.classifier")
+        self.saved = names("hanok.saved_usd")
         self.request_id = names("hanok.request_id")
         self.session = names("session.id", "langsmith.metadata.session_id", now=["gen_ai.conversation.id"])
         self.user = names("user.id")
@@ -88,6 +98,7 @@ class _Vocabulary:
         self.cached_tokens = names(
             now=["gen_ai.usage.cache_read.input_tokens"], old=["llm.token_count.prompt_details.cache_read"]
         )
+        self.cache_write_tokens = names(now=["gen_ai.usage.cache_creation.input_tokens"])
         self.langfuse_usage = names("langfuse.observation.usage_details")
         self.cost = names("gen_ai.usage.cost", old=["llm.cost.total"])
         self.langfuse_cost = names("langfuse.observation.cost_details")
@@ -164,6 +175,10 @@ class SpanEncoder:
             self._constant(charge, request.model, stream),
         ]
         self._add_usage(parts, charge)
+        if charge.tier:
+            self._add_tier(parts, charge, request)
+        if charge.saved_nano_usd:
+            parts.append(self._words.saved.number(charge.saved_nano_usd / NANO))
         self._add_caller(parts, caller)
         self._add_parameters(parts, request)
         if stream and charge.first_token_ms:
@@ -229,12 +244,20 @@ class SpanEncoder:
         if cached := charge.cached_tokens:
             parts.append(words.cached_tokens.whole(cached))
             parts.append(words.langfuse_usage.utf8(_langfuse_usage(prompt, completion, cached)))
+        if written := charge.cache_write_tokens:
+            parts.append(words.cache_write_tokens.whole(written))
         if charge.cost_nano_usd:
             usd = charge.cost_nano_usd / NANO
             text = repr(usd).encode()
             parts.append(words.cost.number(usd))
             parts.append(words.langfuse_cost.utf8(b'{"total":%b}' % text))
             parts.append(words.mlflow_cost.utf8(b'{"total_cost":%b}' % text))
+
+    def _add_tier(self, parts: list[bytes], charge: Charge, request: Request) -> None:
+        """Which name was asked for, and how its model was picked."""
+        parts += [self._words.tier.text(charge.tier), self._words.asked.text(charge.asked)]
+        if isinstance(request, ChatRequest) and request.tier is not None:
+            parts.append(self._words.classifier.text(request.tier.classifier))
 
     def _add_caller(self, parts: list[bytes], caller: Caller) -> None:
         words = self._words

@@ -13,9 +13,12 @@ from hanok.wire.chat import (
     ChatModel,
     ChatRequest,
     Chunk,
+    Kept,
     ModelPath,
     Operation,
     Options,
+    Pours,
+    Take,
     Task,
     TaskModel,
     TaskRequest,
@@ -23,6 +26,7 @@ from hanok.wire.chat import (
     Tier,
     Usage,
     json_bytes,
+    pour,
 )
 
 __all__ = [
@@ -36,9 +40,12 @@ __all__ = [
     "ChatRequest",
     "Chunk",
     "Ending",
+    "Kept",
     "ModelPath",
     "Operation",
     "Options",
+    "Pours",
+    "Take",
     "Task",
     "TaskModel",
     "TaskRequest",
@@ -46,4 +53,5 @@ __all__ = [
     "Tier",
     "Usage",
     "json_bytes",
+    "pour",
 ]

@@ -11,8 +11,8 @@ what is made on every call (docs/decisions/002).
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -63,7 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks of Hanok itself, beside the request: its headers say it, an engine is not told.
 
     `no_cache` asks for a fresh answer, `no_store` that this one is not kept, `ttl_s` how long (seconds) it may be.
-    `tags` narrow the endpoints that may be asked to those that have all of them. `batch` marks a line of a batch.
+    `tags` narrow the endpoints that may be asked to those that have all of them; `headers` are those that came and may
+    stand for tags, by their names in lower case. `batch` marks a line of a batch.
     """
 
     no_cache: bool = False
@@ -71,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: float | None = None
     tags: frozenset[str] = frozenset()
     batch: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 NO_OPTIONS = Options()
@@ -102,6 +104,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     estimated: bool = False
     kept: bool = False
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cache of answers had to do with an answer: it was had (for `age_s` seconds), or looked for in vain.
+
+    `hit` is the same call's answer, `semantic` that of a question that means the same.
+    """
+
+    how: Literal["hit", "semantic", "miss"]
+    age_s: int = 0
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -181,6 +193,32 @@ class Answer(Protocol):
         ...
 
 
+Take = Callable[[Chunk], bool]
+"""Takes a chunk and says whether it wants the next one now. What it raises ends the pouring."""
+
+
+@runtime_checkable
+class Pours(Protocol):
+    """An answer that can hand its chunks over the moment they come, without waking a task for each."""
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        """Hand chunks to `take` until it wants no more for now, or the answer is over; tell whether it is over.
+
+        Raises as iteration does, and what `take` raises. What comes between two calls waits for the next.
+        """
+        ...
+
+
+async def pour(answer: Answer, take: Take) -> bool:
+    """As `Pours.pour`, for any answer."""
+    if isinstance(answer, Pours):
+        return await answer.pour(take)
+    async for chunk in answer:
+        if not take(chunk):
+            return chunk.last
+    return True
+
+
 class ChatModel(Protocol):
     """Anything that can be asked for text: an engine, or a layer round one."""
 
@@ -218,12 +256,13 @@ class TaskRequest(msgspec.Struct, frozen=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True):
-    """A task's JSON body as the bytes to pass on, and what it used."""
+    """A task's JSON body as the bytes to pass on, what it used, and what a cache had to do with it if there is one."""
 
     data: bytes
     usage: Usage | None
     model: str
     endpoint: str
+    kept: Kept | None = None
 
     def vectors(self) -> list[list[float]]:
         """The vectors, in the order of the inputs: `inputs` lists of as many floats as the model has dimensions."""

@@ -21,12 +21,20 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 class _Details(msgspec.Struct):
     cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    cache_creation_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+    total_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
+    cache_read_input_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
+
+
+_NO_DETAILS = _Details()
 
 
 class _Body(msgspec.Struct):
@@ -54,12 +62,24 @@ def read_event_usage(event: bytes) -> tuple[Usage | None, bool]:
 
 
 def _usage(found: _Usage | None) -> Usage | None:
+    """Usage as OpenAI tells it, or as others do who put Anthropic's counts of its cache beside OpenAI's (LiteLLM).
+
+    `prompt_tokens` includes what was read from a cache and written to it. Anthropic's own count does not: where the
+    parts are more than the whole, it was passed on as it came, and they are added.
+    """
     if found is None:
         return None
+    if found.prompt_tokens is None and found.completion_tokens is None:  # servers that rerank tell only the sum
+        return None if found.total_tokens is None else Usage(prompt_tokens=found.total_tokens)
+    details = found.prompt_tokens_details or _NO_DETAILS
+    read = details.cached_tokens or found.cache_read_input_tokens or 0
+    written = details.cache_write_tokens or details.cache_creation_tokens or found.cache_creation_input_tokens or 0
+    prompt = found.prompt_tokens or 0
     return Usage(
-        prompt_tokens=found.prompt_tokens or 0,
+        prompt_tokens=prompt if read + written <= prompt else prompt + read + written,
         completion_tokens=found.completion_tokens or 0,
-        cached_tokens=(found.prompt_tokens_details.cached_tokens or 0) if found.prompt_tokens_details else 0,
+        cached_tokens=read,
+        cache_write_tokens=written,
     )
 
 

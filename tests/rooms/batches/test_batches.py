@@ -62,6 +62,19 @@ def test_embeddings_and_completions_are_for_batches_too(house: Start, engine: Fa
     assert written(api, done.output_file_id)["v"]["response"]["body"]["data"][0]["embedding"] == [1.0]
 
 
+def test_responses_are_for_batches_too(house: Start) -> None:
+    api = client(house(ECHO))
+    line = {"custom_id": "r", "method": "POST", "url": "/v1/responses", "body": {"model": "echo", "input": "hi there"}}
+    done = wait(api, order(api, [line], "/v1/responses"))
+    body = written(api, done.output_file_id)["r"]["response"]["body"]
+    assert (body["object"], body["status"], body["store"]) == ("response", "completed", False)
+    assert body["output"][0]["content"][0]["text"] == "hi there"
+    assert done.usage is not None
+    assert done.usage.total_tokens == body["usage"]["total_tokens"] > 0
+    before = {**line, "body": {**line["body"], "previous_response_id": "resp_1"}}  # type: ignore[dict-item]
+    assert wait(api, order(api, [before], "/v1/responses")).status == "failed"
+
+
 def test_a_file_comes_back_as_it_was_sent(house: Start) -> None:
     api = client(house(ECHO))
     data = jsonl([chat_line("a", "ü" * 700_000)])

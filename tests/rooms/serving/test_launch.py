@@ -20,7 +20,7 @@ from hanok.serving.client import Pool
 from hanok.serving.engines.openai import OpenAIEngine
 from hanok.serving.fleet import Endpoint
 from hanok.serving.launch import plan_launch
-from hanok.spec import LlamaCppEndpoint, Timeouts, VllmEndpoint
+from hanok.spec import LlamaCppEndpoint, Model, Timeouts, VllmEndpoint
 from tests.conftest import free_port
 
 SERVER = """
@@ -136,7 +136,7 @@ def test_vllms_command_carries_the_declared_flags(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     flags: dict[str, str | int | float | bool] = {"max-model-len": 8192, "enable-lora": True, "enforce-eager": False}
     spec = VllmEndpoint(engine="vllm", model="Qwen/Qwen3-8B", flags=flags)
-    launch = plan_launch(spec, name="big#1", served_name="big", folder=tmp_path, state=tmp_path)
+    launch = plan_launch(spec, name="big#1", model=Model(name="big", serve=[spec]), folder=tmp_path, state=tmp_path)
     text = " ".join(launch.command)
     assert f"{program} serve Qwen/Qwen3-8B --host 127.0.0.1 --port {launch.port} --served-model-name big" in text
     assert text.endswith("--max-model-len 8192 --enable-lora")
@@ -145,5 +145,5 @@ def test_vllms_command_carries_the_declared_flags(tmp_path: Path, monkeypatch: p
 def test_a_missing_model_file_is_named_with_what_would_do(tmp_path: Path) -> None:
     spec = LlamaCppEndpoint(engine="llamacpp", model="models/none.gguf")
     with pytest.raises(StartError, match=r"models/none\.gguf") as caught:
-        plan_launch(spec, name="m#1", served_name="m", folder=tmp_path, state=tmp_path)
+        plan_launch(spec, name="m#1", model=Model(name="m", serve=[spec]), folder=tmp_path, state=tmp_path)
     assert "gemma3-270m" in (caught.value.hint or "")

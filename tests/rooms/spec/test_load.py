@@ -28,13 +28,17 @@ SECRET = "sk-very-secret"
 # What fields say of themselves, in `hanok.spec.tree`: the hint of last resort.
 MODELS = "The models on offer."
 NAME = "The name callers use. Unique."
-SERVE = "One endpoint, or a list of them; requests go to the least busy that is up."
+SERVE = "One endpoint, or a list of them; `routing` says which takes a call."
 URL = "Base URL, as an OpenAI client would be given it; usually ends in `/v1`."
 PORT = "TCP port to listen on."
 RETRIES = "Further attempts before the first byte, per model."
 FLAGS = "Flags of `vllm serve` without dashes, as `max-model-len: 8192`; `true` gives the bare flag."
 QUOTES = "put it in quotes, so that it is read as text"
 NOTHING = "write a value here, or take it out"
+TYPES = "must be 'chat' or 'embedding' or 'rerank' or 'moderation'"
+TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a judgement of texts."
+ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
+KNOWN_AT_THE_TOP = "known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, budgets, limits"
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
 A_URL = "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
@@ -185,7 +189,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, batches, models, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
     case(
@@ -196,7 +200,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, batches, models, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
     case(
@@ -247,7 +251,13 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
     case(
         "serve, named as the engine is",
         models("serve: {engine: echo, echo: 1}"),
-        Told(3, 25, "models[0].serve.echo", "unknown key 'echo'", "known keys here: max_in_flight, engine, delay_ms"),
+        Told(
+            3,
+            25,
+            "models[0].serve.echo",
+            "unknown key 'echo'",
+            "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms",
+        ),
     ),
     case(
         "a turn",
@@ -272,7 +282,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "x-defaults",
             "unknown key 'x-defaults'",
-            "known keys here: name, state, gateway, ledger, telemetry, batches, models, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
 )
@@ -400,7 +410,7 @@ def test_a_key_that_is_not_text_is_told_where_it_stands(
             1,
             "1",
             "unknown key '1'",
-            "known keys here: name, state, gateway, ledger, telemetry, batches, models, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
         Told(5, 1, "1", "key '1' is not text", "put it in quotes"),
     ),
@@ -488,9 +498,9 @@ def test_the_same_key_in_two_blocks_is_no_mistake(accept: Accept) -> None:
     case("serve is nothing", models("serve:"),
          Told(3, 9, "models[0].serve", "must be a mapping of keys, or a list of them", NOTHING)),
     case("a type is misspelt", models("type: embeding", "serve: {engine: echo}"),
-         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "did you mean 'embedding'?")),
+         Told(3, 9, "models[0].type", TYPES, "did you mean 'embedding'?")),
     case("a type is a number", models("type: 5", "serve: {engine: echo}"),
-         Told(3, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
+         Told(3, 9, "models[0].type", TYPES, TYPES_HINT)),
     case("fallbacks are text", models("serve: {engine: echo}", "fallbacks: b"),
          Told(4, 14, "models[0].fallbacks", "must be a list",
               "When no endpoint of this model answers.")),
@@ -635,17 +645,23 @@ def test_a_missing_engine_is_told_at_the_block_that_lacks_it(check: Check) -> No
 
 @cases(
     case("vectors for chat", models("serve: {engine: sentence-encoder}"),
-         Told(3, 19, "models[0].serve.engine", "engine 'sentence-encoder' makes vectors, not text",
-              "add `type: embedding` to the model")),
-    case("text for embedding", models("type: embedding", "serve: {engine: llamacpp}"),
-         Told(4, 19, "models[0].serve.engine", "engine 'llamacpp' makes text, not vectors",
-              "use `engine: sentence-encoder` or `engine: openai`")),
-    case("two of a list", models("type: embedding", "serve:", "- engine: echo", "- engine: llamacpp",
+         Told(3, 19, "models[0].serve.engine",
+              "engine 'sentence-encoder' cannot serve a model for chat, only for embedding or rerank",
+              "write `type: embedding`, or use `engine: llamacpp` or `engine: script` or `engine: echo` or "
+              "`engine: openai`")),
+    case("text for embedding", models("type: embedding", "serve: {engine: echo}"),
+         Told(4, 19, "models[0].serve.engine", "engine 'echo' cannot serve a model for embedding, only for chat",
+              "write `type: chat`, or use `engine: llamacpp` or `engine: sentence-encoder` or `engine: openai`")),
+    case("moderation", models("type: moderation", "serve: {engine: llamacpp}"),
+         Told(4, 19, "models[0].serve.engine",
+              "engine 'llamacpp' cannot serve a model for moderation, only for chat or embedding or rerank",
+              "write `type: chat`, or use `engine: openai`")),
+    case("two of a list", models("type: embedding", "serve:", "- engine: sentence-encoder", "- engine: echo",
                                  "- {engine: script, turns: [{say: b}]}"),
-         Told(6, 13, "models[0].serve[1].engine", "engine 'llamacpp' makes text, not vectors",
-              "use `engine: sentence-encoder` or `engine: openai`"),
-         Told(7, 14, "models[0].serve[2].engine", "engine 'script' makes text, not vectors",
-              "use `engine: sentence-encoder` or `engine: openai`")),
+         Told(6, 13, "models[0].serve[1].engine", "engine 'echo' cannot serve a model for embedding, only for chat",
+              "write `type: chat`, or use `engine: llamacpp` or `engine: sentence-encoder` or `engine: openai`"),
+         Told(7, 14, "models[0].serve[2].engine", "engine 'script' cannot serve a model for embedding, only for chat",
+              "write `type: chat`, or use `engine: llamacpp` or `engine: sentence-encoder` or `engine: openai`")),
 )  # fmt: skip
 def test_an_engine_unfit_for_the_type_is_told(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]
@@ -681,7 +697,7 @@ def test_a_name_that_is_taken_is_told_at_the_later_model(
          Told(7, 5, "models[1].fallbacks[0]", "no model is called 'alpa'", "did you mean 'alpha'?"),
          Told(8, 5, "models[1].fallbacks[1]", "no model is called 'zzz'", "declared models: alpha, beta")),
     case("of another type", "models:\n- name: a\n  serve: {engine: echo}\n  fallbacks: [b]\n"
-         "- name: b\n  type: embedding\n  serve: {engine: echo}\n",
+         "- name: b\n  type: embedding\n  serve: {engine: sentence-encoder}\n",
          Told(4, 15, "models[0].fallbacks[0]", "'b' is a model for embedding, 'a' for chat",
               "name a model for chat, or take it out")),
 )  # fmt: skip
@@ -962,11 +978,11 @@ def test_a_merge_takes_keys_over_and_leaves_those_that_are_there(accept: Accept)
 
 @cases(
     case("of an anchor", "models:\n- name: a\n  serve: &s {engine: echo, zz: 1}\n- name: b\n  serve: *s\n",
-         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
+         Told(3, 28, "models[0].serve.zz", "unknown key 'zz'", ECHO_KEYS)),
     case("of a merge", "models:\n- &m\n  name: a\n  type: x\n  serve: {engine: echo}\n- <<: *m\n  name: b\n",
-         Told(4, 9, "models[0].type", "must be 'chat' or 'embedding'", "What it does: text, or vectors.")),
+         Told(4, 9, "models[0].type", TYPES, TYPES_HINT)),
     case("of a mapping merged where it is written", "models:\n- <<: {name: a, serve: {engine: echo, zz: 1}}\n",
-         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", "known keys here: max_in_flight, engine, delay_ms")),
+         Told(2, 39, "models[0].serve.zz", "unknown key 'zz'", ECHO_KEYS)),
 )  # fmt: skip
 def test_one_mistake_that_aliases_repeat_is_told_once_where_it_is_written(
     check: Check, content: str, environment: Mapping[str, str], told: list[Told]

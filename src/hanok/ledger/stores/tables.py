@@ -25,6 +25,7 @@ _GROUPS: dict[Grouping, str] = {
     "team": "coalesce(team, '')",
     "user": "coalesce(\"user\", '')",
     "model": "model",
+    "tier": "tier",
     "endpoint": "endpoint",
     "session": "coalesce(session, '')",
     "run": "coalesce(run, '')",
@@ -134,7 +135,7 @@ class Tables:
         sql = f"""
             SELECT {group}, count(*), count(*) FILTER (WHERE status = 'failed'), CAST(sum(prompt_tokens) AS INTEGER),
                    CAST(sum(completion_tokens) AS INTEGER), CAST(sum(cost_nano_usd) AS INTEGER), avg(latency_ms),
-                   coalesce(avg(nullif(first_token_ms, 0)), 0)
+                   coalesce(avg(nullif(first_token_ms, 0)), 0), CAST(sum(saved_nano_usd) AS INTEGER)
             FROM charges WHERE at >= ? GROUP BY 1 ORDER BY {order}
         """  # noqa: S608
         return [_usage_row(*row) for row in self._run(sql, since).fetchall()]
@@ -237,6 +238,7 @@ def _usage_row(
     cost_nano_usd: int,
     mean_latency_ms: float,
     mean_first_token_ms: float,
+    saved_nano_usd: int,
 ) -> UsageRow:
     return UsageRow(
         group=group,
@@ -247,6 +249,7 @@ def _usage_row(
         cost_nano_usd=cost_nano_usd,
         mean_latency_ms=mean_latency_ms,
         mean_first_token_ms=mean_first_token_ms,
+        saved_nano_usd=saved_nano_usd,
     )
 
 

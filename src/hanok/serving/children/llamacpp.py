@@ -53,6 +53,7 @@ def _parameters(xllamacpp: Any, settings: LlamaCppSettings) -> Any:
     parameters.ui = False
     parameters.verbosity = 1
     parameters.use_jinja = True
+    _choose_task(xllamacpp, parameters, settings)
     if settings.chat_template:
         parameters.chat_template = settings.chat_template
     if settings.model == EMBEDDED:
@@ -60,6 +61,19 @@ def _parameters(xllamacpp: Any, settings: LlamaCppSettings) -> Any:
         parameters.sampling.penalty_repeat = GEMMA3_270M.repeat_penalty
         parameters.n_predict = GEMMA3_270M.max_tokens
     return parameters
+
+
+def _choose_task(xllamacpp: Any, parameters: Any, settings: LlamaCppSettings) -> None:
+    """Text is what it makes by itself. Vectors are pooled as the model's file says; the embedded one's says nothing."""
+    if settings.type == "chat":
+        return
+    parameters.embedding = True
+    parameters.n_ubatch = parameters.n_batch = max(parameters.n_batch, settings.context_tokens)  # a text is one batch
+    pooling = xllamacpp.llama_pooling_type
+    if settings.type == "rerank":
+        parameters.pooling_type = pooling.LLAMA_POOLING_TYPE_RANK
+    elif settings.model == EMBEDDED:
+        parameters.pooling_type = pooling.LLAMA_POOLING_TYPE_MEAN
 
 
 def _choose_model(parameters: Any, settings: LlamaCppSettings) -> None:

@@ -1,4 +1,4 @@
-"""`python -m hanok.serving.children.sentence_encoder PORT`: the sentence encoder behind OpenAI's `/v1/embeddings`."""
+"""`python -m hanok.serving.children.sentence_encoder PORT`: the encoder behind `/v1/embeddings` and `/v1/rerank`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import uvicorn
 from hanok.errors import RequestError
 from hanok.serving.children.leash import tie_to_parent
 from hanok.serving.encoder import SentenceEncoder
-from hanok.wire import TaskRequest, json_bytes
+from hanok.wire import Task, TaskRequest, json_bytes
+
+_OPERATIONS: dict[str, Task] = {"/v1/embeddings": "embedding", "/v1/rerank": "rerank"}
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def _app(encoder: SentenceEncoder) -> Any:
 
 
 async def _answer(encoder: SentenceEncoder, path: str, body: bytes) -> tuple[int, bytes]:
-    if path != "/v1/embeddings":
+    if (operation := _OPERATIONS.get(path)) is None:
         return (
             (200, b'{"object":"list","data":[]}')
             if path == "/v1/models"
@@ -46,7 +48,7 @@ async def _answer(encoder: SentenceEncoder, path: str, body: bytes) -> tuple[int
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         model = msgspec.json.decode(fields.get("model", b'""'), type=str)
-        return 200, (await encoder.perform(TaskRequest(model, fields))).data
+        return 200, (await encoder.perform(TaskRequest(model, fields, operation=operation))).data
     except (msgspec.DecodeError, RequestError) as error:
         param = error.param if isinstance(error, RequestError) else None
         message = {"message": str(error), "type": "invalid_request_error", "param": param, "code": None}

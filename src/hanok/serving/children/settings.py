@@ -8,10 +8,11 @@ EMBEDDED = "gemma3-270m"
 
 
 class LlamaCppSettings(msgspec.Struct, kw_only=True):
-    """What the server is started with. `model` is `gemma3-270m`, `hf:OWNER/REPO[:FILE]` or a path."""
+    """What the server is started with. `model` is `gemma3-270m`, `hf:OWNER/REPO[:FILE]` or a path; `type` its use."""
 
     name: str
     model: str
+    type: str
     models_folder: str
     port: int
     threads: int

@@ -8,7 +8,7 @@ import msgspec
 
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Response
-from hanok.wire import Chunk, Usage
+from hanok.wire import Chunk, Take, Usage
 from hanok.wire.forms import DONE, read_event_usage, split_events
 
 EVENT_LIMIT_BYTES = 8 * 1024 * 1024
@@ -79,16 +79,38 @@ class RelayedAnswer:
             raise StopAsyncIteration
         return await self._next()
 
+    async def pour(self, take: Take) -> bool:
+        wanted = True
+
+        def pass_on(data: bytes) -> bool:
+            nonlocal wanted
+            if (chunk := self._cut(data)) is not None:
+                wanted = take(chunk)
+            return wanted and not self._done and self._error is None
+
+        if self._first is not None:
+            chunk, self._first = self._first, None
+            wanted = take(chunk)
+        while wanted and not self._done:
+            if self._error is not None:
+                raise self._error
+            if await self._response.pour(pass_on) and not self._done:
+                wanted = take(self._end())
+        return self._done
+
     async def _next(self) -> Chunk:
-        while True:
-            data = await self._response.read()
-            if not data:
-                return self._end()
-            events, self._rest = split_events(self._rest + data if self._rest else data)
-            if events and (chunk := self._chunk(events)):
+        while data := await self._response.read():
+            if (chunk := self._cut(data)) is not None:
                 return chunk
+        return self._end()
+
+    def _cut(self, data: bytes) -> Chunk | None:
+        """The events that are whole now, if any are to be passed on."""
+        if self._rest or not data.endswith(b"\n\n"):
+            data, self._rest = split_events(self._rest + data)
             if len(self._rest) > EVENT_LIMIT_BYTES:
                 raise EngineBroken(f"{self.endpoint} sent an event of more than {EVENT_LIMIT_BYTES} bytes")
+        return self._chunk(data) if data else None
 
     async def aclose(self) -> None:
         if self._done:
@@ -98,13 +120,13 @@ class RelayedAnswer:
 
     def _chunk(self, events: bytes) -> Chunk | None:
         usage = None
-        if b'data: {"error"' in events or b'data:{"error"' in events:
+        if b'{"error"' in events and (b'data: {"error"' in events or b'data:{"error"' in events):
             events = self._keep_error(events)
-        if b'"usage":{' in events or b'"usage": {' in events:
+        if b'"usage"' in events and (b'"usage":{' in events or b'"usage": {' in events):
             events, usage = self._without_usage(events)
         if self._trim_start and (b'"content":"' in events or b'"text":"' in events):
             events, self._trim_start = trim_first_space(events), False
-        self._done = events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
+        self._done = b"[DONE]" in events and events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
         if not events and usage is None:
             return None
         return Chunk(events, _with_text(events), usage, self._done)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hanok.serving.engine import no_vectors
-from hanok.serving.engines.spoken import speak
+from hanok.serving.engine import no_tasks
+from hanok.serving.engines.spoken import count_words, speak
 from hanok.spec import EchoEndpoint, Timeouts
 from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult
 from hanok.wire.forms import read_last_user_text
@@ -22,10 +22,13 @@ class EchoEngine:
         return await speak(request, text, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s)
 
     async def perform(self, request: TaskRequest) -> TaskResult:
-        no_vectors(request)
+        no_tasks(request)
 
     async def check(self) -> None:
         return None
+
+    async def count_prompt(self, request: ChatRequest) -> int | None:
+        return count_words(request)
 
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Knows no limits."""

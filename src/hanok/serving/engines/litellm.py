@@ -28,7 +28,8 @@ _PASSED = frozenset(
         "messages", "prompt", "input", "suffix", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n",
         "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "encoding_format",
-        "dimensions", "modalities",
+        "dimensions", "modalities", "query", "documents", "top_n", "return_documents", "service_tier",
+        "prompt_cache_key", "prompt_cache_retention",
     )
 )  # fmt: skip
 
@@ -68,8 +69,13 @@ class LiteLLMEngine:
         return WholeAnswer(data, read_usage(data), model=self._model, endpoint=self._endpoint)
 
     async def perform(self, request: TaskRequest) -> TaskResult:
-        data = _dump(await self._call(self._loaded().aembedding, self._call_arguments(request.fields)))
+        library = self._loaded()
+        calls = {"embedding": library.aembedding, "rerank": library.arerank, "moderation": library.amoderation}
+        data = _dump(await self._call(calls[request.operation], self._call_arguments(request.fields)))
         return TaskResult(data, read_usage(data), self._model, self._endpoint)
+
+    async def count_prompt(self, request: ChatRequest) -> int | None:  # noqa: ARG002 - its counts are guesses
+        return None
 
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:  # noqa: ARG002 - the library has no limit
         self._timeouts = timeouts

@@ -10,11 +10,18 @@ import msgspec
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Pool, Response
 from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
+from hanok.serving.engines.tokenizer import Tokenizer
 from hanok.spec import Timeouts
 from hanok.wire import Answer, Caller, ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
 from hanok.wire.forms import read_usage
 
-_PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
+_PATHS = {
+    "chat": "/chat/completions",
+    "text": "/completions",
+    "embedding": "/embeddings",
+    "rerank": "/rerank",
+    "moderation": "/moderations",
+}
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
@@ -26,7 +33,7 @@ class OpenAIEngine:
 
     `served_name` is the model's name over there, `stop` texts are added to those of every request, `health_path` is
     asked to see whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin
-    with.
+    with. `root` reaches the same server above its `/v1`, where servers have their tokenizers.
     """
 
     def __init__(
@@ -40,8 +47,10 @@ class OpenAIEngine:
         answer_limit_mib: float = 64.0,
         health_path: str = "/models",
         trim_start: bool = False,
+        root: Pool | None = None,
     ) -> None:
         self._pool = pool
+        self._tokenizer = None if root is None else Tokenizer(root, endpoint=endpoint, served_name=served_name)
         self._model = model
         self._endpoint = endpoint
         self._served_name = msgspec.Raw(json_bytes(served_name))
@@ -74,7 +83,7 @@ class OpenAIEngine:
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         body = json_bytes({**request.fields, "model": self._served_name})
-        response = await self._post(_PATHS["embedding"], body, "application/json", request.caller)
+        response = await self._post(_PATHS[request.operation], body, "application/json", request.caller)
         data, usage = await self._whole(response)
         return TaskResult(data, usage, self._model, self._endpoint)
 
@@ -85,12 +94,19 @@ class OpenAIEngine:
             refusal = Refusal(status=response.status, body=b"")
             raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
 
+    async def count_prompt(self, request: ChatRequest) -> int | None:
+        return None if self._tokenizer is None else await self._tokenizer.count(request)
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         self._pool.adjust(timeouts)
+        if self._tokenizer is not None:
+            self._tokenizer.pool.adjust(timeouts)
         self._limit_bytes = int(answer_limit_mib * _MIB)
 
     async def aclose(self) -> None:
         self._pool.close()
+        if self._tokenizer is not None:
+            self._tokenizer.pool.close()
 
     def _fields(self, request: ChatRequest) -> Mapping[str, msgspec.Raw]:
         fields: dict[str, msgspec.Raw] = {**request.fields, "model": self._served_name}

@@ -29,7 +29,7 @@ async def speak(
     limit = request.most_tokens
     reason: FinishReason = "stop" if limit is None or len(words) <= limit else "length"
     words = words[:limit]
-    usage = Usage(prompt_tokens=len(_words(read_last_user_text(request))), completion_tokens=len(words))
+    usage = Usage(prompt_tokens=count_words(request), completion_tokens=len(words))
     created = int(time.time())
     if request.stream:
         return SpokenAnswer(_events(request, words, reason, usage, created, delay_s, sleep), model, endpoint)
@@ -77,6 +77,11 @@ async def _events(
     yield Chunk(text_event(request, None, reason, created=created))
     yield Chunk(usage_event(request, usage, created=created) if request.wants_usage else b"", 0, usage)
     yield Chunk(DONE, 0, None, True)
+
+
+def count_words(request: ChatRequest) -> int:
+    """What such an engine takes for the tokens of a prompt: the words that the user said last."""
+    return len(_words(read_last_user_text(request)))
 
 
 def _words(text: str) -> list[str]:

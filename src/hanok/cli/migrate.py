@@ -1,0 +1,188 @@
+"""`hanok import`: make a platform.yaml of another gateway's configuration, and say what became of each thing in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hanok.cli.terminal import DEFAULT_FILE, JsonOption, print_json, talk
+from hanok.errors import HanokError, SpecError, StartError
+from hanok.spec.load import parse, read
+
+if TYPE_CHECKING:
+    from hanok.migration import Kind, Note, Translation, Variable
+
+STDOUT = Path("-")
+_TITLES: dict[Kind, tuple[str, str, str]] = {  # heading, its colour, name in JSON
+    "carried": ("Carried over", "green", "carried_over"),
+    "changed": ("Changed: it is there, but differs", "yellow", "changed"),
+    "left": ("Not carried over", "magenta", "not_carried_over"),
+    "wrong": ("Wrong in the source", "red", "wrong_in_source"),
+}
+_TABLE_WIDTH = 100
+
+imports = typer.Typer(
+    name="import", help="Make a platform.yaml of another gateway's configuration.", no_args_is_help=True
+)
+
+
+@imports.command("litellm")
+def litellm(
+    file: Annotated[Path, typer.Argument(help="The configuration of LiteLLM's proxy, or a ConfigMap that holds it.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to write the platform; `-` for stdout.")
+    ] = DEFAULT_FILE,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a platform.yaml of LiteLLM's config.yaml, and tell what was carried over, changed, left out, or wrong in it.
+
+    Secrets that stand in the configuration are not copied: the new file names variables, and the report says which.
+    Exit codes: 0 written; 1 not written, as the file exists or no model could be carried over; 2 no YAML.
+
+    Example: `hanok import litellm config.yaml --out platform.yaml`
+    """
+    from hanok.migration import NothingToCarryOver, render, translate
+
+    if out != STDOUT and out.exists() and not force:
+        raise StartError(f"{out} exists", hint="name another file with --out, or write over it with --force")
+    try:
+        translation = translate(_text(file), file)
+    except NothingToCarryOver as error:
+        _tell(file, None, None, error.notes, (), as_json=as_json)
+        raise
+    text = render(translation, source=file.name)
+    _check(text, out, translation)
+    if out != STDOUT:
+        _write(out, text)
+    elif not as_json:
+        sys.stdout.write(text)
+    _tell(file, out, text, translation.notes, translation.variables, as_json=as_json)
+
+
+def _text(file: Path) -> str:
+    try:
+        return read(file)
+    except SpecError as error:
+        problem = error.problems[0]
+        if problem.message != "no such file":
+            raise
+        raise StartError(f"{file}: no such file", hint="name LiteLLM's configuration, often config.yaml") from None
+
+
+def _check(text: str, out: Path, translation: Translation) -> None:
+    """Hanok's own loader must take the file, whether or not the variables are set here."""
+    stand_ins = {variable.name: variable.stand_in for variable in translation.variables}
+    try:
+        parse(text, DEFAULT_FILE if out == STDOUT else out, stand_ins)
+    except SpecError as error:
+        raise HanokError(
+            f"the platform that was made is not valid, which is a mistake of `hanok import`:\n{error.message}",
+            hint="nothing was written; please report it with the configuration, without its secrets",
+        ) from None
+
+
+def _write(out: Path, text: str) -> None:
+    """Write all of it or nothing: a running Hanok may be reading the file."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=out.parent, prefix=f".{out.name}.", delete=False
+        ) as part:
+            temporary = Path(part.name)
+            part.write(text)
+        temporary.chmod(out.stat().st_mode & 0o777 if out.exists() else 0o644)
+        temporary.replace(out)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise StartError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _tell(
+    file: Path,
+    out: Path | None,
+    text: str | None,
+    notes: Sequence[Note],
+    variables: Sequence[Variable],
+    *,
+    as_json: bool,
+) -> None:
+    unset = [each for each in variables if each.default is None and not os.environ.get(each.name)]
+    if as_json:
+        print_json(_form(file, out, text, notes, variables, unset))
+        return
+    for kind in _TITLES:
+        if these := [note for note in notes if note.kind == kind]:
+            _tell_kind(kind, these)
+    if unset:
+        _tell_variables(unset)
+    if out is not None and out != STDOUT:
+        counts = ", ".join(f"{sum(note.kind == kind for note in notes)} {_SHORT[kind]}" for kind in _TITLES)
+        next_step = Text.assemble(("✓ ", "green"), f"Wrote {out}: {counts}. Next: ", ("hanok check ", "bold"), str(out))
+        talk.print(next_step, soft_wrap=True)
+
+
+_SHORT = {"carried": "carried over", "changed": "changed", "left": "not carried over", "wrong": "wrong in the source"}
+
+
+def _tell_kind(kind: Kind, notes: Sequence[Note]) -> None:
+    title, colour, _ = _TITLES[kind]
+    talk.print(Text(f"{title} ({len(notes)})", style=f"bold {colour}"))
+    if not talk.is_terminal or talk.width < _TABLE_WIDTH:
+        for note in notes:
+            talk.print(Text(f"  {note.place}  {_said(note)}".rstrip()), soft_wrap=True)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    table.add_column(overflow="fold", max_width=talk.width // 2)
+    table.add_column(overflow="fold")
+    for note in notes:
+        table.add_row(Text(note.place), Text(_said(note)))
+    talk.print(table)
+
+
+def _said(note: Note) -> str:
+    return "  ".join(part for part in (f"→ {note.to}" if note.to else "", note.message) if part)
+
+
+def _tell_variables(unset: Sequence[Variable]) -> None:
+    talk.print(Text(f"Variables to set before `hanok up` ({len(unset)})", style="bold cyan"))
+    for variable in unset:
+        talk.print(Text(f"  {variable.name}" + (f": {variable.holds}" if variable.holds else "")), soft_wrap=True)
+
+
+def _form(
+    file: Path,
+    out: Path | None,
+    text: str | None,
+    notes: Sequence[Note],
+    variables: Sequence[Variable],
+    unset: Sequence[Variable],
+) -> dict[str, Any]:
+    missing = {each.name for each in unset}
+    told = {name: [_note(note) for note in notes if note.kind == kind] for kind, (_, _, name) in _TITLES.items()}
+    return {
+        "source": str(file),
+        "written": str(out) if out is not None and out != STDOUT else None,
+        **told,
+        "variables": [
+            {"name": each.name, "needed": each.name in missing, "holds": each.holds, "default": each.default}
+            for each in variables
+        ],
+        "platform": text if out == STDOUT else None,
+    }
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {key: value for key, value in asdict(note).items() if key not in ("kind", "file", "about")}

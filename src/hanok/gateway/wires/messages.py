@@ -1,0 +1,92 @@
+"""The desk for Anthropic's Messages: `/v1/messages`, and how many tokens a prompt has."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from hanok.errors import Unknown, WrongMethod
+from hanok.gateway.giving import JSON_TYPE, Giving
+from hanok.gateway.http import Call, Header
+from hanok.gateway.reception import Reception
+from hanok.gateway.relay import relay
+from hanok.gateway.replay import Handle
+from hanok.gateway.wires.counted import CountTokens, count_or_guess
+from hanok.gateway.wires.messages_answer import PING, MessageWriter
+from hanok.gateway.wires.messages_errors import answer_anthropic_error, anthropic_error_event
+from hanok.gateway.wires.messages_request import MessagesRequest, parse_count, parse_messages
+from hanok.gateway.wires.retelling import Retold, retell
+from hanok.wire import json_bytes
+
+_PATHS = {"/v1/messages", "/v1/messages/count_tokens"}
+
+
+class MessagesDesk:
+    """Answers Anthropic's SDK. `count` asks an engine for a prompt's tokens."""
+
+    paths: Sequence[str] = ("/v1/messages",)
+    answer_error = staticmethod(answer_anthropic_error)
+    error_event = staticmethod(anthropic_error_event)
+
+    def __init__(self, *, reception: Reception, giving: Giving, count: CountTokens) -> None:
+        self._reception = reception
+        self._giving = giving
+        self._count = count
+        self.posts: Mapping[str, Handle] = {
+            "/v1/messages": self._create,
+            "/v1/messages/count_tokens": self._count_tokens,
+        }
+
+    async def __call__(self, call: Call) -> None:
+        """What is no call for an answer. Raises `RequestError`."""
+        call.also = _id_headers(call)
+        if call.path in _PATHS:
+            raise WrongMethod(call.path, "POST")
+        message = f"there is nothing at {call.path}"
+        if call.path.startswith("/v1/messages/batches"):
+            message = "there are no message batches here: send the messages one by one"
+        raise Unknown(message, code="not_found")
+
+    async def _create(self, call: Call) -> None:
+        call.also = _id_headers(call)
+        key = self._reception.find_key(call)
+        caller = self._reception.caller(call, key)
+        asked = parse_messages(await self._reception.body(call), caller, self._reception.options(call))
+        self._reception.offer(asked.request.model, "chat", key)
+        writer = MessageWriter(asked, message_id=f"msg_{secrets.token_hex(12)}", new_call_id=_new_call_id)
+        await (self._stream if asked.request.stream else self._give_whole)(call, asked, writer)
+
+    async def _stream(self, call: Call, asked: MessagesRequest, writer: MessageWriter) -> None:
+        opening = retell(self._giving.models.open(asked.request), writer)
+        headers = partial(self._stream_headers, asked.request.model)
+        await relay(call, opening, headers=headers, keep_alive_s=self._giving.keep_alive_s, comment=PING)
+
+    def _stream_headers(self, model: str, retold: Retold | None) -> list[Header]:
+        return self._giving.stream_headers(model, None if retold is None else retold.answer)
+
+    async def _give_whole(self, call: Call, asked: MessagesRequest, writer: MessageWriter) -> None:
+        answer = await self._giving.models.open(asked.request)
+        try:
+            chunk = await answer.__anext__()
+            body = writer.whole(chunk.data, answer)
+            await call.reply(200, body, JSON_TYPE, *self._giving.about(asked.request.model, answer))
+        finally:
+            await answer.aclose()
+
+    async def _count_tokens(self, call: Call) -> None:
+        call.also = _id_headers(call)
+        key = self._reception.find_key(call)
+        caller = self._reception.caller(call, key)
+        asked = parse_count(await self._reception.body(call), caller, self._reception.options(call))
+        self._reception.offer(asked.request.model, "chat", key)
+        tokens, header = await count_or_guess(self._count, asked.request)
+        await call.reply(200, json_bytes({"input_tokens": tokens}), JSON_TYPE, header)
+
+
+def _id_headers(call: Call) -> tuple[Header, ...]:
+    return ((b"request-id", call.request_id.encode()),)
+
+
+def _new_call_id() -> str:
+    return f"toolu_{secrets.token_hex(12)}"

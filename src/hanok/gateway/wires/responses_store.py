@@ -1,0 +1,157 @@
+"""Responses on disk: SQLite in the state folder, one row each, so that a conversation can go on after any restart.
+
+A row is written, and synced, before the end of its answer is told. What is older than `keep_s` is gone, and of what is
+more than `limit_bytes` in all, the oldest. Several processes may share the file. Rows are a tenant's own: nobody else
+can read, continue or delete them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hanok.errors import StoreError
+
+BUSY_TIMEOUT_S = 10.0
+SWEEP_EVERY = 256
+"""Writes between two looks at the size of all."""
+CHAIN = 1000
+"""The most responses that one conversation is put together from."""
+CHAIN_BYTES = 64 * 1024 * 1024
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS responses (
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, previous TEXT, at REAL NOT NULL, size INTEGER NOT NULL,
+    items BLOB NOT NULL, response BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS responses_by_age ON responses (at, id, size);
+"""
+_CHAIN = """
+WITH RECURSIVE chain (id, previous, depth, size) AS (
+    SELECT id, previous, 1, size FROM responses WHERE id = ?1 AND tenant = ?2 AND at > ?3
+    UNION ALL
+    SELECT older.id, older.previous, chain.depth + 1, chain.size + older.size FROM responses AS older
+    JOIN chain ON older.id = chain.previous
+    WHERE older.tenant = ?2 AND older.at > ?3 AND chain.depth < ?4 AND chain.size < ?5
+)
+SELECT chain.id, chain.previous, chain.size, responses.items, responses.response
+FROM chain JOIN responses USING (id) ORDER BY chain.depth DESC
+"""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One response as it is kept: its JSON, and the JSON list of its own input items. `at` is Unix seconds."""
+
+    id: str
+    tenant: str
+    previous: str | None
+    at: float
+    response: bytes
+    items: bytes
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What one response of a conversation took in and gave out, as JSON."""
+
+    id: str
+    previous: str | None
+    items: bytes
+    response: bytes
+
+
+class ResponseStore:
+    """The file. Its methods may be called from any thread; each raises `StoreError`."""
+
+    def __init__(self, file: Path, *, keep_s: float, limit_bytes: int) -> None:
+        self._file = file
+        self.keep_s = keep_s
+        self.limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._open: sqlite3.Connection | None = None
+        self._writes = 0
+
+    def put(self, kept: Kept) -> None:
+        """Write one down, for good. Now and then sweep out what is too old, or too much."""
+        size = len(kept.response) + len(kept.items)
+        row = (kept.id, kept.tenant, kept.previous, kept.at, size, kept.items, kept.response)
+        with self._working() as connection:
+            connection.execute("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._writes += 1
+            if self._writes % SWEEP_EVERY == 1:
+                self._sweep(connection, kept.at)
+
+    def get(self, id_: str, tenant: str, now: float) -> Turn | None:
+        """One response of the tenant's, if it is there."""
+        asked = "SELECT id, previous, items, response FROM responses WHERE id = ? AND tenant = ? AND at > ?"
+        with self._working() as connection:
+            row = connection.execute(asked, (id_, tenant, now - self.keep_s)).fetchone()
+        return None if row is None else Turn(*row)
+
+    def chain(self, id_: str, tenant: str, now: float) -> Sequence[Turn] | None:
+        """The response and those it followed, the oldest first.
+
+        None when one of them is not there, or they are too many or too large (`CHAIN`, `CHAIN_BYTES`).
+        """
+        with self._working() as connection:
+            rows: list[Any] = connection.execute(
+                _CHAIN, (id_, tenant, now - self.keep_s, CHAIN, CHAIN_BYTES)
+            ).fetchall()
+        if not rows or rows[0][1] is not None:
+            return None
+        return [Turn(own, previous, items, response) for own, previous, _, items, response in rows]
+
+    def delete(self, id_: str, tenant: str) -> bool:
+        """Delete one of the tenant's; whether there was one."""
+        with self._working() as connection:
+            return connection.execute("DELETE FROM responses WHERE id = ? AND tenant = ?", (id_, tenant)).rowcount > 0
+
+    def close(self) -> None:
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    def _sweep(self, connection: sqlite3.Connection, now: float) -> None:
+        connection.execute("DELETE FROM responses WHERE at <= ?", (now - self.keep_s,))
+        total = connection.execute("SELECT coalesce(sum(size), 0) FROM responses").fetchone()[0]
+        if total > self.limit_bytes:
+            connection.execute(
+                "DELETE FROM responses WHERE id IN (SELECT id FROM ("
+                "SELECT id, sum(size) OVER (ORDER BY at DESC, id DESC) AS newer FROM responses) WHERE newer > ?)",
+                (self.limit_bytes,),
+            )
+
+    def _connection(self) -> sqlite3.Connection:
+        """The open file, opened and made when it is first needed."""
+        if self._open is None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._open = _connect(self._file)
+        return self._open
+
+    @contextmanager
+    def _working(self) -> Generator[sqlite3.Connection]:
+        """The file for one thread at a time, each statement a transaction of its own. Raises `StoreError`."""
+        with self._lock:
+            try:
+                yield self._connection()
+            except (sqlite3.Error, OSError) as error:
+                hint = "check the state folder's permissions and free space"
+                raise StoreError(f"{self._file} cannot be used: {error}", hint=hint) from error
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        file.chmod(0o600)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,82 @@
+"""What a call brings that decides where it may go, and where it rather goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from hanok.spec import HeaderRule
+from hanok.wire import ChatRequest, TaskRequest
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Of one call: the tags that an endpoint must have, its team, what keeps calls together, and whether it streams.
+
+    `session` is the session that the caller names, else the user, else the key.
+    """
+
+    tags: frozenset[str] = frozenset()
+    team: str | None = None
+    session: str = ""
+    stream: bool = False
+
+
+class HasTerms(Protocol):
+    """What says whom an endpoint is for."""
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def tags(self) -> frozenset[str]: ...
+
+    @property
+    def teams(self) -> frozenset[str]: ...
+
+    @property
+    def role(self) -> str | None: ...
+
+
+Candidate = TypeVar("Candidate", bound=HasTerms)
+
+
+def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] = ()) -> Features:
+    """The features of a request to a model with these rules."""
+    caller, tags = request.caller, request.options.tags
+    if rules and request.options.headers:
+        tags = tags.union(*(rule.tags for rule in rules if _applies(rule, request.options.headers)))
+    return Features(
+        tags=tags,
+        team=caller.team,
+        session=caller.session or caller.user or caller.key_id,
+        stream=isinstance(request, ChatRequest) and request.stream,
+    )
+
+
+def open_to(features: Features, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The endpoints that may take the call: with all of its tags, and not kept for other teams.
+
+    One without weight takes only calls with tags, one that only prefills takes none by itself.
+    """
+    tags, team = features.tags, features.team
+    return [
+        each
+        for each in candidates
+        if (tags <= each.tags if tags else each.weight > 0)
+        and (not each.teams or team in each.teams)
+        and each.role != "prefill"
+    ]
+
+
+def by_preference(candidates: Sequence[Candidate]) -> tuple[Sequence[Candidate], ...]:
+    """Those to be asked first, and those to be asked when none of them can be: a team's own endpoints come first."""
+    own = [each for each in candidates if each.teams]
+    if not own or len(own) == len(candidates):
+        return (candidates,)
+    return own, [each for each in candidates if not each.teams]
+
+
+def _applies(rule: HeaderRule, headers: Sequence[tuple[str, str]]) -> bool:
+    return any(name == rule.name and rule.value in (None, value) for name, value in headers)

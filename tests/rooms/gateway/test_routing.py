@@ -1,0 +1,222 @@
+"""Which endpoint takes a call, seen from outside: several engines, and what each of them was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.calls import Reply, call
+from tests.conftest import RunningHouse
+from tests.engine import DONE, Answer, Asked, FakeEngine, delta, fake_engine, status, stream, whole
+
+Start = Callable[..., RunningHouse]
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@contextlib.contextmanager
+def engines(count: int, answer: Answer | None = None) -> Iterator[list[FakeEngine]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(fake_engine(answer)) for _ in range(count)]
+
+
+def model(engines: list[FakeEngine], *each: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A model on these engines; `each` says more of them, in their order."""
+    terms = [*each, *({} for _ in engines[len(each) :])]
+    serve = [
+        {"engine": "openai", "url": engine.url, "model": "fake", **term}
+        for engine, term in zip(engines, terms, strict=True)
+    ]
+    return {"name": "m", "serve": serve, **more}
+
+
+def chat(house: RunningHouse, headers: dict[str, str] | None = None, **more: Any) -> Reply:
+    return call(f"{house.url}/v1/chat/completions", "POST", {**CHAT, **more}, {**house.headers, **(headers or {})})
+
+
+def counts(engines: list[FakeEngine]) -> list[int]:
+    return [len(engine.calls()) for engine in engines]
+
+
+def slow(seconds: float) -> Answer:
+    answer_whole = whole()
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        await answer_whole(asked, writer)
+
+    return answer
+
+
+def test_weights_are_seen_in_what_engines_are_asked_and_no_weight_means_no_calls(house: Start) -> None:
+    with engines(3) as three:
+        started = house(model(three, {"weight": 9}, {"weight": 1}, {"weight": 0}, routing="weighted"))
+        assert {chat(started).status for _ in range(100)} == {200}
+        asked = counts(three)
+        assert abs(asked[0] - 90) <= 2
+        assert abs(asked[1] - 10) <= 2
+        assert asked[2] == 0
+
+
+def test_round_robin_asks_all_alike_though_one_is_slow(house: Start) -> None:
+    with engines(3) as three, ThreadPoolExecutor(6) as pool:
+        three[0].answer = slow(0.02)
+        started = house(model(three, routing="round-robin"))
+        list(pool.map(lambda _: chat(started), range(30)))
+        assert counts(three) == [10, 10, 10]
+
+
+def test_tags_lead_to_the_canary_by_header_and_by_rule_and_unknown_ones_are_refused(house: Start) -> None:
+    rules = {"headers": [{"name": "X-Canary", "value": "1", "tags": ["canary"]}]}
+    with engines(2) as two:
+        started = house(model(two, {}, {"weight": 0, "tags": ["canary", "eu"]}, routing=rules))
+        for _ in range(3):
+            assert chat(started).headers["x-hanok-endpoint"] == "m#1"
+        for headers in ({"x-hanok-tags": "canary"}, {"x-hanok-tags": "eu, canary"}, {"x-canary": "1"}):
+            assert chat(started, headers).headers["x-hanok-endpoint"] == "m#2"
+        assert chat(started, {"x-canary": "0"}).headers["x-hanok-endpoint"] == "m#1"
+        refused = chat(started, {"x-hanok-tags": "canary,us"})
+        assert (refused.status, refused.error["code"]) == (404, "no_endpoint_with_tags")
+        assert "canary, us" in refused.error["message"]
+        assert "its tags: canary, eu" in refused.error["message"]
+
+
+def test_tags_are_refused_by_a_model_whose_endpoints_have_none(house: Start) -> None:
+    with engines(1) as one:
+        refused = chat(house(model(one)), {"x-hanok-tags": "eu"})
+        assert (refused.status, refused.error["code"]) == (404, "no_endpoint_with_tags")
+        assert counts(one) == [0]
+
+
+def test_a_fallback_without_the_tags_is_passed_over(house: Start) -> None:
+    with engines(3) as three:
+        three[0].answer = status(500, b"{}")
+        first = model(three[:1], {"tags": ["eu"]}, fallbacks=["n", "o"], retries=0)
+        started = house(first, {**model(three[1:2]), "name": "n"}, {**model(three[2:], {"tags": ["eu"]}), "name": "o"})
+        assert chat(started, {"x-hanok-tags": "eu"}).headers["x-hanok-endpoint"] == "o#1"
+        assert chat(started).headers["x-hanok-endpoint"] == "n#1"
+
+
+def test_a_teams_own_endpoint_takes_its_calls_first_and_nobody_elses(house: Start) -> None:
+    release = threading.Event()
+    teams = [{"name": "red"}, {"name": "blue"}]
+    with engines(2) as two, ThreadPoolExecutor(1) as pool:
+        started = house(model(two, {}, {"teams": ["red"], "max_in_flight": 1}), teams=teams)
+        red = {"authorization": f"Bearer {started.house.ledger.create_key('red', team='red').secret}"}
+        blue = {"authorization": f"Bearer {started.house.ledger.create_key('blue', team='blue').secret}"}
+        started.house.take_up_keys()
+        assert {chat(started, red).headers["x-hanok-endpoint"] for _ in range(4)} == {"m#2"}
+        assert {chat(started, blue).headers["x-hanok-endpoint"] for _ in range(4)} == {"m#1"}
+        assert {chat(started).headers["x-hanok-endpoint"] for _ in range(4)} == {"m#1"}
+
+        answer_whole = whole()
+
+        async def held(asked: Asked, writer: asyncio.StreamWriter) -> None:
+            await asyncio.to_thread(release.wait, 10)
+            await answer_whole(asked, writer)
+
+        two[1].answer = held
+        first = pool.submit(chat, started, red)
+        while started.house.fleet.of("m")[1].in_flight == 0:
+            pass
+        assert chat(started, red).headers["x-hanok-endpoint"] == "m#1"
+        release.set()
+        assert first.result().headers["x-hanok-endpoint"] == "m#2"
+
+
+def test_a_model_that_is_another_teams_altogether_is_forbidden(house: Start) -> None:
+    with engines(1) as one:
+        refused = chat(house(model(one, {"teams": ["red"]}), teams=[{"name": "red"}]))
+        assert (refused.status, refused.error["code"]) == (403, "no_endpoint_for_team")
+
+
+def homes(house: RunningHouse, sessions: int = 12) -> dict[str, str]:
+    return {
+        name: chat(house, {"x-session-id": name}).headers["x-hanok-endpoint"]
+        for name in (f"s-{number}" for number in range(sessions))
+    }
+
+
+def test_sessions_stay_leave_an_engine_that_dies_and_come_back_to_it(house: Start) -> None:
+    with engines(2) as two:
+        with fake_engine() as third:
+            started = house(model([*two, third], routing="session"), gateway={"health_every_s": 60})
+            before = homes(started)
+            assert set(before.values()) == {"m#1", "m#2", "m#3"}
+            assert homes(started) == before
+            port = third.port
+        away = homes(started)
+        assert set(away.values()) == {"m#1", "m#2"}
+        assert {name: place for name, place in before.items() if place != "m#3"}.items() <= away.items()
+        assert homes(started) == away
+        endpoint = started.house.fleet.of("m")[2]
+        assert endpoint.state == "down"
+        with fake_engine(port=port):
+            started.loop.call_soon_threadsafe(started.house.fleet.mark, endpoint, "up")
+            assert homes(started) == before
+
+
+def test_a_session_leaves_an_engine_that_has_much_more_to_do_than_the_others(house: Start) -> None:
+    with engines(2) as two:
+        started = house(model(two, routing={"policy": "session", "overload": 4}))
+        home = chat(started, {"x-session-id": "s"}).headers["x-hanok-endpoint"]
+        endpoint = next(each for each in started.house.fleet.of("m") if each.name == home)
+        endpoint.in_flight += 4
+        assert chat(started, {"x-session-id": "s"}).headers["x-hanok-endpoint"] != home
+        endpoint.in_flight -= 4
+        assert chat(started, {"x-session-id": "s"}).headers["x-hanok-endpoint"] == home
+
+
+@pytest.mark.parametrize("stream_it", [False, True])
+def test_latency_prefers_the_engine_that_answers_soonest_and_asks_the_other_now_and_then(
+    house: Start, stream_it: bool
+) -> None:
+    sound = stream(delta("a"), DONE) if stream_it else whole()
+
+    async def late(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        await sound(asked, writer)
+
+    with engines(2, sound) as two:
+        two[0].answer = late
+        started = house(model(two, routing={"policy": "latency", "explore_every": 10}))
+        for _ in range(40):
+            assert chat(started, stream=stream_it).status == 200
+        asked = counts(two)
+        assert 3 <= asked[0] <= 6
+        two[0].answer, two[1].answer = sound, late
+        for _ in range(60):
+            chat(started, stream=stream_it)
+        assert counts(two)[0] - asked[0] > counts(two)[1] - asked[1]
+
+
+def test_an_engine_that_refuses_at_once_is_not_taken_for_a_fast_one(house: Start) -> None:
+    with engines(2) as two:
+        two[0].answer = status(429, b"{}")
+        two[1].answer = slow(0.01)
+        started = house(model(two, routing={"policy": "latency", "explore_every": 0}))
+        assert {chat(started).status for _ in range(10)} == {200}
+        assert counts(two)[0] == 1
+
+
+def test_cost_asks_the_cheapest_and_the_next_when_it_is_full(house: Start) -> None:
+    prices = [{"price": {"input": 2, "output": 4}}, {"price": {"input": 1, "output": 2}, "max_in_flight": 1}]
+    with engines(2) as two:
+        started = house(model(two, *prices, routing="cost"))
+        assert {chat(started).headers["x-hanok-endpoint"] for _ in range(5)} == {"m#2"}
+        started.house.fleet.of("m")[1].in_flight += 1
+        assert chat(started).headers["x-hanok-endpoint"] == "m#1"
+
+
+def test_what_fails_is_asked_of_the_next_by_every_policy(house: Start) -> None:
+    policies = ["weighted", "round-robin", "latency", "session"]
+    with engines(2) as two:
+        two[0].answer = status(500, b"{}")
+        started = house(*({**model(two, routing=policy, retries=1), "name": policy} for policy in policies))
+        for policy in policies:
+            assert {chat(started, model=policy).status for _ in range(10)} == {200}, policy
