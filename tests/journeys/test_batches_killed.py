@@ -1,7 +1,8 @@
-"""Batches at a real `hanok up`: killed in the middle, taken up by another process, drained, and asked from the terminal."""
+"""Batches at a real `hanok up`: killed in the middle, taken over by another process, drained, and by the terminal."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -15,6 +16,7 @@ import openai
 import pytest
 import yaml
 
+from tests.calls import call
 from tests.conftest import free_port
 from tests.engine import Asked, FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import Up, hanok, start_up
@@ -27,7 +29,6 @@ CONCURRENCY = 5
 @pytest.fixture
 def engine() -> Iterator[FakeEngine]:
     """An engine that takes a while, and outlives whoever asks it."""
-    import asyncio
 
     async def answer(asked: Asked, writer: Any) -> None:
         await asyncio.sleep(0.02)
@@ -56,9 +57,7 @@ def lines() -> list[Any]:
 
 
 @pytest.mark.timeout(180)
-def test_a_batch_that_is_killed_again_and_again_asks_no_finished_line_twice(
-    tmp_path: Path, engine: FakeEngine
-) -> None:
+def test_a_batch_that_is_killed_again_and_again_asks_no_finished_line_twice(tmp_path: Path, engine: FakeEngine) -> None:
     write(tmp_path, engine)
     finished: list[set[str]] = []
     with contextlib.ExitStack() as stack:
@@ -125,8 +124,6 @@ def test_of_two_processes_one_runs_batches_and_the_other_takes_over_when_it_dies
 
 
 def lines_in_hand(up: Up) -> float:
-    from tests.calls import call
-
     text = call(f"{up.url}/metrics").body.decode()
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("hanok_batch_lines{"))
 
@@ -146,3 +143,33 @@ def test_a_house_that_stops_lets_running_lines_end_and_leaves_the_others(tmp_pat
         again.wait_for("Ready.", 60)
         assert wait(client(again), batch, timeout=60).status == "completed"
     assert set(asked_times(engine).values()) == {1}
+
+
+@pytest.mark.timeout(120)
+def test_a_batch_from_the_terminal(tmp_path: Path, engine: FakeEngine) -> None:
+    write(tmp_path, engine)
+    (tmp_path / "lines.jsonl").write_bytes(jsonl(lines()[:20]))
+    (tmp_path / "bad.jsonl").write_bytes(jsonl([chat_line("a", "x", "nobody")]))
+    assert "no server runs here" in hanok(tmp_path, "batches", "list").stderr
+    with contextlib.ExitStack() as stack:
+        up = start_up(stack, tmp_path, free_port())
+        up.wait_for("Ready.", 60)
+        assert "No batches yet" in hanok(tmp_path, "batches", "list").stdout
+        done = hanok(tmp_path, "batches", "create", "lines.jsonl", "--wait", "--json")
+        assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "completed"), done.stderr
+        id_ = json.loads(done.stdout)["id"]
+        assert hanok(tmp_path, "batches", "results", id_, "-o", "answers.jsonl").returncode == 0
+        assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 20
+        assert "no line failed" in hanok(tmp_path, "batches", "results", id_, "--errors").stderr
+        assert "20 answered" in hanok(tmp_path, "batches", "show", id_).stdout
+        assert json.loads(hanok(tmp_path, "batches", "list", "--json").stdout)["batches"][0]["id"] == id_
+        assert "it is completed" in hanok(tmp_path, "batches", "cancel", id_).stderr
+        failed = hanok(tmp_path, "batches", "create", "bad.jsonl", "--wait")
+        assert failed.returncode == 1
+        assert "line 1: there is no model 'nobody'" in failed.stderr
+        file = hanok(tmp_path, "files", "upload", "lines.jsonl").stdout.strip()
+        assert hanok(tmp_path, "files", "get", file).stdout == (tmp_path / "lines.jsonl").read_text()
+        assert file in hanok(tmp_path, "files", "list").stdout
+        assert hanok(tmp_path, "files", "delete", file).returncode == 0
+        assert "there is no file" in hanok(tmp_path, "files", "get", file).stderr
+        assert hanok(tmp_path, "files", "upload", "nothing.jsonl").returncode == 1

@@ -226,7 +226,7 @@ def _build(
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(tiered, reception=reception, keys=keys),
+        LineAsker(tiered, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
     )

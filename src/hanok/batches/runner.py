@@ -58,7 +58,7 @@ class Runner:
     ) -> None:
         self.settings = settings
         self._line_limit = line_limit
-        self.ended: Counter[Ended] = Counter()
+        self.ended: Counter[str] = Counter()
         self._lock_file = state / "batches.lock"
         self._lock = -1
         self._tables = tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
@@ -105,7 +105,7 @@ class Shelf:
             self._tables.list_files, owner, self._wall(), after=after, limit=limit, order=order, purpose=purpose
         )
 
-    async def content(self, file: FileEntry) -> AsyncIterator[bytes]:
+    async def content(self, file: FileEntry) -> AsyncGenerator[bytes]:
         """A file's bytes, piece by piece."""
         opened = await asyncio.to_thread(self._folder.open, file.id)
         try:

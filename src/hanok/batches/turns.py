@@ -45,11 +45,14 @@ class Turns:
     def hand_out(self) -> None:
         """Let begin who may: to be called also now and then, as callers come and go."""
         left: deque[tuple[str, asyncio.Future[None]]] = deque()
+        busy: dict[str, bool] = {}
         while self._waiting and self.running < self._most:
             model, turn = self._waiting.popleft()
             if turn.done():  # given up
                 continue
-            if self._running[model] >= self._most_of_one or self._gives_way(model):
+            if model not in busy:
+                busy[model] = self._gives_way(model)
+            if busy[model] or self._running[model] >= self._most_of_one:
                 left.append((model, turn))
             else:
                 self._running[model] += 1

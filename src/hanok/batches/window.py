@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,10 +28,13 @@ def next_opening(window: Window, now: float) -> float | None:
     if window is None or is_open(window, now):
         return None
     zone = ZoneInfo(window.timezone)
-    today = datetime.fromtimestamp(now, zone).replace(minute=0, second=0, microsecond=0, hour=0, tzinfo=None)
-    for days in (0, 1, 2):
-        opening = today + timedelta(days=days, minutes=window.opens)
-        moment = opening.replace(tzinfo=zone).timestamp()
-        if moment > now:
-            return moment
-    return None
+    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    days = (today + timedelta(days=day, minutes=window.opens) for day in (0, 1, 2))
+    moments = (moment for day in days for moment in _moments(day, zone))
+    return next((moment for moment in moments if moment > now and is_open(window, moment)), None)
+
+
+def _moments(time: datetime, zone: ZoneInfo) -> Iterator[float]:
+    """When clocks there may show this time, or the first one after it, where they are put forward over it."""
+    first, last = sorted(time.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    return (first + seconds for seconds in range(0, int(last - first) + 60, 60))

@@ -217,7 +217,7 @@ class Call:
                 self._connection.hold_on(True)
         elif self._size <= self._connection.body_limit:
             self._parts.append(data)
-        elif self._waiter is not None:
+        else:
             self._wake()
 
     def _take_piece(self, pieces: _Pieces, data: bytes) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Protocol
+import secrets
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,17 +25,35 @@ from hanok.errors import (
     StoreError,
     Unauthenticated,
 )
-from hanok.gateway.bodies import parse_chat, parse_embedding, parse_text
+from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, parse_rerank, parse_text
 from hanok.gateway.envelope import answer_error
 from hanok.gateway.reception import Reception
-from hanok.ledger import Key, Metered
+from hanok.gateway.tiered import Models
+from hanok.gateway.wires.responses_answer import ResponseWriter
+from hanok.gateway.wires.responses_request import chat_request, parse_responses, referred
+from hanok.ledger import Key, MeteredAnswer
 from hanok.wire import Caller, ChatRequest, Options, TaskRequest, Usage
 
 Parse = Callable[[bytes, Caller, Options], ChatRequest | TaskRequest]
+
+
+def _parse_response(body: bytes, caller: Caller, options: Options) -> ChatRequest:
+    """A Responses request that stands for itself. Raises `RequestError`."""
+    asked = parse_responses(body)
+    if asked.body.previous_response_id is not None or referred(asked.body):
+        message = "lines of a batch refer to no kept responses: put what was said into `input`"
+        raise RequestError(message, param="previous_response_id", code="unsupported")
+    return chat_request(asked, [], caller, options)
+
+
+_RESPONSES = "/v1/responses"
 _PARSERS: dict[str, tuple[Parse, str]] = {
     "/v1/chat/completions": (parse_chat, "chat"),
     "/v1/completions": (parse_text, "chat"),
+    _RESPONSES: (_parse_response, "chat"),
     "/v1/embeddings": (parse_embedding, "embedding"),
+    "/v1/moderations": (parse_moderation, "moderation"),
+    "/v1/rerank": (parse_rerank, "rerank"),
 }
 _AS_A_LINE = Options(batch=True)
 _FULL = frozenset({429, 503, 529})
@@ -48,14 +67,15 @@ class Keys(Protocol):
 
 
 class LineAsker:
-    """Asks lines at `models`."""
+    """Asks lines at `models`. `wall` gives Unix seconds."""
 
-    endpoints = tuple(_PARSERS)
+    endpoints: Collection[str] = tuple(_PARSERS)
 
-    def __init__(self, models: Metered, *, reception: Reception, keys: Keys) -> None:
+    def __init__(self, models: Models, *, reception: Reception, keys: Keys, wall: Callable[[], float]) -> None:
         self._models = models
         self._reception = reception
         self._keys = keys
+        self._wall = wall
 
     def check(self, batch: Batch, body: bytes) -> str:
         """The model that this body asks for. Raises `RequestError` when the door would not let it in."""
@@ -65,7 +85,10 @@ class LineAsker:
         """Ask; whatever goes wrong is an outcome, too."""
         try:
             request = self._request(batch, body, request_id)
-            data, usage = await (self._text(request) if isinstance(request, ChatRequest) else self._task(request))
+            if isinstance(request, ChatRequest):
+                data, usage = await self._text(request, body if batch.endpoint == _RESPONSES else None)
+            else:
+                data, usage = await self._task(request)
             return Outcome(status=200, body=_one_line(data), tokens=_tokens(usage))
         except Exception as error:  # noqa: BLE001 - as at the door
             if not isinstance(error, HanokError):
@@ -85,17 +108,34 @@ class LineAsker:
         self._reception.offer(request.model, kind, key)
         return request
 
-    async def _text(self, request: ChatRequest) -> tuple[bytes, Usage | None]:
+    async def _text(self, request: ChatRequest, response: bytes | None) -> tuple[bytes, Usage | None]:
+        """The answer's body; in the form of a response where a Responses request asked for it."""
         answer = await self._models.open(request)
         try:
             chunk = await anext(answer)
-            return chunk.data, chunk.usage
+            data = chunk.data if response is None else await self._retell(request, response, chunk.data, answer)
+            return data, chunk.usage
         finally:
             await answer.aclose()
+
+    async def _retell(self, request: ChatRequest, body: bytes, data: bytes, answer: MeteredAnswer) -> bytes:
+        writer = ResponseWriter(
+            parse_responses(body),
+            name=request.caller.request_id.rpartition("_")[2],
+            new_call_id=lambda: f"call_{secrets.token_hex(12)}",
+            wall=self._wall,
+            keep=_not_kept,
+        )
+        return await writer.whole(data, answer)
 
     async def _task(self, request: TaskRequest) -> tuple[bytes, Usage | None]:
         result = await self._models.perform(request)
         return result.data, result.usage
+
+
+async def _not_kept(response: dict[str, Any]) -> dict[str, Any]:
+    """The batch's file keeps it, nothing else."""
+    return {**response, "store": False}
 
 
 def _one_line(data: bytes) -> bytes:

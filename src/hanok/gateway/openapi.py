@@ -8,6 +8,7 @@ import msgspec
 
 from hanok import __version__
 from hanok.gateway.admin import KeyBody, RotateBody
+from hanok.gateway.batches import BatchBody
 from hanok.gateway.bodies import ChatBody, EmbeddingBody, ModerationBody, RerankBody, TextBody
 from hanok.gateway.runs import RunBody
 
@@ -16,9 +17,9 @@ _REF = "#/components/schemas/{name}"
 
 def openapi() -> dict[str, Any]:
     """The document that `/openapi.json` serves."""
-    types = [ChatBody, TextBody, EmbeddingBody, RerankBody, ModerationBody, RunBody, KeyBody, RotateBody]
+    types = [ChatBody, TextBody, EmbeddingBody, RerankBody, ModerationBody, RunBody, KeyBody, RotateBody, BatchBody]
     bodies, components = msgspec.json.schema_components(types, ref_template=_REF)
-    chat, text, embedding, rerank, moderation, run, key, rotate = bodies
+    chat, text, embedding, rerank, moderation, run, key, rotate, batch = bodies
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hanok", "version": __version__, "description": "One OpenAI-compatible API for all models."},
@@ -38,6 +39,8 @@ def openapi() -> dict[str, Any]:
             },
             "/v1/runs": {"post": _write("Give a run a limit of its own", run, errors=("400", "401", "413", "415"))},
             "/v1/budgets": {"get": _read("What is left to the caller", "The accounts.", errors=("400", "401"))},
+            **_files(),
+            **_batches(batch),
             **_admin(key, rotate),
             "/health/live": {"get": _open("Whether the process runs", JSON_TYPE)},
             "/health/ready": {"get": _open("Whether calls can be answered now", JSON_TYPE, also="503")},
@@ -74,7 +77,7 @@ _STATUS = {
     "400": "The request is not well-formed.",
     "401": "No key, or one that nobody knows.",
     "403": "The key does not open this model.",
-    "404": "There is no such model.",
+    "404": "There is no such thing.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The Idempotency-Key of another call; or a platform.yaml that is wrong.",
@@ -98,6 +101,55 @@ def _call(summary: str, body: dict[str, Any], *, streams: bool) -> dict[str, Any
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": body}}},
         "responses": {"200": {"description": "The answer.", "content": content}, **_errors(*_STATUS)},
+    }
+
+
+_ID = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+_PAGE = [
+    {"name": "after", "in": "query", "schema": {"type": "string"}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1}},
+]
+
+
+def _files() -> dict[str, Any]:
+    """Files for batches."""
+    form = {
+        "type": "object",
+        "required": ["file", "purpose"],
+        "properties": {
+            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+            "purpose": {"const": "batch"},
+            "expires_after[anchor]": {"const": "created_at"},
+            "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
+        },
+    }
+    upload = _read("Upload a file", "The file.", errors=("400", "401", "413", "415", "503"))
+    content = _read("Fetch a file", "Its content.", errors=("401", "404", "503"))
+    content["responses"]["200"]["content"] = {"application/octet-stream": {"schema": {}}}
+    return {
+        "/v1/files": {
+            "get": {**_read("List the files", "A page of files.", errors=("400", "401", "503")), "parameters": _PAGE},
+            "post": {**upload, "requestBody": {"content": {"multipart/form-data": {"schema": form}}}},
+        },
+        "/v1/files/{id}": {
+            **_ID,
+            "get": _read("Show a file", "The file.", errors=("401", "404", "503")),
+            "delete": _read("Delete a file", "That it is gone.", errors=("401", "404", "503")),
+        },
+        "/v1/files/{id}/content": {**_ID, "get": content},
+    }
+
+
+def _batches(body: dict[str, Any]) -> dict[str, Any]:
+    """Batches of calls."""
+    wrong = ("400", "401", "404", "503")
+    return {
+        "/v1/batches": {
+            "get": {**_read("List the batches", "A page of batches.", errors=wrong), "parameters": _PAGE},
+            "post": _write("Order a batch", body, errors=("400", "401", "404", "413", "415", "422", "503")),
+        },
+        "/v1/batches/{id}": {**_ID, "get": _read("Show a batch", "The batch.", errors=wrong)},
+        "/v1/batches/{id}/cancel": {**_ID, "post": _read("Call a batch off", "The batch.", errors=wrong)},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import parse_qs
 
 from hanok.errors import RequestError
@@ -32,6 +32,6 @@ def read_page(call: Call, *, limit: int, most: int) -> Page:
     return Page(
         after=given.get("after"),
         limit=int(text),
-        order=cast('Literal["asc", "desc"]', order),
+        order=order,
         purpose=given.get("purpose"),
     )

@@ -61,6 +61,7 @@ def check_references(platform: Platform) -> list[Finding]:
         *_unfit_limits(platform),
         *_unfit_books(platform),
         *_unfit_exports(platform),
+        *_unfit_window(platform),
         *_unfit_caches(platform),
     ]
 
@@ -297,6 +298,13 @@ def _unfit_books(platform: Platform) -> Iterator[Finding]:
             message="several workers cannot agree on budgets and limits by themselves",
             hint="name a Redis or Valkey server as `ledger: {redis: redis://…}`, or use one worker",
         )
+
+
+def _unfit_window(platform: Platform) -> Iterator[Finding]:
+    window = platform.batches.window
+    if window is not None and window.opens == window.closes:
+        place = ("batches", "window", "to")
+        yield Finding(place=place, message="the window opens when it closes", hint="`window: always` never closes")
 
 
 def _unfit_exports(platform: Platform) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -58,6 +60,19 @@ def test_embeddings_and_completions_are_for_batches_too(house: Start, engine: Fa
     vector = {"custom_id": "v", "method": "POST", "url": "/v1/embeddings", "body": {"model": "vectors", "input": "hi"}}
     done = wait(api, order(api, [vector], "/v1/embeddings"))
     assert written(api, done.output_file_id)["v"]["response"]["body"]["data"][0]["embedding"] == [1.0]
+
+
+def test_responses_are_for_batches_too(house: Start) -> None:
+    api = client(house(ECHO))
+    line = {"custom_id": "r", "method": "POST", "url": "/v1/responses", "body": {"model": "echo", "input": "hi there"}}
+    done = wait(api, order(api, [line], "/v1/responses"))
+    body = written(api, done.output_file_id)["r"]["response"]["body"]
+    assert (body["object"], body["status"], body["store"]) == ("response", "completed", False)
+    assert body["output"][0]["content"][0]["text"] == "hi there"
+    assert done.usage is not None
+    assert done.usage.total_tokens == body["usage"]["total_tokens"] > 0
+    before = {**line, "body": {**line["body"], "previous_response_id": "resp_1"}}  # type: ignore[dict-item]
+    assert wait(api, order(api, [before], "/v1/responses")).status == "failed"
 
 
 def test_a_file_comes_back_as_it_was_sent(house: Start) -> None:
@@ -316,3 +331,54 @@ def test_what_is_no_form_is_refused(house: Start, content_type: str, body: bytes
     assert (reply.status, bool(reply.error["message"])) == (status, True)
     folder = started.house.loaded.state / "files"
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_a_large_file_with_a_wrong_key_is_answered_and_not_cut_off(house: Start) -> None:
+    started = house(ECHO)
+    headers = {"authorization": "Bearer hk-wrong", "content-type": FORM}
+    body = PART + b'"file"\r\n\r\n' + b"x" * 20_000_000 + b"\r\n--x--\r\n"
+    assert call(f"{started.url}/v1/files", "POST", body, headers).status == 401
+
+
+def test_a_window_that_opens_by_a_reload_lets_waiting_batches_run(
+    house: Start, write_platform: Callable[..., Path]
+) -> None:
+    hour = datetime.now(UTC).hour
+    closed = {"from": f"{(hour + 2) % 24:02}:00", "to": f"{(hour + 3) % 24:02}:00"}
+    api = client(house(ECHO, batches={"window": closed}))
+    batch = wait(api, order(api, [chat_line("a")]), lambda each: each.status == "in_progress")
+    assert 3600 < batch.starts_at - datetime.now(UTC).timestamp() <= 2 * 3600  # type: ignore[attr-defined]
+    write_platform(ECHO, batches={"window": "always"})
+    done = wait(api, batch)
+    assert (done.status, done.starts_at) == ("completed", None)  # type: ignore[attr-defined]
+
+
+def test_how_lines_end_is_counted(house: Start) -> None:
+    started = house(ECHO)
+    api = client(started)
+    wait(api, order(api, [chat_line(str(each)) for each in range(3)]))
+    text = call(f"{started.url}/metrics").body.decode()
+    assert 'hanok_batch_lines_ended_total{result="completed"} 3.0' in text
+    assert 'hanok_batch_lines{state="waiting"} 0.0' in text
+    assert 'hanok_requests_total{model="echo",status="ok"} 3.0' in text
+
+
+def test_an_order_that_is_repeated_with_its_idempotency_key_is_one_batch(house: Start) -> None:
+    started = house(ECHO)
+    api = client(started)
+    file = api.files.create(file=("x.jsonl", jsonl([chat_line("a")])), purpose="batch")
+    once = {"extra_headers": {"idempotency-key": "order-1"}}
+    made = [
+        api.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **once)  # type: ignore[arg-type]
+        for _ in range(2)
+    ]
+    assert made[0].id == made[1].id
+    assert len(list(api.batches.list())) == 1
+
+
+def test_a_batch_is_not_harmed_when_its_input_is_deleted(house: Start) -> None:
+    api = client(house(SLOW))
+    batch = order(api, [chat_line(str(each), model="slow") for each in range(20)])
+    api.files.delete(batch.input_file_id)
+    done = wait(api, batch)
+    assert len(written(api, done.output_file_id)) == 20

@@ -38,6 +38,7 @@ NOTHING = "write a value here, or take it out"
 TYPES = "must be 'chat' or 'embedding' or 'rerank' or 'moderation'"
 TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a judgement of texts."
 ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
+KNOWN_AT_THE_TOP = "known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, budgets, limits"
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
 A_URL = "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
@@ -188,7 +189,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, tiers, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
     case(
@@ -199,7 +200,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, tiers, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
     case(
@@ -281,7 +282,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "x-defaults",
             "unknown key 'x-defaults'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, tiers, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
     ),
 )
@@ -409,7 +410,7 @@ def test_a_key_that_is_not_text_is_told_where_it_stands(
             1,
             "1",
             "unknown key '1'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, tiers, teams, users, budgets, limits",
+            KNOWN_AT_THE_TOP,
         ),
         Told(5, 1, "1", "key '1' is not text", "put it in quotes"),
     ),

@@ -1,0 +1,103 @@
+"""Asking the running server from the command line: JSON, and files as they come, with this machine's own key."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hanok.cli.state import RunningServer, local_key, read_server, wait_until_known
+from hanok.errors import StartError
+from hanok.ledger import Ledger
+from hanok.spec import Loaded
+
+PATIENCE_S = 60.0
+PIECE_BYTES = 256 * 1024
+_BOUNDARY = "hanok-5f0c1ab86c7d4e0e"
+
+
+class Server:
+    """The server that runs from this folder."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        """Raises `StartError` when none runs."""
+        found = read_server(loaded.state)
+        if found is None:
+            raise StartError("no server runs here", hint="start it with `hanok up`")
+        self._server: RunningServer = found
+        self._secret, fresh = local_key(loaded.state, Ledger.of(loaded))
+        if fresh:
+            wait_until_known(loaded.state, self._secret)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One call with JSON in and out. Raises `StartError` with what the server says is wrong."""
+        data = None if body is None else json.dumps(body).encode()
+        with self._sent(method, path, data, {"content-type": "application/json"}) as response:
+            return json.loads(response.read())
+
+    def upload(self, file: Path, *, told: Callable[[int], None]) -> Any:
+        """Send a file for batches; `told` is told how many bytes went, from time to time."""
+        name = file.name.replace('"', "_").encode("utf-8", "replace").decode("utf-8")
+        head = (
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{_BOUNDARY}--\r\n".encode()
+        try:
+            with file.open("rb") as opened:
+                length = len(head) + file.stat().st_size + len(tail)
+                headers = {
+                    "content-type": f"multipart/form-data; boundary={_BOUNDARY}",
+                    "content-length": str(length),
+                }
+                with self._sent("POST", "/v1/files", _form(head, opened, tail, told), headers) as response:
+                    return json.loads(response.read())
+        except OSError as error:
+            raise StartError(f"{file} cannot be sent: {error.strerror or error}") from error
+
+    def download(self, id_: str) -> Iterator[bytes]:
+        """A file's content, piece by piece."""
+        with self._sent("GET", f"/v1/files/{id_}/content", None, {}) as response:
+            while piece := response.read(PIECE_BYTES):
+                yield piece
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, body: bytes | Iterator[bytes] | None, headers: dict[str, str]
+    ) -> Generator[http.client.HTTPResponse]:
+        server = self._server
+        connection = http.client.HTTPConnection(server.reachable_host, server.port, timeout=PATIENCE_S)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer says why
+                connection.request(method, path, body, headers={**headers, "authorization": f"Bearer {self._secret}"})
+            response = connection.getresponse()
+            if response.status >= http.HTTPStatus.BAD_REQUEST:
+                raise StartError(_said(response.read()))
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise StartError(f"the server at {server.url} does not answer: {error}") from error
+        finally:
+            connection.close()
+
+
+def _form(head: bytes, file: BinaryIO, tail: bytes, told: Callable[[int], None]) -> Iterator[bytes]:
+    yield head
+    sent = 0
+    while piece := file.read(PIECE_BYTES):
+        yield piece
+        sent += len(piece)
+        told(sent)
+    yield tail
+
+
+def _said(body: bytes) -> str:
+    """The message in an error envelope."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode("utf-8", "replace")
