@@ -53,7 +53,13 @@ class MessageWriter:
     def begin(self, answer: MeteredAnswer) -> bytes:
         self._endpoint, self._model = answer.endpoint, answer.model
         self._blocks = self._sorted(kept=False)
-        message: _Json = {**self._message(), "content": [], "stop_reason": None, "stop_sequence": None, "usage": _usage(None)}
+        message: _Json = {
+            **self._message(),
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _usage(None),
+        }
         return _event("message_start", {"message": message})
 
     def take(self, events: bytes) -> bytes:

@@ -127,7 +127,7 @@ class ResponseWriter:
         place: _Json = {"item_id": self._id(block), "output_index": block.index}
         return place if block.kind == "call" else {**place, "content_index": 0}
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         data = json_bytes({"type": name, "sequence_number": self._sequence, **fields})
         self._sequence += 1
         return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
