@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -263,8 +264,7 @@ def test_an_engine_that_fails_midway_leaves_a_failed_response(house: Start, answ
     told: list[Any] = []
     with asking(house, answer) as (client, _):
         with pytest.raises(openai.APIError) as broken:
-            for each in client.responses.create(model="m", input="x", stream=True):
-                told.append(each)
+            deque(map(told.append, client.responses.create(model="m", input="x", stream=True)))
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(told[0].response.id)
     assert broken.value.message and told[-1].type == "response.failed"
