@@ -48,10 +48,10 @@ def test_what_is_too_old_is_not_there_and_is_swept_out(store: ResponseStore) -> 
 
 def test_of_too_much_the_oldest_goes(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses_store, "SWEEP_EVERY", 2)
-    for number in range(31):
+    for number in range(32):
         store.put(kept(str(number), at=float(number), size=998))
-    there = [number for number in range(31) if store.get(str(number), "t", now=31.0)]
-    assert there == list(range(21, 31))
+    there = [number for number in range(32) if store.get(str(number), "t", now=31.0)]
+    assert there == list(range(22, 32))
 
 
 def test_a_chain_is_whole_or_is_none(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
