@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from hanok.caches.guards import Facts, facts
+from hanok.caches.guards import Facts, differ, facts
 from hanok.caches.keys import relevant, scope_key
 from hanok.caches.rules import Rule
 from hanok.errors import HanokError, StartError
@@ -92,7 +92,7 @@ class Semantics:
     def nearest(self, place: Place) -> bytes | None:
         """The key of the nearest question that is near enough, and differs in nothing that counts."""
         known, rule = self._known.get(place.model), self._rules.get(place.model)
-        if known is None or rule is None or rule.semantic is None:
+        if known is None or rule is None or rule.semantic is None or known.width != len(place.vector):
             return None
         return known.nearest(place, rule.semantic.threshold)
 
@@ -126,7 +126,7 @@ class _Known:
             noted = self._noted[rows[at]]
             if near[at] < threshold or noted is None:
                 return None
-            if noted[2] == place.facts:
+            if not differ(noted[2], place.facts):
                 return noted[1]
         return None
 
