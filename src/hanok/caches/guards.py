@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 import msgspec
 
@@ -29,7 +30,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _NUMBER_WORDS = (
-    "zero", "one once", "two twice", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "zero", "one once", "two twice", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve",
 )  # fmt: skip
 _VALUES = {word: str(value) for value, words in enumerate(_NUMBER_WORDS) for word in words.split()} | {
     "hundred": "100",
@@ -47,14 +49,17 @@ _NEGATIONS = _words(
     " werent wont wouldnt shouldnt couldnt hasnt havent hadnt aint except unless excluding lack lacks lacking hardly"
 )
 _KOREAN_NEGATION = re.compile(
-    r"(?<![가-힣])(?:안|못)(?=\s?[가-힣])|않|없|아니|아닌|아님|지\s?못|지\s?마|지\s?말|말고|제외|빼고|외에|금지|불가|미만"
+    r"(?<![가-힣])(?:안|못)(?=\s?[가-힣])|않|없|아니|아닌|아님|지\s?못|지\s?마|지\s?말"
+    r"|말고|제외|빼고|외에|금지|불가|미만"
     r"|안\s?되|안\s?돼"
 )
 _UN = ("un", "in", "im", "ir", "non", "dis", "mis", "비", "불", "미", "무")
 _OPPOSITES = (
     ("more most", "less fewer least fewest"), ("before", "after"), ("above over", "below under"),
-    ("increase increases increased increasing bigger", "decrease decreases decreased decreasing reduce reduces smaller"),
-    ("enable enables enabled enabling", "disable disables disabled disabling"), ("start starts begin", "stop stops end"),
+    ("increase increases increased increasing bigger",
+     "decrease decreases decreased decreasing reduce reduces smaller"),
+    ("enable enables enabled enabling", "disable disables disabled disabling"),
+    ("start starts begin", "stop stops end"),
     ("open opens opening", "close closes closing"), ("buy buys buying", "sell sells selling"),
     ("high higher highest", "low lower lowest"), ("large larger largest big biggest", "small smaller smallest"),
     ("max maximum", "min minimum"), ("add adds adding create", "remove removes removing delete deletes"),
@@ -72,24 +77,25 @@ _SIDES = {
     for side, words in enumerate(sides)
     for word in words.split()
 }
-_KOREAN_OPPOSITES = (
-    ("이상", "이하"), ("초과", "미만"), ("증가", "감소"), ("장점", "단점"), ("시작", "종료"), ("최대", "최소"), ("최고", "최저"),
-    ("켜", "끄"), ("여나", "닫"), ("열", "닫"), ("늘리", "줄이"), ("많", "적"), ("높", "낮"), ("이전", "이후"), (" 전에", " 후에"),
-    ("남성", "여성"), ("남자", "여자"), ("승인", "거부"), ("허용", "금지"), ("성공", "실패"), ("수입", "수출"), ("입력", "출력"),
-    ("설치", "삭제"), ("추가", "삭제"), ("빠르", "느리"), ("빠른", "느린"), ("좋", "나쁜"), ("처음", "마지막"), ("동쪽", "서쪽"),
-    ("남쪽", "북쪽"), ("왼쪽", "오른쪽"), ("찬성", "반대"), ("상승", "하락"),
-)  # fmt: skip
+_KOREAN_PAIRS = (
+    "이상/이하 초과/미만 증가/감소 장점/단점 시작/종료 최대/최소 최고/최저 켜/끄"
+    " 여나/닫 열/닫 늘리/줄이 많/적 높/낮 이전/이후 전에/후에 남성/여성 남자/여자"
+    " 승인/거부 허용/금지 성공/실패 수입/수출 입력/출력 설치/삭제 추가/삭제 빠르/느리"
+    " 빠른/느린 좋/나쁜 처음/마지막 동쪽/서쪽 남쪽/북쪽 왼쪽/오른쪽 찬성/반대 상승/하락"
+)
+_KOREAN_OPPOSITES = [(one, other) for one, _, other in (pair.partition("/") for pair in _KOREAN_PAIRS.split())]
 _KOREAN_ORIGIN = re.compile(r"([가-힣A-Za-z]+)(?:에서|부터|보다)(?![가-힣])")
 _ASKED = {"who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where", "why": "why"}
 _KOREAN_ASKED = (("누구", "who"), ("누가", "who"), ("언제", "when"), ("어디", "where"), ("왜", "why"))
 _AMOUNTS = _words("many much long old far often")
 _LIGHT = _words(
     "a an the this that these those my your our their his her its some any i you we they he she it me us them is are am"
-    " was were be been being do does did done can could may might will would shall should must have has had having to of"
-    " in on at by for from with into about as than then and or but if so there here what which who whom whose when where"
-    " why how please tell show explain give know want need like help way ways possible get me kindly just also really"
-    " very exactly actually hello hi thanks thank s t m re ve ll d"
-    " 좀 그 이 저 것 수 왜 어떻게 무엇 뭐 무슨 어떤 알려 주세요 줘 싶어요 싶습니다 하나요 인가요 있나요 방법 방법을 방법은 해요 해"
+    " was were be been being do does did done can could may might will would shall should must have has had having to"
+    " of in on at by for from with into about as than then and or but if so there here what which who whom whose when"
+    " where why how please tell show explain give know want need like help way ways possible get me kindly just also"
+    " really very exactly actually hello hi thanks thank s t m re ve ll d"
+    " 좀 그 이 저 것 수 왜 어떻게 무엇 뭐 무슨 어떤 알려 주세요 줘 싶어요 싶습니다"
+    " 하나요 인가요 있나요 방법 방법을 방법은 해요 해"
 )
 
 
@@ -199,5 +205,5 @@ def _asked(text: str, words: list[str]) -> Iterable[str]:
     """What kind of thing is asked for."""
     yield from (_ASKED[word] for word in words if word in _ASKED)
     yield from (kind for word, kind in _KOREAN_ASKED if word in text)
-    if any(one == "how" and other in _AMOUNTS for one, other in zip(words, words[1:], strict=False)):
+    if any(one == "how" and other in _AMOUNTS for one, other in pairwise(words)):
         yield "amount"

@@ -121,8 +121,8 @@ class _Known:
         rows = self._rows.get(place.scope)
         if not rows:
             return None
-        near = self._vectors[rows] @ place.vector
-        for at in (-near).argsort().tolist():
+        near: list[float] = (self._vectors[rows] @ place.vector).tolist()
+        for at in sorted(range(len(rows)), key=near.__getitem__, reverse=True):
             noted = self._noted[rows[at]]
             if near[at] < threshold or noted is None:
                 return None
