@@ -1,7 +1,7 @@
 """What the figures of a run are to reach, and whether they do.
 
-The idea that keeps it simple: all figures of a run are one value, `Seen`, by gateway (or `memory`, `caches`, `workers`) and
-measure; a target is one figure made from it and one bound. What was not measured is neither reached nor missed.
+The idea that keeps it simple: all figures of a run are one value, `Seen`, by gateway (or `memory`, `caches`, `workers`)
+and measure; a target is one figure made from it and one bound. What was not measured is neither reached nor missed.
 """
 
 from collections.abc import Callable
