@@ -185,7 +185,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+            "known keys here: name, state, gateway, ledger, telemetry, cache, models, teams, users, budgets, limits",
         ),
     ),
     case(
@@ -196,7 +196,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "zzz",
             "unknown key 'zzz'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+            "known keys here: name, state, gateway, ledger, telemetry, cache, models, teams, users, budgets, limits",
         ),
     ),
     case(
@@ -272,7 +272,7 @@ def test_a_right_file_loads_with_its_folder_and_state(file: Path) -> None:
             1,
             "x-defaults",
             "unknown key 'x-defaults'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+            "known keys here: name, state, gateway, ledger, telemetry, cache, models, teams, users, budgets, limits",
         ),
     ),
 )
@@ -400,7 +400,7 @@ def test_a_key_that_is_not_text_is_told_where_it_stands(
             1,
             "1",
             "unknown key '1'",
-            "known keys here: name, state, gateway, ledger, telemetry, models, teams, users, budgets, limits",
+            "known keys here: name, state, gateway, ledger, telemetry, cache, models, teams, users, budgets, limits",
         ),
         Told(5, 1, "1", "key '1' is not text", "put it in quotes"),
     ),
