@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, batches, books, create, keys, look, migrate, up
+from hanok.cli import ask, batches, books, cache, create, keys, look, migrate, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 
@@ -55,6 +55,7 @@ app.command("usage")(books.usage)
 app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
 app.add_typer(migrate.imports, name="import")
+app.add_typer(cache.cache, name="cache")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 
