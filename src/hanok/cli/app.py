@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, books, create, keys, look, up
+from hanok.cli import ask, books, create, keys, look, tiers, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 
@@ -49,6 +49,7 @@ app.command("ask")(ask.ask)
 app.command("chat")(ask.chat)
 app.command("models")(look.models)
 app.add_typer(keys.keys, name="keys")
+app.add_typer(tiers.tiers, name="tiers")
 app.command("usage")(books.usage)
 app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
