@@ -331,3 +331,22 @@ def test_until_the_examples_are_learnt_the_rules_decide(house: Start) -> None:
         started = house(*platform["models"], tiers=platform["tiers"])
         assert chosen(chat(started, COMPLEX))[0] == "complex"
         assert 'reason="not_ready"' in call(f"{started.url}/metrics").body.decode()
+
+
+def test_what_a_provider_wants_for_its_prompt_cache_passes_untouched_and_is_priced(house: Start) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 1,
+        "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 300},
+    }
+    fields = {"prompt_cache_key": "k", "prompt_cache_retention": "24h", "service_tier": "flex"}
+    content = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    with fake_engine(whole("x", usage=usage)) as engine:
+        price = {"input": 1, "output": 0, "cached_input": 0.1, "cache_write": 1.25}
+        named = {"name": "m", "serve": {"engine": "openai", "url": engine.url}, "price": price}
+        started = house(named)
+        assert chat(started, content, "m", **fields).json["usage"] == usage
+        sent = engine.calls()[0].json
+    assert sent["messages"] == [{"role": "user", "content": content}]
+    assert {name: sent[name] for name in fields} == fields
+    assert rows(started, "model")["m"].cost_nano_usd == 100_000 + 60_000 + 375_000
