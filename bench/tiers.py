@@ -13,9 +13,11 @@ import json
 import os
 import platform as machine
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ PRICES = {
     "complex": {"input": 2.50, "output": 10.00},
 }
 """US dollars per million tokens: round figures of the kind that small, middling and large hosted models cost."""
+Labelled = tuple[str, str, str]
+"""A tier, a language, a text."""
 CLASSIFIER_MODELS = {"rules": None, "examples": "encoder", "model": "gemma"}
 LONG = {
     "English prose": "The quick brown fox reads a long report about the weather and then tells its friends. " * 115,
@@ -49,13 +53,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--without", nargs="*", default=[], choices=list(CLASSIFIER_MODELS))
+    parser.add_argument("--every", type=int, default=1, help="only each N-th request")
     given = parser.parse_args()
+    chosen = prompts()[:: given.every]
     names = [name for name in CLASSIFIER_MODELS if name not in given.without]
-    report = asyncio.run(_measure(names)) | {"rules_on_10_kb_us": _long_prompts(), "machine": machine.platform()}
+    report = asyncio.run(_measure(names, chosen)) | {
+        "rules_on_10_kb_us": _long_prompts(),
+        "machine": machine.platform(),
+    }
     print(json.dumps(report, indent=1, ensure_ascii=False) if given.json else _shown(report))
 
 
-async def _measure(names: list[str]) -> dict[str, Any]:
+async def _measure(names: list[str], chosen: Sequence[Labelled]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "platform.yaml"
         file.write_text(yaml.safe_dump(_platform(names)), "utf-8")
@@ -63,8 +72,8 @@ async def _measure(names: list[str]) -> dict[str, Any]:
             await house.fleet.wait_started(each.name for each in house.loaded.platform.models)
             results = {}
             for name in names:
-                results[name] = await _sort(name, Sorter(_auto(name), house.models))
-            return {"prompts": len(prompts()), "cores": os.cpu_count(), "classifiers": results}
+                results[name] = await _sort(name, Sorter(_auto(name), house.models), chosen)
+            return {"prompts": len(chosen), "cores": os.cpu_count(), "classifiers": results}
 
 
 def _platform(names: list[str]) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def _auto(name: str) -> Auto:
     )
 
 
-async def _sort(name: str, sorter: Sorter) -> dict[str, Any]:
+async def _sort(name: str, sorter: Sorter, chosen: Sequence[Labelled]) -> dict[str, Any]:
     if not sorter.is_ready:
         await sorter.learn()
     matrix: Counter[tuple[str, str]] = Counter()
@@ -95,21 +104,22 @@ async def _sort(name: str, sorter: Sorter) -> dict[str, Any]:
     times: list[float] = []
     undecided = 0
     spent = 0.0
-    for tier, language, text in prompts():
+    for tier, language, text in chosen:
         request = ChatRequest.ask("auto", [{"role": "user", "content": text}])
         begun = time.perf_counter()
         verdict = await sorter.judge(request)
         times.append((time.perf_counter() - begun) * 1e3)
+        print(f"\r{name} {len(times)}/{len(chosen)}", end="", file=sys.stderr)
         undecided += verdict.classifier != name
         matrix[(tier, verdict.tier)] += 1
         right[language] += verdict.tier == tier
         spent += _cost(verdict.tier, text)
-    all_complex = sum(_cost("complex", text) for _, _, text in prompts())
-    oracle = sum(_cost(tier, text) for tier, _, text in prompts())
-    each = len(prompts()) / 2
+    all_complex = sum(_cost("complex", text) for _, _, text in chosen)
+    oracle = sum(_cost(tier, text) for tier, _, text in chosen)
+    each = Counter(language for _, language, _ in chosen)
     return {
-        "accuracy": sum(right.values()) / len(prompts()),
-        "accuracy_by_language": {language: count / each for language, count in sorted(right.items())},
+        "accuracy": sum(right.values()) / len(chosen),
+        "accuracy_by_language": {language: count / each[language] for language, count in sorted(right.items())},
         "too_low": sum(count for (was, is_), count in matrix.items() if TIERS.index(is_) < TIERS.index(was)),
         "too_high": sum(count for (was, is_), count in matrix.items() if TIERS.index(is_) > TIERS.index(was)),
         "decided_by_rules_instead": undecided if name != "rules" else 0,
