@@ -277,6 +277,21 @@ def test_a_budget_that_does_not_pay_for_the_classifier_leaves_it_to_the_rules(ho
         assert engine.calls() == []
 
 
+def test_a_classifiers_call_has_a_span_of_its_own_below_that_of_the_call(house: Start) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with saying("COMPLEX") as engine:
+        platform = asking(engine)
+        platform["models"][2] = {"name": "large", "serve": {"engine": "openai", "url": engine.url}}
+        telemetry = {"export": {"url": engine.url}}
+        started = house(*platform["models"], tiers=platform["tiers"], telemetry=telemetry)
+        chat(started, "hm", headers={"traceparent": trace, "x-hanok-tags": "", "x-request-id": "r1"})
+        asked = [each for each in engine.calls() if each.path.endswith("/chat/completions")]
+        judge, large = [each.headers["traceparent"].split("-") for each in asked]
+    assert judge[1] == large[1] == trace[3:35]
+    assert len({judge[2], large[2], trace[36:52]}) == 3
+    assert [each.headers["x-request-id"] for each in asked] == ["r1", "r1"]
+
+
 # examples
 
 
