@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from heapq import nsmallest
+from math import dist, sqrt
 from operator import mul
 from typing import Any, Self, cast, get_args
 
@@ -267,24 +268,22 @@ def unit(vector: Sequence[float]) -> tuple[float, ...]:
 
 
 def judge_by_examples(vector: Sequence[float], examples: Sequence[Example]) -> Verdict:
-    """The tier of the nearest examples, each counted by how similar it is (the cosine).
+    """The tier of the nearest examples, each counted by how similar it is: the cosine.
 
+    Of vectors of length 1 it follows from their distance d, as 1 - d²/2, and `math.dist` beats any loop of ours.
     Raises `ValueError` when the vector is not one of theirs.
     """
     if not examples or len(vector) != len(examples[0].vector):
         raise ValueError("the vector has other dimensions than those of the examples")
     given = unit(vector)
-    nearest = sorted(((sum(map(mul, given, each.vector)), each) for each in examples), key=_first)[-NEIGHBOURS:][::-1]
+    distances = [(dist(given, each.vector), index) for index, each in enumerate(examples)]
+    nearest = [(1 - distance**2 / 2, examples[index]) for distance, index in nsmallest(NEIGHBOURS, distances)]
     votes = dict.fromkeys(TIERS, 0.0)
     for similarity, example in nearest:
         votes[example.tier] += max(0.0, similarity)
     tier = max(reversed(TIERS), key=votes.__getitem__)  # of equals the highest
     reasons = tuple((f"{example.tier}: {example.text[:80]}", round(similarity, 3)) for similarity, example in nearest)
     return Verdict(tier=tier, classifier="examples", reasons=reasons)
-
-
-def _first(pair: tuple[float, Example]) -> float:
-    return pair[0]
 
 
 # by a model

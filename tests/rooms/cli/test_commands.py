@@ -76,6 +76,7 @@ def test_tiers_are_explained_with_the_price_of_their_model(folder: Path) -> None
     shown = hanok(folder, "tiers", "explain", "Summarize this.").stdout
     assert "MODERATE → medium, by rules" in shown
     assert "+2  says 'summar'" in shown
+    assert "small medium large" in hanok(folder, "models").stdout
     assert "no tiers are called 'x'" in hanok(folder, "tiers", "explain", "a", "--name", "x").stderr
 
 
