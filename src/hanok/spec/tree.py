@@ -510,9 +510,9 @@ class TierRules(Tree):
 class TierExamples(Tree):
     """Requests of each tier, added to the built-in ones."""
 
-    simple: list[str] = Field(default=[], max_length=200, description="Requests that are SIMPLE.")
-    moderate: list[str] = Field(default=[], max_length=200, description="Requests that are MODERATE.")
-    complex: list[str] = Field(default=[], max_length=200, description="Requests that are COMPLEX.")
+    simple: list[str] = Field(default=[], max_length=100, description="Requests that are SIMPLE.")
+    moderate: list[str] = Field(default=[], max_length=100, description="Requests that are MODERATE.")
+    complex: list[str] = Field(default=[], max_length=100, description="Requests that are COMPLEX.")
 
 
 class Auto(Tree):

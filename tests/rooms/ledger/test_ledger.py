@@ -177,6 +177,15 @@ def test_cached_prompt_tokens_cost_their_own_price() -> None:
     assert rate.cost_nano_usd(usage) == 400 * 1000 + 600 * 100 + 10 * 4000
 
 
+def test_tokens_written_to_a_prompt_cache_cost_their_own_price_or_that_of_the_prompt() -> None:
+    usage = Usage(prompt_tokens=1000, cached_tokens=600, cache_write_tokens=300, completion_tokens=10)
+    priced = Model.model_validate({**MODEL, "price": {"input": 1, "output": 4, "cached_input": 0.1, "cache_write": 2}})
+    fresh_and_read, answered = 100 * 1000 + 600 * 100, 10 * 4000
+    assert PriceList.of([priced], {}).rate("m").cost_nano_usd(usage) == fresh_and_read + 300 * 2000 + answered
+    plain = Model.model_validate({**MODEL, "price": {"input": 1, "output": 4, "cached_input": 0.1}})
+    assert PriceList.of([plain], {}).rate("m").cost_nano_usd(usage) == fresh_and_read + 300 * 1000 + answered
+
+
 @given(
     st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1e-3), st.floats(0, 1e-3)
 )  # fmt: skip
