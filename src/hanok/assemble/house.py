@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from hanok.gateway import (
     Route,
     Routed,
 )
+from hanok.gateway.fleet_view import fleet_form
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
@@ -151,6 +153,11 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         platform=lambda: house.loaded.platform,
         changed=house.refresh,
         configuration=house.config,
+        fleet=lambda: fleet_form(
+            house.fleet.endpoints,
+            {model.name: model.routing.policy for model in house.loaded.platform.models},
+            now=time.monotonic(),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, books, create, keys, look, up
+from hanok.cli import ask, books, create, fleet, keys, look, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 
@@ -52,6 +52,7 @@ app.add_typer(keys.keys, name="keys")
 app.command("usage")(books.usage)
 app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
+app.command("fleet")(fleet.fleet)
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 

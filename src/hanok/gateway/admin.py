@@ -76,7 +76,10 @@ class Configuration(Protocol):
 
 
 class Admin:
-    """The admin API. `changed` is called after a change of keys or runs, to take it up at once."""
+    """The admin API. `changed` is called after a change of keys or runs, to take it up at once.
+
+    `fleet` gives every endpoint as it is now, in JSON's terms.
+    """
 
     paths: Sequence[str] = ("/admin",)
     posts: Mapping[str, Handle] = MappingProxyType({})
@@ -92,7 +95,9 @@ class Admin:
         platform: Callable[[], Platform],
         changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
+        fleet: Callable[[], list[dict[str, Any]]],
     ) -> None:
+        self._fleet = fleet
         self._configuration = configuration
         self._digest = digest(secret)
         self._ledger = ledger
@@ -144,6 +149,8 @@ class Admin:
                 return 200, await self._usage(call)
             case ("GET", ["audit"]):
                 return 200, await self._audit(call)
+            case ("GET", ["fleet"]):
+                return 200, {"endpoints": self._fleet()}
             case ("GET", ["config"]):
                 return 200, self._configuration.form()
             case ("POST", ["reload"]):

@@ -16,6 +16,10 @@ class Engine(ModelPath, Protocol):
         """Return when the engine is ready to answer. Raises `EngineError` when it is not."""
         ...
 
+    async def metrics_page(self) -> bytes:
+        """The engine's own metrics in Prometheus' text format; empty when it has none. Raises `EngineError`."""
+        ...
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Go on with other limits, in seconds and MiB, from the next call on."""
         ...

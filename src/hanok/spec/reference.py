@@ -57,6 +57,8 @@ def schema() -> dict[str, Any]:
     fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
     names = {"type": "array", "items": {"type": "string"}}
     fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
+    routing = found["$defs"]["Model"]["properties"]["routing"]
+    routing["anyOf"] = [found["$defs"]["Routing"]["properties"]["policy"], {"$ref": routing.pop("$ref")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
 
 

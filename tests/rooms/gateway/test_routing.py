@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse
@@ -220,3 +221,89 @@ def test_what_fails_is_asked_of_the_next_by_every_policy(house: Start) -> None:
         started = house(*({**model(two, routing=policy, retries=1), "name": policy} for policy in policies))
         for policy in policies:
             assert {chat(started, model=policy).status for _ in range(10)} == {200}, policy
+
+
+# what engines tell of themselves
+
+
+def page(**values: float) -> bytes:
+    lines = [f'vllm:{name}{{model_name="m"}} {value}' for name, value in values.items()]
+    config = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0'
+    return "\n".join([*lines, config, ""]).encode()
+
+
+def showing(pages: dict[str, bytes]) -> Answer:
+    """Answer GETs with the page of the path, where there is one."""
+    answer_whole = whole()
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        found = pages.get(asked.path)
+        await (answer_whole if found is None else status(200, found, "content-type: text/plain\r\n"))(asked, writer)
+
+    return answer
+
+
+def wait_until(true: Callable[[], Any]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it never came true")
+
+
+def test_what_engines_tell_of_their_load_is_known_shown_and_forgotten_when_they_stop_telling(house: Start) -> None:
+    pages = {"/metrics": page(num_requests_running=3, num_requests_waiting=2, kv_cache_usage_perc=0.5)}
+    with engines(2) as two:
+        two[0].get = showing(pages)
+        prices = [{"price": {"input": 1}}, {"price": {"input": 2}}]
+        routing = {"policy": "cost", "load_every_s": 0.01}
+        started = house(model(two, *prices, routing=routing), gateway={"admin_key": "an-admin-key-of-length"})
+        first, second = started.house.fleet.of("m")
+        wait_until(lambda: first.load)
+        assert second.load is None
+        assert second.state == "up"
+        assert chat(started).headers["x-hanok-endpoint"] == "m#2"
+        shown = call(f"{started.url}/metrics").body.decode()
+        assert 'hanok_endpoint_engine_waiting{endpoint="m#1",model="m"} 2.0' in shown
+        assert 'hanok_endpoint_engine_waiting{endpoint="m#2"' not in shown
+        admin = {"authorization": "Bearer an-admin-key-of-length"}
+        told = call(f"{started.url}/admin/fleet", headers=admin).json["endpoints"]
+        assert (told[0]["policy"], told[0]["load"]["waiting"], told[0]["load"]["cache_tokens"]) == ("cost", 2, 1600)
+        assert (told[1]["load"], told[1]["circuit"]) == (None, "closed")
+        pages.clear()
+        wait_until(lambda: first.load is None)
+        assert chat(started).headers["x-hanok-endpoint"] == "m#1"
+
+
+def test_engines_of_other_policies_are_not_asked_for_their_metrics(house: Start) -> None:
+    with engines(2) as two:
+        house(model(two))
+        assert not [asked for engine in two for asked in engine.asked if asked.path == "/metrics"]
+
+
+def test_a_changed_policy_holds_from_the_next_call_on_and_leaves_running_ones_alone(house: Start) -> None:
+    release = threading.Event()
+    answer_whole = whole()
+
+    async def held(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.to_thread(release.wait, 10)
+        await answer_whole(asked, writer)
+
+    with engines(2) as two, ThreadPoolExecutor(1) as pool:
+        started = house(model(two, {"max_in_flight": 1}), gateway={"reload": False})
+        before = list(started.house.fleet.of("m"))
+        two[0].answer = two[1].answer = held
+        running = pool.submit(chat, started)
+        wait_until(lambda: any(each.in_flight for each in before))
+        two[0].answer = two[1].answer = None
+        terms = [{"weight": 0, "tags": ["old"], "max_in_flight": 1}, {"weight": 5}]
+        file = started.house.loaded.file
+        changed = {"name": "test", "gateway": {"reload": False}, "models": [model(two, *terms, routing="weighted")]}
+        file.write_text(yaml.safe_dump(changed))
+        assert started.run(started.house.config.reload()) == ["model m changed (serve, routing)"]
+        assert started.house.fleet.of("m") == before
+        assert {chat(started).headers["x-hanok-endpoint"] for _ in range(4)} == {"m#2"}
+        release.set()
+        assert running.result().status == 200
+        assert chat(started, {"x-hanok-tags": "old"}).headers["x-hanok-endpoint"] == "m#1"
+        assert [each.in_flight for each in before] == [0, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -17,6 +17,7 @@ from hanok.wire.forms import read_usage
 _PATHS = {"chat": "/chat/completions", "text": "/completions", "embedding": "/embeddings"}
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
+_METRICS_LIMIT_BYTES = 4 * 1024 * 1024
 _MIB = 1024 * 1024
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
@@ -25,8 +26,8 @@ class OpenAIEngine:
     """One OpenAI-compatible endpoint.
 
     `served_name` is the model's name over there, `stop` texts are added to those of every request, `health_path` is
-    asked to see whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin
-    with.
+    asked to see whether the endpoint is up, `metrics` gives connections to where it shows its metrics, and `trim_start`
+    takes away the space that a base model's answers begin with.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class OpenAIEngine:
         stop: Sequence[str] = (),
         answer_limit_mib: float = 64.0,
         health_path: str = "/models",
+        metrics: Callable[[], Pool] | None = None,
         trim_start: bool = False,
     ) -> None:
         self._pool = pool
@@ -48,6 +50,8 @@ class OpenAIEngine:
         self._stop = list(stop)
         self._limit_bytes = int(answer_limit_mib * _MIB)
         self._health_path = health_path
+        self._open_metrics = metrics
+        self._metrics: Pool | None = None
         self._trim_start = trim_start
         # OpenAI itself takes only the newer name for its newer models, older servers only the older one.
         self._limit_field = "max_completion_tokens" if pool.origin.host == "api.openai.com" else "max_tokens"
@@ -85,12 +89,23 @@ class OpenAIEngine:
             refusal = Refusal(status=response.status, body=b"")
             raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
 
+    async def metrics_page(self) -> bytes:
+        if self._metrics is None and self._open_metrics is not None:
+            self._metrics = self._open_metrics()
+        if self._metrics is None:
+            return b""
+        response = await self._metrics.request("GET", "/metrics", accept="text/plain")
+        page = await response.whole(_METRICS_LIMIT_BYTES)
+        return page if response.status == 200 else b""
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         self._pool.adjust(timeouts)
         self._limit_bytes = int(answer_limit_mib * _MIB)
 
     async def aclose(self) -> None:
         self._pool.close()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def _fields(self, request: ChatRequest) -> Mapping[str, msgspec.Raw]:
         fields: dict[str, msgspec.Raw] = {**request.fields, "model": self._served_name}

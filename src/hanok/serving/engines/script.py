@@ -30,6 +30,9 @@ class ScriptEngine:
     async def check(self) -> None:
         return None
 
+    async def metrics_page(self) -> bytes:
+        return b""
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Knows no limits."""
 
