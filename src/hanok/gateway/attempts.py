@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
+from hanok.gateway.pairs import decode_request, prefill, prompt_tokens
 from hanok.gateway.slots import Slot, Slots
 from hanok.routing import Features, again_s, asked_wait_s, features_of
 from hanok.routing.breaker import abandoned, answered, failed, rested
@@ -24,6 +27,7 @@ from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
+NO_FEATURES = Features()
 FAILED_S = 10.0
 """What a failure counts for in the time that an endpoint takes to answer."""
 Result = TypeVar("Result")
@@ -39,7 +43,9 @@ class Question(Protocol[Asked]):
     @property
     def request(self) -> ChatRequest | TaskRequest: ...
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Asked]: ...
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, Asked]:
+        """Ask the endpoint; what is asked `instead` of the request says the same."""
+        ...
 
     def drop(self, result: Any) -> Awaitable[None]: ...
 
@@ -56,7 +62,10 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """How one model is asked. `rules` are of its headers; `by_features` where calls differ in where they may go."""
+    """How one model is asked. `rules` are of its headers; `by_features` where calls differ in where they may go.
+
+    Prompts of `prefill_tokens` or more are prefilled elsewhere; None where no endpoint is there for that.
+    """
 
     model: str
     slots: Slots
@@ -68,6 +77,7 @@ class Attempts:
     load_wait_s: float
     rules: Sequence[HeaderRule] = ()
     by_features: bool = False
+    prefill_tokens: int | None = None
 
     def features_of(self, request: ChatRequest | TaskRequest) -> Features | None:
         """What decides where the call goes; None where nothing does but who is least busy."""
@@ -152,7 +162,10 @@ class _Asking(Generic[Result]):
         endpoint = slot.endpoint
         begun = 0.0 if self._features is None else self._how.clocks.monotonic()
         try:
-            result = await self._question.put(endpoint)
+            if self._how.prefill_tokens is None:
+                result = await self._question.put(endpoint)
+            else:
+                result = await self._put_in_pair(endpoint, self._how.prefill_tokens)
         except EngineError as error:
             self._note(error, slot)
             if self._features is not None and error.retryable:
@@ -174,6 +187,34 @@ class _Asking(Generic[Result]):
         now = self._how.clocks.monotonic()
         endpoint.heard(max(now - begun, least_s), stream=features.stream, at=now)
 
+    async def _put_in_pair(self, endpoint: Endpoint, least_tokens: int) -> Result:
+        """Ask a decode endpoint after another has prefilled the prompt, where that is worth it and works."""
+        request = self._question.request
+        assert isinstance(request, ChatRequest)
+        said = None
+        if endpoint.role == "decode" and prompt_tokens(request) >= least_tokens:
+            said = await self._prefill(request)
+        return await self._question.put(endpoint, decode_request(request, said))
+
+    async def _prefill(self, request: ChatRequest) -> msgspec.Raw | None:
+        slot = self._how.slots.take_prefill(self._features or NO_FEATURES)
+        if slot is None:
+            return None
+        endpoint = slot.endpoint
+        try:
+            said = await prefill(endpoint, request)
+        except EngineError as error:
+            self._note_failure(error, slot)
+            return None
+        except BaseException:
+            endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
+            raise
+        finally:
+            self._how.slots.give_back(endpoint)
+        if endpoint.circuit is not CLOSED:
+            self._note_answer(slot)
+        return said
+
     def _note_answer(self, slot: Slot) -> None:
         slot.endpoint.circuit = answered(slot.endpoint.circuit, probe=slot.probe)
         if slot.probe:  # the endpoint is back, perhaps with room for those who wait for others
@@ -181,6 +222,12 @@ class _Asking(Generic[Result]):
 
     def _note(self, error: EngineError, slot: Slot) -> None:
         """What the failure means for the endpoint, and when this call may ask it again."""
+        how, endpoint = self._how, slot.endpoint
+        self._note_failure(error, slot)
+        wait_s = again_s(error, attempt=self._attempt, jitter=how.clocks.jitter(), wall=how.clocks.wall())
+        self._asked[endpoint] = inf if wait_s is None else how.clocks.monotonic() + wait_s
+
+    def _note_failure(self, error: EngineError, slot: Slot) -> None:
         how, endpoint = self._how, slot.endpoint
         now, wall = how.clocks.monotonic(), how.clocks.wall()
         if isinstance(error, EngineUnreachable) and endpoint.state == "up":
@@ -198,8 +245,6 @@ class _Asking(Generic[Result]):
         rest_s = asked_wait_s(error.refusal.headers, wall=wall) if isinstance(error, EngineRefused) else None
         if rest_s is not None and rest_s > WORTH_WAITING_S and error.retryable:
             endpoint.circuit = rested(endpoint.circuit, until=now + min(rest_s, LONGEST_REST_S))
-        wait_s = again_s(error, attempt=self._attempt, jitter=how.clocks.jitter(), wall=wall)
-        self._asked[endpoint] = inf if wait_s is None else now + wait_s
 
     # two endpoints
 

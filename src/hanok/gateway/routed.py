@@ -45,6 +45,7 @@ class Route:
     total_s: float | None = None
     routing: Routing = field(default_factory=Routing)
     by_features: bool = False
+    prefill_tokens: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -59,6 +60,7 @@ class Route:
             total_s=model.timeouts.total_s,
             routing=model.routing,
             by_features=_differ(model),
+            prefill_tokens=model.routing.prefill_tokens if _has_pairs(model) else None,
         )
 
 
@@ -129,6 +131,7 @@ class Routed:
             load_wait_s=self._load_wait_s,
             rules=tuple(route.routing.headers),
             by_features=route.by_features,
+            prefill_tokens=route.prefill_tokens,
         )
         return Way(route=route, slots=slots, attempts=attempts)
 
@@ -171,6 +174,10 @@ def _differ(model: Model) -> bool:
     """Whether calls differ in where they may go, or rather go."""
     several = len(model.serve) > 1 and model.routing.policy != "least-busy"
     return several or bool(model.routing.headers) or any(_has_terms(endpoint) for endpoint in model.serve)
+
+
+def _has_pairs(model: Model) -> bool:
+    return any(endpoint.role == "prefill" for endpoint in model.serve)
 
 
 def _has_terms(endpoint: EndpointSpec) -> bool:
@@ -237,8 +244,8 @@ class _ChatQuestion:
         self.team = request.caller.team
         self.hedged = False
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Answer]:
-        return endpoint.engine.open(self.request)
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, Answer]:
+        return endpoint.engine.open(instead or self.request)
 
     def drop(self, result: Answer) -> Awaitable[None]:
         return result.aclose()
@@ -254,7 +261,7 @@ class _TaskQuestion:
         self.team = request.caller.team
         self.hedged = False
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, TaskResult]:
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, TaskResult]:  # noqa: ARG002
         return endpoint.engine.perform(self.request)
 
     async def drop(self, result: TaskResult) -> None:

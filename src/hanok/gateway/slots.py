@@ -28,6 +28,7 @@ from hanok.routing import (
     with_room,
 )
 from hanok.routing.breaker import abandoned, started
+from hanok.routing.policies import busy, in_turn
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Queue, Routing
 
@@ -89,6 +90,15 @@ class Slots:
         if self._queue:
             self.hand_out()
         return self._take(refused) if features is None else self._choose(refused, features)
+
+    def take_prefill(self, features: Features) -> Slot | None:
+        """A slot on an endpoint that prefills for others; None when there is none now."""
+        self._turn += 1
+        candidates = open_to(features, self.endpoints, role="prefill")
+        for group in by_preference(candidates):
+            if room := with_room(group, tried=NOBODY, now=self._monotonic()):
+                return _occupy(min(in_turn(room, self._turn), key=busy))
+        return None
 
     def will_have_room(self, refused: Collection[Endpoint], features: Features | None = None) -> bool:
         """Whether it makes sense to `wait`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -55,10 +55,12 @@ def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] 
     )
 
 
-def open_to(features: Features, candidates: Sequence[Candidate]) -> list[Candidate]:
+def open_to(
+    features: Features, candidates: Sequence[Candidate], *, role: Literal["prefill", "decode"] = "decode"
+) -> list[Candidate]:
     """The endpoints that may take the call: with all of its tags, and not kept for other teams.
 
-    One without weight takes only calls with tags, one that only prefills takes none by itself.
+    One without weight takes only calls with tags. One that only prefills takes none by itself: it has another `role`.
     """
     tags, team = features.tags, features.team
     return [
@@ -66,7 +68,7 @@ def open_to(features: Features, candidates: Sequence[Candidate]) -> list[Candida
         for each in candidates
         if (tags <= each.tags if tags else each.weight > 0)
         and (not each.teams or team in each.teams)
-        and each.role != "prefill"
+        and (each.role == "prefill") == (role == "prefill")
     ]
 
 
