@@ -19,7 +19,8 @@ CAPACITY_TOKENS = 250_000
 
 Key = TypeVar("Key", bound=Hashable)
 
-import os
+import os,math
+K5=float(os.environ.get('K5','0'))
 K1=float(os.environ.get('K1','0.5')); K2=float(os.environ.get('K2','0')); K3=float(os.environ.get('K3','0')); K4=float(os.environ.get('K4','0'))
 
 
@@ -63,6 +64,9 @@ class PrefixRouter(Generic[Key]):
         self.rho = 0.0
         self.rho_at = 0.0
         self.errs=[]
+        self.mean_work=0.1
+        self.reuse_age=60.0
+
 
     def tokens_of(self, prompt: Prompt) -> float:
         return max(1.0, prompt.size * self._tokens / self._bytes)
@@ -97,14 +101,21 @@ class PrefixRouter(Generic[Key]):
             work = self.cost.seconds(tokens, cached)
             wait = book.wait_s(now)
             cost = wait + work * (1 + K1)
-            if K2:
-                cap = book.index.capacity
-                over = book.index.held + (tokens-cached)/tokens*len(prompt.blocks) - cap
-                if over > 0: cost += K2 * over
+            ix = book.index
             if K3:
-                cost += K3 * book.index.held / book.index.capacity
+                cost += K3 * self.mean_work * ix.held / ix.capacity
             if K4:
-                cost += K4 * book.in_flight
+                cost += K4 * self.mean_work * book.in_flight
+            if K5:
+                new = (tokens-cached)/tokens*len(prompt.blocks)
+                room = ix.capacity - len(ix)-ix._taken
+                ev = new-room
+                if ev > 0:
+                    age = now-ix.oldest()
+                    cost += K5 * (ev/len(prompt.blocks)*self.cost.seconds(tokens,0)) * math.exp(-max(0,age)/self.reuse_age)
+            if K2:
+                over = ix.held + (tokens-cached)/tokens*len(prompt.blocks) - ix.capacity
+                if over > 0: cost += K2 * self.mean_work * over / len(prompt.blocks)
             if cost < lowest:
                 lowest = cost; best = key
         return best
@@ -118,6 +129,11 @@ class PrefixRouter(Generic[Key]):
         t.work_s = self.cost.seconds(t.tokens, t.cached)
         t.est = book.wait_s(now) + t.work_s
         t.sent_at = now
+        self.mean_work += .02*(t.work_s-self.mean_work)
+        found=book.index.match(prompt.blocks)
+        if found>1:
+            a=book.index.times.get(prompt.blocks[found-1])
+            if a is not None and not book.index._holders.get(prompt.blocks[found-1]): self.reuse_age += .02*(now-a-self.reuse_age)
         t.state = 0
         if not book.pending:
             book.since = now
@@ -154,7 +170,7 @@ class PrefixRouter(Generic[Key]):
         if tokens_in:
             self._bytes = 0.999*self._bytes + t.prompt.size
             self._tokens = 0.999*self._tokens + tokens_in
-        book.index.release(t.prompt.blocks, self._blocks_of(tokens_out))
+        book.index.release(t.prompt.blocks, self._blocks_of(tokens_out), now)
         c = self._blocks_of(book.capacity_tokens)
         if abs(c - book.index.capacity) > 0.02*c:
             book.index.resize(c)
