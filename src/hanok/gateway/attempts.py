@@ -17,6 +17,7 @@ import msgspec
 from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
 from hanok.gateway.pairs import decode_request, prefill, prompt_tokens
 from hanok.gateway.slots import Slot, Slots
+from hanok.gateway.trials import Trial
 from hanok.routing import Features, again_s, asked_wait_s, features_of
 from hanok.routing.breaker import abandoned, answered, failed, rested
 from hanok.routing.failures import is_endpoints_fault
@@ -28,8 +29,6 @@ from hanok.wire import ChatRequest, TaskRequest
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
 NO_FEATURES = Features()
-FAILED_S = 10.0
-"""What a failure counts for in the time that an endpoint takes to answer."""
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", covariant=True)
 
@@ -48,6 +47,10 @@ class Question(Protocol[Asked]):
         ...
 
     def drop(self, result: Any) -> Awaitable[None]: ...
+
+    def follow(self, result: Any, trial: Trial) -> Asked:
+        """The same answer, whose end is told to the trial."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +84,17 @@ class Attempts:
 
     def features_of(self, request: ChatRequest | TaskRequest) -> Features | None:
         """What decides where the call goes; None where nothing does but who is least busy."""
-        if self.by_features or request.options.tags:
-            return features_of(request, self.rules)
-        return None
+        if not self.by_features and not request.options.tags:
+            return None
+        prefixes = self.slots.prefixes
+        prompt = None if prefixes is None or isinstance(request, TaskRequest) else prefixes.prompt(request)
+        return features_of(request, self.rules, prompt)
 
     def suits(self, request: ChatRequest | TaskRequest) -> bool:
         """Whether an endpoint may take it."""
-        return bool(self.slots.open_to(self.features_of(request)))
+        if not self.by_features and not request.options.tags:
+            return True
+        return bool(self.slots.open_to(features_of(request, self.rules)))
 
     def answer(self, question: Question[Result]) -> Coroutine[Any, Any, tuple[Endpoint, Result]]:
         """Ask until an endpoint answers; its slot stays taken. Raises `EngineError` when none does."""
@@ -160,49 +167,56 @@ class _Asking(Generic[Result]):
     async def _ask(self, slot: Slot) -> tuple[Endpoint, Result]:
         """Ask the slot's endpoint; the slot stays taken when it answers."""
         endpoint = slot.endpoint
-        begun = 0.0 if self._features is None else self._how.clocks.monotonic()
+        trial = None if self._features is None else self._begin(endpoint, self._features)
         try:
-            if self._how.prefill_tokens is None:
+            if trial is None or self._how.prefill_tokens is None:
                 result = await self._question.put(endpoint)
             else:
-                result = await self._put_in_pair(endpoint, self._how.prefill_tokens)
+                result = await self._put_in_pair(endpoint, trial, self._how.prefill_tokens)
         except EngineError as error:
             self._note(error, slot)
-            if self._features is not None and error.retryable:
-                self._hear(endpoint, begun, self._features, least_s=FAILED_S)
+            if trial is not None:
+                trial.failed(is_slow=error.retryable)
             self._how.slots.give_back(endpoint)
             raise
         except BaseException:
             endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
             self._how.slots.give_back(endpoint)
+            if trial is not None:
+                trial.over(None)
             raise
         if endpoint.circuit is not CLOSED:
             self._note_answer(slot)
-        if self._features is not None:
-            self._hear(endpoint, begun, self._features)
+        if trial is not None:
+            trial.answered()
+            if trial.follows:
+                return endpoint, self._question.follow(result, trial)
         return endpoint, result
 
-    def _hear(self, endpoint: Endpoint, begun: float, features: Features, *, least_s: float = 0.0) -> None:
-        """How soon the endpoint began to answer; one that failed counts as slow, however fast it did."""
-        now = self._how.clocks.monotonic()
-        endpoint.heard(max(now - begun, least_s), stream=features.stream, at=now)
+    def _begin(self, endpoint: Endpoint, features: Features) -> Trial:
+        return Trial(endpoint, features, self._how.slots.prefixes, self._how.clocks.monotonic)
 
-    async def _put_in_pair(self, endpoint: Endpoint, least_tokens: int) -> Result:
+    async def _put_in_pair(self, endpoint: Endpoint, trial: Trial, least_tokens: int) -> Result:
         """Ask a decode endpoint after another has prefilled the prompt, where that is worth it and works."""
         request = self._question.request
         assert isinstance(request, ChatRequest)
         said = None
-        if endpoint.role == "decode" and prompt_tokens(request) >= least_tokens:
+        new_tokens = prompt_tokens(request) if trial.new_tokens is None else trial.new_tokens
+        if endpoint.role == "decode" and new_tokens >= least_tokens:
             said = await self._prefill(request)
+            trial.prefilled = said is not None
         return await self._question.put(endpoint, decode_request(request, said))
 
     async def _prefill(self, request: ChatRequest) -> msgspec.Raw | None:
-        slot = self._how.slots.take_prefill(self._features or NO_FEATURES)
+        how, features = self._how, msgspec.structs.replace(self._features or NO_FEATURES, stream=True)
+        slot = how.slots.take_prefill(features)
         if slot is None:
             return None
         endpoint = slot.endpoint
+        trial = Trial(endpoint, features, how.slots.prefill_prefixes, how.clocks.monotonic)
         try:
             said = await prefill(endpoint, request)
+            trial.answered()
         except EngineError as error:
             self._note_failure(error, slot)
             return None
@@ -210,7 +224,8 @@ class _Asking(Generic[Result]):
             endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
             raise
         finally:
-            self._how.slots.give_back(endpoint)
+            trial.over(None)
+            how.slots.give_back(endpoint)
         if endpoint.circuit is not CLOSED:
             self._note_answer(slot)
         return said

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
 from hanok.errors import EngineError, UnknownModel
 from hanok.gateway.attempts import Attempts, Clocks, Question
 from hanok.gateway.deadline import Deadline
+from hanok.gateway.prefixes import Prefixes
 from hanok.gateway.slots import Slots
+from hanok.gateway.trials import FollowedAnswer, Trial
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Breaker, Fallbacks, Model, Queue, Routing
@@ -120,6 +122,8 @@ class Routed:
         else:
             slots = Slots(self._fleet, name, queue=route.queue, weights=weights, monotonic=self._clocks.monotonic)
         slots.routing = route.routing
+        slots.prefixes = self._prefixes(name, route, slots.prefixes, slots.endpoints)
+        slots.prefill_prefixes = self._prefixes(name, route, slots.prefill_prefixes, slots.endpoints)
         attempts = Attempts(
             model=name,
             slots=slots,
@@ -134,6 +138,17 @@ class Routed:
             prefill_tokens=route.prefill_tokens,
         )
         return Way(route=route, slots=slots, attempts=attempts)
+
+    def _prefixes(
+        self, name: str, route: Route, known: Prefixes | None, endpoints: Iterable[Endpoint]
+    ) -> Prefixes | None:
+        """What is known of a model's prompts goes on, as long as somebody asks for it."""
+        if route.routing.policy != "prefix" or not route.by_features:
+            return None
+        known = known or Prefixes(name, routing=route.routing, monotonic=self._clocks.monotonic)
+        known.routing = route.routing
+        known.keep(endpoints)
+        return known
 
     async def open(self, request: ChatRequest) -> Answer:
         ways = self._ways
@@ -250,6 +265,9 @@ class _ChatQuestion:
     def drop(self, result: Answer) -> Awaitable[None]:
         return result.aclose()
 
+    def follow(self, result: Answer, trial: Trial) -> Answer:
+        return FollowedAnswer(result, trial)
+
 
 class _TaskQuestion:
     """A request for vectors, asked of endpoints."""
@@ -266,6 +284,10 @@ class _TaskQuestion:
 
     async def drop(self, result: TaskResult) -> None:
         """Vectors hold nothing open."""
+
+    def follow(self, result: TaskResult, trial: Trial) -> TaskResult:
+        trial.over(result.usage)
+        return result
 
 
 class _CountedAnswer:

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from hanok.errors import Forbidden, NoEndpoint, Overloaded, RequestError, UnknownModel
+from hanok.gateway.prefixes import Prefixes
 from hanok.routing import (
     FairQueue,
     Features,
@@ -57,6 +58,8 @@ class Slots:
         self.change(queue, weights)
         self._monotonic = monotonic
         self.routing = Routing()
+        self.prefixes: Prefixes | None = None
+        self.prefill_prefixes: Prefixes | None = None
         self._turn = 0
         self._queue: FairQueue[str | None, _Waiter] = FairQueue()
         self._gap_s = FIRST_GUESS_S
@@ -97,7 +100,7 @@ class Slots:
         candidates = open_to(features, self.endpoints, role="prefill")
         for group in by_preference(candidates):
             if room := with_room(group, tried=NOBODY, now=self._monotonic()):
-                return _occupy(min(in_turn(room, self._turn), key=busy))
+                return _occupy(self._prefer_prefill(room, features))
         return None
 
     def will_have_room(self, refused: Collection[Endpoint], features: Features | None = None) -> bool:
@@ -167,7 +170,14 @@ class Slots:
         return None
 
     def _prefer(self, room: Sequence[Endpoint], features: Features) -> Endpoint:
+        if self.prefixes is not None:
+            return self.prefixes.choose(room, features, self._turn)
         return policy_of(self.routing)(room, features, self._turn, self.routing)
+
+    def _prefer_prefill(self, room: Sequence[Endpoint], features: Features) -> Endpoint:
+        if self.prefill_prefixes is not None and features.prompt is not None:
+            return self.prefill_prefixes.choose(room, features, self._turn)
+        return min(in_turn(room, self._turn), key=busy)
 
     def _put_back(self, slot: Slot) -> None:
         """Undo `_take`: nobody used the slot."""

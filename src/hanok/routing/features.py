@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from hanok.routing.router import Prompt
 from hanok.spec import HeaderRule
 from hanok.wire import ChatRequest, TaskRequest
 
@@ -14,13 +15,16 @@ from hanok.wire import ChatRequest, TaskRequest
 class Features(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of one call: the tags that an endpoint must have, its team, what keeps calls together, and whether it streams.
 
-    `session` is the session that the caller names, else the user, else the key.
+    `session` is the session that the caller names, else the user, else the key; `named` when the caller names one.
+    `prompt` is there where it counts.
     """
 
     tags: frozenset[str] = frozenset()
     team: str | None = None
     session: str = ""
+    named: bool = False
     stream: bool = False
+    prompt: Prompt | None = None
 
 
 class HasTerms(Protocol):
@@ -42,7 +46,9 @@ class HasTerms(Protocol):
 Candidate = TypeVar("Candidate", bound=HasTerms)
 
 
-def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] = ()) -> Features:
+def features_of(
+    request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] = (), prompt: Prompt | None = None
+) -> Features:
     """The features of a request to a model with these rules."""
     caller, tags = request.caller, request.options.tags
     if rules and request.options.headers:
@@ -51,7 +57,9 @@ def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] 
         tags=tags,
         team=caller.team,
         session=caller.session or caller.user or caller.key_id,
+        named=caller.session is not None,
         stream=isinstance(request, ChatRequest) and request.stream,
+        prompt=prompt,
     )
 
 

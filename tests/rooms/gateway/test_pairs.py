@@ -172,3 +172,11 @@ def test_a_caller_who_goes_away_while_the_prompt_is_prefilled_leaves_no_slot_tak
         while any(each.in_flight for each in started.house.fleet.endpoints):
             pass
         assert decode.calls() == []
+
+
+def test_a_prompt_that_the_decode_engine_has_cached_is_not_prefilled_again(house: Start) -> None:
+    with fake_engine(prefill_server) as prefill, fake_engine(decode_server(whole())) as decode:
+        started = house(model(prefill, decode, routing="prefix"))
+        assert [chat(started).status for _ in range(3)] == [200, 200, 200]
+        assert len(prefill.calls()) == 1
+        assert len(decode.calls()) == 3

@@ -307,3 +307,84 @@ def test_a_changed_policy_holds_from_the_next_call_on_and_leaves_running_ones_al
         assert running.result().status == 200
         assert chat(started, {"x-hanok-tags": "old"}).headers["x-hanok-endpoint"] == "m#1"
         assert [each.in_flight for each in before] == [0, 0]
+
+
+# prompt caches
+
+
+def talk(name: str, turns: int) -> list[dict[str, str]]:
+    """A conversation that grows by 2 KB a turn; its beginning is its own."""
+    return [{"role": "user", "content": f"{name} {number} " + "and so on " * 200} for number in range(turns)]
+
+
+@pytest.mark.parametrize("stream_it", [False, True])
+def test_a_conversation_goes_where_its_beginning_is_and_others_spread(house: Start, stream_it: bool) -> None:
+    sound = stream(delta("a"), DONE) if stream_it else whole()
+    with engines(3, sound) as three:
+        started = house(model(three, routing="prefix"))
+        places: dict[str, set[str]] = {}
+        for turns in range(1, 6):
+            for name in ("ann", "bob", "eve", "joe", "kim", "lee"):
+                reply = chat(started, messages=talk(name, turns), stream=stream_it)
+                places.setdefault(name, set()).add(reply.headers["x-hanok-endpoint"])
+        assert all(len(each) == 1 for each in places.values()), places
+        assert len(set.union(*places.values())) == 3
+
+
+def test_an_engine_that_begins_anew_is_known_to_have_forgotten(house: Start) -> None:
+    with engines(2) as two:
+        started = house(model(two, routing="prefix"), gateway={"health_every_s": 60})
+        home = chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"]
+        assert {chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"] for _ in range(4)} == {home}
+        endpoint = next(each for each in started.house.fleet.of("m") if each.name == home)
+        for state in ("down", "up"):
+            started.loop.call_soon_threadsafe(started.house.fleet.mark, endpoint, state)
+        places = [chat(started, messages=talk("ann", number)).headers["x-hanok-endpoint"] for number in (3, 3, 4, 5)]
+        assert len(set(places)) == 1, "it is computed anew once, wherever that is, and found there again"
+
+
+def test_prompts_that_share_nothing_by_their_salt_are_not_taken_for_the_same(house: Start) -> None:
+    with engines(2) as two:
+        started = house(model(two, routing="prefix"))
+        places = [chat(started, messages=talk("x", 3), cache_salt=str(n)).headers["x-hanok-endpoint"] for n in range(4)]
+        assert set(places) == {"m#1", "m#2"}
+
+
+def test_prompts_too_short_to_tell_go_by_their_session_or_by_load(house: Start) -> None:
+    with engines(3) as three:
+        started = house(model(three, routing="prefix"))
+        before = homes(started)
+        assert homes(started) == before
+        assert len(set(before.values())) == 3
+        assert len({chat(started).headers["x-hanok-endpoint"] for _ in range(3)}) == 3
+
+
+def test_a_waiting_engine_is_passed_over_though_it_knows_the_prompt(house: Start) -> None:
+    pages = {"/metrics": page(num_requests_running=1, num_requests_waiting=0, kv_cache_usage_perc=0.1)}
+    with engines(2) as two:
+        for engine in two:
+            engine.get = showing(pages)
+        started = house(model(two, routing={"policy": "prefix", "load_every_s": 0.01}))
+        wait_until(lambda: all(each.load for each in started.house.fleet.of("m")))
+        home = chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"]
+        assert chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"] == home
+        index = int(home[-1]) - 1
+        two[index].get = showing({"/metrics": page(num_requests_running=8, num_requests_waiting=50)})
+        wait_until(lambda: getattr(started.house.fleet.of("m")[index].load, "waiting", 0) == 50)
+        assert chat(started, messages=talk("ann", 4)).headers["x-hanok-endpoint"] != home
+
+
+@pytest.mark.parametrize("policy", ["prefix", "session", "latency"])
+def test_tickets_and_slots_are_given_back_however_calls_end(house: Start, policy: str) -> None:
+    async def cut(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    long = {"messages": talk("ann", 2)}
+    with engines(2) as two:
+        started = house(model(two, routing=policy, retries=0))
+        for answer in (status(400, b'{"error":{"message":"no"}}'), status(500, b"{}"), cut, whole()):
+            two[0].answer = two[1].answer = answer
+            for stream_it in (False, True):
+                chat(started, stream=stream_it, **long)
+        assert [each.in_flight for each in started.house.fleet.of("m")] == [0, 0]
+        assert chat(started, **long).status == 200
