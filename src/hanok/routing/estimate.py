@@ -53,13 +53,18 @@ class PrefillCost:
         new = (tokens - cached) / SCALE
         return self._fixed + new * (self._linear + self._attention * (cached / SCALE + new / 2))
 
+    def expect(self, features: Three) -> float:
+        """How long it takes to prefill one or more prompts together."""
+        calls, new, pairs = features
+        return calls * self._fixed + new * self._linear + pairs * self._attention
+
     def observe(self, features: Three, seconds: float) -> None:
         """Learn that what `features_of` says of one or more prompts took so long together."""
         calls, new, pairs = features
         if seconds < 0.0 or new <= 0.0:
             return
         if self._seen >= SOLVE_EVERY:
-            guess = max(LEAST_S, calls * self._fixed + new * self._linear + pairs * self._attention)
+            guess = max(LEAST_S, self.expect(features))
             seconds = min(max(seconds, guess / OUTLIER), guess * OUTLIER)
         self._add(calls, new, pairs, seconds)
         self._seen += 1

@@ -51,7 +51,7 @@ class PrefixIndex:
     capacity, while they wait in the engine's queue; memory is bounded by both.
     """
 
-    __slots__ = ("_capacity", "_holders", "_idle", "_idle_blocks", "_lots", "_taken","times")
+    __slots__ = ("_capacity", "_holders", "_idle", "_idle_blocks", "_lots", "_taken")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = max(0, capacity)
@@ -101,7 +101,7 @@ class PrefixIndex:
                     self._idle_blocks -= 1
         self._make_room()
 
-    def release(self, blocks: Blocks, own: int = 0, now: float = 0.0) -> None:
+    def release(self, blocks: Blocks, own: int = 0) -> None:
         """The call is over: its blocks are idle from now on, the last of them next to go.
 
         `own` is how many blocks its answer filled, which take room until they go but match no prompt.
@@ -112,7 +112,6 @@ class PrefixIndex:
             idle[self._lots] = own
             self._taken += own
             self._idle_blocks += own
-            self.times[self._lots]=now
         for block in reversed(blocks):
             count = holders.get(block, 0)  # 0: the engine was forgotten since
             if count > 1:
@@ -120,7 +119,6 @@ class PrefixIndex:
             elif count == 1:
                 holders[block] = 0
                 idle[block] = 1
-                self.times[block]=now
                 self._idle_blocks += 1
         self._make_room()
 
@@ -135,12 +133,6 @@ class PrefixIndex:
         self._idle: OrderedDict[int, int] = OrderedDict()
         """Idle blocks by their hash, and answers' lots by -1, -2, …; the one to go next stands first."""
         self._idle_blocks = self._taken = self._lots = 0
-        self.times={}
-
-    def oldest(self):
-        if len(self._holders) + self._taken < self._capacity: return -1e9+len(self._holders) + self._taken
-        for b in self._idle: return self.times.get(b,0.0)
-        return 1e9
 
     def _make_room(self) -> None:
         excess = len(self._holders) + self._taken - self._capacity
