@@ -1,10 +1,12 @@
 """Published routing rules, as their sources and documents state them, over the same picture of the engines.
 
-They are rules, not the products: each gets what its documents give it, and more where in doubt. A scrape is as fresh as
-the product's (`Seen`), an index is as large as named, events of the engines' caches arrive at once, tokens are counted
-exactly where a product runs the model's tokenizer. Own decisions of a product that are not its rule (retries, admission,
-batching in the router) are left out for all alike.
+They are rules, not the products: each gets what its documents give it, and more where in doubt. A scrape is as fresh
+as the product's (`Seen`), an index is as large as named, events of the engines' caches arrive at once, tokens are
+counted exactly where a product runs the model's tokenizer. What a product decides beside its rule (retries, admission,
+batches in the router) is left out for all alike.
 """
+
+# ruff: noqa: ARG002 – a policy looks at what it needs of what it is told
 
 from __future__ import annotations
 
@@ -118,8 +120,9 @@ class LeastBusy(Policy):
 class CacheAware(Policy):
     """SGLang's router, SMG and vllm-router, `cache_aware` with the defaults of their command lines.
 
-    A tree of the prompts sent to each worker, 2^26 characters in all per worker, taken at 4 a token. Imbalanced, by more
-    than 64 calls and 1.5 times: the least busy. Else the best match when more than 30 % of the prompt, else the least busy.
+    A tree of the prompts sent to each worker, 2^26 characters in all per worker, taken at 4 a token. Imbalanced, by
+    more than 64 calls and 1.5 times: the least busy. Else the best match when more than 30 % of the prompt, else the
+    least busy.
     """
 
     name = "sglang-cache-aware"
@@ -215,7 +218,7 @@ class LlmDPrecise(LlmD):
 
 
 class Dynamo(Policy):
-    """Dynamo's KV router: prefill to do + blocks of decoding, lowest cost; overlap by the engines' events, temperature 0.
+    """Dynamo's KV router: the lowest of prefill to do + blocks of decoding; overlap by the engines' events.
 
     It keeps its own books of active requests: their prefill counts until their first token, their blocks until the end.
     """

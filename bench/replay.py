@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from anchors import Policy, Seen
@@ -61,7 +62,7 @@ def scaled(requests: Sequence[Request], load: float, seed: int, most_tokens: int
     """
     rng = random.Random(seed)
     ticks = sorted({each.at for each in requests})
-    gap = min((after - before for before, after in zip(ticks, ticks[1:], strict=False)), default=0.0)
+    gap = min((after - before for before, after in pairwise(ticks)), default=0.0)
     spread = gap if len(ticks) < len(requests) / 2 else 0.0
     chosen: list[Request] = []
     for each in requests:

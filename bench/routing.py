@@ -66,9 +66,7 @@ def measure(
                 outcomes: list[Outcome] = []
                 for seed, trace in zip(seeds, traces, strict=True):
                     progress.update(task, description=f"{name} at {load}×")
-                    outcomes.append(
-                        replay(trace, POLICIES[name], hardware=hardware, engines=engines, seed=seed)
-                    )
+                    outcomes.append(replay(trace, POLICIES[name], hardware=hardware, engines=engines, seed=seed))
                     progress.advance(task, len(requests))
                 figures[name] |= medians(outcomes, load)
     return figures
@@ -80,7 +78,9 @@ def medians(outcomes: Sequence[Outcome], load: int) -> dict[str, float]:
 
 
 def table_of(figures: Figures, title: str) -> Table:
-    table = Table(title=title, caption="TTFT: seconds to the first token, mean (90th percentile). Bold: the lowest mean.")
+    table = Table(
+        title=title, caption="TTFT: seconds to the first token, mean (90th percentile). Bold: the lowest mean."
+    )
     table.add_column("", no_wrap=True)
     for load in LOADS:
         table.add_column(f"hits {load}×", justify="right")

@@ -115,7 +115,7 @@ LLAMA_8B = Hardware(
 
 
 class Request:
-    """One line of a trace: seconds since its start, tokens in and out, and the hashes of the prompt's 512-token groups."""
+    """One line of a trace: seconds since its start, tokens in and out, and hashes of the prompt's 512-token groups."""
 
     __slots__ = ("at", "blocks", "bytes_a_token", "hashes", "number", "outputs", "tokens")
 
@@ -152,7 +152,7 @@ class BlockCache:
         self.idle_blocks = 0
         self._groups: dict[int, Group] = {}
         self._idle: OrderedDict[int, int] = OrderedDict()
-        """Groups by their hash (the number is in the group), and lots that nobody can hit by -1, -2, … with their size."""
+        """Groups by hash (their size is in the group), and lots that nobody can hit by -1, -2, … with their size."""
         self._lots = 0
 
     @property
@@ -257,7 +257,19 @@ class BlockCache:
 class Running:
     """A request inside an engine."""
 
-    __slots__ = ("begun", "chunk", "computed", "ends_at", "found", "generated", "hit", "kept", "own", "request", "target")
+    __slots__ = (
+        "begun",
+        "chunk",
+        "computed",
+        "ends_at",
+        "found",
+        "generated",
+        "hit",
+        "kept",
+        "own",
+        "request",
+        "target",
+    )
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -450,9 +462,7 @@ class Engine:
     def _growth(self, steps: int) -> int:
         """Blocks that all who decode need for so many steps."""
         rounds, rest = divmod(steps, BLOCK)
-        return rounds * len(self._decoding) + sum(
-            self._grow[(self._step + 1 + each) % BLOCK] for each in range(rest)
-        )
+        return rounds * len(self._decoding) + sum(self._grow[(self._step + 1 + each) % BLOCK] for each in range(rest))
 
     def _step_s(self) -> float:
         hardware = self.hardware
