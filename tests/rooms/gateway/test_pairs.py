@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse
+from tests.conftest import RunningHouse, wait_until
 from tests.engine import DONE, Answer, Asked, FakeEngine, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
@@ -165,12 +165,10 @@ def test_a_caller_who_goes_away_while_the_prompt_is_prefilled_leaves_no_slot_tak
         connection = http.client.HTTPConnection(host, timeout=10)
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": LONG}]})
         connection.request("POST", "/v1/chat/completions", body, started.headers)
-        while not prefill.calls():
-            pass
+        wait_until(prefill.calls)
         connection.close()
         assert prefill.gone.wait(5)
-        while any(each.in_flight for each in started.house.fleet.endpoints):
-            pass
+        wait_until(lambda: not any(each.in_flight for each in started.house.fleet.endpoints))
         assert decode.calls() == []
 
 

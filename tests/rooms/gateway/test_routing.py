@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse
+from tests.conftest import RunningHouse, wait_until
 from tests.engine import DONE, Answer, Asked, FakeEngine, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
@@ -123,8 +123,7 @@ def test_a_teams_own_endpoint_takes_its_calls_first_and_nobody_elses(house: Star
 
         two[1].answer = held
         first = pool.submit(chat, started, red)
-        while started.house.fleet.of("m")[1].in_flight == 0:
-            pass
+        wait_until(lambda: started.house.fleet.of("m")[1].in_flight)
         assert chat(started, red).headers["x-hanok-endpoint"] == "m#1"
         release.set()
         assert first.result().headers["x-hanok-endpoint"] == "m#2"
@@ -241,14 +240,6 @@ def showing(pages: dict[str, bytes]) -> Answer:
         await (answer_whole if found is None else status(200, found, "content-type: text/plain\r\n"))(asked, writer)
 
     return answer
-
-
-def wait_until(true: Callable[[], Any]) -> None:
-    for _ in range(2000):
-        if true():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it never came true")
 
 
 def test_what_engines_tell_of_their_load_is_known_shown_and_forgotten_when_they_stop_telling(house: Start) -> None:
