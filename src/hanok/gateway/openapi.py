@@ -207,6 +207,7 @@ def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:
         },
         "/admin/keys/{name}/rotate": {**one, "post": _write("Give a key a new secret", rotate, errors=wrong)},
     }
+    paths["/admin/fleet"] = {"get": _read("Show every endpoint as it is now", "The endpoints.", errors=wrong)}
     paths["/admin/config"] = {"get": _read("Show what is running", "The configuration.", errors=wrong)}
     reload = _read("Take up platform.yaml now", "What changed.", errors=("400", "401", "422"))
     paths["/admin/reload"] = {"post": reload}

@@ -30,6 +30,8 @@ def test_the_schema_accepts_a_good_file_in_both_forms_of_serve_and_refuses_a_bad
     assert validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}]})
     assert validator.is_valid({"models": [{"name": "m", "serve": [{"engine": "echo"}, {"engine": "llamacpp"}]}]})
     assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "ecko"}}]})
+    assert validator.is_valid({"models": [{**ECHO, "routing": "session"}, {**ECHO, "routing": {"overload": 2}}]})
+    assert not validator.is_valid({"models": [{**ECHO, "routing": "sessions"}]})
     assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}], "prot": 1})
 
 
