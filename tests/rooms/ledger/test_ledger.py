@@ -206,15 +206,18 @@ def test_litellms_price_map_is_read_from_its_package_without_importing_it(
     prices = {
         "sample_spec": {"input_cost_per_token": "text"},
         "gpt-x": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "cache_read_input_token_cost": 1e-7},
+        "claude-x": {"input_cost_per_token": 1e-6, "cache_creation_input_token_cost": 1.25e-6},
         "embed-x": {"input_cost_per_token": 3e-8},
         "odd": [1],
     }
     (package / "model_prices_and_context_window_backup.json").write_text(json.dumps(prices))
     monkeypatch.syspath_prepend(str(tmp_path))
     rates = load_known_rates()
-    assert set(rates) == {"gpt-x", "embed-x"}
+    assert set(rates) == {"gpt-x", "claude-x", "embed-x"}
     assert rates["gpt-x"].cached_input == 1e-7
     assert rates["embed-x"].cached_input == rates["embed-x"].input == 3e-8
+    assert rates["claude-x"].cache_write == 1.25e-6
+    assert rates["gpt-x"].cache_write is None
 
 
 def test_files_are_readable_by_their_owner_only(tmp_path: Path, ledger: Ledger) -> None:
