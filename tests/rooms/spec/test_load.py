@@ -38,7 +38,10 @@ NOTHING = "write a value here, or take it out"
 TYPES = "must be 'chat' or 'embedding' or 'rerank' or 'moderation'"
 TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a judgement of texts."
 ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
-KNOWN_AT_THE_TOP = "known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, budgets, limits"
+KNOWN_AT_THE_TOP = (
+    "known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, "
+    "budgets, limits"
+)
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
 A_URL = "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
