@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from tests.calls import call
 from tests.conftest import free_port
 from tests.engine import Asked, FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import Up, hanok, start_up
+from tests.journeys.test_workers import workers
 from tests.rooms.batches.orders import chat_line, jsonl, order, wait, written
 
 LINES = 200
@@ -173,3 +175,32 @@ def test_a_batch_from_the_terminal(tmp_path: Path, engine: FakeEngine) -> None:
         assert hanok(tmp_path, "files", "delete", file).returncode == 0
         assert "there is no file" in hanok(tmp_path, "files", "get", file).stderr
         assert hanok(tmp_path, "files", "upload", "nothing.jsonl").returncode == 1
+
+
+@pytest.mark.timeout(150)
+def test_workers_that_die_one_after_the_other_take_over_from_each_other(tmp_path: Path, engine: FakeEngine) -> None:
+    write(tmp_path, engine, gateway={"workers": 2})
+    with contextlib.ExitStack() as stack:
+        up = start_up(stack, tmp_path, free_port())
+        up.wait_for("Ready.", 60)
+        api = client(up)
+        batch = order(api, lines())
+        wait_until_asked(engine, 50)
+        for worker in workers(up):
+            os.kill(worker, signal.SIGKILL)
+        api = client(up)  # new connections: those of the dead are gone
+        wait_for_workers(up)
+        done = wait(api, batch, timeout=90)
+        output = written(api, done.output_file_id)
+    assert (done.status, len(output)) == ("completed", LINES)
+    assert sum(asked_times(engine).values()) <= LINES + 2 * CONCURRENCY
+
+
+def wait_for_workers(up: Up) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError):
+            if call(f"{up.url}/health/ready").status == 200:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hanok.batches.asker import Asker
 from hanok.batches.entries import Batch
-from hanok.batches.run import Ended, Means, Run
+from hanok.batches.run import Ended, Means, Reason, Run
 from hanok.batches.stores.folder import Folder
 from hanok.batches.stores.tables import Tables
 from hanok.batches.turns import Turns
@@ -183,17 +183,19 @@ class Runner:
         now, rested = self._wall(), self._monotonic()
         self._resting = {id_: until for id_, until in self._resting.items() if until > rested}
         for batch in _in_turn(batches):
-            if batch.id not in self._runs and batch.id not in self._resting and len(self._runs) < MOST_RUNS:
-                run = Run(batch, self._means)
-                task = asyncio.create_task(run.run(), name=batch.id)
-                task.add_done_callback(lambda _: self._woken.set())
-                self._runs[batch.id] = run, task
-            if batch.id in self._runs:
-                run, _ = self._runs[batch.id]
-                if batch.status == "cancelling":
-                    run.stop("cancelled")
-                elif batch.expires_at <= now:
-                    run.stop("expired")
+            over: Reason | None = (
+                "cancelled" if batch.status == "cancelling" else "expired" if batch.expires_at <= now else None
+            )
+            if batch.id not in self._runs and batch.id not in self._resting and (over or len(self._runs) < MOST_RUNS):
+                self._begin(batch)
+            if over is not None and batch.id in self._runs:
+                self._runs[batch.id][0].stop(over)
+
+    def _begin(self, batch: Batch) -> None:
+        run = Run(batch, self._means)
+        task = asyncio.create_task(run.run(), name=batch.id)
+        task.add_done_callback(lambda _: self._woken.set())
+        self._runs[batch.id] = run, task
 
     def _sweep(self) -> None:
         """Forget what has been kept long enough, and remove what killed processes left."""

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, books, cache, create, fleet, keys, look, migrate, tiers, up
+from hanok.cli import ask, batches, books, cache, create, fleet, keys, look, migrate, tiers, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from hanok.batches import Batch, Intake, Shelf, batch_form, list_form
-from hanok.errors import StoreError, Unknown
+from hanok.errors import StoreError, Unknown, WrongMethod
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import ErrorAnswer, answer_error, error_event
 from hanok.gateway.files import DAY_S, ExpiresAfter, answer_store_error
@@ -68,9 +68,14 @@ class Batches:
                 await self._tell(call, await self._intake.find(id_, owner))
             case "POST", [id_, "cancel"]:
                 await self._tell(call, await self._intake.cancel(id_, owner))
+            case _, [""]:
+                raise WrongMethod(call.path, "GET, POST")
+            case _, [_]:
+                raise WrongMethod(call.path, "GET")
+            case _, [_, "cancel"]:
+                raise WrongMethod(call.path, "POST")
             case _:
-                message = f"there is no {call.method} {call.path}; see /openapi.json"
-                raise Unknown(message, code="not_found")
+                raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")
 
     def answer_error(self, error: Exception) -> ErrorAnswer:
         return answer_store_error(error) if isinstance(error, StoreError) else answer_error(error)

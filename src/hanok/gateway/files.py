@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hanok.batches import Shelf, file_form, list_form
-from hanok.errors import BodyTooLarge, RequestError, StoreError, Unknown
+from hanok.errors import BodyTooLarge, RequestError, StoreError, Unknown, WrongMethod
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import ErrorAnswer, answer_error, envelope, error_event
 from hanok.gateway.giving import JSON_TYPE
@@ -65,9 +65,14 @@ class Files:
             case "DELETE", [id_]:
                 await self._shelf.remove(await self._shelf.find(id_, owner))
                 await call.reply(200, json_bytes({"id": id_, "object": "file", "deleted": True}), JSON_TYPE)
+            case _, [""]:
+                raise WrongMethod(call.path, "GET, POST")
+            case _, [_]:
+                raise WrongMethod(call.path, "GET, DELETE")
+            case _, [_, "content"]:
+                raise WrongMethod(call.path, "GET")
             case _:
-                message = f"there is no {call.method} {call.path}; see /openapi.json"
-                raise Unknown(message, code="not_found")
+                raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")
 
     def answer_error(self, error: Exception) -> ErrorAnswer:
         return answer_store_error(error) if isinstance(error, StoreError) else answer_error(error)

@@ -232,6 +232,11 @@ class Call:
         self._wake()
 
     @property
+    def was_held(self) -> bool:
+        """Whether there was so much of it that the caller may have been held back."""
+        return self._size > HELD_BYTES
+
+    @property
     def is_taken(self) -> bool:
         """Whether the whole request has come."""
         return self._done
@@ -383,10 +388,12 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parsing is not None:
-            self._parsing.taken()
-            self._parsing = None
+            call, self._parsing = self._parsing, None
+            call.taken()
             if self.stalled is None:
                 self.deadline = _NEVER
+            if call.was_held:
+                self.go_on()
 
     # what a call does
 

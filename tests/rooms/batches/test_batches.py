@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -382,3 +383,23 @@ def test_a_batch_is_not_harmed_when_its_input_is_deleted(house: Start) -> None:
     api.files.delete(batch.input_file_id)
     done = wait(api, batch)
     assert len(written(api, done.output_file_id)) == 20
+
+
+def test_a_connection_goes_on_after_a_large_body_that_nobody_read(house: Start) -> None:
+    started = house(ECHO)
+    connection = http.client.HTTPConnection(started.url.removeprefix("http://"), timeout=10)
+    for size in (1_048_000, 1_049_000, 1_200_000, 1_400_000, 5_000_000):
+        connection.request("POST", "/v1/files", b"x" * size, {"authorization": "Bearer hk-wrong"})
+        response = connection.getresponse()
+        assert (response.status, bool(response.read())) == (401, True)
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read() == b'{"status":"live"}'
+    connection.close()
+
+
+def test_a_wrong_method_is_told_which_ones_there_are(house: Start) -> None:
+    started = house(ECHO)
+    reply = call(f"{started.url}/v1/files/file-x", "PUT", b"{}", started.headers)
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, DELETE")
+    assert call(f"{started.url}/v1/batches/x/cancel", "GET", None, started.headers).status == 405
+    assert call(f"{started.url}/v1/batches/x/y", "GET", None, started.headers).status == 404
