@@ -5,6 +5,7 @@ The model is two layers of noise in a file made here, so that nothing is downloa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
@@ -67,11 +68,13 @@ def running_vllm(folder: Path) -> Iterator[str]:
 def await_health(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     until = time.monotonic() + STARTS_S
     while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)  # a process that starts can only be asked again
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(f"{address}/health", timeout=1),
+        ):
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
     pytest.fail(f"vLLM did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
