@@ -2,9 +2,9 @@
 
 `PrefixRouter` keeps a book for each endpoint: what its prefix cache should hold (`prefix.py`), and the prompts sent
 there that wait for their first token. With the learned cost of prefilling (`estimate.py`) that says how long a prompt
-would wait there, and how long it would then take. The lowest price wins:
+would wait there, and how long it would then take. The lowest burden wins:
 
-    price = wait + (1 + WORK) · own prefill + ROOM · mean prefill · share of the cache that running calls hold
+    burden = wait + (1 + WORK) · own prefill + ROOM · mean prefill · share of the cache that running calls hold
 
 The first two are the time to the first token. Own prefill counts more than once because it also delays whoever comes
 next: so a session stays where its prompt is cached until waiting there costs clearly more than computing it elsewhere,
@@ -157,7 +157,7 @@ class PrefixRouter(Generic[Key]):
         return Prompt(blocks=hash_blocks(prompt, seed=seed, block_bytes=self._block_bytes), size=len(prompt))
 
     def choose(self, candidates: Sequence[Key], prompt: Prompt, now: float) -> Key:
-        """The candidate with the lowest price; ties go round. Raises ValueError when there is none."""
+        """The candidate with the lowest burden; ties go round. Raises ValueError when there is none."""
         if not candidates:
             raise ValueError("there is no endpoint to choose from; ask only while one is up")
         tokens = self._tokens_of(prompt)
@@ -166,9 +166,9 @@ class PrefixRouter(Generic[Key]):
         best, lowest = candidates[0], float("inf")
         for offset in range(count):
             candidate = candidates[(self._turn + offset) % count]
-            price = self._price(self._book(candidate), prompt, tokens, now)
-            if price < lowest:
-                best, lowest = candidate, price
+            burden = self._burden(self._book(candidate), prompt, tokens, now)
+            if burden < lowest:
+                best, lowest = candidate, burden
         return best
 
     def estimate_s(self, key: Key, prompt: Prompt, now: float) -> float:
@@ -261,7 +261,7 @@ class PrefixRouter(Generic[Key]):
         """The endpoint is gone."""
         self._books.pop(key, None)
 
-    def _price(self, book: Book, prompt: Prompt, tokens: float, now: float) -> float:
+    def _burden(self, book: Book, prompt: Prompt, tokens: float, now: float) -> float:
         work_s = self._work_s(book, tokens, self._cached_of(book, prompt, tokens))
         return self._wait_s(book, now) + (1.0 + WORK) * work_s + ROOM * self._mean_work_s * book.held()
 
