@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import caches
 import memory
+import prefix
 import workers
 from launch import Gateway, NotInstalled
 from measure import MEASURES, Bench, Cores, Figures, MeasureFailed, Plan, choose_cores, collector, fake_engine
@@ -144,6 +145,7 @@ def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, h
     if plan is FULL and hanok_wanted:
         also("memory", lambda: memory.measure(cores), seen)
         also("caches", lambda: caches.measure(cores), seen)
+        also("prefix", lambda: prefix.measure(cores), seen)
         os.sched_setaffinity(0, everywhere)
         also("workers", lambda: workers.measure(workers.FULL), seen)
     return seen
@@ -152,7 +154,8 @@ def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, h
 def tell(comparison: Comparison, seen: Seen, out: Console, one_core: bool) -> None:
     for table in tables_of(comparison.figures, comparison.left_out, one_core):
         out.print(table)
-    for name, module in (("memory", memory), ("caches", caches), ("workers", workers)):
+    named = (("memory", memory), ("caches", caches), ("prefix", prefix), ("workers", workers))
+    for name, module in named:
         if name in seen:
             out.print(module.table_of(seen[name]))
     comparison.tell_failures()

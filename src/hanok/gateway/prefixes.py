@@ -23,6 +23,8 @@ from hanok.wire.chat import text_bytes
 
 LONGEST_BYTES = 4 * 1024 * 1024
 """So much of a prompt is hashed: about a million tokens, in some milliseconds."""
+LARGE_BYTES = 64 * 1024
+"""From this size on a prompt is looked through for images."""
 _PARTS = ("tools", "messages", "prompt")
 """In the order in which chat templates put them in front of a model."""
 _Seen = tuple[int, int, Load | None]
@@ -50,8 +52,9 @@ class Prefixes:
         salt = fields.get("cache_salt")
         raw = b"".join(parts)[:LONGEST_BYTES]
         prompt = self._router.read(raw, salt="" if salt is None else bytes(salt).decode("utf-8", "replace"))
-        size = text_bytes(raw)  # an image's bytes say nothing of its tokens
-        return prompt if size == prompt.size else msgspec.structs.replace(prompt, size=size)
+        if len(raw) < LARGE_BYTES:
+            return prompt
+        return msgspec.structs.replace(prompt, size=text_bytes(raw))  # an image's bytes say nothing of its tokens
 
     def choose(self, room: Sequence[Endpoint], features: Features, turn: int) -> Endpoint:
         """Who should answer soonest. A prompt too short to tell goes by its session, where the caller names one."""
@@ -72,12 +75,10 @@ class Prefixes:
         """The prompt goes to that endpoint now."""
         self._look(endpoint)
         now = self._monotonic()
-        if stream:
-            return self._router.sent(endpoint, prompt, now)
-        due = now + self._router.estimate_s(endpoint, prompt, now)
         ticket = self._router.sent(endpoint, prompt, now)
-        self._number += 1
-        heappush(self._expected, (due, self._number, ticket))
+        if not stream:
+            self._number += 1
+            heappush(self._expected, (now + self._router.wait_s(endpoint, now), self._number, ticket))
         return ticket
 
     def first_token(self, ticket: Ticket) -> None:

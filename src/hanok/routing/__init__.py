@@ -1,9 +1,9 @@
 """Which endpoint takes a call, what is tried next and when, whose turn it is: pure functions and values.
 
-`features` says where a call may go, `pick` who of these has room, `policies` who of those is given it; `breaker` leaves
+`features` says where a call may go, `pick` who of these has room, `policies` who of those is given it; `router` places
+prompts by what engines should have cached (`prefix`) and how long the rest takes them (`estimate`). `breaker` leaves
 failing endpoints alone, `failures` and `retry` say what a failure means for the next attempt, `fair` keeps the order of
-those who wait. `router` places prompts by what engines should have cached (`prefix`) and how long the rest takes them
-(`estimate`). `tiers` finds how much work a request is.
+those who wait. `tiers` finds how much work a request is.
 """
 
 from hanok.routing.failures import Kind, fallbacks_for, kind_of
