@@ -66,10 +66,14 @@ class _Call(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
 class Said(msgspec.Struct):
     """What an answer, or a stream's piece of it, says. Engines call thinking `reasoning_content` or `reasoning`."""
 
-    content: str | None = None
+    content: str | list[_Part] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -222,8 +226,11 @@ class Blocks:
         thought = said.reasoning_content or said.reasoning
         if thought and self._thinking:
             self._grow("thinking", thought, steps)
-        if said.content:
-            self._grow("text", said.content, steps)
+        content = said.content
+        if isinstance(content, list):  # some engines say it in parts
+            content = "".join(part.text or "" for part in content)
+        if content:
+            self._grow("text", content, steps)
         if said.refusal:
             self._grow("refusal", said.refusal, steps)
         for place, call in enumerate(said.tool_calls or ()):

@@ -219,7 +219,7 @@ def _conversation(messages: Sequence[Turn]) -> Iterator[_Json]:
     for role, turns in groupby(numbered, key=lambda each: each[1].role):
         blocks = [found for where, turn in turns for found in _blocks(turn.content, f"{where}.content")]
         if role == "system":
-            yield {"role": "system", "content": _texts(blocks)}
+            yield {"role": "system", "content": _simplest(_texts(blocks))}
         elif role == "assistant":
             _refuse_unanswered(open_calls, blocks)
             message, open_calls = _assistant(blocks)

@@ -54,4 +54,5 @@ def test_nothing_stays_behind_of_callers_who_go_away(house: Start) -> None:
 
     started.run(quiet())
     assert all(heard[::2]) and not all(heard)
+    started.house.ledger.flush()
     assert sum(row.calls for row in started.house.ledger.usage("model")) == CALLERS

@@ -447,3 +447,22 @@ def test_an_engine_that_answers_nonsense_is_a_bad_gateway(house: Start) -> None:
     with asking(house, status(200, b'{"choices":[]}')) as (client, _), pytest.raises(openai.APIStatusError) as broken:
         client.responses.create(model="m", input="x")
     assert broken.value.status_code == 502
+
+
+def test_how_long_responses_are_kept_may_change_while_running(house: Start) -> None:
+    started = house(ECHO)
+    kept = post(started, {"model": "echo", "input": "hello"}).json["id"]
+    url = f"{started.url}/v1/responses/{kept}"
+    assert call(url, headers=started.headers).status == 200
+    file = started.house.loaded.file
+    file.write_text(file.read_text("utf-8") + "gateway: {responses: {keep_days: 1.0e-9}}\n", "utf-8")
+    assert any("responses" in change for change in started.run(started.house.config.reload()))
+    assert call(url, headers=started.headers).status == 404
+
+
+def test_the_file_is_made_with_the_first_response_and_is_its_owners_alone(house: Start) -> None:
+    started = house(ECHO)
+    assert post(started, {"model": "echo", "input": "hello", "store": False}).json["store"] is False
+    assert not (started.house.loaded.state / "responses.db").exists()
+    assert post(started, {"model": "echo", "input": "hello"}).json["store"] is True
+    assert (started.house.loaded.state / "responses.db").stat().st_mode & 0o777 == 0o600
