@@ -8,8 +8,8 @@ The idea that keeps it honest: every gateway gets the same requests from the sam
 one gateway at a time and each in turn, so that a slow minute of the machine meets all of them; figures are compared
 within a run only. Hanok has every policy on, and is shown bare beside it. A rival that cannot be installed or started
 is left out with the reason, and a measure with wrong answers is shown as failed. A full run goes on with memory.py,
-caches.py and workers.py, and every run ends with what was to be reached. Ends with code 1 when hanok itself was to be measured and
-lacks a figure.
+caches.py and workers.py, and every run ends with what was to be reached. Ends with code 1 when hanok itself was to be
+measured and lacks a figure.
 """
 
 import argparse
