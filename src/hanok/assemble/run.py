@@ -189,7 +189,14 @@ def _build(
         shares=None if holder is None else holder.shares,
     )
     routed.affords = admission.affords
-    caches = Cached(routed, rules=rules_of(platform), store=make_store(platform), semantics=Semantics(), wall=time.time)
+    caches = Cached(
+        routed,
+        rules=rules_of(platform),
+        store=make_store(platform),
+        semantics=Semantics(),
+        wall=time.time,
+        is_declared=roster.is_declared,
+    )
     models = Metered(
         caches,
         books=ledger,

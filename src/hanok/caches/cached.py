@@ -42,6 +42,8 @@ class Cached:
     """A model path in front of `inner` that keeps answers. `wall` gives Unix seconds.
 
     `semantics` finds questions in other words, for models that are declared so; it asks the outermost model path.
+    `is_declared` says whether an endpoint is one that is declared now: while platform.yaml changes, an old one may
+    still answer.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Cached:
         store: Store,
         semantics: Semantics,
         wall: Callable[[], float],
+        is_declared: Callable[[str], bool],
     ) -> None:
         self.inner = inner
         self.semantics = semantics
         self.counts: dict[str, ModelCounts] = {}
         self._keys = Keys()
         self._wall = wall
+        self._is_declared = is_declared
         self.change(rules, store)
 
     def change(self, rules: Mapping[str, Rule], store: Store) -> None:
@@ -111,9 +115,17 @@ class Cached:
             return KeptAnswer(await self.inner.open(request))
         keeping = _Keeping(self, store, rule, key, ttl_s, place)
         if not request.stream:
-            return RecordedAnswer(await self.inner.open(request), request, keeping)
+            answer = await self.inner.open(request)
+            return RecordedAnswer(answer, request, keeping if self._is_from(rule, answer) else None)
         asked = request if request.wants_usage else msgspec.structs.replace(request, wants_usage=True)
-        return RecordedAnswer(await self.inner.open(asked), request, keeping)
+        answer = await self.inner.open(asked)
+        return RecordedAnswer(answer, request, keeping if self._is_from(rule, answer) else None)
+
+    def _is_from(self, rule: Rule, answer: Answer | TaskResult) -> bool:
+        """Whether the model that was asked for gave this answer, as the rule knows it: no fallback, nothing older."""
+        now = self.rules.get(rule.model)
+        declared = now is not None and now.seed == rule.seed and self._is_declared(answer.endpoint)
+        return declared and answer.model == rule.model
 
     def _again(self, entry: Entry, request: ChatRequest, how: Literal["hit", "semantic"]) -> GivenAgain | None:
         chunk = replay(entry, request)
@@ -135,7 +147,7 @@ class Cached:
             return TaskResult(entry.data, entry.usage, rule.model, ENDPOINT, self._kept(entry, "hit"))
         counts.found["miss"] += 1
         result = await self.inner.perform(request)
-        if (ttl_s := _ttl_s(rule, request)) > 0 and result.model == rule.model:
+        if (ttl_s := _ttl_s(rule, request)) > 0 and self._is_from(rule, result):
             usage = result.usage or Usage(prompt_tokens=request.prompt_bytes() // BYTES_PER_TOKEN, estimated=True)
             _Keeping(self, store, rule, key, ttl_s, None).keep("whole", result.data, b"", usage)
         return msgspec.structs.replace(result, kept=MISS)
@@ -221,16 +233,19 @@ class KeptAnswer:
 
 
 class RecordedAnswer(KeptAnswer):
-    """A model's answer that is kept when it has been said to its end. One that grows too large is not."""
+    """A model's answer that is kept when it has been said to its end. One that grows too large is not.
+
+    Without `keeping` it is only given as it was asked for.
+    """
 
     __slots__ = ("_keeping", "_pieces", "_request", "_room", "_usage")
 
-    def __init__(self, inner: Answer, request: ChatRequest, keeping: _Keeping) -> None:
+    def __init__(self, inner: Answer, request: ChatRequest, keeping: _Keeping | None) -> None:
         super().__init__(inner)
         self._request = request
         self._keeping = keeping
-        self._pieces: list[bytes] | None = [] if inner.model == request.model else None  # no fallback's
-        self._room = keeping.rule.most_bytes
+        self._pieces: list[bytes] | None = None if keeping is None else []
+        self._room = 0 if keeping is None else keeping.rule.most_bytes
         self._usage: Usage | None = None
 
     async def __anext__(self) -> Chunk:
@@ -251,16 +266,17 @@ class RecordedAnswer(KeptAnswer):
         self._usage = chunk.usage or self._usage
         if chunk.last:
             data, self._pieces = b"".join(self._pieces), None
-            self._keep(data)
+            assert self._keeping is not None
+            self._keep(data, self._keeping)
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes, keeping: _Keeping) -> None:
         request = self._request
         usage = self._usage or _estimate(request, len(data))
         if not request.stream:
             if is_finished(data, request):
-                self._keeping.keep("whole", data, b"", usage)
+                keeping.keep("whole", data, b"", usage)
         elif (read := read_stream(data, request)) is not None:
-            self._keeping.keep("stream", *read, usage)
+            keeping.keep("stream", *read, usage)
 
 
 def _ttl_s(rule: Rule, request: ChatRequest | TaskRequest) -> float:

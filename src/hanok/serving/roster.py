@@ -95,6 +95,10 @@ class Roster:
         """What is declared of each endpoint, by its name."""
         return {post.endpoint.name: post.spec for post in [*self._posts, *self._staying]}
 
+    def is_declared(self, name: str) -> bool:
+        """Whether the endpoint of that name is declared now, and does not just stay until another is up."""
+        return any(post.endpoint.name == name for post in self._posts)
+
     def compare(self, loaded: Loaded) -> Exchange:
         """Find out what has to change for this platform. Nothing changes yet."""
         left = [*self._posts, *self._staying]

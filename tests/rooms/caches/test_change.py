@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hanok.assemble import config
 from hanok.cli.state import RunningServer, write_server
 from hanok.spec import load, watch
 from tests.conftest import RunningHouse
-from tests.engine import FakeEngine, fake_engine
+from tests.engine import FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import hanok
 from tests.journeys.test_reload import taken
 from tests.rooms.caches.asking import ADMIN, CACHE, Start, chat, eventually, found, model
@@ -38,14 +40,24 @@ def test_a_cache_may_be_turned_on_and_off_while_running(house: Start, engine: Fa
 
 
 def test_a_model_that_is_served_otherwise_gives_no_old_answers(house: Start, engine: FakeEngine) -> None:
-    with fake_engine() as other:
+    with fake_engine(whole("from the other")) as other:
         started = house(model(engine), cache=CACHE)
         assert [found(chat(started)) for _ in range(2)] == ["miss", "hit"]
         taken(started, model(other), cache=CACHE)
-        assert found(chat(started)) == "miss"
-        assert len(other.calls()) == 1
+        eventually(lambda: found(chat(started)) == "hit")
+        assert b"from the other" in chat(started).body
         taken(started, model(engine), cache=CACHE)
-        assert found(chat(started)) == "hit"
+        eventually(lambda: found(chat(started)) == "hit")
+        assert b"from the other" not in chat(started).body
+
+
+def test_what_an_old_engine_answers_until_the_new_one_is_up_is_not_kept(house: Start, engine: FakeEngine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says anything
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        started = house(model(engine), cache=CACHE)
+        taken(started, {"name": "m", "serve": {"engine": "openai", "url": url}}, cache=CACHE)
+        assert [found(chat(started)) for _ in range(3)] == ["miss"] * 3
+        assert len(engine.calls()) == 3
 
 
 def test_answers_move_to_another_store_while_running(house: Start, engine: FakeEngine) -> None:
@@ -91,8 +103,6 @@ def test_a_cache_that_cannot_be_is_refused_with_its_place(tmp_path: Path, wrong:
 
 def tell_where(house: RunningHouse) -> Path:
     """Leave what `hanok up` leaves for other commands."""
-    import os
-
     host, _, port = house.url.removeprefix("http://").partition(":")
     write_server(house.house.loaded.state, RunningServer(process_id=os.getpid(), host=host, port=int(port)))
     return house.house.loaded.folder
