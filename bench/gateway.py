@@ -7,9 +7,9 @@
 The idea that keeps it honest: every gateway gets the same requests from the same load generator, pinned to one core,
 one gateway at a time and each in turn, so that a slow minute of the machine meets all of them; figures are compared
 within a run only. Hanok has every policy on, and is shown bare beside it. A rival that cannot be installed or started
-is left out with the reason, and a measure with wrong answers is shown as failed. A full run goes on with memory.py and
-workers.py, and every run ends with what was to be reached. Ends with code 1 when hanok itself was to be measured and
-lacks a figure.
+is left out with the reason, and a measure with wrong answers is shown as failed. A full run goes on with memory.py,
+caches.py and workers.py, and every run ends with what was to be reached. Ends with code 1 when hanok itself was to be
+measured and lacks a figure.
 """
 
 import argparse
@@ -23,7 +23,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import caches
 import memory
+import prefix
 import workers
 from launch import Gateway, NotInstalled
 from measure import MEASURES, Bench, Cores, Figures, MeasureFailed, Plan, choose_cores, collector, fake_engine
@@ -142,6 +144,8 @@ def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, h
     seen = comparison.results()
     if plan is FULL and hanok_wanted:
         also("memory", lambda: memory.measure(cores), seen)
+        also("caches", lambda: caches.measure(cores), seen)
+        also("prefix", lambda: prefix.measure(cores), seen)
         os.sched_setaffinity(0, everywhere)
         also("workers", lambda: workers.measure(workers.FULL), seen)
     return seen
@@ -150,7 +154,8 @@ def measure_all(comparison: Comparison, plan: Plan, cores: Cores, cache: Path, h
 def tell(comparison: Comparison, seen: Seen, out: Console, one_core: bool) -> None:
     for table in tables_of(comparison.figures, comparison.left_out, one_core):
         out.print(table)
-    for name, module in (("memory", memory), ("workers", workers)):
+    named = (("memory", memory), ("caches", caches), ("prefix", prefix), ("workers", workers))
+    for name, module in named:
         if name in seen:
             out.print(module.table_of(seen[name]))
     comparison.tell_failures()

@@ -41,12 +41,13 @@ CONNECTING_AT_ONCE = 20
 STAMP = f"{WORD} ".encode()  # stands before the moment a chunk left the engine
 
 
-def request_body(stream: bool, model: str = MODEL, slowly: bool = False) -> bytes:
+def request_body(stream: bool, model: str = MODEL, slowly: bool = False, before: str = "") -> bytes:
+    """before: what the system message begins with."""
     pace = f"Answer {SLOWLY}. " if slowly else ""
     body: dict[str, object] = {
         "model": model,
         "messages": [
-            {"role": "system", "content": "You are a helpful assistant that answers in one short sentence."},
+            {"role": "system", "content": f"{before}You are a helpful assistant that answers in one short sentence."},
             {
                 "role": "user",
                 "content": f"{pace}Which animal of the savanna has black and white stripes, and are they unique?",
@@ -84,9 +85,9 @@ class Question:
         return first + digits + second + digits + third
 
 
-def question(target: Target, stream_chunks: int | None, slowly: bool = False) -> Question:
+def question(target: Target, stream_chunks: int | None, slowly: bool = False, before: str = "") -> Question:
     """stream_chunks: how many a streamed answer has; None: it is not streamed."""
-    body = request_body(stream_chunks is not None, target.model, slowly)
+    body = request_body(stream_chunks is not None, target.model, slowly, before)
     lines = [f"POST {target.path} HTTP/1.1", f"Host: {HOST}:{target.port}", "Content-Type: application/json"]
     lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in target.headers.items())]
     # The same for every gateway, also for those that make nothing of it. Decimal digits are hexadecimal ones too.
@@ -416,8 +417,14 @@ def new_run(target: Target, connections: int, questions: list[Question], session
 def questions_for(target: Target, args: argparse.Namespace) -> list[Question]:
     if args.mixed:
         return [question(target, None), question(target, args.chunks)]
-    streamed = args.stream or args.slowly
-    return [question(target, args.chunks if streamed else None, args.slowly)]
+    chunks = args.chunks if args.stream or args.slowly else None
+    befores = [prompt_of(number, args.prompt_bytes) for number in range(args.prompts)]
+    return [question(target, chunks, args.slowly, before) for before in befores]
+
+
+def prompt_of(number: int, size: int) -> str:
+    """So many bytes of text that no other number has."""
+    return (f"{number} is one of many numbers. " * (size // 25 + 1))[:size]
 
 
 async def load(args: argparse.Namespace) -> dict[str, object]:
@@ -450,6 +457,8 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--sessions", type=int, help="requests go round so many sessions (default: one a connection)")
+    parser.add_argument("--prompt-bytes", type=int, default=0, help="what prompts have beyond a short one (default 0)")
+    parser.add_argument("--prompts", type=int, default=1, help="so many different ones, in turn (default 1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="the time measured (default 3)")
     parser.add_argument("--answers", type=int, help="measure only until there are so many, within --seconds")
     parser.add_argument(

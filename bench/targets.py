@@ -1,7 +1,7 @@
 """What the figures of a run are to reach, and whether they do.
 
-The idea that keeps it simple: all figures of a run are one value, `Seen`, by gateway (or `memory`, `workers`) and
-measure; a target is one figure made from it and one bound. What was not measured is neither reached nor missed.
+The idea that keeps it simple: all figures of a run are one value, `Seen`, by gateway (or `memory`, `caches`, `workers`)
+and measure; a target is one figure made from it and one bound. What was not measured is neither reached nor missed.
 """
 
 from collections.abc import Callable
@@ -57,6 +57,7 @@ AIMS = (
     Aim("500 steady streams: chunks/s", "{:,.0f}", one("hanok", "steady_per_s"), least=30_000),
     Aim("500 steady streams: added inter-chunk p99, ms", "{:.2f}", one("hanok", "gap_p99_ms"), most=10),
     Aim("memory after 100,000 requests, MiB", "{:,.0f}", one("memory", "second_mib"), most=180),
+    Aim("answers/s from the cache", "{:,.0f}", one("caches", "hits_per_s"), least=12_000),
     Aim("requests/s of 2 workers, × 1 worker", "{:.2f}", one("workers", "ratio"), least=1.7),
 )
 COLOURS = {"reached": "green", "not reached": "red", "not measured": "dim"}

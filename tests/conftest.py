@@ -26,6 +26,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def wait_until(true: Callable[[], Any]) -> None:
+    """Return when it is true; fail when it is not within some seconds."""
+    for _ in range(2000):
+        if true():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it never came true")
+
+
 @dataclass(frozen=True)
 class RunningHouse:
     """A house behind a real socket, in a thread of its own, with a key that opens it."""

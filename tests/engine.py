@@ -44,6 +44,7 @@ class FakeEngine:
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
     answer: Answer | None = None
+    get: Answer | None = None
     gone: threading.Event = field(default_factory=threading.Event)
     connections: int = 0
 
@@ -121,7 +122,8 @@ async def _serve(engine: FakeEngine, reader: asyncio.StreamReader, writer: async
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             asked = Asked(method, path, headers, body, reader)
             engine.asked.append(asked)
-            answer = engine.answer if method == "POST" and engine.answer else whole()
+            told = engine.answer if method == "POST" else engine.get
+            answer = told or whole()
             await answer(asked, writer)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

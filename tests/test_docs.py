@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hanok.assemble.gauges import NAMES
 from hanok.serving.table import IN_PROCESS
 from hanok.spec import tree
 from hanok.telemetry import Counts, Metrics
@@ -53,8 +54,7 @@ def test_every_metric_is_documented() -> None:
     metrics.watch_lines(lambda: {"completed": 0})
     metrics.watch_exports(lambda: {"otlp": Counts(0, 0, 0, 0)})
     names = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE))
-    watched = {"hanok_endpoint_up", "hanok_endpoint_in_flight", "hanok_ledger_waiting_segments"}
-    watched |= {"hanok_in_flight_requests", "hanok_waiting_requests", "hanok_endpoint_circuit_open"}
+    watched = {"hanok_in_flight_requests", "hanok_waiting_requests", "hanok_ledger_waiting_segments", *NAMES}
     watched |= {"hanok_batch_lines"}
     for name in names | watched:
         assert f"`{name}`" in page, name

@@ -183,6 +183,18 @@ def test_usage_adds_up_by_every_group(ledger: Ledger) -> None:
     assert ledger.usage("model", since=NOON + 1) == []
 
 
+def test_usage_tells_by_tier_what_was_saved(ledger: Ledger) -> None:
+    record(
+        ledger,
+        charge(1, tier="simple", asked="auto", saved_nano_usd=700),
+        charge(2, tier="simple", asked="auto", saved_nano_usd=-200),
+        charge(3, saved_nano_usd=5),
+    )
+    ledger.flush()
+    assert {row.group: row.saved_nano_usd for row in ledger.usage("tier")} == {"simple": 500, "": 5}
+    assert all(isinstance(row.saved_nano_usd, int) for row in ledger.usage("tier"))
+
+
 def test_what_no_database_can_hold_does_not_stop_the_charges_after_it(ledger: Ledger) -> None:
     record(
         ledger,

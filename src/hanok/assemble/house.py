@@ -34,6 +34,7 @@ from hanok.gateway import (
     Routed,
     Tiered,
 )
+from hanok.gateway.fleet_view import fleet_form
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
@@ -208,6 +209,11 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         changed=house.refresh,
         configuration=house.config,
         caches=house.caches,
+        fleet=lambda: fleet_form(
+            house.fleet.endpoints,
+            {model.name: model.routing.policy for model in house.loaded.platform.models},
+            now=time.monotonic(),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
+from hanok.assemble.gauges import watch_fleet
 from hanok.assemble.house import (
     MIB,
     Crew,
@@ -169,16 +170,7 @@ def _build(
 ) -> House:
     platform, fleet = loaded.platform, roster.fleet
     config = Config(loaded, metrics=metrics, wall=time.time)
-    metrics.watch("hanok_endpoint_up", "1 when the endpoint is up.", ["model", "endpoint"], lambda: _up(fleet))
-    metrics.watch(
-        "hanok_endpoint_in_flight", "Calls running on the endpoint.", ["model", "endpoint"], lambda: _busy(fleet)
-    )
-    metrics.watch(
-        "hanok_endpoint_circuit_open",
-        "1 while the endpoint is left alone after failures.",
-        ["model", "endpoint"],
-        lambda: _open_circuits(fleet),
-    )
+    watch_fleet(metrics, fleet)
     metrics.watch(
         "hanok_ledger_waiting_segments",
         "Journal segments that the ledger's database has not taken.",
@@ -296,16 +288,3 @@ def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], 
         return fleet.settled and "up" in states.values(), {"endpoints": states, "config": config.standing(), **about}
 
     return ready
-
-
-def _up(fleet: Fleet) -> dict[tuple[str, ...], float]:
-    return {(each.model, each.name): float(each.state == "up") for each in fleet.endpoints}
-
-
-def _open_circuits(fleet: Fleet) -> dict[tuple[str, ...], float]:
-    now = time.monotonic()
-    return {(each.model, each.name): float(each.circuit.until > now) for each in fleet.endpoints}
-
-
-def _busy(fleet: Fleet) -> dict[tuple[str, ...], float]:
-    return {(each.model, each.name): float(each.in_flight) for each in fleet.endpoints}

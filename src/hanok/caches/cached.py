@@ -7,8 +7,7 @@ each ask the model: nobody waits for another's answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import CoroutineType
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, Self
 
 import msgspec
@@ -83,12 +82,12 @@ class Cached:
         """What is kept in this process's memory, by model."""
         return self.store.count_now() if isinstance(self.store, MemoryStore) else {}
 
-    def open(self, request: ChatRequest) -> CoroutineType[Any, Any, Answer]:
+    def open(self, request: ChatRequest) -> Coroutine[Any, Any, Answer]:
         """Raises as `inner` does."""
         rule = self.rules.get(request.model)
         return self.inner.open(request) if rule is None else self._open(rule, request)
 
-    def perform(self, request: TaskRequest) -> CoroutineType[Any, Any, TaskResult]:
+    def perform(self, request: TaskRequest) -> Coroutine[Any, Any, TaskResult]:
         """Raises as `inner` does."""
         rule = self.rules.get(request.model)
         return self.inner.perform(request) if rule is None else self._perform(rule, request)

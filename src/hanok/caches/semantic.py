@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from hanok.caches.guards import Facts, facts
+from hanok.caches.guards import Facts, differ, facts
 from hanok.caches.keys import relevant, scope_key
 from hanok.caches.rules import Rule
 from hanok.errors import HanokError, StartError
@@ -92,7 +92,7 @@ class Semantics:
     def nearest(self, place: Place) -> bytes | None:
         """The key of the nearest question that is near enough, and differs in nothing that counts."""
         known, rule = self._known.get(place.model), self._rules.get(place.model)
-        if known is None or rule is None or rule.semantic is None:
+        if known is None or rule is None or rule.semantic is None or known.width != len(place.vector):
             return None
         return known.nearest(place, rule.semantic.threshold)
 
@@ -121,12 +121,12 @@ class _Known:
         rows = self._rows.get(place.scope)
         if not rows:
             return None
-        near = self._vectors[rows] @ place.vector
-        for at in (-near).argsort().tolist():
+        near: list[float] = (self._vectors[rows] @ place.vector).tolist()
+        for at in sorted(range(len(rows)), key=near.__getitem__, reverse=True):
             noted = self._noted[rows[at]]
             if near[at] < threshold or noted is None:
                 return None
-            if noted[2] == place.facts:
+            if not differ(noted[2], place.facts):
                 return noted[1]
         return None
 

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, batches, books, create, keys, look, migrate, up
+from hanok.cli import ask, batches, books, cache, create, fleet, keys, look, migrate, tiers, up
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, SpecError
 
@@ -48,13 +48,16 @@ app.command("check")(look.check)
 app.command("ask")(ask.ask)
 app.command("chat")(ask.chat)
 app.command("models")(look.models)
+app.command("fleet")(fleet.fleet)
 app.add_typer(keys.keys, name="keys")
 app.add_typer(batches.batches, name="batches")
 app.add_typer(batches.files, name="files")
+app.add_typer(cache.cache, name="cache")
+app.add_typer(tiers.tiers, name="tiers")
+app.add_typer(migrate.imports, name="import")
 app.command("usage")(books.usage)
 app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
-app.add_typer(migrate.imports, name="import")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 

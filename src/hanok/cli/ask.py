@@ -68,7 +68,7 @@ async def _ask(
     as_json: bool,
 ) -> None:
     name = _chosen(loaded, model)
-    async with _models(loaded, name) as models:
+    async with connected(loaded, name) as models:
         if stream:
             async for piece in _pieces(models, name, messages, max_tokens):
                 sys.stdout.write(piece)
@@ -92,7 +92,7 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
     name = _chosen(loaded, model)
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
-    async with _models(loaded, name) as models:
+    async with connected(loaded, name) as models:
         talk.print(f"Talking with [bold]{name}[/]. Ctrl-D ends, /new begins afresh.", highlight=False)
         while True:
             try:
@@ -153,7 +153,8 @@ def _chosen(loaded: Loaded, model: str | None) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _models(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
+async def connected(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
+    """A way to this model: at the running server, or in this process."""
     server = read_server(loaded.state)
     if server is not None:
         async with _over_http(loaded, server.url, model) as models:

@@ -91,6 +91,9 @@ def models(file: FileOption = None, as_json: JsonOption = False) -> None:
         for model in loaded.platform.models
         for name, spec in ((f"{model.name}#{index + 1}", spec) for index, spec in enumerate(model.serve))
     ]
+    for auto in loaded.platform.tiers:
+        picked = " ".join(dict.fromkeys((auto.simple, auto.moderate, auto.complex)))
+        rows.append({"model": auto.name, "type": "auto", "engine": "–", "endpoint": picked, "state": "–"})
     if as_json:
         print_json({"server": server.url if server else None, "models": rows})
         return

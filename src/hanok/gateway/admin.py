@@ -79,7 +79,10 @@ class Configuration(Protocol):
 
 
 class Admin:
-    """The admin API. `changed` is called after a change of keys or runs, to take it up at once."""
+    """The admin API. `changed` is called after a change of keys or runs, to take it up at once.
+
+    `fleet` gives every endpoint as it is now, in JSON's terms.
+    """
 
     paths: Sequence[str] = ("/admin",)
     posts: Mapping[str, Handle] = MappingProxyType({})
@@ -96,8 +99,10 @@ class Admin:
         changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
         caches: Cached,
+        fleet: Callable[[], list[dict[str, Any]]],
     ) -> None:
         self._caches = caches
+        self._fleet = fleet
         self._configuration = configuration
         self._digest = digest(secret)
         self._ledger = ledger
@@ -149,6 +154,8 @@ class Admin:
                 return 200, await self._usage(call)
             case ("GET", ["audit"]):
                 return 200, await self._audit(call)
+            case ("GET", ["fleet"]):
+                return 200, {"endpoints": self._fleet()}
             case ("GET", ["config"]):
                 return 200, self._configuration.form()
             case ("GET", ["cache"]):

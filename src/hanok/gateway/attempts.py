@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
+from hanok.gateway.pairs import decode_request, prefill, prompt_tokens
 from hanok.gateway.slots import Slot, Slots
+from hanok.gateway.trials import Trial
 from hanok.routing import Features, again_s, asked_wait_s, features_of
 from hanok.routing.breaker import abandoned, answered, failed, rested
 from hanok.routing.failures import is_endpoints_fault
@@ -24,8 +28,7 @@ from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
-FAILED_S = 10.0
-"""What a failure counts for in the time that an endpoint takes to answer."""
+NO_FEATURES = Features()
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", covariant=True)
 
@@ -39,9 +42,15 @@ class Question(Protocol[Asked]):
     @property
     def request(self) -> ChatRequest | TaskRequest: ...
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Asked]: ...
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, Asked]:
+        """Ask the endpoint; what is asked `instead` of the request says the same."""
+        ...
 
     def drop(self, result: Any) -> Awaitable[None]: ...
+
+    def follow(self, result: Any, trial: Trial) -> Asked:
+        """The same answer, whose end is told to the trial."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,10 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """How one model is asked. `rules` are of its headers; `by_features` where calls differ in where they may go."""
+    """How one model is asked. `rules` are of its headers; `by_features` where calls differ in where they may go.
+
+    Prompts of `prefill_tokens` or more are prefilled elsewhere; None where no endpoint is there for that.
+    """
 
     model: str
     slots: Slots
@@ -68,16 +80,21 @@ class Attempts:
     load_wait_s: float
     rules: Sequence[HeaderRule] = ()
     by_features: bool = False
+    prefill_tokens: int | None = None
 
     def features_of(self, request: ChatRequest | TaskRequest) -> Features | None:
         """What decides where the call goes; None where nothing does but who is least busy."""
-        if self.by_features or request.options.tags:
-            return features_of(request, self.rules)
-        return None
+        if not self.by_features and not request.options.tags:
+            return None
+        prefixes = self.slots.prefixes
+        prompt = None if prefixes is None or isinstance(request, TaskRequest) else prefixes.prompt(request)
+        return features_of(request, self.rules, prompt)
 
     def suits(self, request: ChatRequest | TaskRequest) -> bool:
         """Whether an endpoint may take it."""
-        return bool(self.slots.open_to(self.features_of(request)))
+        if not self.by_features and not request.options.tags:
+            return True
+        return bool(self.slots.open_to(features_of(request, self.rules)))
 
     def answer(self, question: Question[Result]) -> Coroutine[Any, Any, tuple[Endpoint, Result]]:
         """Ask until an endpoint answers; its slot stays taken. Raises `EngineError` when none does."""
@@ -150,29 +167,68 @@ class _Asking(Generic[Result]):
     async def _ask(self, slot: Slot) -> tuple[Endpoint, Result]:
         """Ask the slot's endpoint; the slot stays taken when it answers."""
         endpoint = slot.endpoint
-        begun = 0.0 if self._features is None else self._how.clocks.monotonic()
+        trial = None if self._features is None else self._begin(endpoint, self._features)
         try:
-            result = await self._question.put(endpoint)
+            if trial is None or self._how.prefill_tokens is None:
+                result = await self._question.put(endpoint)
+            else:
+                result = await self._put_in_pair(endpoint, trial, self._how.prefill_tokens)
         except EngineError as error:
             self._note(error, slot)
-            if self._features is not None and error.retryable:
-                self._hear(endpoint, begun, self._features, least_s=FAILED_S)
+            if trial is not None:
+                trial.failed(is_slow=error.retryable)
             self._how.slots.give_back(endpoint)
             raise
         except BaseException:
             endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
             self._how.slots.give_back(endpoint)
+            if trial is not None:
+                trial.over(None)
             raise
         if endpoint.circuit is not CLOSED:
             self._note_answer(slot)
-        if self._features is not None:
-            self._hear(endpoint, begun, self._features)
+        if trial is not None:
+            trial.answered()
+            if trial.follows:
+                return endpoint, self._question.follow(result, trial)
         return endpoint, result
 
-    def _hear(self, endpoint: Endpoint, begun: float, features: Features, *, least_s: float = 0.0) -> None:
-        """How soon the endpoint began to answer; one that failed counts as slow, however fast it did."""
-        now = self._how.clocks.monotonic()
-        endpoint.heard(max(now - begun, least_s), stream=features.stream, at=now)
+    def _begin(self, endpoint: Endpoint, features: Features) -> Trial:
+        return Trial(endpoint, features, self._how.slots.prefixes, self._how.clocks.monotonic)
+
+    async def _put_in_pair(self, endpoint: Endpoint, trial: Trial, least_tokens: int) -> Result:
+        """Ask a decode endpoint after another has prefilled the prompt, where that is worth it and works."""
+        request = self._question.request
+        assert isinstance(request, ChatRequest)
+        said = None
+        new_tokens = prompt_tokens(request) if trial.new_tokens is None else trial.new_tokens
+        if endpoint.role == "decode" and new_tokens >= least_tokens:
+            said = await self._prefill(request)
+            trial.prefilled = said is not None
+        return await self._question.put(endpoint, decode_request(request, said))
+
+    async def _prefill(self, request: ChatRequest) -> msgspec.Raw | None:
+        how, features = self._how, msgspec.structs.replace(self._features or NO_FEATURES, stream=True)
+        slot = how.slots.take_prefill(features)
+        if slot is None:
+            return None
+        endpoint = slot.endpoint
+        trial = Trial(endpoint, features, how.slots.prefill_prefixes, how.clocks.monotonic)
+        try:
+            said = await prefill(endpoint, request)
+            trial.answered()
+        except EngineError as error:
+            self._note_failure(error, slot)
+            return None
+        except BaseException:
+            endpoint.circuit = abandoned(endpoint.circuit, probe=slot.probe)
+            raise
+        finally:
+            trial.over(None)
+            how.slots.give_back(endpoint)
+        if endpoint.circuit is not CLOSED:
+            self._note_answer(slot)
+        return said
 
     def _note_answer(self, slot: Slot) -> None:
         slot.endpoint.circuit = answered(slot.endpoint.circuit, probe=slot.probe)
@@ -181,6 +237,12 @@ class _Asking(Generic[Result]):
 
     def _note(self, error: EngineError, slot: Slot) -> None:
         """What the failure means for the endpoint, and when this call may ask it again."""
+        how, endpoint = self._how, slot.endpoint
+        self._note_failure(error, slot)
+        wait_s = again_s(error, attempt=self._attempt, jitter=how.clocks.jitter(), wall=how.clocks.wall())
+        self._asked[endpoint] = inf if wait_s is None else how.clocks.monotonic() + wait_s
+
+    def _note_failure(self, error: EngineError, slot: Slot) -> None:
         how, endpoint = self._how, slot.endpoint
         now, wall = how.clocks.monotonic(), how.clocks.wall()
         if isinstance(error, EngineUnreachable) and endpoint.state == "up":
@@ -198,8 +260,6 @@ class _Asking(Generic[Result]):
         rest_s = asked_wait_s(error.refusal.headers, wall=wall) if isinstance(error, EngineRefused) else None
         if rest_s is not None and rest_s > WORTH_WAITING_S and error.retryable:
             endpoint.circuit = rested(endpoint.circuit, until=now + min(rest_s, LONGEST_REST_S))
-        wait_s = again_s(error, attempt=self._attempt, jitter=how.clocks.jitter(), wall=wall)
-        self._asked[endpoint] = inf if wait_s is None else now + wait_s
 
     # two endpoints
 

@@ -11,6 +11,8 @@ from hanok.gateway.admin import KeyBody, RotateBody
 from hanok.gateway.batches import BatchBody
 from hanok.gateway.bodies import ChatBody, EmbeddingBody, ModerationBody, RerankBody, TextBody
 from hanok.gateway.runs import RunBody
+from hanok.gateway.wires.messages_request import CountBody, MessagesBody
+from hanok.gateway.wires.responses_request import ResponsesBody
 
 _REF = "#/components/schemas/{name}"
 
@@ -18,8 +20,9 @@ _REF = "#/components/schemas/{name}"
 def openapi() -> dict[str, Any]:
     """The document that `/openapi.json` serves."""
     types = [ChatBody, TextBody, EmbeddingBody, RerankBody, ModerationBody, RunBody, KeyBody, RotateBody, BatchBody]
-    bodies, components = msgspec.json.schema_components(types, ref_template=_REF)
-    chat, text, embedding, rerank, moderation, run, key, rotate, batch = bodies
+    wire_types = [MessagesBody, CountBody, ResponsesBody]
+    bodies, components = msgspec.json.schema_components([*types, *wire_types], ref_template=_REF)
+    chat, text, embedding, rerank, moderation, run, key, rotate, batch, *wires = bodies
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hanok", "version": __version__, "description": "One OpenAI-compatible API for all models."},
@@ -41,13 +44,14 @@ def openapi() -> dict[str, Any]:
             "/v1/budgets": {"get": _read("What is left to the caller", "The accounts.", errors=("400", "401"))},
             **_files(),
             **_batches(batch),
+            **_wires(*wires),
             **_admin(key, rotate),
             "/health/live": {"get": _open("Whether the process runs", JSON_TYPE)},
             "/health/ready": {"get": _open("Whether calls can be answered now", JSON_TYPE, also="503")},
             "/metrics": {"get": _open("Prometheus metrics", "text/plain")},
         },
         "components": {
-            "schemas": {**components, "Error": _ERROR},
+            "schemas": {**components, "Error": _ERROR, "MessagesError": _MESSAGES_ERROR},
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
                 "admin": {"type": "http", "scheme": "bearer", "description": "`gateway.admin_key`"},
@@ -73,6 +77,18 @@ _ERROR = {
         }
     },
 }
+_MESSAGES_ERROR = {
+    "type": "object",
+    "required": ["type", "error"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+    },
+}
 _STATUS = {
     "400": "The request is not well-formed.",
     "401": "No key, or one that nobody knows.",
@@ -88,19 +104,40 @@ _STATUS = {
 }
 
 
-def _errors(*codes: str) -> dict[str, Any]:
-    content = {JSON_TYPE: {"schema": {"$ref": _REF.format(name="Error")}}}
+def _errors(*codes: str, form: str = "Error") -> dict[str, Any]:
+    content = {JSON_TYPE: {"schema": {"$ref": _REF.format(name=form)}}}
     return {code: {"description": _STATUS[code], "content": content} for code in codes}
 
 
-def _call(summary: str, body: dict[str, Any], *, streams: bool) -> dict[str, Any]:
+def _call(summary: str, body: dict[str, Any], *, streams: bool, errors: str = "Error") -> dict[str, Any]:
     content: dict[str, Any] = {JSON_TYPE: {"schema": {"type": "object"}}}
     if streams:
         content["text/event-stream"] = {"schema": {}}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": body}}},
-        "responses": {"200": {"description": "The answer.", "content": content}, **_errors(*_STATUS)},
+        "responses": {"200": {"description": "The answer.", "content": content}, **_errors(*_STATUS, form=errors)},
+    }
+
+
+def _wires(messages: dict[str, Any], count: dict[str, Any], responses: dict[str, Any]) -> dict[str, Any]:
+    """Anthropic's Messages and OpenAI's Responses."""
+    one = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    wrong = ("400", "401", "404", "503")
+    kept = {
+        **one,
+        "get": _read("Show a kept response", "The response.", errors=wrong),
+        "delete": _read("Delete a kept response", "It is deleted.", errors=wrong),
+    }
+    items = {**one, "get": _read("List what a kept response was asked", "The items.", errors=wrong)}
+    counting = _call("Count the tokens of a prompt", count, streams=False, errors="MessagesError")
+    return {
+        "/v1/messages": {"post": _call("Answer in Anthropic's form", messages, streams=True, errors="MessagesError")},
+        "/v1/messages/count_tokens": {"post": counting},
+        "/v1/responses": {"post": _call("Answer in the form of Responses", responses, streams=True)},
+        "/v1/responses/input_tokens": {"post": _call("Count the tokens of a prompt", responses, streams=False)},
+        "/v1/responses/{id}": kept,
+        "/v1/responses/{id}/input_items": items,
     }
 
 
@@ -170,6 +207,7 @@ def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:
         },
         "/admin/keys/{name}/rotate": {**one, "post": _write("Give a key a new secret", rotate, errors=wrong)},
     }
+    paths["/admin/fleet"] = {"get": _read("Show every endpoint as it is now", "The endpoints.", errors=wrong)}
     paths["/admin/config"] = {"get": _read("Show what is running", "The configuration.", errors=wrong)}
     reload = _read("Take up platform.yaml now", "What changed.", errors=("400", "401", "422"))
     paths["/admin/reload"] = {"post": reload}

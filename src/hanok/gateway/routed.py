@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from hanok.errors import EngineError, UnknownModel
 from hanok.gateway.attempts import Attempts, Clocks, Question
 from hanok.gateway.deadline import Deadline
+from hanok.gateway.prefixes import Prefixes
 from hanok.gateway.slots import Slots
+from hanok.gateway.trials import FollowedAnswer, Trial
 from hanok.routing import fallbacks_for, kind_of
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Breaker, Fallbacks, Model, ModelType, Queue, Routing
@@ -45,6 +47,7 @@ class Route:
     total_s: float | None = None
     routing: Routing = field(default_factory=Routing)
     by_features: bool = False
+    prefill_tokens: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -59,6 +62,7 @@ class Route:
             total_s=model.timeouts.total_s,
             routing=model.routing,
             by_features=_differ(model),
+            prefill_tokens=model.routing.prefill_tokens if _has_pairs(model) else None,
         )
 
 
@@ -118,6 +122,8 @@ class Routed:
         else:
             slots = Slots(self._fleet, name, queue=route.queue, weights=weights, monotonic=self._clocks.monotonic)
         slots.routing = route.routing
+        slots.prefixes = self._prefixes(name, route, slots.prefixes, slots.endpoints)
+        slots.prefill_prefixes = self._prefixes(name, route, slots.prefill_prefixes, slots.endpoints)
         attempts = Attempts(
             model=name,
             slots=slots,
@@ -129,8 +135,20 @@ class Routed:
             load_wait_s=self._load_wait_s,
             rules=tuple(route.routing.headers),
             by_features=route.by_features,
+            prefill_tokens=route.prefill_tokens,
         )
         return Way(route=route, slots=slots, attempts=attempts)
+
+    def _prefixes(
+        self, name: str, route: Route, known: Prefixes | None, endpoints: Iterable[Endpoint]
+    ) -> Prefixes | None:
+        """What is known of a model's prompts goes on, as long as somebody asks for it."""
+        if route.routing.policy != "prefix" or not route.by_features:
+            return None
+        known = known or Prefixes(name, routing=route.routing, monotonic=self._clocks.monotonic)
+        known.routing = route.routing
+        known.keep(endpoints)
+        return known
 
     async def open(self, request: ChatRequest) -> Answer:
         ways = self._ways
@@ -171,6 +189,10 @@ def _differ(model: Model) -> bool:
     """Whether calls differ in where they may go, or rather go."""
     several = len(model.serve) > 1 and model.routing.policy != "least-busy"
     return several or bool(model.routing.headers) or any(_has_terms(endpoint) for endpoint in model.serve)
+
+
+def _has_pairs(model: Model) -> bool:
+    return any(endpoint.role == "prefill" for endpoint in model.serve)
 
 
 def _has_terms(endpoint: EndpointSpec) -> bool:
@@ -237,11 +259,14 @@ class _ChatQuestion:
         self.team = request.caller.team
         self.hedged = False
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, Answer]:
-        return endpoint.engine.open(self.request)
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, Answer]:
+        return endpoint.engine.open(instead or self.request)
 
     def drop(self, result: Answer) -> Awaitable[None]:
         return result.aclose()
+
+    def follow(self, result: Answer, trial: Trial) -> Answer:
+        return FollowedAnswer(result, trial)
 
 
 class _TaskQuestion:
@@ -254,11 +279,15 @@ class _TaskQuestion:
         self.team = request.caller.team
         self.hedged = False
 
-    def put(self, endpoint: Endpoint) -> Coroutine[Any, Any, TaskResult]:
+    def put(self, endpoint: Endpoint, instead: ChatRequest | None = None) -> Coroutine[Any, Any, TaskResult]:  # noqa: ARG002
         return endpoint.engine.perform(self.request)
 
     async def drop(self, result: TaskResult) -> None:
         """It holds nothing open."""
+
+    def follow(self, result: TaskResult, trial: Trial) -> TaskResult:
+        trial.over(result.usage)
+        return result
 
 
 class _CountedAnswer:

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from hanok.errors import Forbidden, NoEndpoint, Overloaded, RequestError, UnknownModel
+from hanok.gateway.prefixes import Prefixes
 from hanok.routing import (
     FairQueue,
     Features,
@@ -28,6 +29,7 @@ from hanok.routing import (
     with_room,
 )
 from hanok.routing.breaker import abandoned, started
+from hanok.routing.policies import busy, in_turn
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.spec import Queue, Routing
 
@@ -56,6 +58,8 @@ class Slots:
         self.change(queue, weights)
         self._monotonic = monotonic
         self.routing = Routing()
+        self.prefixes: Prefixes | None = None
+        self.prefill_prefixes: Prefixes | None = None
         self._turn = 0
         self._queue: FairQueue[str | None, _Waiter] = FairQueue()
         self._gap_s = FIRST_GUESS_S
@@ -89,6 +93,15 @@ class Slots:
         if self._queue:
             self.hand_out()
         return self._take(refused) if features is None else self._choose(refused, features)
+
+    def take_prefill(self, features: Features) -> Slot | None:
+        """A slot on an endpoint that prefills for others; None when there is none now."""
+        self._turn += 1
+        candidates = open_to(features, self.endpoints, role="prefill")
+        for group in by_preference(candidates):
+            if room := with_room(group, tried=NOBODY, now=self._monotonic()):
+                return _occupy(self._prefer_prefill(room, features))
+        return None
 
     def will_have_room(self, refused: Collection[Endpoint], features: Features | None = None) -> bool:
         """Whether it makes sense to `wait`."""
@@ -157,7 +170,14 @@ class Slots:
         return None
 
     def _prefer(self, room: Sequence[Endpoint], features: Features) -> Endpoint:
+        if self.prefixes is not None:
+            return self.prefixes.choose(room, features, self._turn)
         return policy_of(self.routing)(room, features, self._turn, self.routing)
+
+    def _prefer_prefill(self, room: Sequence[Endpoint], features: Features) -> Endpoint:
+        if self.prefill_prefixes is not None and features.prompt is not None:
+            return self.prefill_prefixes.choose(room, features, self._turn)
+        return min(in_turn(room, self._turn), key=busy)
 
     def _put_back(self, slot: Slot) -> None:
         """Undo `_take`: nobody used the slot."""

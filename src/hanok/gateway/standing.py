@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from hanok.ledger import NEVER, Account, Unit, iso
 
 Header = tuple[bytes, bytes]
-_USD, _TOKENS, _CONCURRENT = int(Unit.USD), int(Unit.TOKENS), int(Unit.CONCURRENT)
+_USD, _TOKENS = int(Unit.USD), int(Unit.TOKENS)
+_BUDGETS = ((True, _USD), (True, _TOKENS))
+_RATES = ((False, int(Unit.REQUESTS)), (False, _TOKENS))
 _NANO_A_MICRO = 1000
 _MICRO = 1_000_000
 
@@ -52,31 +54,20 @@ class _Rate:
 
 def standing_headers(accounts: Sequence[Account], now: float) -> list[Header]:
     """What to tell of these accounts at `now` (Unix seconds)."""
-    dollars = tokens = requests_a_minute = tokens_a_minute = None
+    tightest: dict[tuple[bool, int], Account] = {}
+    lefts: dict[tuple[bool, int], int] = {}
     for account in accounts:
-        unit = account.unit
-        if account.terms.counts:
-            if unit == _USD:
-                dollars = _tighter(dollars, account)
-            else:
-                tokens = _tighter(tokens, account)
-        elif unit == _TOKENS:
-            tokens_a_minute = _tighter(tokens_a_minute, account)
-        elif unit != _CONCURRENT:
-            requests_a_minute = _tighter(requests_a_minute, account)
+        terms = account.terms
+        kind, left = (terms.counts, account.unit), terms.limit - account.others - account.used
+        if kind not in lefts or left < lefts[kind]:
+            tightest[kind], lefts[kind] = account, left
     headers: list[Header] = []
-    if dollars is not None:
-        _tell_budget(dollars, headers)
-    if tokens is not None:
-        _tell_budget(tokens, headers)
-    rates = [each for each in (requests_a_minute, tokens_a_minute) if each is not None]
-    if rates:
+    for kind in _BUDGETS:
+        if kind in tightest:
+            _tell_budget(tightest[kind], headers)
+    if rates := [tightest[kind] for kind in _RATES if kind in tightest]:
         _tell_rates(rates, now, headers)
     return headers
-
-
-def _tighter(one: Account | None, other: Account) -> Account:
-    return other if one is None or other.remaining < one.remaining else one
 
 
 def _tell_budget(account: Account, headers: list[Header]) -> None:

@@ -29,7 +29,7 @@ from hanok.ledger.prices import PriceList, Rate
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import refusal
 from hanok.ledger.usage import Kind, Total
-from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest, Usage
+from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest
 
 PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
@@ -353,7 +353,11 @@ class Admission:
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
         wanted, may_shrink = self._wanted(request)
         amounts = _amounts(rate, prompt, wanted)
-        refused = await self._try(accounts, amounts, _amounts(rate, prompt, 1) if may_shrink else amounts)
+        if self._shares is None:
+            refused = reserve(accounts, amounts)
+        else:
+            least = _amounts(rate, prompt, 1) if may_shrink else amounts
+            refused = await self._draw(self._shares, accounts, amounts, least)
         if refused is not None and may_shrink and refused.terms.counts:
             least = _amounts(rate, prompt, 0)
             wanted = affordable(accounts, least, nano_usd_a_token=rate.output_nano_usd, most=wanted)
@@ -366,11 +370,10 @@ class Admission:
             request = msgspec.structs.replace(request, cap_tokens=max(1, wanted // request.choices))
         return request, Hold(accounts, amounts, rate, wanted)
 
-    async def _try(self, accounts: Sequence[Account], amounts: Amounts, least: Amounts) -> Account | None:
+    async def _draw(
+        self, shares: Shares, accounts: Sequence[Account], amounts: Amounts, least: Amounts
+    ) -> Account | None:
         """Reserve, and draw what is wanting where that can help; `least` says what would still be of use."""
-        shares = self._shares
-        if shares is None:
-            return reserve(accounts, amounts)
         if shares.holds and reserve(accounts, amounts) is None:
             return None
         refused: Account | None = None
@@ -442,8 +445,7 @@ def _choices(request: ChatRequest | TaskRequest) -> int:
 
 
 def _amounts(rate: Rate, prompt_tokens: int, completion_tokens: int) -> Amounts:
-    cost = rate.cost_nano_usd(Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens))
-    return (cost, prompt_tokens + completion_tokens, 1, 1)
+    return (rate.uncached_nano_usd(prompt_tokens, completion_tokens), prompt_tokens + completion_tokens, 1, 1)
 
 
 def _step(rate: Rate, tokens: int) -> Amounts:

@@ -41,6 +41,10 @@ class Rate:
             dollars += written * (self.input if self.cache_write is None else self.cache_write)
         return round(dollars * NANO)
 
+    def uncached_nano_usd(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """What so many tokens cost in nano-dollars where no prompt cache is read or written."""
+        return round((prompt_tokens * self.input + completion_tokens * self.output) * NANO)
+
 
 FREE = Rate(input=0.0, output=0.0, cached_input=0.0, source="none")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from hanok.routing.router import Prompt
 from hanok.spec import HeaderRule
 from hanok.wire import ChatRequest, TaskRequest
 
@@ -14,13 +15,16 @@ from hanok.wire import ChatRequest, TaskRequest
 class Features(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of one call: the tags that an endpoint must have, its team, what keeps calls together, and whether it streams.
 
-    `session` is the session that the caller names, else the user, else the key.
+    `session` is the session that the caller names, else the user, else the key; `named` when the caller names one.
+    `prompt` is there where it counts.
     """
 
     tags: frozenset[str] = frozenset()
     team: str | None = None
     session: str = ""
+    named: bool = False
     stream: bool = False
+    prompt: Prompt | None = None
 
 
 class HasTerms(Protocol):
@@ -42,7 +46,9 @@ class HasTerms(Protocol):
 Candidate = TypeVar("Candidate", bound=HasTerms)
 
 
-def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] = ()) -> Features:
+def features_of(
+    request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] = (), prompt: Prompt | None = None
+) -> Features:
     """The features of a request to a model with these rules."""
     caller, tags = request.caller, request.options.tags
     if rules and request.options.headers:
@@ -51,14 +57,18 @@ def features_of(request: ChatRequest | TaskRequest, rules: Sequence[HeaderRule] 
         tags=tags,
         team=caller.team,
         session=caller.session or caller.user or caller.key_id,
+        named=caller.session is not None,
         stream=isinstance(request, ChatRequest) and request.stream,
+        prompt=prompt,
     )
 
 
-def open_to(features: Features, candidates: Sequence[Candidate]) -> list[Candidate]:
+def open_to(
+    features: Features, candidates: Sequence[Candidate], *, role: Literal["prefill", "decode"] = "decode"
+) -> list[Candidate]:
     """The endpoints that may take the call: with all of its tags, and not kept for other teams.
 
-    One without weight takes only calls with tags, one that only prefills takes none by itself.
+    One without weight takes only calls with tags. One that only prefills takes none by itself: it has another `role`.
     """
     tags, team = features.tags, features.team
     return [
@@ -66,7 +76,7 @@ def open_to(features: Features, candidates: Sequence[Candidate]) -> list[Candida
         for each in candidates
         if (tags <= each.tags if tags else each.weight > 0)
         and (not each.teams or team in each.teams)
-        and each.role != "prefill"
+        and (each.role == "prefill") == (role == "prefill")
     ]
 
 

@@ -121,9 +121,8 @@ def session(room: Sequence[Candidate], features: Features, _turn: int, routing: 
     1998; weights after Schindelhauer and Schomaker, 2005.)
     """
     limit = min(map(busy, room)) + routing.overload
-    calm = [each for each in room if busy(each) < limit]
     mark = _hash(features.session)
-    return max(calm, key=lambda each: _affinity(mark, each))
+    return max((each for each in room if busy(each) < limit), key=lambda each: _affinity(mark, each))
 
 
 def _affinity(mark: int, candidate: Choosable) -> float:

@@ -20,6 +20,10 @@ class Engine(ModelPath, Protocol):
         """How many tokens the request's prompt has; None where this engine does not say. Raises `EngineError`."""
         ...
 
+    async def metrics_page(self) -> bytes:
+        """The engine's own metrics in Prometheus' text format; empty when it has none. Raises `EngineError`."""
+        ...
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Go on with other limits, in seconds and MiB, from the next call on."""
         ...

@@ -74,7 +74,7 @@ class Endpoint:
     `max_in_flight` calls may run on it at once; None is no limit. What is declared for routing: `weight`, `tags`,
     `teams`, `role`, and `price`, in USD for three million prompt tokens and a million of an answer. `load` is what the
     engine told last; `paces` how soon its answers begin, whole ones and streams; `lives` counts how often it has begun
-    anew, its prompt cache empty.
+    anew, its prompt cache empty, which shows when its `query_tokens` fall.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Endpoint:
     load: Load | None = None
     paces: tuple[Pace | None, Pace | None] = (None, None)
     lives: int = 0
+    query_tokens: int = 0
 
     def pace(self, *, stream: bool) -> Pace | None:
         """How soon its answers begin; None when none did yet."""

@@ -19,12 +19,16 @@ from typing import Any
 from hanok.errors import StartError
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.launch import EngineProcess, Launch
+from hanok.serving.load_watch import LoadWatch
 from hanok.serving.table import describe, make_endpoint
 from hanok.serving.watch import Watch
 from hanok.spec import ADJUSTABLE, Loaded, Model
 from hanok.spec import Endpoint as EndpointSpec
 
 LOOK_EVERY_S = 0.05
+LOAD_AWARE = frozenset({"prefix", "session", "cost"})
+"""Policies that look at what engines tell of their load."""
+WITH_METRICS = frozenset({"openai", "vllm", "llamacpp"})
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +88,7 @@ class Roster:
         self._staying: list[Post] = []
         self._leaving: dict[Post, asyncio.Task[None]] = {}
         self._watch = Watch(fleet)
+        self._load_watch = LoadWatch()
         self._drain_s = 0.0
 
     def specs(self) -> dict[str, EndpointSpec]:
@@ -123,6 +128,7 @@ class Roster:
         for post in exchange.leaving:
             self._let_go(post)
         self._watch.look_every(gateway.health_every_s)
+        self._load_watch.follow(_to_follow(exchange.loaded, self._posts))
 
     async def relieve(self) -> None:
         """For ever: let those go who only stay until another of their model is up."""
@@ -141,6 +147,7 @@ class Roster:
             task.cancel()
         await asyncio.gather(*leaving.values(), return_exceptions=True)
         self._watch.close()
+        self._load_watch.close()
         posts = [*self._posts, *self._staying, *leaving]
         await asyncio.gather(*(post.process.stop() for post in posts if post.process), return_exceptions=True)
         await asyncio.gather(*(post.endpoint.engine.aclose() for post in posts), return_exceptions=True)
@@ -237,6 +244,20 @@ def _adjust(post: Post, spec: EndpointSpec, model: Model, answer_limit_mib: floa
     post.spec = spec
     describe(post.endpoint, spec, model)
     post.endpoint.engine.adjust(timeouts=model.timeouts, answer_limit_mib=answer_limit_mib)
+
+
+def _to_follow(loaded: Loaded, posts: Sequence[Post]) -> dict[Endpoint, float]:
+    """The endpoints whose engines' load is to be known, with the seconds between two looks."""
+    every_s = {
+        model.name: model.routing.load_every_s
+        for model in loaded.platform.models
+        if len(model.serve) > 1 and (model.routing.policy in LOAD_AWARE or any(each.role for each in model.serve))
+    }
+    return {
+        post.endpoint: every_s[post.endpoint.model]
+        for post in posts
+        if post.endpoint.model in every_s and post.endpoint.kind in WITH_METRICS
+    }
 
 
 def _core(spec: EndpointSpec) -> Any:

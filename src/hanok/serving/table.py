@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hanok.spec import (
     Model,
     OpenAIEndpoint,
     SentenceEncoderEndpoint,
+    Timeouts,
     VllmEndpoint,
 )
 
@@ -32,6 +34,7 @@ IN_PROCESS = {
     "litellm": "hanok.serving.engines.litellm:LiteLLMEngine",
 }
 
+_QUICK = Timeouts(connect_s=1.0, first_byte_s=2.0, idle_s=2.0)
 PROMPT_SHARE = 3
 """Prompt tokens for each token of an answer, where two prices for them are to be one."""
 
@@ -82,11 +85,11 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
     if spec.key is not None:
         headers["authorization"] = f"Bearer {spec.key.get_secret_value()}"
     ca_file = str(folder / spec.ca_file) if spec.ca_file else None
+    root_url = spec.url.rstrip("/").removesuffix("/v1")
+    reach = partial(Pool, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
     try:
-        pool, root = (
-            Pool(url, timeouts=model.timeouts, headers=headers, verify_tls=spec.verify_tls, ca_file=ca_file)
-            for url in (spec.url, spec.url.rstrip("/").removesuffix("/v1"))
-        )
+        pool = reach(spec.url, timeouts=model.timeouts)
+        root = reach(root_url, timeouts=model.timeouts)
     except (ValueError, OSError) as error:
         what = f"ca_file {ca_file}: " if isinstance(error, OSError) else ""
         hint = "`ca_file` names a PEM file, relative to the platform file" if what else "correct its `url`"
@@ -98,6 +101,7 @@ def _reached(spec: OpenAIEndpoint, model: Model, name: str, limit_mib: float, fo
         endpoint=name,
         served_name=spec.model or model.name,
         answer_limit_mib=limit_mib,
+        metrics=partial(reach, root_url, timeouts=_QUICK),
     )
 
 
@@ -114,6 +118,7 @@ def _launched(spec: LaunchedEndpoint, launch: Launch, model: Model, name: str, l
         stop=(*stop, *GEMMA3_270M.stop) if embedded else stop,
         trim_start=embedded,
         answer_limit_mib=limit_mib,
+        metrics=partial(Pool, launch.url, timeouts=_QUICK),
     )
 
 

@@ -69,6 +69,8 @@ def schema() -> dict[str, Any]:
     fallbacks["anyOf"] = [names, {"$ref": fallbacks.pop("$ref")}]
     cache = found["$defs"]["Model"]["properties"]["cache"]
     cache["anyOf"] = [{"type": "boolean"}, *cache["anyOf"]]
+    routing = found["$defs"]["Model"]["properties"]["routing"]
+    routing["anyOf"] = [found["$defs"]["Routing"]["properties"]["policy"], {"$ref": routing.pop("$ref")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "platform.yaml"}
 
 

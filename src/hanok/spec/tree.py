@@ -326,7 +326,7 @@ class Semantic(Tree):
 
     embedder: str = Field(description="The model of type embedding that makes questions' vectors.")
     threshold: Number = Field(
-        default=0.95, ge=0.5, le=1, description="How near a question must be: the cosine of the two vectors at least."
+        default=0.92, ge=0.5, le=1, description="How near a question must be: the cosine of the two vectors at least."
     )
     entries: Whole = Field(default=1000, ge=1, le=100_000, description="Questions remembered, in memory.")
 
@@ -510,9 +510,9 @@ class TierRules(Tree):
 class TierExamples(Tree):
     """Requests of each tier, added to the built-in ones."""
 
-    simple: list[str] = Field(default=[], max_length=200, description="Requests that are SIMPLE.")
-    moderate: list[str] = Field(default=[], max_length=200, description="Requests that are MODERATE.")
-    complex: list[str] = Field(default=[], max_length=200, description="Requests that are COMPLEX.")
+    simple: list[str] = Field(default=[], max_length=100, description="Requests that are SIMPLE.")
+    moderate: list[str] = Field(default=[], max_length=100, description="Requests that are MODERATE.")
+    complex: list[str] = Field(default=[], max_length=100, description="Requests that are COMPLEX.")
 
 
 class Auto(Tree):

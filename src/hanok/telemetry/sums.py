@@ -14,8 +14,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-SAME_FOR_ALL = frozenset({"hanok_endpoint_up"})
-"""Gauges that several processes see of one thing: not added up; the best counts."""
+SAME_FOR_ALL = frozenset(
+    {
+        "hanok_endpoint_up",
+        "hanok_endpoint_weight",
+        "hanok_endpoint_first_token_seconds",
+        "hanok_endpoint_engine_running",
+        "hanok_endpoint_engine_waiting",
+        "hanok_endpoint_cache_usage",
+        "hanok_endpoint_cache_hit_rate",
+    }
+)
+"""Gauges that several processes see of one thing: not added up; the largest counts."""
 
 
 _Labelled = tuple[str, tuple[tuple[str, str], ...]]

@@ -11,7 +11,7 @@ what is made on every call (docs/decisions/002).
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
@@ -157,8 +157,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
         """
         fields = self.fields
         raw = fields.get("messages") or fields.get("prompt") or b""
-        sizes = (memoryview(each).nbytes for each in fields.values() if each is not raw)
-        return text_bytes(bytes(raw)) + sum(size for size in sizes if size > _SHORT_BYTES)
+        size = text_bytes(bytes(raw))
+        for each in fields.values():
+            if len(each) > _SHORT_BYTES and each is not raw:
+                size += len(each)
+        return size
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -222,7 +225,7 @@ async def pour(answer: Answer, take: Take) -> bool:
 class ChatModel(Protocol):
     """Anything that can be asked for text: an engine, or a layer round one."""
 
-    async def open(self, request: ChatRequest) -> Answer:
+    def open(self, request: ChatRequest) -> Coroutine[Any, Any, Answer]:
         """Ask, and return when the answer has begun.
 
         Raises `EngineError` when no answer could be had, `RequestError` when the request is at fault.
@@ -273,7 +276,7 @@ class TaskResult(msgspec.Struct, frozen=True):
 class TaskModel(Protocol):
     """Anything that performs tasks: turns texts into vectors, orders documents, judges."""
 
-    async def perform(self, request: TaskRequest) -> TaskResult:
+    def perform(self, request: TaskRequest) -> Coroutine[Any, Any, TaskResult]:
         """Perform the task for every input. Raises as `ChatModel.open` does."""
         ...
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,6 @@ import openai
 import pytest
 
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse
 from tests.engine import (
     DONE,
     STREAM_HEAD,
@@ -29,45 +27,7 @@ from tests.engine import (
     stream,
     whole,
 )
-
-Start = Callable[..., RunningHouse]
-END = event(
-    {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-)
-PRICE = {"input": 1.0, "output": 2.0}
-CACHE = {"all_models": True}
-ADMIN = "an-admin-key-of-tests"
-
-
-@pytest.fixture
-def engine() -> Iterator[FakeEngine]:
-    with fake_engine() as running:
-        yield running
-
-
-def model(engine: FakeEngine, name: str = "m", **more: Any) -> dict[str, Any]:
-    return {"name": name, "serve": {"engine": "openai", "url": engine.url}, "price": PRICE, **more}
-
-
-def chat(house: RunningHouse, content: str = "hello", secret: str = "", headers: Any = None, **more: Any) -> Reply:
-    body = {"model": "m", "messages": [{"role": "user", "content": content}], **more}
-    return post(house, "chat/completions", body, secret, headers)
-
-
-def post(house: RunningHouse, path: str, body: Any, secret: str = "", headers: Any = None) -> Reply:
-    bearer = {"authorization": f"Bearer {secret}"} if secret else {}
-    return call(f"{house.url}/v1/{path}", "POST", body, {**house.headers, **bearer, **(headers or {})})
-
-
-def charges(house: RunningHouse) -> list[Any]:
-    """Every charge from now on."""
-    told: list[Any] = []
-    house.house.models.watchers = [*house.house.models.watchers, lambda charge, *_: told.append(charge)]
-    return told
-
-
-def found(reply: Reply) -> str | None:
-    return reply.headers.get("x-hanok-cache")
+from tests.rooms.caches.asking import ADMIN, CACHE, END, Start, charges, chat, found, model, post
 
 
 def test_the_same_call_is_answered_from_the_cache_and_costs_nothing(house: Start, engine: FakeEngine) -> None:

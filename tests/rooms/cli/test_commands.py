@@ -30,6 +30,8 @@ def test_the_schema_accepts_a_good_file_in_both_forms_of_serve_and_refuses_a_bad
     assert validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}]})
     assert validator.is_valid({"models": [{"name": "m", "serve": [{"engine": "echo"}, {"engine": "llamacpp"}]}]})
     assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "ecko"}}]})
+    assert validator.is_valid({"models": [{**ECHO, "routing": "session"}, {**ECHO, "routing": {"overload": 2}}]})
+    assert not validator.is_valid({"models": [{**ECHO, "routing": "sessions"}]})
     assert not validator.is_valid({"models": [{"name": "m", "serve": {"engine": "echo"}}], "prot": 1})
 
 
@@ -48,6 +50,49 @@ def test_the_doctor_says_what_is_there_what_is_not_and_how_to_mend_it(folder: Pa
     broken = hanok(folder, "doctor")
     assert broken.returncode == 1
     assert "platform.yaml:1" in broken.stdout
+
+
+TIERS = {
+    "models": [
+        {"name": name, "serve": {"engine": "script", "turns": [{"say": word}]}, "price": {"output": price}}
+        for name, word, price in (("small", "complex", 1), ("medium", "m", 2), ("large", "l", 4))
+    ],
+    "tiers": [{"simple": "small", "moderate": "medium", "complex": "large"}],
+}
+
+
+def test_tiers_are_explained_with_the_price_of_their_model(folder: Path) -> None:
+    (folder / "platform.yaml").write_text(yaml.safe_dump(TIERS))
+    seen = hanok(folder, "tiers", "explain", "Summarize this.", "--answer-tokens", "1000000", "--json")
+    assert json.loads(seen.stdout) == {
+        "name": "auto",
+        "tier": "moderate",
+        "model": "medium",
+        "classifier": "rules",
+        "reasons": [{"reason": "says 'summar'", "weight": 2}],
+        "cost_usd": 2.0,
+        "compared_to": "large",
+        "compared_cost_usd": 4.0,
+        "saved_usd": 2.0,
+    }
+    shown = hanok(folder, "tiers", "explain", "Summarize this.").stdout
+    assert "MODERATE → medium, by rules" in shown
+    assert "+2  says 'summar'" in shown
+    assert "small medium large" in hanok(folder, "models").stdout
+    assert "no tiers are called 'x'" in hanok(folder, "tiers", "explain", "a", "--name", "x").stderr
+
+
+def test_tiers_are_explained_by_the_model_that_decides_and_asked_without_a_server(folder: Path) -> None:
+    auto = {**TIERS["tiers"][0], "classifier": "model", "classifier_model": "small"}
+    (folder / "platform.yaml").write_text(yaml.safe_dump({**TIERS, "tiers": [auto]}))
+    found = json.loads(hanok(folder, "tiers", "explain", "hi", "--json").stdout)
+    assert (found["tier"], found["classifier"], found["model"]) == ("complex", "model", "large")
+    assert hanok(folder, "ask", "hi", "--model", "auto").stdout == "l\n"
+
+
+def test_without_tiers_there_is_nothing_to_explain(folder: Path) -> None:
+    seen = hanok(folder, "tiers", "explain", "hi")
+    assert (seen.returncode, "no tiers are declared" in seen.stderr) == (1, True)
 
 
 def test_a_key_is_shown_once_and_listed_by_its_beginning(folder: Path) -> None:

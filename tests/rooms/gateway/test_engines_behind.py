@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hanok.wire.forms import read_stream_text
 from tests.calls import Reply, call
 from tests.conftest import ECHO, RunningHouse, free_port
 from tests.engine import (
@@ -44,6 +45,29 @@ def chat(house: RunningHouse, **more: Any) -> Reply:
 def charges(house: RunningHouse) -> dict[str, Any]:
     house.house.ledger.flush()
     return {row.group: row for row in house.house.ledger.usage("model")}
+
+
+def test_whatever_text_says_it_is_passed_on_and_counted_as_text(house: Start) -> None:
+    said = [
+        "plain",
+        " text",
+        ' a "quote"',
+        "\\",
+        "data: x",
+        '{"error": 1}',
+        '"usage":{}',
+        "[DONE]",
+        " as before",
+        " ü\n\n",
+        "",
+    ]
+    events = [delta(text) for text in said]
+    with fake_engine(stream(delta("one") + delta("piece"), *events, event({"choices": []}), *events, DONE)) as engine:
+        started = house(model(engine))
+        reply = chat(started, stream=True)
+        assert "".join(read_stream_text(reply.body)) == "onepiece" + "".join(said) * 2
+        assert reply.body.endswith(DONE)
+        assert charges(started)["m"].completion_tokens >= 2 * len(said)
 
 
 def test_the_body_passes_through_but_for_the_models_name(house: Start) -> None:

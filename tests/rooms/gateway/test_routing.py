@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse
+from tests.conftest import RunningHouse, wait_until
 from tests.engine import DONE, Answer, Asked, FakeEngine, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
@@ -122,8 +123,7 @@ def test_a_teams_own_endpoint_takes_its_calls_first_and_nobody_elses(house: Star
 
         two[1].answer = held
         first = pool.submit(chat, started, red)
-        while started.house.fleet.of("m")[1].in_flight == 0:
-            pass
+        wait_until(lambda: started.house.fleet.of("m")[1].in_flight)
         assert chat(started, red).headers["x-hanok-endpoint"] == "m#1"
         release.set()
         assert first.result().headers["x-hanok-endpoint"] == "m#2"
@@ -220,3 +220,162 @@ def test_what_fails_is_asked_of_the_next_by_every_policy(house: Start) -> None:
         started = house(*({**model(two, routing=policy, retries=1), "name": policy} for policy in policies))
         for policy in policies:
             assert {chat(started, model=policy).status for _ in range(10)} == {200}, policy
+
+
+# what engines tell of themselves
+
+
+def page(**values: float) -> bytes:
+    lines = [f'vllm:{name}{{model_name="m"}} {value}' for name, value in values.items()]
+    config = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0'
+    return "\n".join([*lines, config, ""]).encode()
+
+
+def showing(pages: dict[str, bytes]) -> Answer:
+    """Answer GETs with the page of the path, where there is one."""
+    answer_whole = whole()
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        found = pages.get(asked.path)
+        await (answer_whole if found is None else status(200, found, "content-type: text/plain\r\n"))(asked, writer)
+
+    return answer
+
+
+def test_what_engines_tell_of_their_load_is_known_shown_and_forgotten_when_they_stop_telling(house: Start) -> None:
+    pages = {"/metrics": page(num_requests_running=3, num_requests_waiting=2, kv_cache_usage_perc=0.5)}
+    with engines(2) as two:
+        two[0].get = showing(pages)
+        prices = [{"price": {"input": 1}}, {"price": {"input": 2}}]
+        routing = {"policy": "cost", "load_every_s": 0.01}
+        started = house(model(two, *prices, routing=routing), gateway={"admin_key": "an-admin-key-of-length"})
+        first, second = started.house.fleet.of("m")
+        wait_until(lambda: first.load)
+        assert second.load is None
+        assert second.state == "up"
+        assert chat(started).headers["x-hanok-endpoint"] == "m#2"
+        shown = call(f"{started.url}/metrics").body.decode()
+        assert 'hanok_endpoint_engine_waiting{endpoint="m#1",model="m"} 2.0' in shown
+        assert 'hanok_endpoint_engine_waiting{endpoint="m#2"' not in shown
+        admin = {"authorization": "Bearer an-admin-key-of-length"}
+        told = call(f"{started.url}/admin/fleet", headers=admin).json["endpoints"]
+        assert (told[0]["policy"], told[0]["load"]["waiting"], told[0]["load"]["cache_tokens"]) == ("cost", 2, 1600)
+        assert (told[1]["load"], told[1]["circuit"]) == (None, "closed")
+        pages.clear()
+        wait_until(lambda: first.load is None)
+        assert chat(started).headers["x-hanok-endpoint"] == "m#1"
+
+
+def test_engines_of_other_policies_are_not_asked_for_their_metrics(house: Start) -> None:
+    with engines(2) as two:
+        house(model(two))
+        assert not [asked for engine in two for asked in engine.asked if asked.path == "/metrics"]
+
+
+def test_a_changed_policy_holds_from_the_next_call_on_and_leaves_running_ones_alone(house: Start) -> None:
+    release = threading.Event()
+    answer_whole = whole()
+
+    async def held(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.to_thread(release.wait, 10)
+        await answer_whole(asked, writer)
+
+    with engines(2) as two, ThreadPoolExecutor(1) as pool:
+        started = house(model(two, {"max_in_flight": 1}), gateway={"reload": False})
+        before = list(started.house.fleet.of("m"))
+        two[0].answer = two[1].answer = held
+        running = pool.submit(chat, started)
+        wait_until(lambda: any(each.in_flight for each in before))
+        two[0].answer = two[1].answer = None
+        terms = [{"weight": 0, "tags": ["old"], "max_in_flight": 1}, {"weight": 5}]
+        file = started.house.loaded.file
+        changed = {"name": "test", "gateway": {"reload": False}, "models": [model(two, *terms, routing="weighted")]}
+        file.write_text(yaml.safe_dump(changed))
+        assert started.run(started.house.config.reload()) == ["model m changed (serve, routing)"]
+        assert started.house.fleet.of("m") == before
+        assert {chat(started).headers["x-hanok-endpoint"] for _ in range(4)} == {"m#2"}
+        release.set()
+        assert running.result().status == 200
+        assert chat(started, {"x-hanok-tags": "old"}).headers["x-hanok-endpoint"] == "m#1"
+        assert [each.in_flight for each in before] == [0, 0]
+
+
+# prompt caches
+
+
+def talk(name: str, turns: int) -> list[dict[str, str]]:
+    """A conversation that grows by 2 KB a turn; its beginning is its own."""
+    return [{"role": "user", "content": f"{name} {number} " + "and so on " * 200} for number in range(turns)]
+
+
+@pytest.mark.parametrize("stream_it", [False, True])
+def test_a_conversation_goes_where_its_beginning_is_and_others_spread(house: Start, stream_it: bool) -> None:
+    sound = stream(delta("a"), DONE) if stream_it else whole()
+    with engines(3, sound) as three:
+        started = house(model(three, routing="prefix"))
+        places: dict[str, set[str]] = {}
+        for turns in range(1, 6):
+            for name in ("ann", "bob", "eve", "joe", "kim", "lee"):
+                reply = chat(started, messages=talk(name, turns), stream=stream_it)
+                places.setdefault(name, set()).add(reply.headers["x-hanok-endpoint"])
+        assert all(len(each) == 1 for each in places.values()), places
+        assert len(set.union(*places.values())) == 3
+
+
+def test_an_engine_that_begins_anew_is_known_to_have_forgotten(house: Start) -> None:
+    with engines(2) as two:
+        started = house(model(two, routing="prefix"), gateway={"health_every_s": 60})
+        home = chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"]
+        assert {chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"] for _ in range(4)} == {home}
+        endpoint = next(each for each in started.house.fleet.of("m") if each.name == home)
+        for state in ("down", "up"):
+            started.loop.call_soon_threadsafe(started.house.fleet.mark, endpoint, state)
+        places = [chat(started, messages=talk("ann", number)).headers["x-hanok-endpoint"] for number in (3, 3, 4, 5)]
+        assert len(set(places)) == 1, "it is computed anew once, wherever that is, and found there again"
+
+
+def test_prompts_that_share_nothing_by_their_salt_are_not_taken_for_the_same(house: Start) -> None:
+    with engines(2) as two:
+        started = house(model(two, routing="prefix"))
+        places = [chat(started, messages=talk("x", 3), cache_salt=str(n)).headers["x-hanok-endpoint"] for n in range(4)]
+        assert set(places) == {"m#1", "m#2"}
+
+
+def test_prompts_too_short_to_tell_go_by_their_session_or_by_load(house: Start) -> None:
+    with engines(3) as three:
+        started = house(model(three, routing="prefix"))
+        before = homes(started)
+        assert homes(started) == before
+        assert len(set(before.values())) == 3
+        assert len({chat(started).headers["x-hanok-endpoint"] for _ in range(3)}) == 3
+
+
+def test_a_waiting_engine_is_passed_over_though_it_knows_the_prompt(house: Start) -> None:
+    pages = {"/metrics": page(num_requests_running=1, num_requests_waiting=0, kv_cache_usage_perc=0.1)}
+    with engines(2) as two:
+        for engine in two:
+            engine.get = showing(pages)
+        started = house(model(two, routing={"policy": "prefix", "load_every_s": 0.01}))
+        wait_until(lambda: all(each.load for each in started.house.fleet.of("m")))
+        home = chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"]
+        assert chat(started, messages=talk("ann", 3)).headers["x-hanok-endpoint"] == home
+        index = int(home[-1]) - 1
+        two[index].get = showing({"/metrics": page(num_requests_running=8, num_requests_waiting=50)})
+        wait_until(lambda: getattr(started.house.fleet.of("m")[index].load, "waiting", 0) == 50)
+        assert chat(started, messages=talk("ann", 4)).headers["x-hanok-endpoint"] != home
+
+
+@pytest.mark.parametrize("policy", ["prefix", "session", "latency"])
+def test_tickets_and_slots_are_given_back_however_calls_end(house: Start, policy: str) -> None:
+    async def cut(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    long = {"messages": talk("ann", 2)}
+    with engines(2) as two:
+        started = house(model(two, routing=policy, retries=0))
+        for answer in (status(400, b'{"error":{"message":"no"}}'), status(500, b"{}"), cut, whole()):
+            two[0].answer = two[1].answer = answer
+            for stream_it in (False, True):
+                chat(started, stream=stream_it, **long)
+        assert [each.in_flight for each in started.house.fleet.of("m")] == [0, 0]
+        assert chat(started, **long).status == 200

@@ -177,6 +177,15 @@ def test_cached_prompt_tokens_cost_their_own_price() -> None:
     assert rate.cost_nano_usd(usage) == 400 * 1000 + 600 * 100 + 10 * 4000
 
 
+def test_tokens_written_to_a_prompt_cache_cost_their_own_price_or_that_of_the_prompt() -> None:
+    usage = Usage(prompt_tokens=1000, cached_tokens=600, cache_write_tokens=300, completion_tokens=10)
+    priced = Model.model_validate({**MODEL, "price": {"input": 1, "output": 4, "cached_input": 0.1, "cache_write": 2}})
+    fresh_and_read, answered = 100 * 1000 + 600 * 100, 10 * 4000
+    assert PriceList.of([priced], {}).rate("m").cost_nano_usd(usage) == fresh_and_read + 300 * 2000 + answered
+    plain = Model.model_validate({**MODEL, "price": {"input": 1, "output": 4, "cached_input": 0.1}})
+    assert PriceList.of([plain], {}).rate("m").cost_nano_usd(usage) == fresh_and_read + 300 * 1000 + answered
+
+
 @given(
     st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1e-3), st.floats(0, 1e-3)
 )  # fmt: skip
@@ -197,15 +206,18 @@ def test_litellms_price_map_is_read_from_its_package_without_importing_it(
     prices = {
         "sample_spec": {"input_cost_per_token": "text"},
         "gpt-x": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "cache_read_input_token_cost": 1e-7},
+        "claude-x": {"input_cost_per_token": 1e-6, "cache_creation_input_token_cost": 1.25e-6},
         "embed-x": {"input_cost_per_token": 3e-8},
         "odd": [1],
     }
     (package / "model_prices_and_context_window_backup.json").write_text(json.dumps(prices))
     monkeypatch.syspath_prepend(str(tmp_path))
     rates = load_known_rates()
-    assert set(rates) == {"gpt-x", "embed-x"}
+    assert set(rates) == {"gpt-x", "claude-x", "embed-x"}
     assert rates["gpt-x"].cached_input == 1e-7
     assert rates["embed-x"].cached_input == rates["embed-x"].input == 3e-8
+    assert rates["claude-x"].cache_write == 1.25e-6
+    assert rates["gpt-x"].cache_write is None
 
 
 def test_files_are_readable_by_their_owner_only(tmp_path: Path, ledger: Ledger) -> None:

@@ -39,8 +39,8 @@ TYPES = "must be 'chat' or 'embedding' or 'rerank' or 'moderation'"
 TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a judgement of texts."
 ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
 KNOWN_AT_THE_TOP = (
-    "known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, "
-    "budgets, limits"
+    "known keys here: "
+    "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, budgets, limits"
 )
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"

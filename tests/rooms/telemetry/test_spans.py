@@ -7,6 +7,7 @@ import json
 import string
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from hanok.spec import EchoEndpoint, LiteLLMEndpoint, Model, OpenAIEndpoint
 from hanok.telemetry import provider_names
 from hanok.telemetry.protobuf import Attribute, read_fields, varint
 from hanok.telemetry.spans import NameStyle, SpanEncoder
-from hanok.wire import Charge
+from hanok.wire import Charge, Tier
 from tests.rooms.telemetry.collector import attributes, plain
 from tests.rooms.telemetry.given import caller, charge, chat, embedding
 
@@ -204,6 +205,16 @@ def test_odd_parameters_are_left_out() -> None:
 def test_a_call_that_fell_back_names_both_models() -> None:
     said = told(charge(model="cheap", endpoint="cheap#2"), chat())
     assert said["gen_ai.request.model"] == "smart" and said["gen_ai.response.model"] == "cheap"
+
+
+def test_a_call_whose_model_was_picked_says_why_and_what_it_saved() -> None:
+    tier = Tier(asked="auto", name="simple", classifier="rules", compared_to="large")
+    request = msgspec.structs.replace(chat(), tier=tier)
+    said = told(charge(asked="auto", tier="simple", saved_nano_usd=1_500_000_000, cache_write_tokens=7), request)
+    assert (said["hanok.tier"], said["hanok.asked_model"], said["hanok.classifier"]) == ("simple", "auto", "rules")
+    assert said["hanok.saved_usd"] == 1.5
+    assert said["gen_ai.usage.cache_creation.input_tokens"] == 7
+    assert "hanok.tier" not in told(charge(), chat())
 
 
 @given(

@@ -49,6 +49,29 @@ def test_usage_is_read_with_cached_tokens_and_nothing_else_is_needed() -> None:
         read_usage(b"oops")
 
 
+@pytest.mark.parametrize(
+    ("reported", "prompt", "read", "written"),
+    [
+        ('"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":5,"cache_write_tokens":3}', 9, 5, 3),
+        ('"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":5,"cache_creation_tokens":3}', 9, 5, 3),
+        ('"prompt_tokens":9,"cache_read_input_tokens":5,"cache_creation_input_tokens":3', 9, 5, 3),
+        ('"prompt_tokens":1,"cache_read_input_tokens":5,"cache_creation_input_tokens":3', 9, 5, 3),
+        (
+            '"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":5,"cache_creation_tokens":3},'
+            '"cache_read_input_tokens":5,"cache_creation_input_tokens":3',
+            9, 5, 3,
+        ),
+        ('"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":null},"cache_read_input_tokens":null', 9, 0, 0),
+    ],
+)  # fmt: skip
+def test_what_a_prompt_cache_was_read_and_written_is_part_of_the_prompt(
+    reported: str, prompt: int, read: int, written: int
+) -> None:
+    usage = Usage(prompt_tokens=prompt, cached_tokens=read, cache_write_tokens=written)
+    assert read_usage(f'{{"usage":{{{reported}}}}}'.encode()) == usage
+    assert read_event_usage(f'{{"choices":[],"usage":{{{reported}}}}}'.encode()) == (usage, True)
+
+
 def test_an_event_says_whether_it_carries_only_usage() -> None:
     usage = b'"usage":{"prompt_tokens":1,"completion_tokens":2}'
     assert read_event_usage(b'{"choices":[],' + usage + b"}") == (Usage(prompt_tokens=1, completion_tokens=2), True)

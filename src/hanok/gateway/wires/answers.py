@@ -66,10 +66,14 @@ class _Call(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
 class Said(msgspec.Struct):
     """What an answer, or a stream's piece of it, says. Engines call thinking `reasoning_content` or `reasoning`."""
 
-    content: str | None = None
+    content: str | list[_Part] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -153,7 +157,7 @@ class _Waiting:
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
-        self.arguments = ""
+        self.arguments: list[str] = []
 
 
 class Blocks:
@@ -222,8 +226,11 @@ class Blocks:
         thought = said.reasoning_content or said.reasoning
         if thought and self._thinking:
             self._grow("thinking", thought, steps)
-        if said.content:
-            self._grow("text", said.content, steps)
+        content = said.content
+        if isinstance(content, list):  # some engines say it in parts
+            content = "".join(part.text or "" for part in content)
+        if content:
+            self._grow("text", content, steps)
         if said.refusal:
             self._grow("refusal", said.refusal, steps)
         for place, call in enumerate(said.tool_calls or ()):
@@ -248,19 +255,21 @@ class Blocks:
         waiting = self._waiting.setdefault(number, _Waiting())
         self._count(len(arguments))
         waiting.id, waiting.name = call.id or waiting.id, waiting.name or function.name or ""
-        waiting.arguments += arguments
+        waiting.arguments.append(arguments)
         if number == min(self._waiting) and waiting.name and self._is_free():
             self._tell(number, steps)
 
     def _is_free(self) -> bool:
         """Whether another call may begin: none is being told, or its arguments are whole."""
         block = self._open
-        return block is None or block.kind != "call" or (bool(block.parts) and read_object(block.text) is not None)
+        if block is None or block.kind != "call":
+            return True
+        return bool(block.parts) and block.parts[-1].rstrip().endswith("}") and read_object(block.text) is not None
 
     def _tell(self, number: int, steps: list[Step], *, whole: bool = False) -> None:
         waiting = self._waiting.pop(number)
         if not waiting.name:
-            if whole and not waiting.arguments:
+            if whole and not any(waiting.arguments):
                 return
             raise EngineBroken(f"{self._endpoint} called a tool without saying which")
         own = waiting.id if waiting.id and waiting.id not in self._ids else self._new_id()
@@ -268,9 +277,9 @@ class Blocks:
         self._told.add(number)
         block = self._begin(Block("call", len(self.blocks), id=own, name=waiting.name), steps)
         self._call = number
-        if waiting.arguments:
-            self._bytes -= len(waiting.arguments)
-            self._add(block, waiting.arguments, steps)
+        arguments = "".join(waiting.arguments)
+        self._bytes -= len(arguments)
+        self._add(block, arguments, steps)
 
     def _begin(self, block: Block, steps: list[Step]) -> Block:
         self._close(steps)

@@ -9,6 +9,8 @@ import msgspec
 from hanok.errors import RequestError
 from hanok.wire import json_bytes
 
+FEW = 5
+LONGEST = 64
 ENGINES_OWN = (
     "chat_template_kwargs", "frequency_penalty", "logit_bias", "min_p", "presence_penalty", "repetition_penalty",
     "seed",
@@ -30,3 +32,9 @@ def unsupported(param: str, message: str) -> RequestError:
 def invalid(param: str, message: str) -> RequestError:
     """What to raise for a field that holds the wrong thing."""
     return RequestError(f"{param}: {message}", param=param, code="invalid_value")
+
+
+def shown(*names: str) -> str:
+    """Callers' own words as a message shows them: in quotes, a few of them, and none at any length."""
+    few = ", ".join(repr(name if len(name) <= LONGEST else f"{name[:LONGEST]}…") for name in names[:FEW])
+    return few if len(names) <= FEW else f"{few} and {len(names) - FEW} more"

@@ -13,6 +13,7 @@ from hanok.gateway.reception import Reception
 from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
 from hanok.gateway.wires.counted import CountTokens, count_or_guess
+from hanok.gateway.wires.large import work_on
 from hanok.gateway.wires.messages_answer import PING, MessageWriter
 from hanok.gateway.wires.messages_errors import answer_anthropic_error, anthropic_error_event
 from hanok.gateway.wires.messages_request import MessagesRequest, parse_count, parse_messages
@@ -52,7 +53,8 @@ class MessagesDesk:
         call.also = _id_headers(call)
         key = self._reception.find_key(call)
         caller = self._reception.caller(call, key)
-        asked = parse_messages(await self._reception.body(call), caller, self._reception.options(call))
+        data = await self._reception.body(call)
+        asked = await work_on(len(data), parse_messages, data, caller, self._reception.options(call))
         self._reception.offer(asked.request.model, "chat", key)
         writer = MessageWriter(asked, message_id=f"msg_{secrets.token_hex(12)}", new_call_id=_new_call_id)
         await (self._stream if asked.request.stream else self._give_whole)(call, asked, writer)
@@ -78,7 +80,8 @@ class MessagesDesk:
         call.also = _id_headers(call)
         key = self._reception.find_key(call)
         caller = self._reception.caller(call, key)
-        asked = parse_count(await self._reception.body(call), caller, self._reception.options(call))
+        data = await self._reception.body(call)
+        asked = await work_on(len(data), parse_count, data, caller, self._reception.options(call))
         self._reception.offer(asked.request.model, "chat", key)
         tokens, header = await count_or_guess(self._count, asked.request)
         await call.reply(200, json_bytes({"input_tokens": tokens}), JSON_TYPE, header)

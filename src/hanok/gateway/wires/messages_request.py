@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from hanok.errors import RequestError
 from hanok.gateway.bodies import ModelName, Tokens, decode_as, with_user
-from hanok.gateway.wires.fields import ENGINES_OWN, invalid, raw, unsupported
+from hanok.gateway.wires.fields import ENGINES_OWN, invalid, raw, shown, unsupported
 from hanok.wire import Caller, ChatRequest, Options
 
 _Json = dict[str, Any]
@@ -219,7 +219,7 @@ def _conversation(messages: Sequence[Turn]) -> Iterator[_Json]:
     for role, turns in groupby(numbered, key=lambda each: each[1].role):
         blocks = [found for where, turn in turns for found in _blocks(turn.content, f"{where}.content")]
         if role == "system":
-            yield {"role": "system", "content": _texts(blocks)}
+            yield {"role": "system", "content": _simplest(_texts(blocks))}
         elif role == "assistant":
             _refuse_unanswered(open_calls, blocks)
             message, open_calls = _assistant(blocks)
@@ -245,7 +245,7 @@ def _blocks(content: str | list[Block], where: str) -> Iterator[_Placed]:
 def _refuse_unanswered(open_calls: set[str], blocks: Sequence[_Placed]) -> None:
     if open_calls:
         where = blocks[0][0] if blocks else "messages"
-        names = ", ".join(sorted(open_calls))
+        names = shown(*sorted(open_calls))
         raise invalid(where, f"these tool_use blocks have no tool_result in the next message: {names}")
 
 
@@ -281,7 +281,7 @@ def _said(blocks: Sequence[_Placed]) -> str | list[_Json]:
 def _call(block: Block, where: str, ids: set[str]) -> _Json:
     own = _need(block.id, f"{where}.id")
     if own in ids:
-        raise invalid(f"{where}.id", f"another tool_use of this turn has the id {own!r}, too")
+        raise invalid(f"{where}.id", f"another tool_use of this turn has the id {shown(own)}, too")
     ids.add(own)
     function = {"name": _need(block.name, f"{where}.name"), "arguments": _dump(block.input or {})}
     return {"id": own, "type": "function", "function": function}
@@ -299,7 +299,7 @@ def _user(blocks: Sequence[_Placed], open_calls: set[str]) -> Iterator[_Json]:
         own = _need(block.tool_use_id, f"{where}.tool_use_id")
         if own not in unanswered:
             again = "is answered twice" if own in open_calls else "is in no tool_use block of the message before"
-            raise invalid(f"{where}.tool_use_id", f"{own!r} {again}")
+            raise invalid(f"{where}.tool_use_id", f"{shown(own)} {again}")
         unanswered.discard(own)
         text, images = _result(block, where)
         yield {"role": "tool", "tool_call_id": own, "content": text}
@@ -349,15 +349,15 @@ def _image_url(source: Source | str | None, where: str) -> str:
             return f"data:{media};base64,{_need(source.data, f'{where}.data')}"
         if source.type == "url":
             return _need(source.url, f"{where}.url")
-        raise unsupported(f"{where}.type", f"images come as base64 or url here, not as {source.type!r}")
+        raise unsupported(f"{where}.type", f"images come as base64 or url here, not as {shown(source.type)}")
     raise invalid(where, "is missing")
 
 
 def _document(block: Block, where: str) -> str:
     source = block.source
     if not isinstance(source, Source) or source.type != "text":
-        shown = source.type if isinstance(source, Source) else "none"
-        raise unsupported(f"{where}.source", f"documents come as text here, not as {shown!r}: no PDFs, no files")
+        kind = source.type if isinstance(source, Source) else "none"
+        raise unsupported(f"{where}.source", f"documents come as text here, not as {shown(kind)}: no PDFs, no files")
     text = _need(source.data, f"{where}.source.data")
     return f"{block.title}\n\n{text}" if block.title else text
 
@@ -381,7 +381,7 @@ def _simplest(parts: list[_Json]) -> str | list[_Json]:
 
 
 def _no_block(block: Block, where: str, who: str) -> RequestError:
-    return unsupported(f"{where}.type", f"a block {block.type!r} of {who} cannot be passed on to a model")
+    return unsupported(f"{where}.type", f"a block {shown(block.type)} of {who} cannot be passed on to a model")
 
 
 # tools and settings
@@ -389,7 +389,9 @@ def _no_block(block: Block, where: str, who: str) -> RequestError:
 
 def _tool(tool: Tool, where: str) -> _Json:
     if tool.type not in (None, "custom"):
-        raise unsupported(f"{where}.type", f"{tool.type!r} is a tool that Anthropic's servers run; there is none here")
+        raise unsupported(
+            f"{where}.type", f"{shown(tool.type or '')} is a tool that Anthropic's servers run; there is none here"
+        )
     function: _Json = {"name": tool.name, "parameters": tool.input_schema or {"type": "object", "properties": {}}}
     if tool.description is not None:
         function["description"] = tool.description
@@ -407,7 +409,7 @@ def _tool_choice(body: _Prompt) -> Any:
     if choice.type != "tool":
         return {"auto": "auto", "any": "required", "none": "none"}[choice.type]
     if choice.name not in names:
-        raise invalid("tool_choice.name", f"there is no tool {choice.name!r}")
+        raise invalid("tool_choice.name", f"there is no tool {shown(choice.name or '')}")
     return {"type": "function", "function": {"name": choice.name}}
 
 

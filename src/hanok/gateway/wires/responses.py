@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,8 @@ from hanok.gateway.reception import Reception
 from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
 from hanok.gateway.wires.counted import CountTokens, count_or_guess
-from hanok.gateway.wires.fields import invalid, unsupported
+from hanok.gateway.wires.fields import invalid, shown, unsupported
+from hanok.gateway.wires.large import work_on
 from hanok.gateway.wires.responses_answer import ResponseWriter
 from hanok.gateway.wires.responses_request import (
     ResponsesRequest,
@@ -102,13 +102,15 @@ class ResponsesDesk:
     async def _read(self, call: Call) -> tuple[ResponsesRequest, ChatRequest]:
         key = self._reception.find_key(call)
         caller = self._reception.caller(call, key)
-        asked = parse_responses(await self._reception.body(call))
+        data = await self._reception.body(call)
+        asked = await work_on(len(data), parse_responses, data)
         self._reception.offer(asked.body.model, "chat", key)
         if ids := referred(asked.body):
-            found = await asyncio.to_thread(self._look_up, ids, caller.team or caller.key_id)
+            found = await self._store.run(self._look_up, ids, caller.team or caller.key_id)
             asked = with_referred(asked, found)
-        before = await self._before(asked.body.previous_response_id, caller)
-        return asked, chat_request(asked, before, caller, self._reception.options(call))
+        before, size = await self._before(asked.body.previous_response_id, caller)
+        options = self._reception.options(call)
+        return asked, await work_on(len(data) + size, chat_request, asked, before, caller, options)
 
     def _look_up(self, ids: Sequence[str], tenant: str) -> dict[str, _Json]:
         """Kept items by their ids, which name their response; runs in a thread."""
@@ -116,16 +118,20 @@ class ResponsesDesk:
         turns = [self._store.get(each, tenant, self._wall()) for each in responses]
         return {item["id"]: item for turn in turns if turn is not None for item in _turn_items(turn)}
 
-    async def _before(self, previous: str | None, caller: Caller) -> list[list[_Json]]:
-        """What was said before, turn by turn. Raises `RequestError` unless all of it is kept, and the tenant's own."""
+    async def _before(self, previous: str | None, caller: Caller) -> tuple[Sequence[bytes], int]:
+        """What was said before, turn by turn, and its size in bytes.
+
+        Raises `RequestError` unless all of it is kept, and the tenant's own.
+        """
         if previous is None:
-            return []
+            return (), 0
         tenant = caller.team or caller.key_id
-        turns = await asyncio.to_thread(self._store.chain, previous, tenant, self._wall())
+        turns = await self._store.run(self._store.chain, previous, tenant, self._wall())
         if turns is None:
-            message = f"there is no response {previous!r} here, or its conversation is not kept whole any more"
+            message = f"there is no response {shown(previous)} here, or its conversation is not kept whole any more"
             raise RequestError(message, param="previous_response_id", code="previous_response_not_found")
-        return [await asyncio.to_thread(_turn_items, turn) for turn in turns]
+        before = [part for turn in turns for part in (turn.items, turn.response)]
+        return before, sum(map(len, before))
 
     async def _stream(self, call: Call, request: ChatRequest, writer: ResponseWriter) -> None:
         opening = retell(self._giving.models.open(request), writer)
@@ -157,7 +163,7 @@ class ResponsesDesk:
             items=json_bytes(_named(asked.items, name)),
         )
         try:
-            await asyncio.to_thread(self._store.put, kept)
+            await self._store.run(self._store.put, kept)
         except StoreError:
             _log.exception("the response %s cannot be kept", form["id"])
             return {**form, "store": False}
@@ -176,7 +182,7 @@ class ResponsesDesk:
         return caller.team or caller.key_id
 
     async def _find(self, own: str, tenant: str) -> Turn:
-        turn = await asyncio.to_thread(self._store.get, own, tenant, self._wall())
+        turn = await self._store.run(self._store.get, own, tenant, self._wall())
         if turn is None:
             raise _unknown(own)
         return turn
@@ -187,7 +193,7 @@ class ResponsesDesk:
         await call.reply(200, (await self._find(own, tenant)).response, JSON_TYPE)
 
     async def _delete(self, call: Call, own: str, tenant: str) -> None:
-        if not await asyncio.to_thread(self._store.delete, own, tenant):
+        if not await self._store.run(self._store.delete, own, tenant):
             raise _unknown(own)
         await call.reply(200, json_bytes({"id": own, "object": "response", "deleted": True}), JSON_TYPE)
 
@@ -207,11 +213,11 @@ def _page(items: list[_Json], query: Mapping[str, Sequence[str]]) -> _Json:
     if (after := query.get("after", [""])[0]) != "":
         places = [place for place, item in enumerate(ordered) if item["id"] == after]
         if not places:
-            raise invalid("after", f"there is no item {after!r}")
+            raise invalid("after", f"there is no item {shown(after)}")
         ordered = ordered[places[0] + 1 :]
-    shown = ordered[: int(limit)]
-    ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {"first_id": "", "last_id": ""}
-    return {"object": "list", "data": shown, **ends, "has_more": len(ordered) > len(shown)}
+    page = ordered[: int(limit)]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": "", "last_id": ""}
+    return {"object": "list", "data": page, **ends, "has_more": len(ordered) > len(page)}
 
 
 def _named(items: Sequence[_Json], name: str) -> list[_Json]:
@@ -228,7 +234,7 @@ def _turn_items(turn: Turn) -> list[_Json]:
 
 
 def _unknown(own: str) -> Unknown:
-    return Unknown(f"there is no response {own!r} here", param="response_id", code="not_found")
+    return Unknown(f"there is no response {shown(own)} here", param="response_id", code="not_found")
 
 
 def _new_call_id() -> str:

@@ -112,13 +112,13 @@ class ResponseWriter:
 
     def _close(self, block: Block) -> bytes:
         place, text = self._place(block), block.text
-        done: _Json = {
+        done: dict[str, _Json] = {
             "call": {"arguments": text, "name": block.name},
             "refusal": {"refusal": text},
             "text": {"text": text, "logprobs": []},
             "thinking": {"text": text},
-        }[block.kind]
-        told = self._event(f"{_DELTAS[block.kind]}.done", **done, **place)
+        }
+        told = self._event(f"{_DELTAS[block.kind]}.done", **done[block.kind], **place)
         if block.kind != "call":
             told += self._event("response.content_part.done", part=_part(block, text), **place)
         return told + self._event("response.output_item.done", output_index=block.index, item=self._item(block))
@@ -127,7 +127,7 @@ class ResponseWriter:
         place: _Json = {"item_id": self._id(block), "output_index": block.index}
         return place if block.kind == "call" else {**place, "content_index": 0}
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         data = json_bytes({"type": name, "sequence_number": self._sequence, **fields})
         self._sequence += 1
         return b"event: %b\ndata: %b\n\n" % (name.encode(), data)

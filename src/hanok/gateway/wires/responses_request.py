@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from hanok.errors import RequestError
 from hanok.gateway.bodies import ModelName, Tokens, decode_as, with_user
-from hanok.gateway.wires.fields import ENGINES_OWN, invalid, raw, unsupported
+from hanok.gateway.wires.fields import ENGINES_OWN, invalid, raw, shown, unsupported
 from hanok.wire import Caller, ChatRequest, Options
 
 _Json = dict[str, Any]
@@ -128,7 +128,15 @@ class ResponsesBody(msgspec.Struct, kw_only=True):
 
 _decode = msgspec.json.Decoder(ResponsesBody)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_items = msgspec.json.Decoder(list[Item]).decode
+
+
+class _Answered(msgspec.Struct):
+    """What is read of a kept response."""
+
+    output: list[Item]
+
+
+_before = msgspec.json.Decoder(list[Item] | _Answered).decode
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
@@ -167,14 +175,15 @@ def _found(item: _Json, found: Mapping[str, _Json], where: str) -> _Json:
         return item
     own = str(item.get("id"))
     if own not in found:
-        raise invalid(f"{where}.id", f"there is no item {own!r} in a response that is kept here")
+        raise invalid(f"{where}.id", f"there is no item {shown(own)} in a response that is kept here")
     return found[own]
 
 
-def chat_request(
-    asked: ResponsesRequest, before: Sequence[Sequence[_Json]], caller: Caller, options: Options
-) -> ChatRequest:
-    """The chat request that it comes to, after the turns that came `before`. Raises `RequestError`."""
+def chat_request(asked: ResponsesRequest, before: Sequence[bytes], caller: Caller, options: Options) -> ChatRequest:
+    """The chat request that it comes to, after what came `before`: lists of items and responses, as JSON.
+
+    Raises `RequestError`.
+    """
     body = asked.body
     caller = with_user(caller, body.user or body.safety_identifier)
     fields = {name: asked.fields[name] for name in _PASSED if name in asked.fields}
@@ -207,12 +216,13 @@ def _message(role: str, content: list[_Json]) -> _Json:
 # messages
 
 
-def _messages(body: ResponsesBody, before: Sequence[Sequence[_Json]]) -> Iterator[_Json]:
+def _messages(body: ResponsesBody, before: Sequence[bytes]) -> Iterator[_Json]:
     if body.instructions:
         yield {"role": "system", "content": body.instructions}
     turns = _Turns()
-    for items in before:
-        turns.take("previous_response_id", _items(msgspec.json.encode(items)))
+    for part in before:
+        found = _before(part)
+        turns.take("previous_response_id", found.output if isinstance(found, _Answered) else found)
     given = [Item(role="user", content=body.input)] if isinstance(body.input, str) else body.input
     if not isinstance(body.input, str) or body.input:
         turns.take("input", given)
@@ -227,7 +237,9 @@ class _Turns:
     def __init__(self) -> None:
         self.messages: list[_Json] = []
         self._thoughts: list[str] = []
-        self._calls: dict[str, bool] = {}
+        self._open: dict[str, None] = {}
+        self._answered: set[str] = set()
+        self._beside: list[str] = []
         self._images: list[_Json] = []
 
     def take(self, where: str, items: Sequence[Item]) -> None:
@@ -236,8 +248,7 @@ class _Turns:
 
     def end(self) -> list[_Json]:
         """All messages. Raises `RequestError` when a call has no output."""
-        self._refuse_unanswered("input")
-        self._show_images()
+        self._end_turn("input")
         return self.messages
 
     def _take(self, item: Item, where: str) -> None:
@@ -252,18 +263,16 @@ class _Turns:
                 parts = (item.content if isinstance(item.content, list) else None) or item.summary or ()
                 self._thoughts += [part.text for part in parts if part.text]
             case kind:
-                raise unsupported(f"{where}.type", f"an item {kind!r} cannot be passed on to a model")
+                raise unsupported(f"{where}.type", f"an item {shown(kind or '')} cannot be passed on to a model")
 
     def _take_message(self, item: Item, where: str) -> None:
         role = ROLES.get(item.role or "")
         if role is None:
-            raise invalid(f"{where}.role", f"is one of {', '.join(ROLES)}, not {item.role!r}")
-        if role == "assistant" and self._calls and not any(self._calls.values()):  # said beside its calls
-            last = self.messages[-1]
-            last["content"] = (last["content"] or "") + _said(item.content, f"{where}.content")
+            raise invalid(f"{where}.role", f"is one of {', '.join(ROLES)}, not {shown(item.role or '')}")
+        if role == "assistant" and self._open and not self._answered:  # said beside its calls
+            self._beside.append(_said(item.content, f"{where}.content"))
             return
-        self._refuse_unanswered(where)
-        self._show_images()
+        self._end_turn(where)
         if role == "assistant":
             self._assistant()["content"] = _said(item.content, f"{where}.content")
         else:
@@ -272,23 +281,23 @@ class _Turns:
 
     def _take_call(self, item: Item, where: str) -> None:
         own = _need(item.call_id, f"{where}.call_id")
-        if own in self._calls:
-            raise invalid(f"{where}.call_id", f"another call of this turn has the id {own!r}, too")
-        if any(self._calls.values()) or self._images:  # an answered turn is over: these calls are of the next
-            self._refuse_unanswered(where)
-            self._show_images()
+        if own in self._open:
+            raise invalid(f"{where}.call_id", f"another call of this turn has the id {shown(own)}, too")
+        if self._answered:  # an answered turn is over: these calls are of the next
+            self._end_turn(where)
         last = self.messages[-1] if self.messages else {}
         message = last if last.get("role") == "assistant" and not self._thoughts else self._assistant()
         function = {"name": _need(item.name, f"{where}.name"), "arguments": item.arguments or "{}"}
         message.setdefault("tool_calls", []).append({"id": own, "type": "function", "function": function})
-        self._calls[own] = False
+        self._open[own] = None
 
     def _take_output(self, item: Item, where: str) -> None:
         own = _need(item.call_id, f"{where}.call_id")
-        if self._calls.get(own) is not False:
-            again = "is answered twice" if own in self._calls else "is no call of the turn before"
-            raise invalid(f"{where}.call_id", f"{own!r} {again}")
-        self._calls[own] = True
+        if own not in self._open:
+            again = "is answered twice" if own in self._answered else "is no call of the turn before"
+            raise invalid(f"{where}.call_id", f"{shown(own)} {again}")
+        del self._open[own]
+        self._answered.add(own)
         output = item.output if item.output is not None else ""
         content = _content(output, f"{where}.output")
         parts: list[_Json] = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -306,16 +315,18 @@ class _Turns:
         self.messages.append(message)
         return message
 
-    def _refuse_unanswered(self, where: str) -> None:
-        if waiting := [own for own, answered in self._calls.items() if not answered]:
-            raise invalid(where, f"no function_call_output came for: {', '.join(waiting)}")
-        self._calls = {}
-
-    def _show_images(self) -> None:
-        """Messages of tools hold text alone, so images follow in a message of the user's."""
+    def _end_turn(self, where: str) -> None:
+        """All of a turn's calls must be answered. Messages of tools hold text alone, so their images follow here."""
+        if self._open:
+            raise invalid(where, f"no function_call_output came for: {shown(*self._open)}")
+        if self._beside:
+            turn = next(each for each in reversed(self.messages) if each["role"] == "assistant")
+            turn["content"] = (turn["content"] or "") + "".join(self._beside)
+            self._beside = []
         if self._images:
             self.messages.append({"role": "user", "content": self._images})
             self._images = []
+        self._answered = set()
 
 
 def _said(content: str | list[Part] | None, where: str) -> str:
@@ -326,7 +337,7 @@ def _said(content: str | list[Part] | None, where: str) -> str:
 
 def _said_part(part: Part, where: str) -> str:
     if part.type not in ("output_text", "input_text", "text", "refusal"):
-        raise unsupported(f"{where}.type", f"a part {part.type!r} of the model cannot be passed on to one")
+        raise unsupported(f"{where}.type", f"a part {shown(part.type)} of the model cannot be passed on to one")
     return part.refusal or part.text or ""
 
 
@@ -357,7 +368,7 @@ def _part(part: Part, where: str) -> _Json:
                 raise unsupported(f"{where}.file_data", "files come as data here, not by an id or a URL")
             return {"type": "file", "file": {"file_data": part.file_data, "filename": part.filename or "file"}}
         case _:
-            raise unsupported(f"{where}.type", f"a part {part.type!r} cannot be passed on to a model")
+            raise unsupported(f"{where}.type", f"a part {shown(part.type)} cannot be passed on to a model")
 
 
 def _need(value: str | None, where: str) -> str:
@@ -375,7 +386,7 @@ def _tool_fields(body: ResponsesBody) -> _Json:
     if isinstance(choice, Choice):
         tools, choice = _choose(tools, choice)
     elif choice not in (None, "none", "auto", "required"):
-        raise invalid("tool_choice", f"is none, auto, required or an object, not {choice!r}")
+        raise invalid("tool_choice", f"is none, auto, required or an object, not {shown(choice)}")
     if not tools:
         if choice not in (None, "none", "auto"):
             raise invalid("tool_choice", "there are no tools to choose from")
@@ -385,7 +396,7 @@ def _tool_fields(body: ResponsesBody) -> _Json:
 
 def _tool(tool: Function, where: str) -> _Json:
     if tool.type != "function":
-        raise unsupported(f"{where}.type", f"there is no tool {tool.type!r} here, only functions of your own")
+        raise unsupported(f"{where}.type", f"there is no tool {shown(tool.type)} here, only functions of your own")
     function: _Json = {"name": _need(tool.name, f"{where}.name")}
     told = {"description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
     return {"type": "function", "function": function | {key: value for key, value in told.items() if value is not None}}
@@ -397,9 +408,9 @@ def _choose(tools: list[_Json], choice: Choice) -> tuple[list[_Json], Any]:
         allowed = {each.name for each in choice.tools or ()}
         return [tool for tool in tools if tool["function"]["name"] in allowed], choice.mode or "auto"
     if choice.type != "function":
-        raise unsupported("tool_choice.type", f"there is no tool {choice.type!r} here, only functions of your own")
+        raise unsupported("tool_choice.type", f"there is no tool {shown(choice.type)} here, only functions of your own")
     if choice.name not in names:
-        raise invalid("tool_choice.name", f"there is no tool {choice.name!r}")
+        raise invalid("tool_choice.name", f"there is no tool {shown(choice.name or '')}")
     return tools, {"type": "function", "function": {"name": choice.name}}
 
 
@@ -425,7 +436,7 @@ def _response_format(wanted: Format | None) -> Any:
     if wanted.type == "json_object":
         return {"type": "json_object"}
     if wanted.type != "json_schema":
-        raise unsupported("text.format.type", f"is text, json_object or json_schema, not {wanted.type!r}")
+        raise unsupported("text.format.type", f"is text, json_object or json_schema, not {shown(wanted.type)}")
     if wanted.schema is None:
         raise RequestError("'text.format.schema' is missing", param="text.format.schema", code="invalid_value")
     told = {"description": wanted.description, "strict": wanted.strict}

@@ -7,23 +7,30 @@ can read, continue or delete them.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from hanok.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
+THREADS = 8
 SWEEP_EVERY = 256
 """Writes between two looks at the size of all."""
 CHAIN = 1000
 """The most responses that one conversation is put together from."""
-CHAIN_BYTES = 64 * 1024 * 1024
+CHAIN_BYTES = 32 * 1024 * 1024
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, previous TEXT, at REAL NOT NULL, size INTEGER NOT NULL,
@@ -64,6 +71,17 @@ class Turn(msgspec.Struct, frozen=True):
     response: bytes
 
 
+class _Write:
+    """One response that is to be written."""
+
+    __slots__ = ("done", "error", "kept")
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.done = False
+        self.error: StoreError | None = None
+
+
 class ResponseStore:
     """The file. Its methods may be called from any thread; each raises `StoreError`."""
 
@@ -73,17 +91,45 @@ class ResponseStore:
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._open: sqlite3.Connection | None = None
+        self._threads = ThreadPoolExecutor(THREADS, "responses")
+        self._waiting: deque[_Write] = deque()
         self._writes = 0
 
+    async def run(
+        self, work: Callable[Arguments, Result], *arguments: Arguments.args, **more: Arguments.kwargs
+    ) -> Result:
+        """Do it in a thread of the store's own: a slow disk keeps nobody else waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments, **more))
+
     def put(self, kept: Kept) -> None:
-        """Write one down, for good. Now and then sweep out what is too old, or too much."""
-        size = len(kept.response) + len(kept.items)
-        row = (kept.id, kept.tenant, kept.previous, kept.at, size, kept.items, kept.response)
-        with self._working() as connection:
-            connection.execute("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            self._writes += 1
-            if self._writes % SWEEP_EVERY == 1:
-                self._sweep(connection, kept.at)
+        """Write one down, for good. Who comes first writes for all who wait: they share one sync of the disk."""
+        write = _Write(kept)
+        self._waiting.append(write)
+        with self._lock:
+            if not write.done:
+                self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if write.error is not None:
+            raise write.error
+
+    def _write(self, writes: Sequence[_Write]) -> None:
+        try:
+            with self._errors() as connection:
+                self._insert(connection, [write.kept for write in writes])
+        except StoreError as error:
+            for write in writes:
+                write.error = error
+        for write in writes:
+            write.done = True
+
+    def _insert(self, connection: sqlite3.Connection, all_kept: Sequence[Kept]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, all_kept))
+            self._sweep_at_times(connection, all_kept)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
 
     def get(self, id_: str, tenant: str, now: float) -> Turn | None:
         """One response of the tenant's, if it is there."""
@@ -111,10 +157,17 @@ class ResponseStore:
             return connection.execute("DELETE FROM responses WHERE id = ? AND tenant = ?", (id_, tenant)).rowcount > 0
 
     def close(self) -> None:
+        """Finish what is being written, and close the file."""
+        self._threads.shutdown()
         with self._lock:
             if self._open is not None:
                 self._open.close()
                 self._open = None
+
+    def _sweep_at_times(self, connection: sqlite3.Connection, written: Sequence[Kept]) -> None:
+        before, self._writes = self._writes, self._writes + len(written)
+        if before == 0 or before // SWEEP_EVERY != self._writes // SWEEP_EVERY:
+            self._sweep(connection, written[-1].at)
 
     def _sweep(self, connection: sqlite3.Connection, now: float) -> None:
         connection.execute("DELETE FROM responses WHERE at <= ?", (now - self.keep_s,))
@@ -136,12 +189,21 @@ class ResponseStore:
     @contextmanager
     def _working(self) -> Generator[sqlite3.Connection]:
         """The file for one thread at a time, each statement a transaction of its own. Raises `StoreError`."""
-        with self._lock:
-            try:
-                yield self._connection()
-            except (sqlite3.Error, OSError) as error:
-                hint = "check the state folder's permissions and free space"
-                raise StoreError(f"{self._file} cannot be used: {error}", hint=hint) from error
+        with self._lock, self._errors() as connection:
+            yield connection
+
+    @contextmanager
+    def _errors(self) -> Generator[sqlite3.Connection]:
+        try:
+            yield self._connection()
+        except (sqlite3.Error, OSError) as error:
+            hint = "check the state folder's permissions and free space"
+            raise StoreError(f"{self._file} cannot be used: {error}", hint=hint) from error
+
+
+def _row(kept: Kept) -> Sequence[Any]:
+    size = len(kept.response) + len(kept.items)
+    return kept.id, kept.tenant, kept.previous, kept.at, size, kept.items, kept.response
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 import msgspec
@@ -12,6 +13,8 @@ from hanok.wire import Chunk, Take, Usage
 from hanok.wire.forms import DONE, read_event_usage, split_events
 
 EVENT_LIMIT_BYTES = 8 * 1024 * 1024
+_TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]*)"')
+_NOTHING_LIKE = (b"", b"")
 
 
 class WholeAnswer:
@@ -41,9 +44,13 @@ class RelayedAnswer:
     """A stream of server-sent events from an engine's response, passed on as bytes.
 
     Only events that report usage are parsed. The usage event itself is kept back from callers who did not ask for it.
+    `_like` is what the event before had round its text: most events differ from it in their text alone, and need not
+    be searched for anything else.
     """
 
-    __slots__ = ("_done", "_error", "_first", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model")
+    __slots__ = (
+        "_done", "_error", "_first", "_like", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model",
+    )  # fmt: skip
 
     def __init__(
         self, response: Response, *, wants_usage: bool, model: str, endpoint: str, trim_start: bool = False
@@ -54,6 +61,7 @@ class RelayedAnswer:
         self._error: EngineRefused | None = None
         self._wants_usage = wants_usage
         self._rest = b""
+        self._like = _NOTHING_LIKE
         self._done = False
         self.model = model
         self.endpoint = endpoint
@@ -119,6 +127,9 @@ class RelayedAnswer:
             self._response.close()
 
     def _chunk(self, events: bytes) -> Chunk | None:
+        begin, end = self._like
+        if begin and events.startswith(begin) and events.endswith(end) and b'"' not in events[len(begin) : -len(end)]:
+            return Chunk(events, 1)
         usage = None
         if b'{"error"' in events and (b'data: {"error"' in events or b'data:{"error"' in events):
             events = self._keep_error(events)
@@ -129,7 +140,10 @@ class RelayedAnswer:
         self._done = b"[DONE]" in events and events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
         if not events and usage is None:
             return None
-        return Chunk(events, _with_text(events), usage, self._done)
+        chunk = Chunk(events, _with_text(events), usage, self._done)
+        if chunk.events == 1 and usage is None and not self._done:
+            self._like = _round_its_text(events)
+        return chunk
 
     def _keep_error(self, events: bytes) -> bytes:
         """The events before the engine's error; the error itself is raised in its turn."""
@@ -167,6 +181,12 @@ def _with_text(events: bytes) -> int:
     count = events.count
     bare = count(b"[DONE]") + count(b'"role":') + count(b'"finish_reason":"') + count(b'"finish_reason": "')
     return max(0, count(b"data:") - bare)
+
+
+def _round_its_text(event: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the text of an event; nothing where there is none, or not as one string."""
+    found = _TEXT.search(event)
+    return (event[: found.start(1)], event[found.end(1) :]) if found else _NOTHING_LIKE
 
 
 def _read_usage(event: bytes, endpoint: str) -> tuple[Usage | None, bool]:

@@ -77,6 +77,9 @@ class LiteLLMEngine:
     async def count_prompt(self, request: ChatRequest) -> int | None:  # noqa: ARG002 - its counts are guesses
         return None
 
+    async def metrics_page(self) -> bytes:
+        return b""
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:  # noqa: ARG002 - the library has no limit
         self._timeouts = timeouts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -24,6 +24,7 @@ _PATHS = {
 }
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
+_METRICS_LIMIT_BYTES = 4 * 1024 * 1024
 _MIB = 1024 * 1024
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
@@ -33,7 +34,8 @@ class OpenAIEngine:
 
     `served_name` is the model's name over there, `stop` texts are added to those of every request, `health_path` is
     asked to see whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin
-    with. `root` reaches the same server above its `/v1`, where servers have their tokenizers.
+    with. `root` reaches the same server above its `/v1`, where servers have their tokenizers; `metrics` gives
+    connections to where it shows its metrics.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class OpenAIEngine:
         stop: Sequence[str] = (),
         answer_limit_mib: float = 64.0,
         health_path: str = "/models",
+        metrics: Callable[[], Pool] | None = None,
         trim_start: bool = False,
         root: Pool | None = None,
     ) -> None:
@@ -57,6 +60,8 @@ class OpenAIEngine:
         self._stop = list(stop)
         self._limit_bytes = int(answer_limit_mib * _MIB)
         self._health_path = health_path
+        self._open_metrics = metrics
+        self._metrics: Pool | None = None
         self._trim_start = trim_start
         # OpenAI itself takes only the newer name for its newer models, older servers only the older one.
         self._limit_field = "max_completion_tokens" if pool.origin.host == "api.openai.com" else "max_tokens"
@@ -97,6 +102,15 @@ class OpenAIEngine:
     async def count_prompt(self, request: ChatRequest) -> int | None:
         return None if self._tokenizer is None else await self._tokenizer.count(request)
 
+    async def metrics_page(self) -> bytes:
+        if self._metrics is None and self._open_metrics is not None:
+            self._metrics = self._open_metrics()
+        if self._metrics is None:
+            return b""
+        response = await self._metrics.request("GET", "/metrics", accept="text/plain")
+        page = await response.whole(_METRICS_LIMIT_BYTES)
+        return page if response.status == 200 else b""
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         self._pool.adjust(timeouts)
         if self._tokenizer is not None:
@@ -107,6 +121,8 @@ class OpenAIEngine:
         self._pool.close()
         if self._tokenizer is not None:
             self._tokenizer.pool.close()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def _fields(self, request: ChatRequest) -> Mapping[str, msgspec.Raw]:
         fields: dict[str, msgspec.Raw] = {**request.fields, "model": self._served_name}

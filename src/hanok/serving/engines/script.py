@@ -33,6 +33,9 @@ class ScriptEngine:
     async def count_prompt(self, request: ChatRequest) -> int | None:
         return count_words(request)
 
+    async def metrics_page(self) -> bytes:
+        return b""
+
     def adjust(self, *, timeouts: Timeouts, answer_limit_mib: float) -> None:
         """Knows no limits."""
 

@@ -144,6 +144,48 @@ def test_a_models_refusal_is_text_and_a_reason(house: Start) -> None:
     assert answer.content[0].text == "I will not." and answer.stop_reason == "refusal"
 
 
+def test_a_conversations_rarer_turns_are_passed_on_too(house: Start) -> None:
+    mark = {"type": "ephemeral"}
+    found = {"type": "search_result", "title": "Report", "source": "a.txt", "content": [{"type": "text", "text": "ok"}]}
+    turns: Any = [
+        {"role": "user", "content": [found]},
+        {"role": "user", "content": "and?"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "b"}]},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "go on"},
+        {"role": "assistant", "content": [{"type": "text", "text": "So", "cache_control": mark}]},
+    ]
+    with asking(house, message(content=[{"type": "text", "text": "it "}, {"type": "text", "text": "is"}])) as (
+        client,
+        engine,
+    ):
+        assert create(client, turns).content[0].text == "it is"
+    assert engine.calls()[0].json["messages"] == [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Report\na.txt\nok"}, {"type": "text", "text": "and?"}],
+        },
+        {"role": "assistant", "content": "ab"},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "go on"},
+        {"role": "assistant", "content": [{"type": "text", "text": "So", "cache_control": mark}]},
+    ]
+
+
+def test_models_are_listed_to_anthropics_sdk(house: Start) -> None:
+    with asking(house) as (client, _):
+        assert [model.id for model in client.models.list()] == ["m", "echo"]
+        assert client.models.retrieve("m").id == "m"
+
+
+def test_a_large_conversation_is_passed_on_beside_other_calls(house: Start) -> None:
+    turns: Any = [{"role": ("user", "assistant")[place % 2], "content": "word " * 20} for place in range(5001)]
+    with asking(house) as (client, engine):
+        create(client, turns)
+    assert len(engine.calls()[0].json["messages"]) == 5001
+
+
 # streams
 
 

@@ -1,0 +1,139 @@
+"""`hanok cache`: what is kept of answers, and forgetting it.
+
+Asks the running server, because answers may be in its memory; answers on a Redis server are reached without it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from hanok.cli.state import RunningServer, read_server
+from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.errors import StartError
+from hanok.spec import Loaded, load
+
+PATIENCE_S = 30.0
+cache = typer.Typer(name="cache", help="Answers that are kept and given again.", no_args_is_help=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Admin:
+    """The running server's admin API."""
+
+    server: RunningServer
+    key: str
+
+    def ask(self, method: str, model: str | None) -> dict[str, Any]:
+        """Raises `StartError` when it does not do what is asked."""
+        connection = http.client.HTTPConnection(self.server.reachable_host, self.server.port, timeout=PATIENCE_S)
+        try:
+            path = "/admin/cache" + (f"?model={quote(model, safe='')}" if model else "")
+            connection.request(method, path, headers={"authorization": f"Bearer {self.key}"})
+            response = connection.getresponse()
+            status, body = response.status, json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise StartError(f"the server at {self.server.url} does not answer: {error}") from error
+        finally:
+            connection.close()
+        if status != http.client.OK:
+            raise StartError(f"the server at {self.server.url} says: {body['error']['message']}")
+        return body
+
+
+def show(file: FileOption = None, as_json: JsonOption = False) -> None:
+    """Show what is kept, by model, and how often it was found.
+
+    Example: `hanok cache show`
+    """
+    loaded = load(file or DEFAULT_FILE)
+    admin = _find_admin(loaded)
+    shown = admin.ask("GET", None) if admin else asyncio.run(_count(loaded))
+    if as_json:
+        print_json(shown)
+        return
+    table = Table("MODEL", box=None)
+    for title in ("ENTRIES", "MIB", "HITS", "SEMANTIC", "MISSES"):
+        table.add_column(title, justify="right")
+    for row in shown["models"]:
+        counts = [f"{row[name]:,}" if name in row else "–" for name in ("hits", "semantic", "misses")]
+        table.add_row(escape(row["model"]), f"{row['entries']:,}", f"{row['bytes'] / 2**20:,.1f}", *counts)
+    data.print(table if shown["models"] else "No model has a cache, or nothing is kept.")
+
+
+def clear(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model's answers.")] = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget kept answers, of all models or of one.
+
+    Example: `hanok cache clear --model local`
+    """
+    loaded = load(file or DEFAULT_FILE)
+    if model is not None and loaded.platform.model(model) is None:
+        known = ", ".join(each.name for each in loaded.platform.models)
+        raise StartError(f"no model is called {model!r}", hint=f"models here: {known}")
+    admin = _find_admin(loaded)
+    cleared = admin.ask("DELETE", model) if admin else asyncio.run(_clear(loaded, model))
+    if as_json:
+        print_json(cleared)
+    else:
+        data.print(f"{cleared['cleared']:,} answers forgotten.")
+
+
+def _find_admin(loaded: Loaded) -> _Admin | None:
+    """The way to the running server; None where the answers are reached without it. Raises `StartError`."""
+    server, key = read_server(loaded.state), loaded.platform.gateway.admin_key
+    if server is not None and key is not None:
+        return _Admin(server=server, key=key.get_secret_value())
+    if loaded.platform.cache.store == "redis":
+        return None
+    if server is None:
+        raise StartError("no server runs here, so nothing is kept in memory", hint="start one with `hanok up`")
+    hint = "set `gateway.admin_key` in platform.yaml, or start the server anew to forget all"
+    raise StartError("the answers are in the server's memory, which only its admin API reaches", hint=hint)
+
+
+async def _count(loaded: Loaded) -> dict[str, Any]:
+    from hanok.caches import open_store
+
+    store = open_store(loaded.platform, wall=time.time)
+    try:
+        found = await store.count()
+    finally:
+        await store.aclose()
+    if found is None:
+        raise _away()
+    rows = [{"model": model, "entries": each.entries, "bytes": each.bytes} for model, each in sorted(found.items())]
+    return {"store": "redis", "models": rows}
+
+
+async def _clear(loaded: Loaded, model: str | None) -> dict[str, Any]:
+    from hanok.caches import open_store
+
+    store = open_store(loaded.platform, wall=time.time)
+    try:
+        cleared = await store.clear(model)
+    finally:
+        await store.aclose()
+    if cleared is None:
+        raise _away()
+    return {"model": model, "cleared": cleared}
+
+
+def _away() -> StartError:
+    return StartError("the cache's Redis does not answer", hint="see `cache.redis` and `ledger.redis` in platform.yaml")
+
+
+cache.command("show")(show)
+cache.command("clear")(clear)

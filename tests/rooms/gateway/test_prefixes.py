@@ -1,0 +1,126 @@
+"""What is kept of a model's prompts while calls pass: nothing but what its endpoints should have."""
+
+from __future__ import annotations
+
+import pytest
+
+from hanok.gateway.prefixes import Prefixes
+from hanok.gateway.trials import Trial
+from hanok.routing import features_of
+from hanok.serving import Endpoint
+from hanok.serving.fleet import Load
+from hanok.spec import Routing
+from hanok.wire import ChatRequest, Usage
+
+TEXT = "once upon a time " * 1000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def endpoints(count: int) -> list[Endpoint]:
+    engine: object = None
+    return [Endpoint(f"m#{number}", "m", "echo", engine, state="up") for number in range(1, count + 1)]  # type: ignore[arg-type]
+
+
+def ask(text: str = TEXT, *, stream: bool = True, **more: object) -> ChatRequest:
+    return ChatRequest.ask("m", [{"role": "user", "content": text}], stream=stream, **more)
+
+
+class Model:
+    """A model's prompts and two endpoints."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.prefixes = Prefixes("m", routing=Routing(policy="prefix"), monotonic=self.clock)
+        self.room = endpoints(2)
+
+    def try_(self, request: ChatRequest, endpoint: Endpoint | None = None) -> tuple[Endpoint, Trial]:
+        features = features_of(request, (), self.prefixes.prompt(request))
+        chosen = endpoint or self.prefixes.choose(self.room, features, 1)
+        return chosen, Trial(chosen, features, self.prefixes, self.clock)
+
+    def new_tokens(self, endpoint: Endpoint) -> float:
+        """How much of the prompt the endpoint would compute."""
+        trial = self.try_(ask(), endpoint)[1]
+        found = trial.new_tokens
+        trial.over(None)
+        assert found is not None
+        return found
+
+    def wait_s(self, endpoint: Endpoint) -> float:
+        return self.prefixes.wait_s(endpoint)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("end", ["over", "failed", "refused", "cancelled"])
+def test_however_a_call_ends_nothing_waits_any_longer(stream: bool, end: str) -> None:
+    model = Model()
+    place, trial = model.try_(ask(stream=stream))
+    assert model.wait_s(place) > 0.0
+    if end == "over":
+        trial.answered()
+        trial.over(Usage(prompt_tokens=4000, completion_tokens=3))
+    elif end == "cancelled":
+        trial.over(None)
+    else:
+        trial.failed(is_slow=end == "failed")
+    trial.over(None)
+    assert model.wait_s(place) == 0.0
+
+
+def test_what_was_sent_is_found_again_and_a_new_life_is_an_empty_one() -> None:
+    model = Model()
+    place, trial = model.try_(ask())
+    trial.answered()
+    trial.over(Usage(prompt_tokens=4000))
+    assert model.new_tokens(place) < 500
+    place.lives += 1
+    assert model.new_tokens(place) > 3000
+
+
+def test_the_first_token_of_an_unstreamed_answer_is_taken_to_come_when_it_was_expected() -> None:
+    model = Model()
+    place, _ = model.try_(ask(stream=False))
+    waited = model.wait_s(place)
+    model.clock.now += waited + 0.001
+    model.try_(ask("another story " * 1000), model.room[0] if place is model.room[1] else model.room[1])
+    features = features_of(ask(), (), model.prefixes.prompt(ask()))
+    model.prefixes.choose(model.room, features, 1)
+    assert model.wait_s(place) == 0.0
+
+
+def test_the_size_of_a_cache_is_as_declared_until_its_engine_tells() -> None:
+    model = Model()
+    place = model.room[0]
+    place.load = Load(at=1.0, cache_tokens=0)
+    _, trial = model.try_(ask(), place)
+    trial.over(None)
+    assert model.new_tokens(place) > 3000, "no room, nothing kept"
+    place.load = Load(at=2.0)
+    model.try_(ask(), place)[1].over(None)
+    assert model.new_tokens(place) < 500
+
+
+def test_endpoints_that_are_gone_are_forgotten() -> None:
+    model = Model()
+    place, trial = model.try_(ask())
+    model.prefixes.keep([])
+    trial.over(None)
+    assert model.new_tokens(place) > 3000
+
+
+def test_a_prompt_is_its_tools_and_messages_by_salt_and_a_picture_counts_as_one() -> None:
+    read = Model().prefixes.prompt
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 3000}}]
+    assert read(ask(tools=tools)).blocks != read(ask()).blocks
+    assert read(ask(temperature=0.5)).blocks == read(ask()).blocks
+    assert not set(read(ask(cache_salt="a")).blocks) & set(read(ask()).blocks)
+    url = "data:image/png;base64," + "A" * 200_000
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+    assert read(ChatRequest.ask("m", picture)).size < 10_000
