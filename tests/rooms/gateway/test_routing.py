@@ -23,6 +23,18 @@ Start = Callable[..., RunningHouse]
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
+@pytest.fixture
+def house(house: Start) -> Start:
+    """Houses whose endpoints have all been looked at: which of them takes a call is what is tested here."""
+
+    def start(*models: dict[str, Any], **more: Any) -> RunningHouse:
+        started = house(*models, **more)
+        wait_until(lambda: started.house.fleet.settled)
+        return started
+
+    return start
+
+
 @contextlib.contextmanager
 def engines(count: int, answer: Answer | None = None) -> Iterator[list[FakeEngine]]:
     with contextlib.ExitStack() as stack:
