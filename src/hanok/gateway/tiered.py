@@ -106,7 +106,7 @@ class Tiered:
         """Not below what an earlier call of the session was given."""
         if caller.session is None:
             return tier
-        session = (auto.name, caller.team or caller.key_id, caller.session)
+        session = (auto.name, caller.tenant, caller.session)
         floors = self._floors
         tier = floors[session] = higher(tier, floors.get(session, tier))
         floors.move_to_end(session)
