@@ -86,7 +86,8 @@ class Tiered:
         """Ask the tier's model; where the budget does not pay for it, that of the next lower tier."""
         auto = sorter.auto
         verdict = await sorter.judge(request)
-        tier = self._stick(auto, request.caller, verdict.tier) if auto.sticky else verdict.tier
+        sticks = auto.sticky and not request.options.batch
+        tier = self._stick(auto, request.caller, verdict.tier) if sticks else verdict.tier
         about = Tier(
             asked=auto.name,
             name=tier,
