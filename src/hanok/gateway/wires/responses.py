@@ -29,7 +29,7 @@ from hanok.gateway.wires.responses_request import (
     referred,
     with_referred,
 )
-from hanok.gateway.wires.responses_store import Kept, ResponseStore, Turn
+from hanok.gateway.wires.responses_store import KeptResponse, ResponseStore, Turn
 from hanok.gateway.wires.retelling import Retold, retell
 from hanok.wire import Caller, ChatRequest, json_bytes
 
@@ -154,7 +154,7 @@ class ResponsesDesk:
         """Write a finished response down. Where that fails it is still given, and says that it is not kept."""
         if asked.body.store is False:
             return form
-        kept = Kept(
+        kept = KeptResponse(
             id=form["id"],
             tenant=tenant,
             previous=asked.body.previous_response_id,
