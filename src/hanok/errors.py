@@ -10,7 +10,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
     │   ├── Forbidden             a key that does not open this                           (403)
     │   ├── UnknownModel          no such model, or not for this kind of call             (404)
-    │   ├── Unknown               the admin API knows no such thing                       (404)
+    │   ├── Unknown               no such thing: a path, a file, a batch, a response      (404)
     │   ├── WrongMethod           a path that takes another method                        (405)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
     │   ├── WrongContentType      something other than JSON                               (415)

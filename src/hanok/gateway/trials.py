@@ -8,7 +8,7 @@ from typing import Self
 from hanok.gateway.prefixes import Prefixes
 from hanok.routing import Features
 from hanok.serving.fleet import Endpoint
-from hanok.wire import Answer, Chunk, Usage
+from hanok.wire import Answer, Chunk, Take, Usage, pour
 
 FAILED_S = 10.0
 """What a failure counts for in the time that an endpoint takes to answer."""
@@ -89,9 +89,19 @@ class FollowedAnswer:
 
     async def __anext__(self) -> Chunk:
         chunk = await self._inner.__anext__()
+        self._see(chunk)
+        return chunk
+
+    async def pour(self, take: Take) -> bool:
+        def pass_on(chunk: Chunk) -> bool:
+            self._see(chunk)
+            return take(chunk)
+
+        return await pour(self._inner, pass_on)
+
+    def _see(self, chunk: Chunk) -> None:
         if chunk.usage is not None:
             self._usage = chunk.usage
-        return chunk
 
     async def aclose(self) -> None:
         try:

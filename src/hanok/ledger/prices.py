@@ -71,7 +71,13 @@ class PriceList:
 
 def _of_lines(rate: Rate) -> Rate:
     share = rate.batch
-    return replace(rate, input=rate.input * share, output=rate.output * share, cached_input=rate.cached_input * share)
+    return replace(
+        rate,
+        input=rate.input * share,
+        output=rate.output * share,
+        cached_input=rate.cached_input * share,
+        cache_write=None if rate.cache_write is None else rate.cache_write * share,
+    )
 
 
 def _rate(model: Model, known: Mapping[str, Rate]) -> Rate:

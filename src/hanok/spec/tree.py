@@ -445,7 +445,7 @@ class Gateway(Tree):
     )
     reload: bool = Field(default=True, description="Take up changes of this file while running.")
     responses: KeptResponses = Field(
-        default_factory=KeptResponses, description="How long, and how many, answers of `/v1/responses` are kept."
+        default=KeptResponses(), description="How long, and how many, answers of `/v1/responses` are kept."
     )
 
 

@@ -51,6 +51,19 @@ def test_a_batch_is_answered_line_by_line(house: Start) -> None:
         assert line["id"].startswith("batch_req_")
 
 
+def test_each_line_has_a_tier_of_its_own_though_the_batch_is_one_session(house: Start) -> None:
+    models = [{"name": name, "serve": {"engine": "script", "turns": [{"say": name}]}} for name in ("small", "large")]
+    auto = {"name": "auto", "simple": "small", "moderate": "small", "complex": "large"}
+    api = client(house(*models, tiers=[auto], batches={"concurrency": 1}))
+    asked = {"hard": "Prove this theorem.", "easy": "What is the capital of Peru?"}
+    done = wait(api, order(api, [chat_line(name, text, "auto") for name, text in asked.items()]))
+    said = {
+        name: line["response"]["body"]["choices"][0]["message"]["content"]
+        for name, line in written(api, done.output_file_id).items()
+    }
+    assert said == {"hard": "large", "easy": "small"}
+
+
 def test_embeddings_and_completions_are_for_batches_too(house: Start, engine: FakeEngine) -> None:
     vectors = {"name": "vectors", "type": "embedding", "serve": {"engine": "openai", "url": engine.url}}
     api = client(house(ECHO, vectors))

