@@ -184,6 +184,45 @@ def test_tool_calls_in_pieces_are_put_together(house: Start, engine: FakeEngine)
     assert (body["object"], body["created"]) == ("chat.completion", 5)
 
 
+def test_what_a_stream_tells_as_null_first_may_come_later(house: Start, engine: FakeEngine) -> None:
+    def piece(said: Any, reason: str | None = None, logprobs: Any = None) -> bytes:
+        choice = {"index": 0, "delta": said, "logprobs": logprobs, "finish_reason": reason}
+        return event({"id": "c", "choices": [choice]})
+
+    look = {"name": "look", "arguments": "{}"}
+    logprob = {"token": "a", "logprob": -0.5}
+    engine.answer = stream(
+        piece(
+            {"role": "assistant", "content": None, "tool_calls": None, "function_call": None}, None, {"content": None}
+        ),
+        piece({"content": "a"}, None, {"content": [logprob]}),
+        piece({"function_call": look, "tool_calls": [{"index": 0, "id": "one", "function": None}]}),
+        piece({"tool_calls": [{"index": 0, "function": look}]}, "tool_calls"),
+        DONE,
+    )
+    started = house(model(engine), cache=CACHE)
+    chat(started, stream=True)
+    given = chat(started)
+    assert found(given) == "hit"
+    choice = given.json["choices"][0]
+    assert choice["message"]["content"] == "a"
+    assert choice["message"]["function_call"] == look
+    assert choice["message"]["tool_calls"] == [{"id": "one", "function": look}]
+    assert choice["logprobs"] == {"content": [logprob]}
+
+
+def test_a_stream_whose_text_becomes_a_list_is_asked_for_again_as_a_body(house: Start, engine: FakeEngine) -> None:
+    def piece(content: Any, reason: str | None = None) -> bytes:
+        return event({"id": "c", "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}]})
+
+    engine.answer = stream(piece("a"), piece([{"type": "text", "text": "b"}], "stop"), DONE)
+    started = house(model(engine), cache=CACHE)
+    chat(started, stream=True)
+    engine.answer = whole("asked again")
+    given = chat(started)
+    assert (given.status, found(given)) == (200, "miss")
+
+
 def test_text_completions_and_vectors_are_kept_too(house: Start, engine: FakeEngine) -> None:
     data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
     vectors = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 4, "total_tokens": 4}}
