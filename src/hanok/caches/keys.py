@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hanok.caches.rules import Rule
-from hanok.wire import Caller, ChatRequest, TaskRequest, json_bytes
+from hanok.wire import Caller, ChatRequest, Options, TaskRequest, json_bytes
 
 IRRELEVANT = frozenset(
     {
@@ -85,11 +85,18 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
 def _key(rule: Rule, request: ChatRequest | TaskRequest, canonical: bytes) -> bytes:
     digest = blake2b(rule.seed, digest_size=DIGEST_BYTES)
     digest.update(canonical)
-    tags = request.options.tags
-    whose = "" if rule.shared else _tenant(request.caller)
+    tags = _tags(rule, request.options)
+    whose = _tenant(request.caller) if not rule.shared or request.caller.team in rule.teams else ""
     told = f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"
     digest.update(told.encode())
     return digest.digest()
+
+
+def _tags(rule: Rule, options: Options) -> frozenset[str]:
+    """All tags that an endpoint must have, those that headers stand for included."""
+    if not rule.headers or not options.headers:
+        return options.tags
+    return options.tags.union(*(each.tags for each in rule.headers if each.fits(options.headers)))
 
 
 def _tenant(caller: Caller) -> str:

@@ -268,6 +268,35 @@ def test_tenants_do_not_see_each_others_answers_unless_the_platform_shares_them(
     assert told == ["miss", "hit", "hit", "hit"]
 
 
+def test_a_header_that_stands_for_tags_is_given_no_answer_of_another_endpoint(house: Start) -> None:
+    rules = {"headers": [{"name": "x-canary", "value": "1", "tags": ["canary"]}]}
+    with fake_engine(whole("old")) as old, fake_engine(whole("new")) as new:
+        serve = [{**model(old)["serve"]}, {**model(new)["serve"], "weight": 0, "tags": ["canary"]}]
+        started = house({"name": "m", "serve": serve, "routing": rules}, cache=CACHE)
+        ways: list[Any] = [None, {"x-canary": "1"}, {"x-canary": "0"}, {"x-hanok-tags": "canary"}]
+        replies = [chat(started, headers=headers) for headers in ways]
+        assert [found(reply) for reply in replies] == ["miss", "miss", "hit", "hit"]
+        said = [reply.json["choices"][0]["message"]["content"] for reply in replies]
+        assert said == ["old", "new", "old", "new"]
+
+
+def test_what_an_endpoint_kept_for_a_team_says_is_not_shared(house: Start) -> None:
+    with fake_engine(whole("everyone's")) as everyones, fake_engine(whole("red's")) as reds:
+        serve = [{**model(everyones)["serve"]}, {**model(reds)["serve"], "teams": ["red"]}]
+        closed = {"name": "n", "serve": {**model(reds)["serve"], "teams": ["red"]}}
+        declared = {"name": "m", "serve": serve}
+        teams = [{"name": "red"}, {"name": "blue"}]
+        started = house(declared, closed, teams=teams, cache={**CACHE, "share": "platform"})
+        red, blue = (started.house.ledger.create_key(team, team=team).secret for team in ("red", "blue"))
+        started.house.take_up_keys()
+        said = [
+            chat(started, secret=key).json["choices"][0]["message"]["content"] for key in (red, blue, started.key, red)
+        ]
+        assert said == ["red's", "everyone's", "everyone's", "red's"]
+        assert chat(started, secret=red, model="n").status == 200
+        assert chat(started, secret=blue, model="n").error["code"] == "no_endpoint_for_team"
+
+
 def test_names_that_stand_twice_are_not_shared(house: Start, engine: FakeEngine) -> None:
     started = house(model(engine), cache={**CACHE, "share": "platform"})
     body = b'{"model":"m","messages":[{"role":"user","content":"a","content":"hello"}]}'
