@@ -75,6 +75,7 @@ class Prefixes:
         """The prompt goes to that endpoint now."""
         self._look(endpoint)
         now = self._monotonic()
+        self._pass_expected(now)
         ticket = self._router.sent(endpoint, prompt, now)
         if not stream:
             self._number += 1

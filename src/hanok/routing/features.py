@@ -53,7 +53,7 @@ def features_of(
     """The features of a request to a model with these rules."""
     caller, tags = request.caller, request.options.tags
     if rules and request.options.headers:
-        tags = tags.union(*(rule.tags for rule in rules if _applies(rule, request.options.headers)))
+        tags = tags.union(*(rule.tags for rule in rules if rule.fits(request.options.headers)))
     alone = request.options.batch
     return Features(
         tags=tags,
@@ -88,7 +88,3 @@ def by_preference(candidates: Sequence[Candidate]) -> tuple[Sequence[Candidate],
     if not own or len(own) == len(candidates):
         return (candidates,)
     return own, [each for each in candidates if not each.teams]
-
-
-def _applies(rule: HeaderRule, headers: Sequence[tuple[str, str]]) -> bool:
-    return any(name == rule.name and rule.value in (None, value) for name, value in headers)

@@ -7,6 +7,7 @@ docs/platform-yaml.md are generated from here. Unknown keys are refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
@@ -273,6 +274,10 @@ class HeaderRule(Tree):
     )
     value: str | None = Field(default=None, description="The header's value; by default any.")
     tags: list[Tag] = Field(min_length=1, max_length=16, description="The tags that an endpoint must have.")
+
+    def fits(self, headers: Iterable[tuple[str, str]]) -> bool:
+        """Whether one of these headers stands for the tags; their names are in lower case."""
+        return any(name == self.name and self.value in (None, value) for name, value in headers)
 
 
 class Routing(Tree):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from hanok.gateway.prefixes import Prefixes
 from hanok.gateway.trials import Trial
 from hanok.routing import features_of
+from hanok.routing.router import Ticket
 from hanok.serving import Endpoint
 from hanok.serving.fleet import Load
 from hanok.spec import Routing
@@ -93,6 +96,23 @@ def test_the_first_token_of_an_unstreamed_answer_is_taken_to_come_when_it_was_ex
     features = features_of(ask(), (), model.prefixes.prompt(ask()))
     model.prefixes.choose(model.room, features, 1)
     assert model.wait_s(place) == 0.0
+
+
+def test_unstreamed_calls_that_are_over_leave_nothing_in_memory() -> None:
+    model = Model()
+    before = tickets()
+    for _ in range(20):
+        _, trial = model.try_(ask("short", stream=False))
+        trial.answered()
+        trial.over(None)
+        model.clock.now += 10.0
+    assert tickets() <= before + 1
+
+
+def tickets() -> int:
+    """How many are in memory."""
+    gc.collect()
+    return sum(isinstance(each, Ticket) for each in gc.get_objects())
 
 
 def test_the_size_of_a_cache_is_as_declared_until_its_engine_tells() -> None:
