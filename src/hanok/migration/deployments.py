@@ -226,8 +226,8 @@ def _batch_share(params: Block, info: Block, price: Mapping[str, float]) -> floa
                 continue
             shares.append(min(float(f"{cost * 1e6 / price[name]:.6g}"), 1.0))
             message = (
-                f"the share {shares[-1]:g} of the usual price, one for prompts and answers. Hanok asks a batch's lines as "
-                "calls: where the provider charges those in full, take price.batch out"
+                f"the share {shares[-1]:g} of the usual price, one for prompts and answers. Hanok asks a batch's lines "
+                "as calls: where the provider charges those in full, take price.batch out"
             )
             block.changed(key, message, "models[].price.batch")
     return max(shares, default=None)

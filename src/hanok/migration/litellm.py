@@ -182,6 +182,9 @@ def _platform(
 
 def _teams(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The teams that endpoints are kept for."""
-    serves = (model["serve"] for model in models)
-    endpoints = [each for serve in serves for each in (serve if isinstance(serve, list) else [serve])]
-    return [{"name": team} for team in dict.fromkeys(team for each in endpoints for team in each.get("teams", ()))]
+    teams: dict[str, None] = {}
+    for model in models:
+        serve: Any = model["serve"]
+        endpoints = cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve])
+        teams |= dict.fromkeys(team for each in endpoints for team in each.get("teams", ()))
+    return [{"name": team} for team in teams]

@@ -15,8 +15,8 @@ ROUTING_POLICIES = {
 _NO_USAGE = "Hanok does not count an endpoint's tokens a minute; the nearest is its default: calls go to the least busy"
 ROUTING_MESSAGES = {
     "simple-shuffle": (
-        "policy weighted where deployments of a name differ in weight, rpm or tpm; else calls go to the least busy, not "
-        "to any by chance"
+        "policy weighted where deployments of a name differ in weight, rpm or tpm; else calls go to the least busy, "
+        "and not to any by chance"
     ),
     "usage-based-routing": _NO_USAGE,
     "usage-based-routing-v2": _NO_USAGE,

@@ -13,7 +13,7 @@ _EXTRA = 'needs pip install "hanok[redis]"'
 
 
 def read_redis(block: Block, prefix: str, variables: Variables, *, to: str, use: str) -> str | None:
-    """The address of the server that `block` names under `prefix`; `use` is what it is for, `to` where it is written."""
+    """The address of the server that `block` names under `prefix`; `use` is what it is for, `to` its new place."""
     names = {part: f"{prefix}{part}" for part in PARTS}
     url = take_value(block, names["url"], variables, stand_in=ADDRESS_STAND_IN)
     host = take_value(block, names["host"], variables, stand_in="127.0.0.1")

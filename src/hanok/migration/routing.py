@@ -1,8 +1,8 @@
 """How LiteLLM's router picks a deployment, as `models[].routing` and the endpoints' weights and prices.
 
-LiteLLM has one strategy for all names, and checks that narrow the choice before it; Hanok has one policy for each model.
-So a check that keeps calls together wins over the strategy, as it does in LiteLLM, and a policy stands only at models
-with several endpoints, where it decides anything.
+LiteLLM has one strategy for all names, and checks that narrow the choice before it; Hanok has one policy for each
+model. So a check that keeps calls together wins over the strategy, as it does in LiteLLM, and a policy stands only at
+models with several endpoints, where it decides anything.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _price_endpoints(members: Sequence[Deployment]) -> bool:
 
 
 def _hold_back(members: Sequence[Deployment]) -> None:
-    """Calls without tags go to the deployments tagged `default`, where there are any: weight 0 keeps the others free."""
+    """Calls without tags go to the deployments tagged `default`, if there are any: weight 0 keeps others free."""
     ordinary = [each for each in members if "default" in each.endpoint.get("tags", ())]
     if not ordinary or len(ordinary) == len(members):
         return
