@@ -92,11 +92,13 @@ def _read_strategy(router: Block, strategy: str | None) -> str:
 
 def _read_checks(block: Block, at: tuple[str | int, ...], names: Sequence[str]) -> str | None:
     """The policy that these checks ask for: whole sessions before beginnings of prompts."""
-    found: list[str] = []
+    asked = [_AFFINITIES[name][0] for name in names if name in _AFFINITIES]
+    chosen = next((policy for policy in ("session", "prefix") if policy in asked), None)
     for index, name in enumerate(names):
-        if name in _AFFINITIES:
+        if name in _AFFINITIES and _AFFINITIES[name][0] != chosen:
+            block.left((*at, index), f"{name}: one policy holds for a model, and keeps its sessions together")
+        elif name in _AFFINITIES:
             policy, message = _AFFINITIES[name]
-            found.append(policy)
             block.changed((*at, index), f"{name}: policy {policy}, before any strategy: {message}", "models[].routing")
         elif name == "enforce_model_rate_limits":
             block.carried((*at, index), "limits[]", f"{name}: Hanok refuses calls beyond a limit with 429")
@@ -106,7 +108,7 @@ def _read_checks(block: Block, at: tuple[str | int, ...], names: Sequence[str]) 
             near = difflib.get_close_matches(name, [*_AFFINITIES, *CHECK_REASONS], n=1, cutoff=0.8)
             hint = f": did you mean {quoted(near[0])}?" if near else ""
             block.wrong((*at, index), f"LiteLLM has no check {quoted(name)}{hint}")
-    return next((policy for policy in ("session", "prefix") if policy in found), None)
+    return chosen
 
 
 def _read_checks_of_names(block: Block) -> dict[str, str | None]:
@@ -131,22 +133,48 @@ def _read_tags(router: Block) -> bool:
 def route(members: Sequence[Deployment], routing: Routing) -> dict[str, Any]:
     """The block `routing` of the model that these deployments become; writes their weights and prices."""
     policy = routing.of(members[0].name, members[0].type) if len(members) > 1 else DEFAULT
-    weighed = routing.policy == "weighted" and policy in WEIGHING and _weigh(members)
-    if not weighed:
-        _leave_weights(members, policy)
+    weighed: list[Deployment] = []
+    for pool in _pools(members):
+        ordinary = _ordinary(pool) if routing.by_tags else pool
+        _hold_back([each for each in pool if each not in ordinary])
+        if routing.policy == "weighted" and policy in WEIGHING and _weigh(ordinary):
+            weighed += ordinary
+    _leave_weights([each for each in members if each not in weighed], policy)
     if policy == "weighted" and not weighed:
         policy = DEFAULT
     if policy == "cost" and not _price_endpoints(members):
         policy = DEFAULT
-    if routing.by_tags and len(members) > 1:
-        _hold_back(members)
     return {} if policy == DEFAULT else {"policy": policy}
+
+
+def _pools(members: Sequence[Deployment]) -> list[list[Deployment]]:
+    """Those that a call is shared among: a team's own, or those open to all."""
+    pools: dict[tuple[str, ...], list[Deployment]] = {}
+    for each in members:
+        pools.setdefault(tuple(each.endpoint.get("teams", ())), []).append(each)
+    return list(pools.values())
+
+
+def _ordinary(pool: list[Deployment]) -> list[Deployment]:
+    """Those that calls without tags go to: the ones tagged `default`, if there are any."""
+    return [each for each in pool if "default" in each.endpoint.get("tags", ())] or pool
+
+
+def _hold_back(members: Sequence[Deployment]) -> None:
+    for each in members:
+        each.endpoint["weight"] = 0
+        message = "calls without tags go to the deployments tagged `default`; weight 0 keeps them from this one"
+        each.block.changed("model_name", message, "models[].serve[].weight")
 
 
 def _leave_weights(members: Sequence[Deployment], policy: str) -> None:
     for each in members:
-        if each.weight is not None and len(members) == 1:
-            each.params.left("weight", "there is one endpoint of this name, which takes all calls")
+        if each.weight is not None and policy == DEFAULT:
+            each.params.left("weight", "calls go to the least busy, and not by weights")
+        elif each.weight is not None and policy in WEIGHING:
+            each.params.left(
+                "weight", "there is nothing to weigh: no other deployment of another weight shares its calls"
+            )
         elif each.weight is not None:
             each.params.left("weight", f"calls go by policy {policy}, which does not look at weights")
 
@@ -160,7 +188,7 @@ def _weigh(members: Sequence[Deployment]) -> bool:
     else:
         return False
     if len(set(values)) == 1:
-        return False
+        return False  # an even share, which needs no weights
     greatest = max(value or 0.0 for value in values)
     scale = min(1.0, _HIGHEST_WEIGHT / greatest)
     for each, value in zip(members, values, strict=True):
@@ -199,20 +227,3 @@ def _price_endpoints(members: Sequence[Deployment]) -> bool:
             message = "for cost-based-routing LiteLLM looks the price up in its own table: write serve[].price"
             each.block.changed("model_name", message, "models[].serve[].price")
     return bool(priced)
-
-
-def _hold_back(members: Sequence[Deployment]) -> None:
-    """Calls without tags go to the deployments tagged `default`, if there are any: weight 0 keeps others free."""
-    ordinary = [each for each in members if "default" in each.endpoint.get("tags", ())]
-    if not ordinary or len(ordinary) == len(members):
-        return
-    for each in members:
-        if each not in ordinary:
-            each.endpoint["weight"] = 0
-            message = (
-                "calls without tags go to the deployments tagged `default`: weight 0 keeps them away from this one"
-            )
-            each.block.changed("model_name", message, "models[].serve[].weight")
-    if all(each.endpoint.get("weight") == 0 for each in ordinary):
-        for each in ordinary:
-            del each.endpoint["weight"]

@@ -75,7 +75,7 @@ def test_a_strategy_becomes_the_policy_nearest_to_it(name: str, policy: str, kin
     assert model.routing.policy == policy
     assert [each.weight for each in model.serve] == [1, 1], "LiteLLM looks at weights under simple-shuffle only"
     assert any("routing_strategy" in place for place in told(text, kind))
-    assert sum("does not look at weights" in message for message in told(text, "left").values()) == 2
+    assert sum("weights" in message for message in told(text, "left").values()) == 2
 
 
 def test_the_cheapest_is_looked_for_where_there_are_prices_alone() -> None:
@@ -148,6 +148,15 @@ def test_the_default_deployment_of_weight_0_still_answers_calls_without_tags() -
     params = ({"tags": ["default"], "weight": 0}, {"tags": ["eu"], "weight": 2})
     model = made(several(*params, router_settings={"enable_tag_filtering": True})).platform.models[0]
     assert [each.weight for each in model.serve] == [1, 0]
+
+
+def test_weights_are_shares_among_those_that_a_call_may_go_to() -> None:
+    params = ({"tags": ["default"], "rpm": 900}, {"tags": ["default"], "rpm": 300}, {"weight": 5}, {"weight": 3}, {})
+    infos = {3: {"team_id": "t"}, 4: {"team_id": "t"}}
+    text = several(*params, infos=infos, router_settings={"enable_tag_filtering": True})
+    model = made(text).platform.models[0]
+    assert model.routing.policy == "weighted"
+    assert [each.weight for each in model.serve] == [900, 300, 0, 3, 0.003]
 
 
 def test_more_tags_than_an_endpoint_has_are_told() -> None:
