@@ -172,9 +172,7 @@ def _leave_weights(members: Sequence[Deployment], policy: str) -> None:
         if each.weight is not None and policy == DEFAULT:
             each.params.left("weight", "calls go to the least busy, and not by weights")
         elif each.weight is not None and policy in WEIGHING:
-            each.params.left(
-                "weight", "there is nothing to weigh: no other deployment of another weight shares its calls"
-            )
+            each.params.left("weight", "there is nothing to weigh: none of another weight shares its calls")
         elif each.weight is not None:
             each.params.left("weight", f"calls go by policy {policy}, which does not look at weights")
 
