@@ -21,7 +21,7 @@ from hanok.serving.engines.echo import EchoEngine
 from hanok.serving.engines.openai import OpenAIEngine
 from hanok.serving.engines.script import ScriptEngine
 from hanok.serving.fleet import Endpoint, Fleet
-from hanok.spec import EchoEndpoint, LiteLLMEndpoint, ScriptEndpoint, Timeouts, Turn
+from hanok.spec import EchoEndpoint, LiteLLMEndpoint, Routing, ScriptEndpoint, Timeouts, Turn
 from hanok.wire import Charge, ChatModel, ChatRequest, Chunk, pour
 from hanok.wire.forms import read_stream_text, read_whole_text
 from tests.engine import DONE, USAGE_EVENT, Asked, delta, fake_engine, stream, whole
@@ -100,6 +100,14 @@ def the_layers() -> Iterator[ChatModel]:
     yield Metered(routed, books=_Books(), admission=free_admission("m"), wall=time.time, monotonic=time.monotonic)
 
 
+@contextlib.contextmanager
+def the_layers_that_follow_prompts() -> Iterator[ChatModel]:
+    """Answers whose ends are told to a trial, poured and iterated as all others."""
+    fleet = Fleet([Endpoint(name="m#1", model="m", kind="echo", engine=echo(), state="up")])
+    routed = Routed(fleet, {"m": Route(type="chat", retries=0, routing=Routing(policy="prefix"), by_features=True)})
+    yield Metered(routed, books=_Books(), admission=free_admission("m"), wall=time.time, monotonic=time.monotonic)
+
+
 NO_LITELLM = pytest.mark.skipif(
     importlib.util.find_spec("litellm") is None, reason='LiteLLM is not installed: pip install "hanok[providers]"'
 )
@@ -109,6 +117,7 @@ MODELS = [
     a_script,
     an_openai_url,
     the_layers,
+    the_layers_that_follow_prompts,
     pytest.param(litellms_library, marks=[NO_LITELLM, NOT_OUR_WARNINGS]),
 ]
 Make = Callable[[], contextlib.AbstractContextManager[ChatModel]]

@@ -112,8 +112,6 @@ class _Asking(Generic[Result]):
         self._asked: dict[Endpoint, float] = {}
         self._attempt = 0
         self._features = how.features_of(question.request)
-        if self._features is not None:
-            how.slots.require(self._features)
 
     async def run(self) -> tuple[Endpoint, Result]:
         how = self._how
@@ -135,6 +133,8 @@ class _Asking(Generic[Result]):
     async def _next_slot(self) -> Slot | None:
         """A slot when none can be had at once: after a pause, or from the queue. None when it is no use to wait."""
         how = self._how
+        if self._features is not None and not self._asked:
+            how.slots.require(self._features)
         if not self._asked and await self._loaded() and (slot := how.slots.take(features=self._features)):
             return slot
         while (endpoint := self._soonest()) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from hanok.gateway.prefixes import Prefixes
@@ -29,11 +29,13 @@ class Trial:
         self._features = features
         self._monotonic = monotonic
         self._prefixes = prefixes
-        self._began = monotonic()
+        self._began = began = monotonic()
         self.prefilled = False
         prompt = features.prompt
         self._ticket = (
-            None if prefixes is None or prompt is None else prefixes.sent(endpoint, prompt, stream=features.stream)
+            None
+            if prefixes is None or prompt is None
+            else prefixes.sent(endpoint, prompt, began, stream=features.stream)
         )
 
     @property
@@ -47,13 +49,13 @@ class Trial:
 
     def answered(self) -> None:
         """The answer has begun."""
-        self._hear(0.0)
+        now = self._hear(0.0)
         if self._prefixes is None or self._ticket is None:
             return
         if self.prefilled:
-            self._prefixes.passed(self._ticket)
+            self._prefixes.passed(self._ticket, now)
         elif self._features.stream:
-            self._prefixes.first_token(self._ticket)
+            self._prefixes.first_token(self._ticket, now)
 
     def failed(self, *, is_slow: bool) -> None:
         """It did not answer. Where that is the endpoint's fault it counts as slow, however fast it was in that."""
@@ -67,9 +69,10 @@ class Trial:
         if self._prefixes is not None and ticket is not None:
             self._prefixes.done(ticket, usage)
 
-    def _hear(self, least_s: float) -> None:
+    def _hear(self, least_s: float) -> float:
         now = self._monotonic()
         self._endpoint.heard(max(now - self._began, least_s), stream=self._features.stream, at=now)
+        return now
 
 
 class FollowedAnswer:
@@ -92,12 +95,12 @@ class FollowedAnswer:
         self._see(chunk)
         return chunk
 
-    async def pour(self, take: Take) -> bool:
+    def pour(self, take: Take) -> Awaitable[bool]:
         def pass_on(chunk: Chunk) -> bool:
             self._see(chunk)
             return take(chunk)
 
-        return await pour(self._inner, pass_on)
+        return pour(self._inner, pass_on)
 
     def _see(self, chunk: Chunk) -> None:
         if chunk.usage is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from zlib import adler32, crc32
+from zlib import crc32
 
 BLOCK_BYTES = 1024
 """About 256 tokens of English: fine enough to tell prompts apart, coarse enough to hash 40 KB in some 30 µs."""
@@ -26,24 +26,23 @@ Blocks = Sequence[int]
 
 def seed_of(model: str, salt: str = "") -> int:
     """Where a prompt's chain of hashes begins: prompts of other models and other cache salts share no block."""
-    start = f"{model}\0{salt}".encode()
-    return crc32(start) << 32 | adler32(start)
+    return crc32(f"{model}\0{salt}".encode())
 
 
-def hash_blocks(prompt: bytes, *, seed: int, block_bytes: int = BLOCK_BYTES) -> tuple[int, ...]:
-    """One 64-bit hash for each whole block of the prompt; each covers the blocks before it.
+def hash_blocks(prompt: bytes | memoryview, *, seed: int, block_bytes: int = BLOCK_BYTES) -> tuple[int, ...]:
+    """One hash for each whole block of the prompt; each covers the blocks before it.
 
-    CRC-32 and Adler-32 side by side, as zlib runs them on: fast, the same in every process, and not safe against
-    somebody who wants two prompts to look alike. All he would get is a slower answer to his own call.
+    The block's number and the CRC-32 of all so far, as zlib runs it on: fast, and the same in every process. Two of a
+    thousand prompts have the same at some place once in ten thousand times, and somebody may want two to look alike:
+    all that comes of it is a slower answer to that call.
     """
     if block_bytes < 1:
         raise ValueError(f"a block has {block_bytes} bytes; it must have one or more")
-    one, other = seed >> 32, seed & 0xFFFFFFFF
+    code = seed
     hashes: list[int] = []
-    for start in range(0, len(prompt) - block_bytes + 1, block_bytes):
-        block = prompt[start : start + block_bytes]
-        one, other = crc32(block, one), adler32(block, other)
-        hashes.append(one << 32 | other)
+    for end in range(block_bytes, len(prompt) + 1, block_bytes):
+        code = crc32(prompt[end - block_bytes : end], code)
+        hashes.append(end << 32 | code)
     return tuple(hashes)
 
 
@@ -93,13 +92,13 @@ class PrefixIndex:
     def hold(self, blocks: Blocks) -> None:
         """A call with this prompt goes to the engine: its blocks are there from now on, and stay while it runs."""
         holders, idle = self._holders, self._idle
-        for block in blocks:
-            count = holders.get(block)
-            if count is None:
-                holders[block] = 1
-            else:
-                holders[block] = count + 1
-                if not count:
+        if blocks and blocks[0] not in holders:
+            holders.update(dict.fromkeys(blocks, 1))  # nor is any other: what is known is a front
+        else:
+            for block in blocks:
+                count = holders.get(block)
+                holders[block] = (count or 0) + 1
+                if count == 0:
                     del idle[block]
                     self._idle_blocks -= 1
         self._make_room()

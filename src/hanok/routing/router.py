@@ -75,9 +75,11 @@ class Book:
     """What is known of one endpoint."""
 
     __slots__ = (
+        "behind_s",
         "capacity_tokens",
         "features",
         "features_from",
+        "held",
         "index",
         "last_first",
         "meant_s",
@@ -89,6 +91,7 @@ class Book:
         "since",
         "slowness",
         "took_s",
+        "until",
     )
 
     def __init__(self, capacity_tokens: int, blocks: int) -> None:
@@ -96,7 +99,8 @@ class Book:
         self.capacity_tokens = capacity_tokens
         self.pending: dict[Ticket, None] = {}
         """Calls without a first token, in the order they were sent: engines serve them so."""
-        self.pending_s = 0.0
+        self.pending_s = self.behind_s = self.until = 0.0
+        """What all of them take, and those behind the first; when that one should be through."""
         self.since = self.last_first = self.features_from = 0.0
         """When the first of them began to be prefilled; the last first token; where `features` begin."""
         self.features: Three | None = None
@@ -105,23 +109,28 @@ class Book:
         """What prefills took here lately, and what they take on the average of all endpoints."""
         self.ratio = self.slowness = 1.0
         self.others_waiting = 0
-        self.others_held = 0.0
+        self.others_held = self.held = 0.0
+        """The share of the cache that running calls hold: others' calls, and all."""
 
     def wait_s(self, now: float) -> float:
         """How long until all that was sent here has its first token, in seconds."""
         if not self.pending:
             return 0.0
-        left_s = next(iter(self.pending)).work_s - (now - self.since)
-        behind_s = self.pending_s - (left_s + now - self.since)
-        return max(0.0, behind_s) + (left_s if left_s > 0.0 else -LATE * left_s)
-
-    def held(self) -> float:
-        """The share of the cache that running calls hold, own ones and others'."""
-        return self.others_held + self.own_held()
+        left_s = self.until - now
+        return self.behind_s + (left_s if left_s > 0.0 else -LATE * left_s)
 
     def own_held(self) -> float:
+        """The share of the cache that our calls hold."""
         index = self.index
         return index.held / index.capacity if index.capacity else 1.0
+
+    def wait_for(self, ticket: Ticket, now: float) -> None:
+        """This call waits for its first token, behind all others."""
+        if not self.pending:
+            self.since = now
+        self.pending[ticket] = None
+        self.pending_s += ticket.work_s
+        self._line_up()
 
     def close(self, ticket: Ticket, now: float) -> None:
         """This call no longer waits for its first token: the next one's prefill began by now."""
@@ -131,6 +140,16 @@ class Book:
             self.since = now
         del self.pending[ticket]
         self.pending_s = self.pending_s - ticket.work_s if self.pending else 0.0
+        self._line_up()
+
+    def count_held(self) -> None:
+        """Take up what is held of the cache after it changed: it is asked for more often than that."""
+        self.held = self.others_held + self.own_held()
+
+    def _line_up(self) -> None:
+        first_s = next(iter(self.pending)).work_s if self.pending else 0.0
+        self.until = self.since + first_s
+        self.behind_s = max(0.0, self.pending_s - first_s)
 
 
 class PrefixRouter(Generic[Key]):
@@ -138,6 +157,7 @@ class PrefixRouter(Generic[Key]):
 
     def __init__(self, model: str = "", *, block_bytes: int = BLOCK_BYTES) -> None:
         self._model = model
+        self._seed = seed_of(model)
         self._block_bytes = block_bytes
         self._books: dict[Key, Book] = {}
         self._bytes = FIRST_BYTES_A_TOKEN * 100
@@ -151,25 +171,19 @@ class PrefixRouter(Generic[Key]):
         """How many bytes of prompt a token takes, as learned from usage."""
         return self._bytes / self._tokens
 
-    def read(self, prompt: bytes, *, salt: str = "") -> Prompt:
+    def read(self, prompt: bytes | memoryview, *, salt: str = "") -> Prompt:
         """What to route a prompt by. Prompts with different salts share nothing."""
-        seed = seed_of(self._model, salt)
+        seed = seed_of(self._model, salt) if salt else self._seed
         return Prompt(blocks=hash_blocks(prompt, seed=seed, block_bytes=self._block_bytes), size=len(prompt))
 
     def choose(self, candidates: Sequence[Key], prompt: Prompt, now: float) -> Key:
         """The candidate with the lowest burden; ties go round. Raises ValueError when there is none."""
         if not candidates:
             raise ValueError("there is no endpoint to choose from; ask only while one is up")
-        tokens = self._tokens_of(prompt)
-        count = len(candidates)
-        self._turn = (self._turn + 1) % count
-        best, lowest = candidates[0], float("inf")
-        for offset in range(count):
-            candidate = candidates[(self._turn + offset) % count]
-            burden = self._burden(self._book(candidate), prompt, tokens, now)
-            if burden < lowest:
-                best, lowest = candidate, burden
-        return best
+        turn = self._turn = (self._turn + 1) % len(candidates)
+        in_turn = [*candidates[turn:], *candidates[:turn]]
+        burdens = self._burdens([self._book(each) for each in in_turn], prompt, now)
+        return in_turn[burdens.index(min(burdens))]
 
     def estimate_s(self, key: Key, prompt: Prompt, now: float) -> float:
         """Seconds to the first token if the prompt went there now."""
@@ -188,11 +202,9 @@ class PrefixRouter(Generic[Key]):
         cached = self._cached_of(book, prompt, tokens)
         work_s = self._work_s(book, tokens, cached)
         ticket = Ticket(book, prompt, tokens=tokens, cached=cached, work_s=work_s, now=now)
-        if not book.pending:
-            book.since = now
-        book.pending[ticket] = None
-        book.pending_s += work_s
+        book.wait_for(ticket, now)
         book.index.hold(prompt.blocks)
+        book.count_held()
         self._mean_work_s += RECENT * (work_s - self._mean_work_s) if self._mean_work_s else work_s
         return ticket
 
@@ -235,12 +247,14 @@ class PrefixRouter(Generic[Key]):
             self._bytes = KEEP * self._bytes + prompt.size
             self._tokens = KEEP * self._tokens + tokens_in
             self._fit(book)
+        book.count_held()
 
     def resize(self, key: Key, tokens: int) -> None:
         """The endpoint's cache has room for so many tokens: its block size × its number of blocks."""
         book = self._book(key)
         book.capacity_tokens = tokens
         book.index.resize(self._blocks_of(tokens))
+        book.count_held()
 
     def observe(self, key: Key, *, waiting: int, kv_usage: float) -> None:
         """What the endpoint's metrics say now: calls that wait in it, and the share of its cache that is held (0 to 1).
@@ -250,6 +264,7 @@ class PrefixRouter(Generic[Key]):
         book = self._book(key)
         book.others_waiting = max(0, waiting - len(book.pending))
         book.others_held = max(0.0, min(1.0, kv_usage) - book.own_held())
+        book.count_held()
 
     def restarted(self, key: Key) -> None:
         """The endpoint begins afresh: its cache is empty. Calls sent before no longer count."""
@@ -261,9 +276,22 @@ class PrefixRouter(Generic[Key]):
         """The endpoint is gone."""
         self._books.pop(key, None)
 
-    def _burden(self, book: Book, prompt: Prompt, tokens: float, now: float) -> float:
-        work_s = self._work_s(book, tokens, self._cached_of(book, prompt, tokens))
-        return self._wait_s(book, now) + (1.0 + WORK) * work_s + ROOM * self._mean_work_s * book.held()
+    def _burdens(self, books: Sequence[Book], prompt: Prompt, now: float) -> list[float]:
+        """Of every book. Nothing is called here that most endpoints do not need: this is most of what routing costs."""
+        tokens, blocks, mean_s = self._tokens_of(prompt), prompt.blocks, self._mean_work_s
+        fresh_s = (1.0 + WORK) * self.cost.seconds(tokens, 0.0)
+        burdens: list[float] = []
+        for book in books:
+            burden = mean_s * (book.others_waiting + ROOM * book.held)
+            if book.pending:
+                burden += book.wait_s(now)
+            if found := book.index.match(blocks):
+                cached = self._share_of(prompt, found, tokens)
+                burden += (1.0 + WORK) * self._work_s(book, tokens, cached)
+            else:
+                burden += book.slowness * fresh_s
+            burdens.append(burden)
+        return burdens
 
     def _wait_s(self, book: Book, now: float) -> float:
         return book.wait_s(now) + book.others_waiting * self._mean_work_s
@@ -281,10 +309,11 @@ class PrefixRouter(Generic[Key]):
         return max(1.0, prompt.size * self._tokens / self._bytes)
 
     def _cached_of(self, book: Book, prompt: Prompt, tokens: float) -> float:
-        """Tokens of the prompt that should be cached there; never the last, which is always computed."""
         found = book.index.match(prompt.blocks)
-        if not found:
-            return 0.0
+        return self._share_of(prompt, found, tokens) if found else 0.0
+
+    def _share_of(self, prompt: Prompt, found: int, tokens: float) -> float:
+        """Tokens of the prompt in so many of its blocks; never the last, which is always computed."""
         return min(tokens - 1.0, tokens * found / max(len(prompt.blocks), prompt.size / self._block_bytes))
 
     def _blocks_of(self, tokens: float) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, cast
 
 import msgspec
 
@@ -205,7 +205,6 @@ Take = Callable[[Chunk], bool]
 """Takes a chunk and says whether it wants the next one now. What it raises ends the pouring."""
 
 
-@runtime_checkable
 class Pours(Protocol):
     """An answer that can hand its chunks over the moment they come, without waking a task for each."""
 
@@ -217,10 +216,13 @@ class Pours(Protocol):
         ...
 
 
-async def pour(answer: Answer, take: Take) -> bool:
+def pour(answer: Answer | Pours, take: Take) -> Awaitable[bool]:
     """As `Pours.pour`, for any answer."""
-    if isinstance(answer, Pours):
-        return await answer.pour(take)
+    pours = getattr(answer, "pour", None)  # a protocol's `isinstance` takes a hundred times as long
+    return _iterate(cast(Answer, answer), take) if pours is None else pours(take)
+
+
+async def _iterate(answer: Answer, take: Take) -> bool:
     async for chunk in answer:
         if not take(chunk):
             return chunk.last

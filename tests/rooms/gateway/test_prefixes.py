@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+from collections.abc import Sequence
+from typing import Self
 
 import pytest
 
+from hanok.errors import EngineBroken
 from hanok.gateway.prefixes import Prefixes
-from hanok.gateway.trials import Trial
+from hanok.gateway.trials import FollowedAnswer, Trial
 from hanok.routing import features_of
 from hanok.routing.router import Ticket
 from hanok.serving import Endpoint
 from hanok.serving.fleet import Load
 from hanok.spec import Routing
-from hanok.wire import ChatRequest, Usage
+from hanok.wire import Answer, ChatRequest, Chunk, Usage, pour
 
 TEXT = "once upon a time " * 1000
 
@@ -58,6 +62,84 @@ class Model:
 
     def wait_s(self, endpoint: Endpoint) -> float:
         return self.prefixes.wait_s(endpoint)
+
+
+class Said:
+    """An answer of these chunks, which breaks off if told so."""
+
+    model = "m"
+    endpoint = "m#1"
+
+    def __init__(self, chunks: Sequence[Chunk], *, breaks: bool = False) -> None:
+        self._chunks = list(chunks)
+        self._breaks = breaks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._chunks:
+            return self._chunks.pop(0)
+        if self._breaks:
+            raise EngineBroken("m#1 broke off")
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._chunks = []
+
+
+class Heard:
+    """What the core is told of one call."""
+
+    def __init__(self, prefixes: Prefixes, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[object] = []
+        first_token, done = prefixes.first_token, prefixes.done
+        monkeypatch.setattr(prefixes, "first_token", lambda *what: (self.said.append("first"), first_token(*what)))
+        monkeypatch.setattr(prefixes, "done", lambda ticket, usage: (self.said.append(usage), done(ticket, usage)))
+
+
+USED = Usage(prompt_tokens=4000, completion_tokens=2)
+STREAM = [Chunk(b"a", 1), Chunk(b"b", 1), Chunk(b"", 0, USED), Chunk(b"end", 0, None, True)]
+
+
+@pytest.mark.parametrize("how", ["iterated", "poured", "with breaks"])
+@pytest.mark.parametrize("end", ["over", "broken", "left"])
+def test_however_an_answer_is_taken_and_ends_its_trial_hears_one_beginning_and_one_end(
+    monkeypatch: pytest.MonkeyPatch, how: str, end: str
+) -> None:
+    model = Model()
+    heard = Heard(model.prefixes, monkeypatch)
+    place, trial = model.try_(ask())
+    trial.answered()
+    answer = FollowedAnswer(Said(STREAM[:2] if end == "broken" else STREAM, breaks=end == "broken"), trial)
+    taken = asyncio.run(take_all(answer, how=how, most=2 if end == "left" else 9))
+    assert taken == (STREAM if end == "over" else STREAM[:2])
+    assert heard.said == ["first", USED if end == "over" else None]
+    assert model.wait_s(place) == 0.0
+
+
+async def take_all(answer: Answer, *, how: str, most: int) -> list[Chunk]:
+    """The chunks that came, `most` at most, until the answer is over or breaks."""
+    chunks: list[Chunk] = []
+
+    def take(chunk: Chunk) -> bool:
+        chunks.append(chunk)
+        return how == "poured" and len(chunks) < most
+
+    try:
+        if how == "iterated":
+            async for chunk in answer:
+                if not take(chunk) and len(chunks) == most:
+                    break
+        else:
+            while not await pour(answer, take) and len(chunks) < most:
+                assert not chunks[-1].last
+    except EngineBroken:
+        pass
+    finally:
+        await answer.aclose()
+        await answer.aclose()
+    return chunks
 
 
 @pytest.mark.parametrize("stream", [False, True])
