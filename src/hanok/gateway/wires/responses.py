@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from hanok.gateway.wires.responses_request import (
     referred,
     with_referred,
 )
-from hanok.gateway.wires.responses_store import Kept, ResponseStore, Turn
+from hanok.gateway.wires.responses_store import CHAIN, CHAIN_BYTES, Kept, ResponseStore, Turn
 from hanok.gateway.wires.retelling import Retold, retell
 from hanok.wire import Caller, ChatRequest, json_bytes
 
@@ -113,10 +114,21 @@ class ResponsesDesk:
         return asked, await work_on(len(data) + size, chat_request, asked, before, caller, options)
 
     def _look_up(self, ids: Sequence[str], tenant: str) -> dict[str, _Json]:
-        """Kept items by their ids, which name their response; runs in a thread."""
-        responses = {f"resp_{parts[1]}" for each in ids if len(parts := each.split("_")) == 3}
-        turns = [self._store.get(each, tenant, self._wall()) for each in responses]
-        return {item["id"]: item for turn in turns if turn is not None for item in _turn_items(turn)}
+        """Kept items by their ids, which name their response; runs in a thread.
+
+        Raises `RequestError` when they are more than a conversation may be: what is referred to is longer than its id.
+        """
+        times, found, size = Counter(ids), dict[str, _Json](), 0
+        responses = {f"resp_{parts[1]}" for each in times if len(parts := each.split("_")) == 3}
+        for place, each in enumerate(responses):
+            if (turn := self._store.get(each, tenant, self._wall())) is not None:
+                items = {item["id"]: item for item in _turn_items(turn) if item["id"] in times}
+                size += turn.size + sum((times[own] - 1) * len(json_bytes(item)) for own, item in items.items())
+                found |= items
+            if place >= CHAIN or size > CHAIN_BYTES:
+                message = f"refers to more than {CHAIN} responses, or to more than {CHAIN_BYTES // 1024**2} MiB"
+                raise invalid("input", message)
+        return found
 
     async def _before(self, previous: str | None, caller: Caller) -> tuple[Sequence[bytes], int]:
         """What was said before, turn by turn, and its size in bytes.
@@ -205,7 +217,7 @@ class ResponsesDesk:
 def _page(items: list[_Json], query: Mapping[str, Sequence[str]]) -> _Json:
     """One page of items: `limit` (20), `order` (desc), `after` an id. Raises `RequestError`."""
     order, limit = query.get("order", ["desc"])[0], query.get("limit", [str(LISTED)])[0]
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST_LISTED:
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 9 or not 1 <= int(limit) <= MOST_LISTED:
         raise invalid("limit", f"is a number from 1 to {MOST_LISTED}")
     if order not in ("asc", "desc"):
         raise invalid("order", "is asc or desc")
