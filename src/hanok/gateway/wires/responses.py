@@ -166,6 +166,15 @@ class ResponsesDesk:
         """Write a finished response down. Where that fails it is still given, and says that it is not kept."""
         if asked.body.store is False:
             return form
+        try:
+            await self._store.run(self._put, asked, name, tenant, form)
+        except StoreError:
+            _log.exception("the response %s cannot be kept", form["id"])
+            return {**form, "store": False}
+        return form
+
+    def _put(self, asked: ResponsesRequest, name: str, tenant: str, form: _Json) -> None:
+        """Runs in a thread: what was asked may be long. Raises `StoreError`."""
         kept = Kept(
             id=form["id"],
             tenant=tenant,
@@ -174,12 +183,7 @@ class ResponsesDesk:
             response=json_bytes(form),
             items=json_bytes(_named(asked.items, name)),
         )
-        try:
-            await self._store.run(self._store.put, kept)
-        except StoreError:
-            _log.exception("the response %s cannot be kept", form["id"])
-            return {**form, "store": False}
-        return form
+        self._store.put(kept)
 
     async def _count_tokens(self, call: Call) -> None:
         _, request = await self._read(call)
