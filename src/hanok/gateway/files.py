@@ -149,5 +149,6 @@ def _keep_s(form: Form) -> int | None:
     if not given:
         return None
     seconds = given.get("seconds", "")
-    typed = {**given, "seconds": int(seconds) if seconds.isascii() and seconds.isdigit() else seconds}
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
+    typed = {**given, "seconds": int(seconds) if is_number else seconds}
     return decode_body(json_bytes(typed), ExpiresAfter).seconds

@@ -70,6 +70,11 @@ class Turn(msgspec.Struct, frozen=True):
     items: bytes
     response: bytes
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.items) + len(self.response)
+
 
 class _Write:
     """One response that is to be written."""
