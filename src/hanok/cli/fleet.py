@@ -11,13 +11,12 @@ from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print
 from hanok.errors import StartError
 from hanok.spec import load
 
-COLUMNS = (
-    "ENDPOINT", "STATE", "POLICY", "WEIGHT", "CIRCUIT", "RUNNING", "FIRST-TOKEN", "ENGINE-LOAD", "CACHE", "HITS",
-)  # fmt: skip
-
 
 def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
-    """Show the endpoints of the running server: state, circuit, load, how soon they answer. Needs `gateway.admin_key`.
+    """Show the endpoints of the running server. Needs `gateway.admin_key`.
+
+    CALLS run on it, answers BEGIN after so long, in the ENGINE run and wait so many, its CACHE is so full, HITS are the
+    share of prompts found there.
 
     Example: `hanok fleet`
     """
@@ -32,7 +31,7 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"server": server.url, "endpoints": endpoints})
         return
-    table = Table(*COLUMNS, box=None)
+    table = Table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS", box=None)
     for each in endpoints:
         table.add_row(*_row(each))
     data.print(table)
@@ -40,20 +39,25 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
 
 def _row(each: dict[str, Any]) -> list[str]:
     load: dict[str, Any] = each["load"] or {}
-    limit = each["max_in_flight"]
-    terms = [*each["tags"], *(f"team {team}" for team in each["teams"]), *([each["role"]] if each["role"] else [])]
+    limit, begins_ms = each["max_in_flight"], each["first_token_ms"] or each["answer_ms"]
     return [
-        each["endpoint"] + (f" ({', '.join(terms)})" if terms else ""),
-        each["state"],
+        " ".join([each["endpoint"], *_terms(each)]),
+        each["state"] if each["circuit"] == "closed" else f"{each['state']}, circuit {each['circuit']}",
         each["policy"],
-        f"{each['weight']:g}",
-        each["circuit"],
         f"{each['in_flight']}" + (f" of {limit}" if limit else ""),
-        "–" if each["first_token_ms"] is None else f"{each['first_token_ms']:.0f} ms",
-        f"{load['running']} + {load['waiting']} waiting" if load else "–",
+        "–" if begins_ms is None else f"{begins_ms:.0f} ms",
+        f"{load['running']} + {load['waiting']}" if load else "–",
         _percent(load.get("kv_usage")),
         _percent(load.get("hit_rate")),
     ]
+
+
+def _terms(each: dict[str, Any]) -> list[str]:
+    """What is declared of the endpoint and not the usual."""
+    terms = [*each["tags"], *(f"team {team}" for team in each["teams"])]
+    terms += [each["role"]] if each["role"] else []
+    terms += [f"weight {each['weight']:g}"] if each["weight"] != 1 else []
+    return [f"({', '.join(terms)})"] if terms else []
 
 
 def _percent(share: float | None) -> str:

@@ -25,6 +25,18 @@ ASKED = {
 }
 
 
+@pytest.fixture
+def house(house: Start) -> Start:
+    """Houses whose endpoints have all been looked at: which of them takes a call is what is tested here."""
+
+    def start(*models: dict[str, Any], **more: Any) -> RunningHouse:
+        started = house(*models, **more)
+        wait_until(lambda: started.house.fleet.settled)
+        return started
+
+    return start
+
+
 def prefilled(number: int) -> dict[str, Any]:
     """What vLLM's NIXL connector says of a prompt that it keeps for another."""
     return {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +17,22 @@ import yaml
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse, wait_until
 from tests.engine import DONE, Answer, Asked, FakeEngine, delta, fake_engine, status, stream, whole
+from tests.journeys.test_hanok_up import hanok
 
 Start = Callable[..., RunningHouse]
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture
+def house(house: Start) -> Start:
+    """Houses whose endpoints have all been looked at: which of them takes a call is what is tested here."""
+
+    def start(*models: dict[str, Any], **more: Any) -> RunningHouse:
+        started = house(*models, **more)
+        wait_until(lambda: started.house.fleet.settled)
+        return started
+
+    return start
 
 
 @contextlib.contextmanager
@@ -379,3 +394,27 @@ def test_tickets_and_slots_are_given_back_however_calls_end(house: Start, policy
                 chat(started, stream=stream_it, **long)
         assert [each.in_flight for each in started.house.fleet.of("m")] == [0, 0]
         assert chat(started, **long).status == 200
+
+
+def test_the_command_shows_the_fleet_of_a_running_server_and_says_what_it_needs(house: Start) -> None:
+    from hanok.cli.state import RunningServer, write_server
+
+    secret = "an-admin-key-of-length"
+    with engines(1) as one:
+        started = house(
+            model(one, {"tags": ["eu"], "max_in_flight": 3}), gateway={"admin_key": secret, "reload": False}
+        )
+        loaded = started.house.loaded
+        port = int(started.url.rpartition(":")[2])
+        write_server(loaded.state, RunningServer(process_id=os.getpid(), host="127.0.0.1", port=port))
+        shown = hanok(loaded.folder, "fleet")
+        assert shown.returncode == 0, shown.stderr
+        assert "m#1 (eu)" in shown.stdout
+        assert "0 of 3" in shown.stdout
+        told = json.loads(hanok(loaded.folder, "fleet", "--json").stdout)["endpoints"][0]
+        assert (told["endpoint"], told["state"], told["policy"]) == ("m#1", "up", "least-busy")
+        text = loaded.file.read_text()
+        loaded.file.write_text(text.replace(secret, "another-admin-key"))
+        assert "status 401" in hanok(loaded.folder, "fleet").stderr
+        loaded.file.write_text(text.replace(f"admin_key: {secret}", "port: 4243"))
+        assert "admin_key" in hanok(loaded.folder, "fleet").stderr
