@@ -11,8 +11,6 @@ from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print
 from hanok.errors import StartError
 from hanok.spec import load
 
-COLUMNS = ("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS")
-
 
 def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     """Show the endpoints of the running server. Needs `gateway.admin_key`.
@@ -33,7 +31,7 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"server": server.url, "endpoints": endpoints})
         return
-    table = Table(*COLUMNS, box=None)
+    table = Table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS", box=None)
     for each in endpoints:
         table.add_row(*_row(each))
     data.print(table)

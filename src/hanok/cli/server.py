@@ -87,7 +87,7 @@ class Server:
                 connection.request(method, path, body, headers={**headers, "authorization": f"Bearer {self._secret}"})
             response = connection.getresponse()
             if response.status >= http.HTTPStatus.BAD_REQUEST:
-                raise StartError(_said(response.read()))
+                raise StartError(f"{_said(response.read())} (status {response.status})")
             yield response
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise StartError(f"the server at {server.url} does not answer: {error}") from error

@@ -122,16 +122,6 @@ def test_the_command_shows_and_clears_what_the_server_has_in_memory(house: Start
     assert "models here: m" in wrong.stderr
 
 
-def test_the_fleet_is_shown_with_a_title_over_every_column(house: Start, engine: FakeEngine) -> None:
-    started = house(model(engine), gateway={"admin_key": ADMIN})
-    folder = tell_where(started)
-    (endpoint,) = json.loads(hanok(folder, "fleet", "--json").stdout)["endpoints"]
-    assert (endpoint["endpoint"], endpoint["state"]) == ("m#1", "up")
-    titles, row = hanok(folder, "fleet", env={**os.environ, "COLUMNS": "200"}).stdout.splitlines()
-    assert titles.split()[:3] == ["ENDPOINT", "STATE", "POLICY"]
-    assert row.split()[:3] == ["m#1", "up", "least-busy"]
-
-
 def test_the_command_says_what_to_do_when_it_reaches_nothing(house: Start, engine: FakeEngine) -> None:
     started = house(model(engine), cache=CACHE)
     folder = started.house.loaded.folder
