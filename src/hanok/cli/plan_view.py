@@ -1,0 +1,330 @@
+"""How `hanok plan` looks: for people a table with bars of memory, for machines one object. Fits 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hanok.cli.terminal import data
+from hanok.gpu import (
+    DENSE_ERROR,
+    EXPERTS_ERROR,
+    GIB,
+    Catalog,
+    Cost,
+    Fit,
+    Miss,
+    Option,
+    Plan,
+    Rate,
+    api_million,
+)
+
+WIDE = 108
+_BLOCKS = (
+    ("weights", "█", "blue"),
+    ("engine", "▒", "yellow"),
+    ("KV cache", "░", "green"),
+    ("not used", "·", "bright_black"),
+)
+
+
+def show(plans: Sequence[tuple[str, Plan]], catalog: Catalog, *, top: int | None) -> None:
+    """Every plan, on stdout."""
+    for name, plan in plans:
+        data.print(_plan(name, plan, catalog, top))
+        data.print()
+    error = (
+        f"{DENSE_ERROR:.0%}" if not any(plan.wanted.anatomy.experts for _, plan in plans) else f"{EXPERTS_ERROR:.0%}"
+    )
+    note = f"Speeds are estimates, ±{error}; memory ±1 GiB a GPU. Prices: {catalog.region}, {catalog.date:%B %Y}."
+    data.print(Text(f"{note} How it is reckoned: docs/planning.md", style="bright_black"))
+
+
+def _plan(name: str, plan: Plan, catalog: Catalog, top: int | None) -> Group:
+    parts: list[Any] = [_head(name, plan), Text()]
+    spot = plan.wanted.deploy.spot
+    options = _shown(plan.options, top)
+    if options:
+        parts += [_table(options, spot=spot), _legend(), Text()]
+        parts += _notes(plan, options[0], catalog)
+    elif not plan.slices:
+        parts += [Text("✗ No machine of the catalogue can serve this.", style="bold red"), Text()]
+    if slices := _shown(plan.slices, top and max(1, top // 2)):
+        parts += [
+            _title("As slices of GPUs (MIG)", "the price is the slices' share of a machine"),
+            _table(slices, spot=spot),
+        ]
+    if missed := plan.misses if top is None else [miss for miss in plan.misses if miss.fit][:top]:
+        more = len(plan.misses) - len(missed)
+        parts += [_title("Nearest misses", f"{more} more with --all" if more else ""), _misses(missed)]
+    return Group(*parts)
+
+
+def _shown(options: Sequence[Option], top: int | None) -> list[Option]:
+    """The best of each kind of machine, as many as are asked for; all of them when all are."""
+    if top is None:
+        return list(options)
+    first: dict[tuple[str, int, str | None], Option] = {}
+    for option in options:
+        first.setdefault((option.machine.accelerator, option.machine.gpus, option.machine.profile), option)
+    return list(first.values())[:top]
+
+
+def _head(name: str, plan: Plan) -> Text:
+    wanted, anatomy = plan.wanted, plan.wanted.anatomy
+    weights = sum(count * anatomy.packing.bytes_of(part) for part, count in anatomy.parts.items())
+    active = f" ({anatomy.active / 1e9:.1f} B active)" if anatomy.experts else ""
+    title = Text.assemble((name, "bold"), f"  {anatomy.name}" if anatomy.name != name else "")
+    title.append(f"\n{anatomy.parameters / 1e9:.1f} B parameters{active}, {anatomy.packing.format}, ")
+    title.append(f"{weights / GIB:.1f} GiB of weights", style="blue")
+    calls = f"\n{wanted.deploy.concurrency} calls of {wanted.deploy.context_tokens:,} tokens in memory at once"
+    title.append(calls + f"; a usual call: {wanted.shape.prompt:,} in, {wanted.shape.output:,} out")
+    if wanted.per_s is not None:
+        title.append(f", {wanted.per_s:g} a second")
+    limits = wanted.deploy.latency
+    told = [f"≤ {limits.tpot_ms:g} ms a token"] if limits.tpot_ms is not None else []
+    told += [f"≤ {limits.ttft_s:g} s to the first"] if limits.ttft_s is not None else []
+    return title.append("\n" + ", ".join(told) if told else "")
+
+
+def _title(title: str, more: str) -> Text:
+    return Text.assemble(("\n" + title, "bold"), (f"  {more}" if more else "", "bright_black"))
+
+
+def _table(options: Iterable[Option], *, spot: bool) -> Table:
+    wide = data.width >= WIDE
+    bar = 40 if wide else 22
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", show_edge=False)
+    table.add_column("MACHINES", no_wrap=True)
+    table.add_column("MEMORY OF ONE GPU", no_wrap=True, width=bar)
+    table.add_column("AT THE LOAD", no_wrap=True)
+    table.add_column("SPOT, ABOUT" if spot else "ON DEMAND", no_wrap=True)
+    for option in options:
+        table.add_row(_machine(option), _memory(option, bar), _speed(option), _price(option, spot=spot))
+    return table
+
+
+def _machine(option: Option) -> Text:
+    machine, split = option.machine, option.split
+    gpu = machine.device.title.removeprefix("NVIDIA ").replace(" Blackwell Server", "").replace(" SXM", "")
+    first = f"{option.count}× {option.instance}" if machine.profile is None else f"{option.count}× {machine.profile}"
+    text = Text.assemble((first, "bold"))
+    if machine.profile is not None:
+        return text.append(f"\nof {gpu}, {option.instance}", style="bright_black")
+    spread = [f"TP {split.tensor}"] if split.tensor > 1 else []
+    spread += [f"PP {split.pipeline}"] if split.pipeline > 1 else []
+    spread += [f"{option.replicas} replicas"] if option.replicas > 1 else []
+    return text.append(f"\n{machine.gpus}× {gpu}" + "".join(f", {each}" for each in spread), style="bright_black")
+
+
+def _memory(option: Option, width: int) -> Text:
+    room = option.fit
+    calls = room.concurrency * option.replicas
+    told = f"{calls} call{'s' if calls != 1 else ''} · {_short(room.kv_tokens * option.replicas)} tokens"
+    text = _bar(room, width).append("\n").append(told)
+    if width > 30:
+        text.append(f" · {room.kv / GIB:.1f} GiB KV a GPU", style="bright_black")
+    return text.append(" tight", style="bold red") if option.tight else text
+
+
+def _bar(room: Fit, width: int) -> Text:
+    """Weights, engine, KV cache and what is left aside, in their shares of the memory."""
+    sizes = (room.weights, room.overhead, room.kv, room.memory - room.usable)
+    text, filled, drawn = Text(), 0.0, 0
+    for size, (_, block, colour) in zip(sizes, _BLOCKS, strict=True):
+        filled += max(0.0, size)
+        end = min(width, round(filled / room.memory * width))
+        text.append(block * (end - drawn), style=colour)
+        drawn = max(drawn, end)
+    return text
+
+
+def _legend() -> Text:
+    return Text("  ").join(Text.assemble((block, colour), f" {name}") for name, block, colour in _BLOCKS)
+
+
+def _short(tokens: int) -> str:
+    return f"{tokens / 1e6:.1f} M" if tokens >= 1e6 else f"{tokens / 1e3:.0f} k" if tokens >= 1e4 else f"{tokens:,}"
+
+
+def _speed(option: Option) -> Text:
+    load = option.load
+    first = f"{load.ttft_s:.1f} s" if load.ttft_s >= 1 else f"{load.ttft_s * 1000:.0f} ms"
+    return Text.assemble(f"{load.tpot_s * 1000:.0f} ms/token", (f"\n{first} first", "bright_black"))
+
+
+def _price(option: Option, *, spot: bool) -> Text:
+    cost = option.cost
+    if cost is None:
+        return Text("no price", style="bright_black")
+    if spot:
+        low, high = cost.spot_hour
+        full, load = cost.spot(cost.million_full)[0], cost.spot(cost.million_load)[1]
+        return Text.assemble((f"${_usd(low)}–{_usd(high)}/h", "bold"), (f"\n${full:.2f}–{load:.2f}/1M", "bright_black"))
+    return Text.assemble(
+        (f"${_usd(cost.hour)}/h", "bold"), (f"\n${cost.million_full:.2f}–{cost.million_load:.2f}/1M", "bright_black")
+    )
+
+
+def _usd(value: float) -> str:
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+
+
+def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
+    told: list[Text] = []
+    if best.machine.profile is None:
+        command = f"vllm serve {plan.wanted.anatomy.name} {' '.join(best.flags)}"
+        told.append(Text.assemble(("start   ", "bright_black"), (command, "cyan")))
+    if best.cost is not None and not plan.wanted.deploy.spot:
+        low, high = best.cost.spot_hour
+        share = f"{catalog.spot.low:.0%}–{catalog.spot.high:.0%} of on demand, an assumption"
+        told.append(Text.assemble(("spot    ", "bright_black"), f"about ${_usd(low)}–{_usd(high)}/h: {share}"))
+    if plan.api is not None:
+        price = api_million(plan.api, plan.wanted.shape)
+        month = f"{catalog.apis.date:%B %Y}"
+        told.append(
+            Text.assemble(("an API  ", "bright_black"), f"about ${price:.2f}/1M tokens for {plan.api.model} ({month})")
+        )
+    told.append(
+        Text.assemble(
+            ("$/1M    ", "bright_black"), "from always full to only the load; prompt and answer tokens together"
+        )
+    )
+    return [Padding(each, (0, 0, 0, 0)) for each in told]
+
+
+def _misses(misses: Iterable[Miss]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
+    table.add_column(no_wrap=True, min_width=20)
+    table.add_column(overflow="fold")
+    for miss in misses:
+        table.add_row(_missed(miss), Text("; ".join(miss.reasons)))
+    return table
+
+
+def _missed(miss: Miss) -> Text:
+    name = f"{miss.machine.profile} of {miss.machine.accelerator}" if miss.machine.profile else miss.instance
+    split = f" TP {miss.split.tensor}" if miss.split.tensor > 1 else ""
+    return Text.assemble(
+        ("✗ ", "red"), name, (split + (f" PP {miss.split.pipeline}" if miss.split.pipeline > 1 else ""), "bright_black")
+    )
+
+
+def form(plans: Sequence[tuple[str, Plan]], catalog: Catalog, source: str) -> dict[str, Any]:
+    """The same for machines. Bytes as GiB, times in seconds, prices in USD."""
+    return {
+        "catalog": {"date": str(catalog.date), "region": catalog.region, "from": source},
+        "error": {"speed_dense": DENSE_ERROR, "speed_experts": EXPERTS_ERROR, "memory_gib": 1.0},
+        "plans": [_form(name, plan) for name, plan in plans],
+    }
+
+
+def _form(name: str, plan: Plan) -> dict[str, Any]:
+    wanted, anatomy = plan.wanted, plan.wanted.anatomy
+    return {
+        "model": name,
+        "weights": anatomy.name,
+        "parameters": anatomy.parameters,
+        "active_parameters": round(anatomy.active),
+        "format": anatomy.packing.format,
+        "weights_gib": _gib(sum(count * anatomy.packing.bytes_of(part) for part, count in anatomy.parts.items())),
+        "wanted": wanted.deploy.model_dump(mode="json")
+        | {
+            "load": {
+                "requests_per_s": wanted.per_s,
+                "prompt_tokens": wanted.shape.prompt,
+                "output_tokens": wanted.shape.output,
+            }
+        },
+        "fits": plan.fits,
+        "options": [_option(option) for option in plan.options],
+        "slices": [_option(option) for option in plan.slices],
+        "misses": [_miss(miss) for miss in plan.misses],
+        "api": plan.api and {**plan.api.model_dump(), "usd_per_million": round(api_million(plan.api, wanted.shape), 4)},
+    }
+
+
+def _option(option: Option) -> dict[str, Any]:
+    host = option.host
+    return {
+        "instance": option.instance,
+        "count": option.count,
+        "accelerator": option.machine.accelerator,
+        "gpus": option.machine.gpus,
+        "mig_profile": option.machine.profile,
+        "tensor_parallel": option.split.tensor,
+        "pipeline_parallel": option.split.pipeline,
+        "replicas": option.replicas,
+        "memory_of_one_gpu": _room(option.fit),
+        "tight": option.tight,
+        "concurrency": option.fit.concurrency * option.replicas,
+        "kv_tokens": option.fit.kv_tokens * option.replicas,
+        "at_load": _rate(option.load),
+        "when_full": _rate(option.full),
+        "usd": option.cost and _cost(option.cost),
+        "host": {
+            "arch": host.arch,
+            "cpu": host.cpu,
+            "memory_mib": host.memory_mib,
+            "efa": host.efa,
+            "nvme_gb": host.nvme_gb,
+        },
+        "vllm_flags": list(option.flags),
+    }
+
+
+def _room(room: Fit) -> dict[str, float]:
+    return {
+        "memory_gib": _gib(room.memory),
+        "usable_gib": _gib(room.usable),
+        "weights_gib": _gib(room.weights),
+        "engine_gib": _gib(room.overhead),
+        "kv_cache_gib": _gib(room.kv),
+        "one_call_gib": _gib(room.sequence),
+    }
+
+
+def _gib(size: float) -> float:
+    return round(size / GIB, 2)
+
+
+def _rate(rate: Rate) -> dict[str, float]:
+    return {
+        "calls_at_once": rate.batch,
+        "ttft_s": round(rate.ttft_s, 4),
+        "tpot_s": round(rate.tpot_s, 5),
+        "requests_per_s": round(rate.requests_per_s, 3),
+        "decode_tokens_per_s": round(rate.decode_tokens_s, 1),
+        "prefill_tokens_per_s": round(rate.prefill_tokens_s, 1),
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "per_hour": round(cost.hour, 4),
+        "per_million_tokens": [round(cost.million_full, 4), round(cost.million_load, 4)],
+        "spot_per_hour": [round(each, 4) for each in cost.spot_hour],
+        "spot_per_million_tokens": [
+            round(cost.spot(cost.million_full)[0], 4), round(cost.spot(cost.million_load)[1], 4),
+        ],
+    }  # fmt: skip
+
+
+def _miss(miss: Miss) -> dict[str, Any]:
+    return {
+        "instance": miss.instance,
+        "instances": [name for name, _ in miss.machine.instances],
+        "accelerator": miss.machine.accelerator,
+        "gpus": miss.machine.gpus,
+        "mig_profile": miss.machine.profile,
+        "tensor_parallel": miss.split.tensor,
+        "pipeline_parallel": miss.split.pipeline,
+        "memory_of_one_gpu": miss.fit and _room(miss.fit),
+        "reasons": list(miss.reasons),
+    }
