@@ -172,8 +172,10 @@ def lines(value: dict[str, Any], depth: int = 0, above: str = "") -> list[str]:
 
 def render(folder: Path) -> str:
     """The file's text."""
-    head = "# What can be rented, as figures. Written by `python -m tests.catalog FOLDER`; units stand in the keys' names.\n"
-    return head + "\n".join(lines(catalog(folder))) + "\n"
+    head = (
+        "# What can be rented, as figures; units stand in the keys' names. Written by `python -m tests.catalog FOLDER`."
+    )
+    return head + "\n" + "\n".join(lines(catalog(folder))) + "\n"
 
 
 if __name__ == "__main__":

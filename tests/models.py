@@ -7,12 +7,14 @@ the figures are kept that `hanok.gpu.anatomy` looks at: a reading is recorded, a
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from hanok.errors import PlanError
+from hanok.gpu import anatomy
 from hanok.gpu.anatomy import read_anatomy
 from hanok.gpu.weights import LINEAR, Packing
 
@@ -102,8 +104,6 @@ def _entry(file: Path) -> dict[str, Any] | None:
 
 def _record(name: str, recorded: Recorded) -> None:
     """Read once more, with the mapping that remembers in the place of the merged one."""
-    from hanok.gpu import anatomy
-
     reader = anatomy._Reader(name, recorded, recorded)
     reader.refuse()
     reader.anatomy(Packing())
@@ -138,18 +138,18 @@ KEPT_INSIDE = ("use_sparse_attention", "sparse_attention_freq", "sparse_index_di
 
 def render(folder: Path) -> str:
     """The file's text: one line a model."""
-    head = "# Figures of models' own config.json files, as far as planning looks at them. Written by `python -m tests.models`.\n"
+    head = (
+        "# Figures of config.json files, as far as planning looks at them. Written by `python -m tests.models FOLDER`."
+    )
     lines = []
     for name, entry in entries(folder).items():
         text = json.dumps(entry, ensure_ascii=False, separators=(", ", ": "))
         lines.append(f"{name}: {_numbered(text)}")
-    return head + "\n".join(lines) + "\n"
+    return head + "\n" + "\n".join(lines) + "\n"
 
 
 def _numbered(text: str) -> str:
     """JSON has text for keys only; `{"0": 3}` were 0 and 1 in a list of marks."""
-    import re
-
     return re.sub(r'"(\d+)": ', r"\1: ", text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from hanok.spec import Deploy, Loaded, Model, load
 
 if TYPE_CHECKING:
     from hanok.gpu import Catalog, Plan
+    from hanok.gpu.load import FetchedConfig
 
 EXIT_NOTHING_FITS, EXIT_NOT_PLANNED = 1, 2
 
@@ -114,7 +115,7 @@ def _deploys(loaded: Loaded | None, model: str | None) -> list[tuple[str, Deploy
 
 
 def _declared(model: Model) -> Iterator[Deploy]:
-    """What the model needs of GPUs: as `deploy` says, with the weights and flags of an engine `vllm` where it does not."""
+    """What the model needs of GPUs: as `deploy` says, and where it does not, as the flags of an engine `vllm`."""
     engine = next((each for each in model.serve if each.engine == "vllm"), None)
     if engine is None:
         if model.deploy is not None:
@@ -134,7 +135,8 @@ def _with(deploy: Deploy, wishes: dict[str, Any]) -> Deploy:
     merged = deploy.model_dump(exclude_unset=True)
     for key, value in wishes.items():
         if isinstance(value, dict):
-            merged[key] = {**merged.get(key, {}), **{name: each for name, each in value.items() if each is not None}}
+            block = cast("dict[str, Any]", value)
+            merged[key] = {**merged.get(key, {}), **{name: each for name, each in block.items() if each is not None}}
         elif value is not None:
             merged[key] = value
     try:
@@ -153,10 +155,10 @@ def _catalog(file: Path | None) -> tuple[Catalog, str]:
 def _plans(
     named: list[tuple[str, Deploy]], wishes: dict[str, Any], catalog: Catalog, *, folder: Path, hub: str
 ) -> tuple[list[tuple[str, Plan]], list[tuple[str, PlanError]]]:
-    from hanok.gpu import fetch_config, load_model
+    from hanok.gpu import load_model
     from hanok.gpu import plan as make_plan
 
-    fetch = None if hub == "none" else partial(fetch_config, hub=hub, token=os.environ.get("HF_TOKEN"))
+    fetch = None if hub == "none" else partial(_fetch, hub=hub)
     plans: list[tuple[str, Plan]] = []
     refusals: list[tuple[str, PlanError]] = []
     for name, deploy in named:
@@ -168,6 +170,12 @@ def _plans(
     if refusals and len(named) == 1:
         raise refusals[0][1]
     return plans, refusals
+
+
+def _fetch(model: str, *, hub: str) -> FetchedConfig:
+    from hanok.gpu.client import fetch_config
+
+    return fetch_config(model, hub=hub, token=os.environ.get("HF_TOKEN"))
 
 
 def _tell(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -51,7 +51,7 @@ def _plan(name: str, plan: Plan, catalog: Catalog, top: int | None) -> Group:
     spot = plan.wanted.deploy.spot
     options = _shown(plan.options, top)
     if options:
-        parts += [_table(options, spot=spot), _legend(), Text()]
+        parts += [_table(options, spot=spot), _legend(options), Text()]
         parts += _notes(plan, options[0], catalog)
     elif not plan.slices:
         parts += [Text("✗ No machine of the catalogue can serve this.", style="bold red"), Text()]
@@ -60,7 +60,7 @@ def _plan(name: str, plan: Plan, catalog: Catalog, top: int | None) -> Group:
             _title("As slices of GPUs (MIG)", "the price is the slices' share of a machine"),
             _table(slices, spot=spot),
         ]
-    if missed := plan.misses if top is None else [miss for miss in plan.misses if miss.fit][:top]:
+    if missed := plan.misses if top is None else [miss for miss in plan.misses if miss.way.fit][:top]:
         more = len(plan.misses) - len(missed)
         parts += [_title("Nearest misses", f"{more} more with --all" if more else ""), _misses(missed)]
     return Group(*parts)
@@ -99,38 +99,46 @@ def _title(title: str, more: str) -> Text:
 
 def _table(options: Iterable[Option], *, spot: bool) -> Table:
     wide = data.width >= WIDE
-    bar = 40 if wide else 22
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", show_edge=False)
-    table.add_column("MACHINES", no_wrap=True)
+    bar = 50 if wide else 23
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bright_black", show_edge=False)
+    table.add_column("MACHINES", no_wrap=True, min_width=24)
     table.add_column("MEMORY OF ONE GPU", no_wrap=True, width=bar)
-    table.add_column("AT THE LOAD", no_wrap=True)
-    table.add_column("SPOT, ABOUT" if spot else "ON DEMAND", no_wrap=True)
+    table.add_column("AT THE LOAD", no_wrap=True, min_width=12)
+    table.add_column("SPOT, ABOUT" if spot else "ON DEMAND", no_wrap=True, min_width=14)
     for option in options:
         table.add_row(_machine(option), _memory(option, bar), _speed(option), _price(option, spot=spot))
     return table
 
 
 def _machine(option: Option) -> Text:
-    machine, split = option.machine, option.split
-    gpu = machine.device.title.removeprefix("NVIDIA ").replace(" Blackwell Server", "").replace(" SXM", "")
-    first = f"{option.count}× {option.instance}" if machine.profile is None else f"{option.count}× {machine.profile}"
-    text = Text.assemble((first, "bold"))
+    machine = option.machine
     if machine.profile is not None:
-        return text.append(f"\nof {gpu}, {option.instance}", style="bright_black")
-    spread = [f"TP {split.tensor}"] if split.tensor > 1 else []
-    spread += [f"PP {split.pipeline}"] if split.pipeline > 1 else []
-    spread += [f"{option.replicas} replicas"] if option.replicas > 1 else []
-    return text.append(f"\n{machine.gpus}× {gpu}" + "".join(f", {each}" for each in spread), style="bright_black")
+        text = Text.assemble((f"{option.count}× {machine.profile}", "bold"))
+        return text.append(f"\nof {_gpu(option)}, {option.instance.split('.')[0]}", style="bright_black")
+    text = Text.assemble((f"{option.count}× {option.instance}", "bold"))
+    return text.append(f"\n{machine.gpus}× {_gpu(option)}{_spread(option)}", style="bright_black")
+
+
+def _gpu(option: Option) -> str:
+    title = option.machine.device.title.removeprefix("NVIDIA ").replace(" Blackwell Server", "").replace(" SXM", "")
+    return title if title.startswith("A100") else re.sub(r" \d+GB$", "", title)
+
+
+def _spread(option: Option) -> str:
+    told = f" TP{option.split.tensor}" if option.split.tensor > 1 else ""
+    told += f" PP{option.split.pipeline}" if option.split.pipeline > 1 else ""
+    return told + (f" ×{option.replicas}" if option.replicas > 1 else "")
 
 
 def _memory(option: Option, width: int) -> Text:
     room = option.fit
     calls = room.concurrency * option.replicas
-    told = f"{calls} call{'s' if calls != 1 else ''} · {_short(room.kv_tokens * option.replicas)} tokens"
+    told = f"{calls} call{'s' if calls != 1 else ''}"
     text = _bar(room, width).append("\n").append(told)
-    if width > 30:
-        text.append(f" · {room.kv / GIB:.1f} GiB KV a GPU", style="bright_black")
-    return text.append(" tight", style="bold red") if option.tight else text
+    if option.tight:
+        return text.append(f" · tight, {room.kv / GIB:.1f} GiB", style="red")
+    text.append(f" · {_short(room.kv_tokens * option.replicas)} tokens", style="bright_black")
+    return text.append(f" · {room.kv / GIB:.1f} GiB of KV a GPU" if width > 30 else "", style="bright_black")
 
 
 def _bar(room: Fit, width: int) -> Text:
@@ -145,12 +153,25 @@ def _bar(room: Fit, width: int) -> Text:
     return text
 
 
-def _legend() -> Text:
-    return Text("  ").join(Text.assemble((block, colour), f" {name}") for name, block, colour in _BLOCKS)
+def _legend(options: Iterable[Option]) -> Text:
+    told = [Text.assemble((block, colour), f" {name}") for name, block, colour in _BLOCKS]
+    split = {letters: words for option in options for letters, words in _letters(option)}
+    told += [Text.assemble((letters, "bright_black"), f" {words}") for letters, words in split.items()]
+    return Text("  ").join(told)
+
+
+def _letters(option: Option) -> Iterator[tuple[str, str]]:
+    """The letters that stand for how an option is spread, and what they mean."""
+    if option.split.tensor > 1:
+        yield "TP", "GPUs share layers"
+    if option.split.pipeline > 1:
+        yield "PP", "stages"
+    if option.replicas > 1:
+        yield "×", "replicas"
 
 
 def _short(tokens: int) -> str:
-    return f"{tokens / 1e6:.1f} M" if tokens >= 1e6 else f"{tokens / 1e3:.0f} k" if tokens >= 1e4 else f"{tokens:,}"
+    return f"{tokens / 1e6:.1f}M" if tokens >= 1e6 else f"{tokens / 1e3:.0f}k" if tokens >= 1e4 else f"{tokens:,}"
 
 
 def _speed(option: Option) -> Text:
@@ -166,7 +187,9 @@ def _price(option: Option, *, spot: bool) -> Text:
     if spot:
         low, high = cost.spot_hour
         full, load = cost.spot(cost.million_full)[0], cost.spot(cost.million_load)[1]
-        return Text.assemble((f"${_usd(low)}–{_usd(high)}/h", "bold"), (f"\n${full:.2f}–{load:.2f}/1M", "bright_black"))
+        return Text.assemble(
+            (f"${_usd(low)}–{_usd(high)}", "bold"), "/h", (f"\n${full:.2f}–{load:.2f}/1M", "bright_black")
+        )
     return Text.assemble(
         (f"${_usd(cost.hour)}/h", "bold"), (f"\n${cost.million_full:.2f}–{cost.million_load:.2f}/1M", "bright_black")
     )
@@ -183,7 +206,7 @@ def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
         told.append(Text.assemble(("start   ", "bright_black"), (command, "cyan")))
     if best.cost is not None and not plan.wanted.deploy.spot:
         low, high = best.cost.spot_hour
-        share = f"{catalog.spot.low:.0%}–{catalog.spot.high:.0%} of on demand, an assumption"
+        share = f"{100 * catalog.spot.low:.0f}–{catalog.spot.high:.0%} of on demand, an assumption"
         told.append(Text.assemble(("spot    ", "bright_black"), f"about ${_usd(low)}–{_usd(high)}/h: {share}"))
     if plan.api is not None:
         price = api_million(plan.api, plan.wanted.shape)
@@ -196,23 +219,25 @@ def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
             ("$/1M    ", "bright_black"), "from always full to only the load; prompt and answer tokens together"
         )
     )
-    return [Padding(each, (0, 0, 0, 0)) for each in told]
+    return list(told)
 
 
 def _misses(misses: Iterable[Miss]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
-    table.add_column(no_wrap=True, min_width=20)
+    table.add_column(no_wrap=True, min_width=25)
     table.add_column(overflow="fold")
     for miss in misses:
-        table.add_row(_missed(miss), Text("; ".join(miss.reasons)))
+        table.add_row(_missed(miss), Text("; ".join(miss.way.reasons)))
     return table
 
 
 def _missed(miss: Miss) -> Text:
     name = f"{miss.machine.profile} of {miss.machine.accelerator}" if miss.machine.profile else miss.instance
-    split = f" TP {miss.split.tensor}" if miss.split.tensor > 1 else ""
+    split = f" TP{miss.way.split.tensor}" if miss.way.split.tensor > 1 else ""
     return Text.assemble(
-        ("✗ ", "red"), name, (split + (f" PP {miss.split.pipeline}" if miss.split.pipeline > 1 else ""), "bright_black")
+        ("✗ ", "red"),
+        name,
+        (split + (f" PP{miss.way.split.pipeline}" if miss.way.split.pipeline > 1 else ""), "bright_black"),
     )
 
 
@@ -323,8 +348,8 @@ def _miss(miss: Miss) -> dict[str, Any]:
         "accelerator": miss.machine.accelerator,
         "gpus": miss.machine.gpus,
         "mig_profile": miss.machine.profile,
-        "tensor_parallel": miss.split.tensor,
-        "pipeline_parallel": miss.split.pipeline,
-        "memory_of_one_gpu": miss.fit and _room(miss.fit),
-        "reasons": list(miss.reasons),
+        "tensor_parallel": miss.way.split.tensor,
+        "pipeline_parallel": miss.way.split.pipeline,
+        "memory_of_one_gpu": miss.way.fit and _room(miss.way.fit),
+        "reasons": list(miss.way.reasons),
     }

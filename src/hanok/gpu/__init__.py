@@ -1,10 +1,10 @@
 """GPUs as facts: what can be rented (`catalog`), what a model is made of (`anatomy`), what fits (`memory`), how fast it
-is (`speed`), and so which machines serve it at what cost (`planning`). Only `load` and `client` touch the world.
+is (`speed`), and so which machines serve it at what cost (`planning`). Only `load` and `client` touch the world; `client` is
+imported by who needs it.
 """
 
 from hanok.gpu.anatomy import Anatomy, read_anatomy
 from hanok.gpu.catalog import Catalog, changes
-from hanok.gpu.client import HUB, fetch_config
 from hanok.gpu.load import load_catalog, load_model, load_models, read_catalog
 from hanok.gpu.memory import GIB, Fit, Split, fit
 from hanok.gpu.planning import Cost, Miss, Option, Plan, api_million, plan
@@ -14,7 +14,6 @@ __all__ = [
     "DENSE_ERROR",
     "EXPERTS_ERROR",
     "GIB",
-    "HUB",
     "Anatomy",
     "Catalog",
     "Cost",
@@ -27,7 +26,6 @@ __all__ = [
     "Split",
     "api_million",
     "changes",
-    "fetch_config",
     "fit",
     "load_catalog",
     "load_model",

@@ -156,7 +156,7 @@ class _Reader:
         tied = self.architecture.startswith("Gemma") if tied is None else tied
         words = self.vocabulary * self.hidden
         found: dict[Part, int] = dict.fromkeys(PARTS, 0)
-        found |= {"embedding": 0 if tied else words, "head": words, "vision": self.vision()}
+        found["embedding"], found["head"], found["vision"] = 0 if tied else words, words, self.vision()
         blocks = cast("list[dict[str, Any]]", self.config.get("block_configs") or [])
         if pattern := self.pattern():
             return found | self.mixed_parts(pattern)
@@ -164,13 +164,14 @@ class _Reader:
             return found | self.uneven_parts(blocks)
         dense, sparse = self.dense_layers(), self.sparse_layers()
         dense_width = self.whole("dense_intermediate_size", "intermediate_size_mlp", default=self.width)
-        return found | {
+        rest: dict[Part, int] = {
             "attention": self.attention(),
             "mlp": dense * 3 * self.hidden * dense_width,
             "shared": sparse * 3 * self.hidden * self.shared_width(),
             "experts": sparse * 3 * self.hidden * self.expert_width() * self.expert_count(),
             "other": 2 * self.layers * self.hidden + sparse * self.hidden * self.expert_count(),
         }
+        return found | rest
 
     # Attention
 

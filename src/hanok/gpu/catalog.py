@@ -1,4 +1,4 @@
-"""What can be rented, as figures: accelerators, instance types, MIG profiles, prices, and what an engine takes for itself.
+"""What can be rented, as figures: accelerators, instance types, MIG profiles, prices, and what an engine takes.
 
 One frozen tree, written as `catalog.yaml` beside this file and replaced as a whole by `hanok catalog update`. Figures
 carry their unit in their name and their source in the file. Pure: `load.py` reads files.

@@ -1,4 +1,4 @@
-"""Requests out: a model's config.json from a Hugging Face hub. Planning never needs it; it spares a download by hand."""
+"""Requests out: a model's config.json from a Hugging Face hub. Planning can do without; it saves a download."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -96,18 +97,19 @@ def load_model(name: str, *, folder: Path, fetch: Fetch | None) -> Anatomy:
     raise PlanError(f"no model is called {name!r}", hint=_nearest(name, table))
 
 
+@cache
 def load_models() -> Mapping[str, Mapping[str, Any]]:
     """The table of well-known models."""
     return cast("Mapping[str, Mapping[str, Any]]", yaml.load(_shipped(MODELS), Loader=_Loader))  # noqa: S506
 
 
 def _named(name: str, table: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]] | None:
-    """The entry of that name, in any case, with or without its owner."""
+    """The name in full and the entry of a model, whose name may be in any case, and without its owner."""
     wanted = name.lower()
     for known, entry in table.items():
-        names = [each.lower() for each in (known, *entry.get("also", ()))]
-        if wanted in names or ("/" not in wanted and any(each.endswith(f"/{wanted}") for each in names)):
-            return next((each for each in (known, *entry.get("also", ())) if each.lower() == wanted), known), entry
+        for each in (known, *entry.get("also", ())):
+            if wanted in (each.lower(), each.lower().rsplit("/", 1)[-1]):
+                return each, entry
     return None
 
 
@@ -115,9 +117,10 @@ def _from_table(name: str, entry: Mapping[str, Any]) -> Anatomy:
     if "refused" in entry:
         hint = "plan a model of another architecture, or measure this one"
         raise PlanError(f"{name}: {entry['refused']}", hint=hint)
+    found = read_anatomy(name, entry["config"])
     packing = cast("dict[str, Any]", entry.get("packing") or {})
-    packed = Packing(**{**packing, "parts": frozenset(packing.get("parts", LINEAR))})
-    return replace(read_anatomy(name, entry["config"]), packing=packed)
+    figures = {key: value for key, value in packing.items() if key != "parts"}
+    return replace(found, packing=Packing(parts=frozenset(packing.get("parts") or LINEAR), **figures))
 
 
 def _from_file(name: str, path: Path) -> Anatomy:

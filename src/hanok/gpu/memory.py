@@ -80,7 +80,7 @@ def fit(
 
 
 def weights_bytes(anatomy: Anatomy, split: Split) -> float:
-    """Bytes of weights on the fullest GPU. Norms and routers are on each; a stage may have one layer more than another."""
+    """Bytes of weights on the fullest GPU. Norms and routers are on each; stages may differ by a layer."""
     size = {part: count * anatomy.packing.bytes_of(part) for part, count in anatomy.parts.items()}
     ends = ("embedding", "head", "vision") if split.pipeline == 1 else ()
     layered = sum(size[part] for part in ("attention", "mlp", "shared", "experts"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 from hanok.errors import PlanError
 from hanok.gpu.anatomy import Anatomy
@@ -85,15 +85,22 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way to spread a replica, and every reason against it. `gap` is how many times too much it asks for."""
+
+    split: Split
+    fit: Fit | None
+    reasons: Sequence[str] = ()
+    gap: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Miss:
-    """A machine that cannot, in its nearest way, and every reason. `gap` is how many times too much it asks for."""
+    """A machine that cannot, in the nearest of its ways."""
 
     machine: Machine
     instance: str
-    split: Split
-    fit: Fit | None
-    reasons: Sequence[str]
-    gap: float
+    way: Way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,26 +121,28 @@ class Plan:
 def plan(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Plan:
     """The plan for a model. Raises `PlanError` for wishes that no machine could fulfil."""
     wanted = want(anatomy, deploy, catalog)
-    tried = [_try(machine, wanted, catalog) for machine in machines(catalog, deploy.gpu, mig=deploy.mig)]
-    found = sorted((each for some in tried for each in some if isinstance(each, Option)), key=_rank)
-    missed = sorted((each for some in tried for each in some if isinstance(each, Miss)), key=lambda miss: miss.gap)
+    tried = [
+        each for machine in machines(catalog, deploy.gpu, mig=deploy.mig) for each in _try(machine, wanted, catalog)
+    ]
+    options = sorted((each for each in tried if isinstance(each, Option)), key=_rank)
+    misses = sorted((each for each in tried if isinstance(each, Miss)), key=lambda miss: miss.way.gap)
     return Plan(
         wanted=wanted,
-        options=[option for option in found if option.machine.profile is None],
-        slices=_once([option for option in found if option.machine.profile is not None]),
-        misses=sorted(
-            (*(each for each in missed if each.machine.profile is None), *_once(missed)), key=lambda it: it.gap
-        ),
+        options=[option for option in options if option.machine.profile is None],
+        slices=_once(option for option in options if option.machine.profile is not None),
+        misses=_once(misses),
         api=_api(anatomy, catalog),
     )
 
 
-def _once(found: Iterable[Any]) -> list[Any]:
-    """Slices of a profile once, the cheapest: they are alike in whichever instance type."""
-    first: dict[tuple[str, str], Any] = {}
+Found = TypeVar("Found", Option, Miss)
+
+
+def _once(found: Iterable[Found]) -> list[Found]:
+    """Slices of a profile once, the first: they are alike in whichever instance type."""
+    first: dict[tuple[str, str], Found] = {}
     for each in found:
-        if each.machine.profile is not None:
-            first.setdefault((each.machine.accelerator, each.machine.profile), each)
+        first.setdefault((each.machine.accelerator, each.machine.profile or each.instance), each)
     return list(first.values())
 
 
@@ -157,18 +166,19 @@ def want(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Wanted:
 
 def _try(machine: Machine, wanted: Wanted, catalog: Catalog) -> list[Option | Miss]:
     """The machine's best option for each of its instance types, or its nearest miss."""
+    name = machine.instances[0][0]
     if machine.refused:
-        name = machine.instances[0][0]
-        return [Miss(machine=machine, instance=name, split=Split(), fit=None, reasons=[machine.refused], gap=math.inf)]
+        way = Way(split=Split(), fit=None, reasons=[machine.refused], gap=math.inf)
+        return [Miss(machine=machine, instance=name, way=way)]
     ways = [_way(machine, split, wanted, catalog) for split in machine.splits()]
     good = [way for way in ways if not way.reasons]
     if not good:
         nearest = min(ways, key=lambda way: (way.gap, way.split.gpus))
-        return [nearest]
-    return [each for instance in machine.instances for each in _on_instance(machine, instance, good, wanted, catalog)]
+        return [Miss(machine=machine, instance=name, way=nearest)]
+    return [_on_instance(machine, instance, good, wanted, catalog) for instance in machine.instances]
 
 
-def _way(machine: Machine, split: Split, wanted: Wanted, catalog: Catalog) -> Miss:
+def _way(machine: Machine, split: Split, wanted: Wanted, catalog: Catalog) -> Way:
     """One way to spread a replica, with every reason against it; none where it works."""
     anatomy, deploy = wanted.anatomy, wanted.deploy
     least = max(LEAST_CAPABILITY[anatomy.packing.format], 8.0 if deploy.dtype == "bfloat16" else 0.0)
@@ -185,14 +195,7 @@ def _way(machine: Machine, split: Split, wanted: Wanted, catalog: Catalog) -> Mi
     full = _memory_reasons(room, sliced=machine.profile is not None)
     slow, slowness = _latency_reasons(_roofline(machine, split, wanted), wanted)
     gap = max((room.weights + room.overhead + room.sequence) / room.usable if full else 1.0, slowness)
-    return Miss(
-        machine=machine,
-        instance=machine.instances[0][0],
-        split=split,
-        fit=room,
-        reasons=[*full, *unfit, *slow],
-        gap=gap * (10.0 if unfit else 1.0),
-    )
+    return Way(split=split, fit=room, reasons=[*full, *unfit, *slow], gap=gap * (10.0 if unfit else 1.0))
 
 
 def _memory_reasons(room: Fit, *, sliced: bool) -> list[str]:
@@ -229,24 +232,22 @@ def _roofline(machine: Machine, split: Split, wanted: Wanted) -> Roofline:
 
 
 def _on_instance(
-    machine: Machine, instance: tuple[str, Instance], ways: Iterable[Miss], wanted: Wanted, catalog: Catalog
-) -> list[Option | Miss]:
+    machine: Machine, instance: tuple[str, Instance], ways: Sequence[Way], wanted: Wanted, catalog: Catalog
+) -> Option | Miss:
     """The best of these ways on one instance type, or why it cannot after all."""
     name, host = instance
     needed = HOST_MIB + HOST_MIB_PER_GPU * (1 if machine.profile else machine.gpus)
-    reasons: list[str] = []
     if host.memory_mib < needed:
-        reasons.append(f"host memory {host.memory_mib / 1024:.1f} GiB < {needed / 1024:.0f} GiB that an engine needs")
-    made = [_option(machine, name, host, way, wanted, catalog) for way in ways] if not reasons else []
-    options = [option for option in made if option.count <= MOST_MACHINES * (machine.gpus if machine.profile else 1)]
-    if options:
-        return [min(options, key=_rank)]
-    first = next(iter(ways))
-    reasons += [f"more than {MOST_MACHINES} machines would be needed"] if made else []
-    return [replace(first, instance=name, reasons=reasons, gap=1.01)]
+        reason = f"host memory {host.memory_mib / 1024:.1f} GiB < {needed / 1024:.0f} GiB that an engine needs"
+        return Miss(machine=machine, instance=name, way=replace(ways[0], reasons=[reason]))
+    options = [_option(machine, name, host, way, wanted, catalog) for way in ways]
+    most = MOST_MACHINES * (machine.gpus if machine.profile else 1)
+    best = min((option for option in options if option.count <= most), key=_rank, default=None)
+    reason = f"more than {MOST_MACHINES} machines would be needed"
+    return best or Miss(machine=machine, instance=name, way=replace(ways[0], reasons=[reason]))
 
 
-def _option(machine: Machine, name: str, host: Instance, way: Miss, wanted: Wanted, catalog: Catalog) -> Option:
+def _option(machine: Machine, name: str, host: Instance, way: Way, wanted: Wanted, catalog: Catalog) -> Option:
     assert way.fit is not None
     room, split, roofline = way.fit, way.split, _roofline(machine, way.split, wanted)
     together = sequence_bytes(wanted.anatomy, split, wanted.shape.total, wanted.kv_bytes)

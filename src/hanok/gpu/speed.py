@@ -1,8 +1,8 @@
 """How fast: a roofline. A step takes as long as its slower half, reading memory or multiplying, and then what GPUs say
 to each other.
 
-An estimate, good to about ±30 %, or ±50 % with experts (docs/planning.md says why). What is assumed stands here as a constant, with why.
-Pure.
+An estimate, good to about ±30 %, or ±50 % with experts (docs/planning.md says why). What is assumed stands here
+as a constant, with why. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hanok.gpu.anatomy import Anatomy
-from hanok.gpu.catalog import Accelerator, Overheads, WeightFormat
+from hanok.gpu.catalog import Accelerator, WeightFormat
 from hanok.gpu.memory import Split, sequence_bytes, stage_share
 
 BANDWIDTH_SHARE = 0.8
@@ -147,7 +147,7 @@ class Roofline:
         return (self.split.pipeline - 1) * STAGE_S
 
     def weights_read(self, tokens: int) -> float:
-        """Bytes of weights that a step of so many tokens reads on the fullest GPU: of experts, those that are chosen."""
+        """Bytes of weights that a step of so many tokens reads on the fullest GPU; of experts, those chosen."""
         anatomy, packing = self.anatomy, self.anatomy.packing
         touched = 1 - (1 - anatomy.chosen / anatomy.experts) ** tokens if anatomy.experts else 0.0
         layered = sum(anatomy.parts[part] * packing.bytes_of(part) for part in ("attention", "mlp", "shared", "other"))
@@ -229,8 +229,3 @@ def smallest(most: int, enough: Callable[[int], bool]) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return low
-
-
-def most_sequences(overheads: Overheads, concurrency: int) -> int:
-    """Calls that run at once: as many as fit, and as the engine takes."""
-    return min(overheads.max_sequences, concurrency)
