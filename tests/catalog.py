@@ -139,9 +139,13 @@ def _mig(gpus: dict[str, Any]) -> dict[str, Any]:
 
 
 def _slice(gpu: str, name: str, count: int, units: int | None, memory: int | None) -> dict[str, Any]:
-    """Where the table knows no memory and multiprocessors, the profile's name does: `2g.48gb` of four."""
+    """Where the table knows no memory and multiprocessors, the profile's name does: `2g.48gb` of four.
+
+    The table's memory is rounded for the newest GPUs; a slice is never more than its share.
+    """
     compute = round(units / NVIDIA[gpu][9], 4) if units else int(name[0]) / 4
-    return {"count": count, "memory_mib": memory or int(name.split(".")[1][:-2]) * 1024, "compute": compute}
+    size = memory or int(name.split(".")[1][:-2]) * 1024
+    return {"count": count, "memory_mib": min(size, NVIDIA[gpu][1] // count), "compute": compute}
 
 
 def _apis() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from http import HTTPStatus
@@ -33,11 +34,14 @@ def _get(model: str, file: str, hub: str, token: str | None, timeout_s: float) -
     headers = {"user-agent": "hanok"} | ({"authorization": f"Bearer {token}"} if token else {})
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s) as answer:  # noqa: S310
-            return dict(read_config(answer.read(CONFIG_LIMIT_BYTES + 1), url))
+            data = answer.read(CONFIG_LIMIT_BYTES + 1)
+            if answer.length and len(data) <= CONFIG_LIMIT_BYTES:
+                raise ConnectionError("the answer was cut short")
+            return dict(read_config(data, url))
     except urllib.error.HTTPError as error:
         with error:
             return _refused(model, error.code, hub)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise PlanError(f"{model!r} is not built in, and {hub} cannot be reached: {reason}", hint=_NO_CONFIG) from None
 

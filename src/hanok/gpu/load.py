@@ -61,9 +61,11 @@ def read_catalog(file: Path) -> Catalog:
     try:
         catalog = Catalog.model_validate(construct(root, file))
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            finding = explain(Catalog, detail)
-            _blame(book, finding.place, finding.message, finding.hint, at_key=finding.at_key)
+        findings = [explain(Catalog, detail) for detail in error.errors(include_url=False)]
+        meant = {(*each.place[:-1], each.instead) for each in findings if each.instead}
+        for each in findings:
+            if not (each.missing and each.place in meant):
+                _blame(book, each.place, each.message, each.hint, at_key=each.at_key)
     else:
         known = ", ".join(catalog.accelerators)
         for place, name in unknown_accelerators(catalog):

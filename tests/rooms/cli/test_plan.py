@@ -24,7 +24,10 @@ MODELS = [
     },
     {
         "name": "own",
-        "serve": {"engine": "vllm", "model": "openai/gpt-oss-20b", "flags": {"max-model-len": 4096, "kv-cache-dtype": "fp8"}},
+        "serve": {
+            "engine": "vllm", "model": "openai/gpt-oss-20b",
+            "flags": {"max-model-len": 4096, "kv-cache-dtype": "fp8"},
+        },
     },
 ]  # fmt: skip
 
@@ -73,7 +76,7 @@ def test_a_wish_on_the_command_line_wins_over_the_file(folder: Path) -> None:
 
 
 def test_exit_code_1_says_that_nothing_fits_and_why(tmp_path: Path) -> None:
-    arguments = ("plan", "--model", "Llama-3.1-70B", "--gpu", "l4", "--gpu", "t4g", "--context", "100000")
+    arguments = ("plan", "--model", "Llama-3.1-70B", "--gpu", "g6.xlarge", "--gpu", "t4g")
     done = hanok(tmp_path, *arguments, env=environment(tmp_path, NO_COLOR="1", COLUMNS="100"))
     assert done.returncode == 1
     assert "No machine of the catalogue can serve this" in done.stdout
@@ -115,7 +118,7 @@ def test_a_platform_without_gpus_has_nothing_to_plan(tmp_path: Path) -> None:
     (tmp_path / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO]}))
     done = hanok(tmp_path, "plan", env=environment(tmp_path))
     assert (done.returncode, done.stdout) == (0, "")
-    assert "hanok plan --model" in done.stderr
+    assert "hanok plan" in done.stderr
 
 
 def test_one_model_that_cannot_be_planned_does_not_hide_the_others(folder: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_wrong_catalogue_is_refused_by_line_and_changes_nothing(folder: Path) 
     (folder / "new.yaml").write_text(OUT.read_text("utf-8").replace('"gpus": 1', '"gpus": 0', 1))
     done = hanok(folder, "catalog", "update", "new.yaml", env=environment(folder, COLUMNS="200"))
     assert done.returncode == 2
-    assert re.search(r"new\.yaml:\d+:\d+ instances\['dl1.*|new\.yaml:\d+:\d+ instances", done.stderr)
+    assert re.search(r"new\.yaml:\d+:\d+ instances.*gpus: must be at least 1", done.stderr)
     assert not (folder / "config").exists()
 
 
@@ -160,7 +163,7 @@ def test_the_catalogue_and_its_models_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("deploy", "said"),
     [
-        ({}, "3:13 models[0].deploy: nothing says which weights 'm' has"),
+        ({}, "3:12 models[0].deploy: nothing says which weights 'm' has"),
         ({"weights": "a/b", "load": {"prompt_tokens": 9000}}, "a usual call has 9250 tokens"),
         ({"weights": "a/b", "quantization": "int3"}, "must be 'auto' or 'none'"),
         ({"weights": "a/b", "contxt_tokens": 1}, "did you mean 'context_tokens'"),
