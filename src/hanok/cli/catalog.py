@@ -38,6 +38,8 @@ def show(as_json: JsonOption = False) -> None:
         "FP8",
         "LINK",
         box=None,
+        pad_edge=False,
+        pad_edge=False,
         header_style="bright_black",
         title="Accelerators",
         title_justify="left",
@@ -60,6 +62,8 @@ def show(as_json: JsonOption = False) -> None:
         "EFA",
         "$/HOUR",
         box=None,
+        pad_edge=False,
+        pad_edge=False,
         header_style="bright_black",
         title="\nInstance types",
         title_justify="left",
@@ -84,10 +88,10 @@ def models(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"models": rows})
         return
-    table = Table("MODEL", "B", "ACTIVE", "FORMAT", "TOKENS", box=None, header_style="bright_black")
+    table = Table("MODEL", "B", "ACTIVE", "FORMAT", "TOKENS", box=None, pad_edge=False, header_style="bright_black")
     for row in rows:
         if "refused" in row:
-            table.add_row(row["model"], Text("not modelled", style="bright_black"))
+            table.add_row(row["model"], "–", "–", Text("not modelled", style="bright_black"), "–")
         else:
             figures = (f"{row['parameters'] / 1e9:.1f}", f"{row['active_parameters'] / 1e9:.1f}")
             table.add_row(row["model"], *figures, row["format"], f"{row['context_tokens']:,}")

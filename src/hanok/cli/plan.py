@@ -194,7 +194,8 @@ def _tell(
         print_json(plan_view.form(plans, catalog, source) | {"refused": refused})
         return
     if not plans and not refusals:
-        talk.print("No model here runs on GPUs of yours: give one `deploy`, or plan one with `hanok plan --model …`.")
+        message = "No model here runs on GPUs of yours: give one `deploy`, or plan one with `hanok plan --model …`."
+        talk.print(message, soft_wrap=True)
         return
     plan_view.show(plans, catalog, top=top)
     for name, error in refusals:

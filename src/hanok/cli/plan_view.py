@@ -54,7 +54,7 @@ def _plan(name: str, plan: Plan, catalog: Catalog, top: int | None) -> Group:
         parts += [_table(options, spot=spot), _legend(options), Text()]
         parts += _notes(plan, options[0], catalog)
     elif not plan.slices:
-        parts += [Text("✗ No machine of the catalogue can serve this.", style="bold red"), Text()]
+        parts += [Text("✗ No machine of the catalogue can serve this.", style="bold red"), *_remedies(plan)]
     if slices := _shown(plan.slices, top and max(1, top // 2)):
         parts += [
             _title("As slices of GPUs (MIG)", "the price is the slices' share of a machine"),
@@ -127,7 +127,8 @@ def _gpu(option: Option) -> str:
 def _spread(option: Option) -> str:
     told = f" TP{option.split.tensor}" if option.split.tensor > 1 else ""
     told += f" PP{option.split.pipeline}" if option.split.pipeline > 1 else ""
-    return told + (f" ×{option.replicas}" if option.replicas > 1 else "")
+    told += f" ×{option.replicas}" if option.replicas > 1 else ""
+    return told + (" arm64" if option.host.arch == "arm64" else "")
 
 
 def _memory(option: Option, width: int) -> Text:
@@ -154,20 +155,32 @@ def _bar(room: Fit, width: int) -> Text:
 
 
 def _legend(options: Iterable[Option]) -> Text:
-    told = [Text.assemble((block, colour), f" {name}") for name, block, colour in _BLOCKS]
-    split = {letters: words for option in options for letters, words in _letters(option)}
-    told += [Text.assemble((letters, "bright_black"), f" {words}") for letters, words in split.items()]
-    return Text("  ").join(told)
+    blocks = Text("  ").join(Text.assemble((block, colour), f" {name}") for name, block, colour in _BLOCKS)
+    letters = {short: words for option in options for short, words in _letters(option)}
+    told = Text("  ").join(Text(f"{short} {words}", style="bright_black") for short, words in letters.items())
+    return Text("\n").join([blocks, told]) if letters else blocks
 
 
 def _letters(option: Option) -> Iterator[tuple[str, str]]:
     """The letters that stand for how an option is spread, and what they mean."""
     if option.split.tensor > 1:
-        yield "TP", "GPUs share layers"
+        yield "TP", "tensor parallel"
     if option.split.pipeline > 1:
-        yield "PP", "stages"
+        yield "PP", "pipeline parallel"
     if option.replicas > 1:
         yield "×", "replicas"
+
+
+def _remedies(plan: Plan) -> list[Text]:
+    """What would help, with the machine and the price that it would take."""
+    told = [Text(f"  {words}: {_offer(option)}") for words, option in plan.remedies]
+    return [Text("It would fit with", style="bold"), *told] if told else []
+
+
+def _offer(option: Option) -> str:
+    what = f"{option.machine.profile} of {option.instance}" if option.machine.profile else option.instance
+    price = f", ${_usd(option.cost.hour)}/h" if option.cost else ""
+    return f"{option.count}× {what}{price}"
 
 
 def _short(tokens: int) -> str:
@@ -226,8 +239,16 @@ def _misses(misses: Iterable[Miss]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
     table.add_column(no_wrap=True, min_width=25)
     table.add_column(overflow="fold")
+    refused: dict[str, list[str]] = {}
     for miss in misses:
-        table.add_row(_missed(miss), Text("; ".join(miss.way.reasons)))
+        if miss.way.fit is None:
+            refused.setdefault("; ".join(miss.way.reasons), []).append(miss.instance.split(".")[0])
+        else:
+            table.add_row(_missed(miss), Text("; ".join(miss.way.reasons)))
+    for reason, names in refused.items():
+        table.add_row(
+            Text.assemble(("✗ ", "red"), f"{len(names)} of other makes" if len(names) > 1 else names[0]), reason
+        )
     return table
 
 
@@ -271,6 +292,7 @@ def _form(name: str, plan: Plan) -> dict[str, Any]:
         "options": [_option(option) for option in plan.options],
         "slices": [_option(option) for option in plan.slices],
         "misses": [_miss(miss) for miss in plan.misses],
+        "remedies": [{"change": words, "option": _option(option)} for words, option in plan.remedies],
         "api": plan.api and {**plan.api.model_dump(), "usd_per_million": round(api_million(plan.api, wanted.shape), 4)},
     }
 

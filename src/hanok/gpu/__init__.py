@@ -1,6 +1,6 @@
 """GPUs as facts: what can be rented (`catalog`), what a model is made of (`anatomy`), what fits (`memory`), how fast it
-is (`speed`), and so which machines serve it at what cost (`planning`). Only `load` and `client` touch the world; `client` is
-imported by who needs it.
+is (`speed`), and so which machines serve it at what cost (`planning`). Only `load` and `client` touch the
+world; who needs `client` imports it.
 """
 
 from hanok.gpu.anatomy import Anatomy, read_anatomy

@@ -7,9 +7,9 @@ reasons, not the first. Of the ways that work, a machine's cheapest counts. Pure
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hanok.errors import PlanError
 from hanok.gpu.anatomy import Anatomy
@@ -18,7 +18,7 @@ from hanok.gpu.machines import HOST_MIB, HOST_MIB_PER_GPU, Machine, machines, un
 from hanok.gpu.memory import GIB, Fit, Split, fit, needs_expert_parallel, obstacles, sequence_bytes
 from hanok.gpu.speed import Rate, Roofline, Shape, device_fits, smallest
 from hanok.gpu.weights import LEAST_CAPABILITY, packing_named
-from hanok.spec import Deploy
+from hanok.spec import Deploy, PlannedLatency
 
 MOST_MACHINES = 64
 """A plan of more machines than this is no plan."""
@@ -111,6 +111,8 @@ class Plan:
     options: Sequence[Option]
     slices: Sequence[Option]
     misses: Sequence[Miss]
+    remedies: Sequence[tuple[str, Option]]
+    """What would help, where nothing fits."""
     api: ApiPrice | None
 
     @property
@@ -121,18 +123,23 @@ class Plan:
 def plan(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Plan:
     """The plan for a model. Raises `PlanError` for wishes that no machine could fulfil."""
     wanted = want(anatomy, deploy, catalog)
-    tried = [
-        each for machine in machines(catalog, deploy.gpu, mig=deploy.mig) for each in _try(machine, wanted, catalog)
-    ]
-    options = sorted((each for each in tried if isinstance(each, Option)), key=_rank)
-    misses = sorted((each for each in tried if isinstance(each, Miss)), key=lambda miss: miss.way.gap)
+    options, misses = _tried(wanted, catalog)
     return Plan(
         wanted=wanted,
         options=[option for option in options if option.machine.profile is None],
         slices=_once(option for option in options if option.machine.profile is not None),
         misses=_once(misses),
-        api=_api(anatomy, catalog),
+        remedies=[] if options else _remedies(anatomy, deploy, catalog),
+        api=_api(wanted.anatomy, catalog),
     )
+
+
+def _tried(wanted: Wanted, catalog: Catalog) -> tuple[list[Option], list[Miss]]:
+    """Every machine: what works, cheapest first, and what does not, nearest first."""
+    found = machines(catalog, wanted.deploy.gpu, mig=wanted.deploy.mig)
+    tried = [each for machine in found for each in _try(machine, wanted, catalog)]
+    options = sorted((each for each in tried if isinstance(each, Option)), key=_rank)
+    return options, sorted((each for each in tried if isinstance(each, Miss)), key=lambda miss: miss.way.gap)
 
 
 Found = TypeVar("Found", Option, Miss)
@@ -144,6 +151,29 @@ def _once(found: Iterable[Found]) -> list[Found]:
     for each in found:
         first.setdefault((each.machine.accelerator, each.machine.profile or each.instance), each)
     return list(first.values())
+
+
+def _remedies(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> list[tuple[str, Option]]:
+    """Single changes of the wishes with which something fits, in words, and the cheapest option then."""
+    found: list[tuple[str, Option]] = []
+    for words, change in _changes(anatomy, deploy):
+        options, _ = _tried(want(anatomy, deploy.model_copy(update=change), catalog), catalog)
+        found += [(words, option) for option in options[:1]]
+    return sorted(found, key=lambda each: _rank(each[1]))
+
+
+def _changes(anatomy: Anatomy, deploy: Deploy) -> Iterator[tuple[str, dict[str, Any]]]:
+    if deploy.gpu:
+        yield "any machine", {"gpu": []}
+    if deploy.latency != PlannedLatency():
+        yield "no limit of latency", {"latency": PlannedLatency()}
+    if deploy.kv_dtype != "fp8":
+        yield "an fp8 KV cache", {"kv_dtype": "fp8"}
+    if anatomy.packing.format == "bf16" and deploy.quantization in ("auto", "none"):
+        yield "weights in fp8", {"quantization": "fp8"}
+        yield "weights in 4 bits (awq)", {"quantization": "awq"}
+    if deploy.context_tokens > 1:
+        yield f"calls of {deploy.context_tokens // 2:,} tokens", {"context_tokens": deploy.context_tokens // 2}
 
 
 def want(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Wanted:

@@ -81,6 +81,7 @@ def test_exit_code_1_says_that_nothing_fits_and_why(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No machine of the catalogue can serve this" in done.stdout
     assert re.search(r"g6\.xlarge\s+weights 131\.4 GiB", done.stdout)
+    assert re.search(r"It would fit with\n  any machine: .*\$\d", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_platform_without_gpus_has_nothing_to_plan(tmp_path: Path) -> None:
     (tmp_path / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO]}))
     done = hanok(tmp_path, "plan", env=environment(tmp_path))
     assert (done.returncode, done.stdout) == (0, "")
-    assert "hanok plan" in done.stderr
+    assert "hanok plan --model" in done.stderr
 
 
 def test_one_model_that_cannot_be_planned_does_not_hide_the_others(folder: Path) -> None:

@@ -164,3 +164,13 @@ def test_any_wish_gives_a_plan_or_reasons(planned: Planned) -> None:
             for each in [*plan.options, *plan.slices]:
                 assert each.fit.concurrency * each.replicas >= plan.wanted.deploy.concurrency
                 assert 0 < each.load.tpot_s < 100
+
+
+def test_where_nothing_fits_single_changes_that_help_are_told(planned: Planned) -> None:
+    plan = planned("Qwen/Qwen3-32B", gpu=["g6e.xlarge"], context_tokens=4096)
+    assert not plan.fits
+    told = {words: option.instance for words, option in plan.remedies}
+    assert told["weights in fp8"] == told["weights in 4 bits (awq)"] == "g6e.xlarge"
+    assert "any machine" in told
+    assert "an fp8 KV cache" not in told
+    assert planned("Qwen/Qwen3-32B").remedies == []
