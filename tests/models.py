@@ -1,4 +1,4 @@
-"""Writes `src/hanok/gpu/models.yaml` from models' own config.json files: `python -m tests.models FOLDER`.
+"""Writes `src/hanok/gpu/models.json` from models' own config.json files: `python -m tests.models FOLDER`.
 
 The folder holds files such as `Qwen--Qwen3-32B_config.json`, beside some `…_hf_quant_config.json`. Of each file only
 the figures are kept that `hanok.gpu.anatomy` looks at: a reading is recorded, and what was looked at is written.
@@ -7,7 +7,6 @@ the figures are kept that `hanok.gpu.anatomy` looks at: a reading is recorded, a
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,7 @@ from hanok.gpu.anatomy import read_anatomy
 from hanok.gpu.weights import LINEAR, Packing
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "src" / "hanok" / "gpu" / "models.yaml"
+OUT = ROOT / "src" / "hanok" / "gpu" / "models.json"
 EYE = (
     "depth", "num_hidden_layers", "vt_num_hidden_layers", "hidden_size", "vt_hidden_size", "intermediate_size",
     "vt_intermediate_size",
@@ -137,20 +136,9 @@ KEPT_INSIDE = ("use_sparse_attention", "sparse_attention_freq", "sparse_index_di
 
 
 def render(folder: Path) -> str:
-    """The file's text: one line a model."""
-    head = (
-        "# Figures of config.json files, as far as planning looks at them. Written by `python -m tests.models FOLDER`."
-    )
-    lines = []
-    for name, entry in entries(folder).items():
-        text = json.dumps(entry, ensure_ascii=False, separators=(", ", ": "))
-        lines.append(f"{name}: {_numbered(text)}")
-    return head + "\n" + "\n".join(lines) + "\n"
-
-
-def _numbered(text: str) -> str:
-    """JSON has text for keys only; `{"0": 3}` were 0 and 1 in a list of marks."""
-    return re.sub(r'"(\d+)": ', r"\1: ", text)
+    """The file's text: JSON, one line a model."""
+    told = [f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in entries(folder).items()]
+    return "{\n" + ",\n".join(told) + "\n}\n"
 
 
 if __name__ == "__main__":

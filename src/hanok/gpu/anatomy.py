@@ -379,8 +379,8 @@ class _Reader:
 
 
 def _expanded(listed: Any) -> list[Any]:
-    """A list, which may be written as how often each value comes: `{full_attention: 5, sliding_attention: 25}`."""
+    """A list, which may be written as how often each value comes: `{"full_attention": 5, "sliding_attention": 25}`."""
     if isinstance(listed, dict):
-        counts = cast("dict[Any, int]", listed)
-        return [value for value, count in counts.items() for _ in range(count)]
+        counts = cast("dict[str, int]", listed)
+        return [int(value) if value.isdigit() else value for value, count in counts.items() for _ in range(count)]
     return list(listed)

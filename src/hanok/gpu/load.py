@@ -26,7 +26,7 @@ from hanok.spec.explain import explain
 from hanok.spec.load import read
 from hanok.spec.nodes import Book, Place, compose, construct, problem, walk, where
 
-CATALOG, MODELS = "catalog.yaml", "models.yaml"
+CATALOG, MODELS = "catalog.yaml", "models.json"
 CONFIG, QUANTIZATION = "config.json", "hf_quant_config.json"
 CONFIG_LIMIT_BYTES = 4 * 1024 * 1024
 Fetch = Callable[[str], "FetchedConfig"]
@@ -101,8 +101,8 @@ def load_model(name: str, *, folder: Path, fetch: Fetch | None) -> Anatomy:
 
 @cache
 def load_models() -> Mapping[str, Mapping[str, Any]]:
-    """The table of well-known models."""
-    return cast("Mapping[str, Mapping[str, Any]]", yaml.load(_shipped(MODELS), Loader=_Loader))  # noqa: S506
+    """The table of well-known models: of each config.json what `anatomy` looks at, or why it is refused."""
+    return json.loads(_shipped(MODELS))
 
 
 def _named(name: str, table: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]] | None:
