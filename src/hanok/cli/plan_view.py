@@ -197,15 +197,15 @@ def _price(option: Option, *, spot: bool) -> Text:
     cost = option.cost
     if cost is None:
         return Text("no price", style="bright_black")
+    hour, million = (cost.hour, cost.hour), (cost.million_full, cost.million_load)
     if spot:
-        low, high = cost.spot_hour
-        full, load = cost.spot(cost.million_full)[0], cost.spot(cost.million_load)[1]
-        return Text.assemble(
-            (f"${_usd(low)}–{_usd(high)}", "bold"), "/h", (f"\n${full:.2f}–{load:.2f}/1M", "bright_black")
-        )
-    return Text.assemble(
-        (f"${_usd(cost.hour)}/h", "bold"), (f"\n${cost.million_full:.2f}–{cost.million_load:.2f}/1M", "bright_black")
-    )
+        hour, million = cost.spot_hour, (cost.spot(million[0])[0], cost.spot(million[1])[1])
+    return Text.assemble((f"{_range(*hour)}/h", "bold"), (f"\n{_range(*million)}/1M", "bright_black"))
+
+
+def _range(low: float, high: float) -> str:
+    first, last = _usd(low), _usd(high)
+    return f"${first}" if first == last else f"${first}–{last}"
 
 
 def _usd(value: float) -> str:
@@ -215,7 +215,7 @@ def _usd(value: float) -> str:
 def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
     told: list[Text] = []
     if best.machine.profile is None:
-        command = f"vllm serve {plan.wanted.anatomy.name} {' '.join(best.flags)}"
+        command = f"vllm serve {_checkpoint(plan)} {' '.join(best.flags)}"
         told.append(Text.assemble(("start   ", "bright_black"), (command, "cyan")))
     if best.cost is not None and not plan.wanted.deploy.spot:
         low, high = best.cost.spot_hour
@@ -233,6 +233,12 @@ def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
         )
     )
     return list(told)
+
+
+def _checkpoint(plan: Plan) -> str:
+    """What is to be served: the model, or one that somebody must have quantised so."""
+    wish = plan.wanted.deploy.quantization
+    return plan.wanted.anatomy.name + (f" (its {wish} checkpoint)" if wish not in ("auto", "none", "fp8") else "")
 
 
 def _misses(misses: Iterable[Miss]) -> Table:
@@ -266,6 +272,7 @@ def form(plans: Sequence[tuple[str, Plan]], catalog: Catalog, source: str) -> di
     """The same for machines. Bytes as GiB, times in seconds, prices in USD."""
     return {
         "catalog": {"date": str(catalog.date), "region": catalog.region, "from": source},
+        "spot": catalog.spot.model_dump(),
         "error": {"speed_dense": DENSE_ERROR, "speed_experts": EXPERTS_ERROR, "memory_gib": 1.0},
         "plans": [_form(name, plan) for name, plan in plans],
     }

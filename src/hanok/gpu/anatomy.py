@@ -18,6 +18,7 @@ from hanok.gpu.weights import AS_WRITTEN, Packing, packing_of
 Part = Literal["embedding", "head", "attention", "mlp", "shared", "experts", "other", "vision"]
 PARTS: tuple[Part, ...] = ("embedding", "head", "attention", "mlp", "shared", "experts", "other", "vision")
 Config = Mapping[str, Any]
+MOST_LAYERS = 10_000
 _KNOWN_HYBRIDS = ("NemotronH", "Qwen3_5", "Qwen3Next")
 _STRANGERS = re.compile(r"mamba|ssm|rwkv|kda|recurrent|compress_ratio|linear_attn|layers_block_type|attn_layer")
 
@@ -78,11 +79,15 @@ def read_anatomy(name: str, config: Config, quantization: Config | None = None) 
 
     Raises `PlanError` where something is missing or is not modelled.
     """
-    inner = {**config, **cast("Config", config.get("text_config") or {})}
-    reader = _Reader(name, inner, config)
-    reader.refuse()
-    found = quantization or inner.get("quantization_config") or config.get("quantization_config")
-    return reader.anatomy(packing_of(name, cast("Config | None", found), layers=reader.layers))
+    try:
+        inner = {**config, **cast("Config", config.get("text_config") or {})}
+        reader = _Reader(name, inner, config)
+        reader.refuse()
+        found = quantization or inner.get("quantization_config") or config.get("quantization_config")
+        return reader.anatomy(packing_of(name, cast("Config | None", found), layers=reader.layers))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f"{name}: config.json is not as configs are ({type(error).__name__}: {error})"
+        raise PlanError(message, hint="is it the config.json of a model for transformers?") from error
 
 
 class _Reader:
@@ -184,7 +189,7 @@ class _Reader:
         if pattern := self.pattern():
             return pattern.count("*"), 0, pattern.count("M")
         if named := self.config.get("layer_types"):
-            listed = _expanded(named)
+            listed = [str(each) for each in _expanded(named)]
             sliding = sum("sliding" in each or "chunked" in each for each in listed)
             linear = sum("linear" in each for each in listed)
             return len(listed) - sliding - linear, sliding, linear
@@ -321,7 +326,7 @@ class _Reader:
             return sum(1 for each in _expanded(cast("Any", frequency)) if each)
         first = self.whole("first_k_dense_replace", default=0)
         step = self.whole("decoder_sparse_step", "interleave_moe_layer_step", default=1) or 1
-        return (self.layers - first) // step - len(cast("list[int]", self.config.get("mlp_only_layers") or []))
+        return max(0, (self.layers - first) // step - len(cast("list[int]", self.config.get("mlp_only_layers") or [])))
 
     def dense_layers(self) -> int:
         if self.config.get("enable_moe_block"):  # Gemma 4: both in every layer
@@ -382,5 +387,7 @@ def _expanded(listed: Any) -> list[Any]:
     """A list, which may be written as how often each value comes: `{"full_attention": 5, "sliding_attention": 25}`."""
     if isinstance(listed, dict):
         counts = cast("dict[str, int]", listed)
+        if sum(counts.values()) > MOST_LAYERS:
+            raise ValueError("more layers than any model has")
         return [int(value) if value.isdigit() else value for value, count in counts.items() for _ in range(count)]
     return list(listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +120,17 @@ def test_what_cannot_be_told_is_refused_with_a_reason(changed: dict[str, Any], s
     with pytest.raises(PlanError) as refused:
         read_anatomy("m", {**DENSE, **changed})
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-oss-20b", "nvidia/Llama-3_3-Nemotron-Super-49B-v1", "zai-org/GLM-5.2"])
+@pytest.mark.parametrize("strange", [None, -1, 0, 1, 10**12, 1.5, "x", True, [], ["x"], [None], {}, {"x": 10**12}])
+def test_a_strange_config_is_refused_or_counted_but_nothing_breaks(name: str, strange: object) -> None:
+    config = load_models()[name]["config"]
+    keys = [*config, "text_config", "vision_config", "quantization_config", "layer_types", "moe_layer_freq"]
+    for key in keys:
+        with contextlib.suppress(PlanError):
+            found = read_anatomy("m", {**config, key: strange})
+            assert all(count >= 0 for count in found.parts.values()), key
 
 
 def test_a_known_model_that_is_not_modelled_says_why(model: Callable[[str], Anatomy]) -> None:

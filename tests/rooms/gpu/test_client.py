@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from hanok.errors import PlanError
 from hanok.gpu import load_model
 from hanok.gpu.client import fetch_config
 from tests.conftest import free_port
+from tests.journeys.test_hanok_up import hanok
 from tests.rooms.gpu.test_anatomy import DENSE
 
 FILES = {
@@ -62,6 +64,12 @@ def hub() -> Iterator[str]:
 def test_a_model_of_the_hub_is_planned_from_its_config(hub: str) -> None:
     found = load_model("acme/plain", folder=Path("/nowhere"), fetch=lambda name: fetch_config(name, hub=hub))
     assert (found.name, found.layers, found.packing.format) == ("acme/plain", 2, "bf16")
+
+
+def test_the_command_asks_the_hub_that_it_is_given(hub: str, tmp_path: Path) -> None:
+    arguments = ("plan", "--model", "acme/plain", "--context", "256", "--hub", hub, "--json")
+    done = hanok(tmp_path, *arguments, env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)})
+    assert (done.returncode, json.loads(done.stdout)["plans"][0]["weights"]) == (0, "acme/plain")
 
 
 def test_a_quantization_file_beside_the_config_counts(hub: str) -> None:
