@@ -168,6 +168,8 @@ class _Reader:
         if blocks:
             return found | self.uneven_parts(blocks)
         dense, sparse = self.dense_layers(), self.sparse_layers()
+        if dense < 0:
+            raise ValueError("more layers with experts than layers")
         dense_width = self.whole("dense_intermediate_size", "intermediate_size_mlp", default=self.width)
         rest: dict[Part, int] = {
             "attention": self.attention(),

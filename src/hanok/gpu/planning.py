@@ -284,12 +284,10 @@ def _option(machine: Machine, name: str, host: Instance, way: Way, wanted: Wante
     most = max(1, min(catalog.overheads.max_sequences, int(room.kv / together)))
     quick = _quickest(roofline, wanted, most)
     replicas = _replicas(roofline, wanted, room.concurrency, quick)
-    per_machine = machine.gpus // split.gpus
-    count = math.ceil(replicas / per_machine) if per_machine else replicas * math.ceil(split.gpus / machine.gpus)
-    serving = replicas if machine.profile else max(replicas, count * per_machine)
-    count = replicas if machine.profile else count
+    count, room_for = _count(machine, split, replicas)
     load = roofline.rate(wanted.shape, _batch(roofline, wanted, replicas, quick))
     full = roofline.rate(wanted.shape, quick)
+    per_s = (load.requests_per_s * replicas, full.requests_per_s * room_for)
     return Option(
         machine=machine,
         instance=name,
@@ -300,11 +298,19 @@ def _option(machine: Machine, name: str, host: Instance, way: Way, wanted: Wante
         count=count,
         load=load,
         full=full,
-        cost=_cost(
-            machine, host, count, wanted, catalog, per_s=(load.requests_per_s * replicas, full.requests_per_s * serving)
-        ),
+        cost=_cost(machine, host, count, wanted, catalog, per_s=per_s),
         flags=_flags(machine, split, wanted),
     )
+
+
+def _count(machine: Machine, split: Split, replicas: int) -> tuple[int, int]:
+    """Machines (or slices) for so many replicas, and how many replicas these have room for."""
+    if machine.profile:
+        return replicas, replicas
+    if split.gpus > machine.gpus:
+        return replicas * math.ceil(split.gpus / machine.gpus), replicas
+    each = machine.gpus // split.gpus
+    return math.ceil(replicas / each), math.ceil(replicas / each) * each
 
 
 def _quickest(roofline: Roofline, wanted: Wanted, most: int) -> int:
