@@ -88,7 +88,7 @@ def plan(
         "load": {"requests_per_s": requests_per_s, "prompt_tokens": prompt, "output_tokens": output},
         "latency": {"ttft_s": ttft, "tpot_ms": tpot},
     }  # fmt: skip
-    loaded = None if file is None and model is not None else load(file or DEFAULT_FILE)
+    loaded = None if file is None and model is not None else _load(file or DEFAULT_FILE)
     named = _deploys(loaded, model)
     figures, source = _catalog(catalog)
     plans, refusals = _plans(named, wishes, figures, folder=loaded.folder if loaded else Path(), hub=hub)
@@ -97,6 +97,13 @@ def plan(
         raise typer.Exit(EXIT_NOT_PLANNED)
     if any(not each.fits for _, each in plans):
         raise typer.Exit(EXIT_NOTHING_FITS)
+
+
+def _load(file: Path) -> Loaded:
+    """The platform; who names a model where the file belongs is told so. Raises `SpecError`, `PlanError`."""
+    if not file.exists() and file.suffix not in (".yaml", ".yml"):
+        raise PlanError(f"{file}: no such file", hint=f"to plan a model: `hanok plan --model {file}`")
+    return load(file)
 
 
 def _deploys(loaded: Loaded | None, model: str | None) -> list[tuple[str, Deploy]]:

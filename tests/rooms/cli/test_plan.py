@@ -93,6 +93,7 @@ def test_exit_code_1_says_that_nothing_fits_and_why(tmp_path: Path) -> None:
         (("--model", "Qwen/Qwen3-8B", "--context", "0"), "--context"),
         (("--model", "Qwen/Qwen3-8B", "--catalog", "none.yaml"), "none.yaml: no such file"),
         (("nowhere.yaml",), "nowhere.yaml: no such file"),
+        (("Qwen/Qwen3-32B",), "hanok plan --model Qwen/Qwen3-32B"),
         (("platform.yaml", "--model", "echo"), "planned models: chat, own"),
     ],
 )
