@@ -46,6 +46,12 @@ def show(plans: Sequence[tuple[str, Plan]], catalog: Catalog, *, top: int | None
     data.print(Text(f"{note} How it is reckoned: docs/planning.md", style="bright_black"))
 
 
+def _together(plans: Sequence[tuple[str, Plan]]) -> float | None:
+    """USD an hour of the cheapest option of each; None where one has none, or no price."""
+    hours = [plan.hour for _, plan in plans]
+    return sum(hour for hour in hours if hour is not None) if hours and None not in hours else None
+
+
 def _plan(name: str, plan: Plan, catalog: Catalog, top: int | None) -> Group:
     parts: list[Any] = [_head(name, plan), Text()]
     spot = plan.wanted.deploy.spot
@@ -275,6 +281,7 @@ def form(plans: Sequence[tuple[str, Plan]], catalog: Catalog, source: str) -> di
         "spot": catalog.spot.model_dump(),
         "error": {"speed_dense": DENSE_ERROR, "speed_experts": EXPERTS_ERROR, "memory_gib": 1.0},
         "plans": [_form(name, plan) for name, plan in plans],
+        "cheapest_together_usd_per_hour": _together(plans),
     }
 
 

@@ -119,6 +119,12 @@ class Plan:
     def fits(self) -> bool:
         return bool(self.options or self.slices)
 
+    @property
+    def hour(self) -> float | None:
+        """USD an hour of the cheapest option; of slices only where no whole machine will do."""
+        best = next(iter([*self.options, *self.slices]), None)
+        return best.cost.hour if best and best.cost else None
+
 
 def plan(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Plan:
     """The plan for a model. Raises `PlanError` for wishes that no machine could fulfil."""

@@ -215,8 +215,8 @@ def device_fits(anatomy: Anatomy, device: Device, *, kv_bytes: int, least: float
         told.append(f"{form} weights need compute capability {least:g}; {device.title} has {device.capability:g}")
     if kv_bytes == 1 and device.capability < 8.9:
         told.append(f"an fp8 KV cache needs compute capability 8.9; {device.title} has {device.capability:g}")
-    if anatomy.sparse and device.capability < 9.0:
-        told.append(f"its sparse attention needs compute capability 9; {device.title} has {device.capability:g}")
+    if anatomy.sparse and not 9.0 <= device.capability < 12.0:
+        told.append(f"its sparse attention needs compute capability 9 or 10; {device.title} has {device.capability:g}")
     return told
 
 

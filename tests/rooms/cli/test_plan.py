@@ -66,6 +66,8 @@ def test_the_declared_models_that_run_on_gpus_are_planned(folder: Path) -> None:
     assert (status, chat["model"], own["model"]) == (0, "chat", "own")
     assert {each["accelerator"] for each in chat["options"]} <= {"l4", "l40s"}
     assert (own["wanted"]["context_tokens"], own["wanted"]["kv_dtype"]) == (4096, "fp8")
+    cheapest = sum(plan["options"][0]["usd"]["per_hour"] for plan in (chat, own))
+    assert said["cheapest_together_usd_per_hour"] == pytest.approx(cheapest)
 
 
 def test_a_wish_on_the_command_line_wins_over_the_file(folder: Path) -> None:

@@ -174,3 +174,9 @@ def test_where_nothing_fits_single_changes_that_help_are_told(planned: Planned) 
     assert "any machine" in told
     assert "an fp8 KV cache" not in told
     assert planned("Qwen/Qwen3-32B").remedies == []
+
+
+def test_sparse_attention_runs_on_hopper_and_blackwell_of_data_centres_only(planned: Planned) -> None:
+    plan = planned("deepseek-ai/DeepSeek-V3.2")
+    assert {each.machine.accelerator for each in plan.options} <= {"h100", "h200", "b200", "b300"}
+    assert any("sparse attention" in reason for reason in reasons(plan, "g7e.48xlarge"))
