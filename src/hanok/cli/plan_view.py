@@ -26,6 +26,7 @@ from hanok.gpu import (
 )
 
 WIDE = 108
+MONTH_H = 730
 _BLOCKS = (
     ("weights", "█", "blue"),
     ("engine", "▒", "yellow"),
@@ -39,10 +40,11 @@ def show(plans: Sequence[tuple[str, Plan]], catalog: Catalog, *, top: int | None
     for name, plan in plans:
         data.print(_plan(name, plan, catalog, top))
         data.print()
-    error = (
-        f"{DENSE_ERROR:.0%}" if not any(plan.wanted.anatomy.experts for _, plan in plans) else f"{EXPERTS_ERROR:.0%}"
-    )
-    note = f"Speeds are estimates, ±{error}; memory ±1 GiB a GPU. Prices: {catalog.region}, {catalog.date:%B %Y}."
+    if (hour := _together(plans)) is not None and len(plans) > 1:
+        told = f"The cheapest of each together: ${_usd(hour)}/h on demand, ${_usd(hour * MONTH_H)} a month\n"
+        data.print(Text(told, style="bold"))
+    error = EXPERTS_ERROR if any(plan.wanted.anatomy.experts for _, plan in plans) else DENSE_ERROR
+    note = f"Speeds are estimates, ±{error:.0%}; memory ±1 GiB a GPU. Prices: {catalog.region}, {catalog.date:%B %Y}."
     data.print(Text(f"{note} How it is reckoned: docs/planning.md", style="bright_black"))
 
 
