@@ -20,7 +20,7 @@ from hanok.migration.reasons import (
     STRATEGY_REASONS,
 )
 from hanok.migration.source import Block
-from hanok.spec.checks import WEIGHING, quoted
+from hanok.spec.checks.models import WEIGHING, quoted
 
 DEFAULT = "least-busy"
 _HIGHEST_WEIGHT = 1000.0

@@ -6,6 +6,7 @@ docs/platform-yaml.md are generated from here. Unknown keys are refused.
 
 from hanok.spec.tree.batches import Batches, BatchWindow, Time
 from hanok.spec.tree.caches import Cache, ModelCache, Semantic, Share
+from hanok.spec.tree.deploys import Deploy, PlannedLatency, PlannedLoad
 from hanok.spec.tree.endpoints import (
     ADJUSTABLE,
     EchoEndpoint,
@@ -38,6 +39,7 @@ __all__ = [
     "Breaker",
     "Budget",
     "Cache",
+    "Deploy",
     "EchoEndpoint",
     "Endpoint",
     "Export",
@@ -58,6 +60,8 @@ __all__ = [
     "Number",
     "OpenAIEndpoint",
     "Period",
+    "PlannedLatency",
+    "PlannedLoad",
     "Platform",
     "Policy",
     "Price",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Field
 
 from hanok.spec.tree.caches import ModelCache
+from hanok.spec.tree.deploys import Deploy
 from hanok.spec.tree.endpoints import Endpoint
 from hanok.spec.tree.money import Price
 from hanok.spec.tree.routing import Breaker, Fallbacks, Hedge, Queue, Routing, Timeouts
@@ -59,4 +60,7 @@ class Model(Tree):
     hedge: Hedge | None = Field(default=None, description="Ask a second endpoint when the first is slow.")
     cache: Annotated[ModelCache | None, BeforeValidator(_as_cache)] = Field(
         default=None, description="Keep its answers: `true`, `false`, or how; by default as `cache.all_models` says."
+    )
+    deploy: Deploy | None = Field(
+        default=None, description="What it needs of GPUs, for `hanok plan`. Changes nothing of how calls are answered."
     )
