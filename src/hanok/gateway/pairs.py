@@ -47,7 +47,7 @@ async def prefill(endpoint: Endpoint, request: ChatRequest) -> msgspec.Raw | Non
         await answer.aclose()
     try:
         said = bytes(_decode(body).kv_transfer_params)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise EngineBroken(f"{endpoint.name} answers a prefill with something else: {error}") from None
     return None if said in (b"", b"null", b"{}") else msgspec.Raw(said)
 

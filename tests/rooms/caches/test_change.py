@@ -90,6 +90,7 @@ def test_less_memory_holds_from_now_on(house: Start, engine: FakeEngine) -> None
         ({"models": [{"cache": {"semantic": {"embedder": "m"}}}]}, "'m' is a model for chat, not for embedding"),
         ({"models": [{"cache": {"semantic": {}}}]}, "embedder"),
         ({"models": [{"cache": "yes please"}]}, "cache"),
+        ({"models": [{"cache": {"ttl_s": 1e17}}]}, "models[0].cache.ttl_s"),
     ],
 )
 def test_a_cache_that_cannot_be_is_refused_with_its_place(tmp_path: Path, wrong: Any, told: str) -> None:

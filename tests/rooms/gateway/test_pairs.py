@@ -124,8 +124,15 @@ async def hang_up(_: Asked, writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [hang_up, status(500, b"{}"), status(200, b"[]"), whole("x"), whole("x", kv_transfer_params=None)],
-    ids=["hangs up", "fails", "no object", "says nothing", "says null"],
+    [
+        hang_up,
+        status(500, b"{}"),
+        status(200, b"[]"),
+        status(200, b'{"kv_transfer_params":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        whole("x"),
+        whole("x", kv_transfer_params=None),
+    ],
+    ids=["hangs up", "fails", "no object", "goes too deep", "says nothing", "says null"],
 )
 def test_when_prefilling_fails_the_answer_is_made_without_it(house: Start, bad: Answer) -> None:
     with fake_engine(bad) as prefill, fake_engine(decode_server(whole())) as decode:

@@ -64,7 +64,7 @@ class RedisStore:
 
     async def find(self, model: str, key: bytes) -> Entry | None:
         data = await self._ask(lambda: self._client.get(self._name(model, key)))
-        if data is None:
+        if not isinstance(data, bytes):
             return None
         try:
             entry = _decode(data)
@@ -180,4 +180,5 @@ def _connect(url: str, timeout_s: float) -> tuple[Any, Any]:
         raise StartError(
             "the address of the cache's Redis cannot be read", hint="write redis://[user:password@]host[:port][/db]"
         ) from None
-    return library.Redis(connection_pool=pool), (errors.RedisError, OSError, TimeoutError)
+    garbled = (ValueError, TypeError)  # of redis-py, about bytes that are no answer of a Redis
+    return library.Redis(connection_pool=pool), (errors.RedisError, OSError, TimeoutError, *garbled)

@@ -192,7 +192,7 @@ def _round_its_text(event: bytes) -> tuple[bytes, bytes]:
 def _read_usage(event: bytes, endpoint: str) -> tuple[Usage | None, bool]:
     try:
         return read_event_usage(event[5:])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise EngineBroken(f"{endpoint} sent an event that is not JSON: {error}") from None
 
 

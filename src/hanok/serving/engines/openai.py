@@ -157,7 +157,7 @@ class OpenAIEngine:
         data = await response.whole(self._limit_bytes)
         try:
             return data, read_usage(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise EngineBroken(f"{self._endpoint} answers with something that is not JSON: {error}") from None
 
 

@@ -26,7 +26,9 @@ class ModelCache(Tree):
     """A model's cache of answers. `true` alone keeps answers as `cache` at the top says, `false` keeps none."""
 
     use: bool = Field(default=True, description="Keep this model's answers.")
-    ttl_s: Number | None = Field(default=None, gt=0, description="Seconds an answer is kept; by default as at the top.")
+    ttl_s: Number | None = Field(
+        default=None, gt=0, le=31_536_000, description="Seconds an answer is kept; by default as at the top."
+    )
     share: Share | None = Field(default=None, description="Who is given an answer; by default as at the top.")
     semantic: Semantic | None = Field(default=None, description="Compare questions by their meaning.")
 
