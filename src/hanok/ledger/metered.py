@@ -86,7 +86,7 @@ class Metered:
             meter.endpoint = answer.endpoint
             if answer.model != request.model:
                 await meter.change_model(answer)
-            elif hold.rates.at:
+            elif hold.tariff.at:
                 meter.take_rate()
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
@@ -100,9 +100,9 @@ class Metered:
         try:
             result = await self.inner.perform(request)
             meter.model, meter.endpoint, meter.usage = result.model, result.endpoint, result.usage
-            meter.rate = hold.rates.where(result.endpoint)
+            meter.rate = hold.tariff.where(result.endpoint)
             if result.model != request.model:
-                meter.rate = self.admission.rates(result.model, request.options).where(result.endpoint)
+                meter.rate = self.admission.tariff(result.model, request.options).where(result.endpoint)
                 meter.hold = await self.admission.move(request, hold, result.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
@@ -135,7 +135,7 @@ class Meter:
         self._metered = metered
         self.request = request
         self.hold = hold
-        self.rate = hold.rates.own
+        self.rate = hold.tariff.own
         self.model = request.model
         self.endpoint = ""
         self.usage: Usage | None = None
@@ -194,8 +194,8 @@ class Meter:
     async def change_model(self, answer: Answer) -> None:
         """Another model answers than was reserved for: pay its price, or close the answer and raise."""
         admission = self._metered.admission
-        rates = admission.rates(answer.model, self.request.options)
-        self.model, self.rate = answer.model, rates.where(answer.endpoint)
+        tariff = admission.tariff(answer.model, self.request.options)
+        self.model, self.rate = answer.model, tariff.where(answer.endpoint)
         try:
             assert isinstance(self.request, ChatRequest)
             self.hold = await admission.readmit(self.request, self.hold, answer.model)
@@ -207,7 +207,7 @@ class Meter:
 
     def take_rate(self) -> None:
         """Who answers is known, and with that the price."""
-        before, self.rate = self.rate, self.hold.rates.where(self.endpoint)
+        before, self.rate = self.rate, self.hold.tariff.where(self.endpoint)
         self.hold.reprice(self.rate)
         if self.rate is not before:
             self._open_another_tab()
@@ -262,7 +262,7 @@ class Meter:
             usage, cost_nano_usd, saved_nano_usd = NOTHING_USED, 0, cost_nano_usd
         elif tier is not None:
             saved_nano_usd = (
-                self._metered.admission.rates(tier.compared_to, request.options).own.cost_nano_usd(usage)
+                self._metered.admission.tariff(tier.compared_to, request.options).own.cost_nano_usd(usage)
                 - cost_nano_usd
             )
         return Charge(

@@ -1,6 +1,6 @@
 """What tokens cost: that of the endpoint that answers, else its model's, else LiteLLM's map's, else nothing.
 
-Which endpoint answers is not known when a call is let in. So each model has its `Rates`: what is reserved is reserved
+Which endpoint answers is not known when a call is let in. So each model has its `Tariff`: what is reserved is reserved
 at the dearest, what is charged is charged at that of the endpoint that answered.
 """
 
@@ -54,7 +54,7 @@ FREE = Rate(input=0.0, output=0.0, cached_input=0.0, source="none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class Tariff:
     """What one model's tokens cost: `own`, but for endpoints that have a rate `at` them; `most` is what no one passes.
 
     `own` is also what the model is compared by where nobody was asked.
@@ -65,19 +65,19 @@ class Rates:
     at: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
 
     @classmethod
-    def of(cls, own: Rate, at: Mapping[str, Rate]) -> Rates:
+    def of(cls, own: Rate, at: Mapping[str, Rate]) -> Tariff:
         return cls(own=own, most=_each(max, [own, *at.values()]) if at else own, at=at)
 
-    def of_lines(self) -> Rates:
+    def of_lines(self) -> Tariff:
         """What lines of batches cost."""
-        return Rates.of(_of_lines(self.own), {name: _of_lines(rate) for name, rate in self.at.items()})
+        return Tariff.of(_of_lines(self.own), {name: _of_lines(rate) for name, rate in self.at.items()})
 
     def where(self, endpoint: str) -> Rate:
         """What tokens cost at an endpoint."""
         return self.at.get(endpoint, self.own)
 
 
-NO_RATES = Rates.of(FREE, {})
+NO_TARIFF = Tariff.of(FREE, {})
 
 
 class PriceList:
@@ -86,14 +86,14 @@ class PriceList:
     def __init__(self, rates: Mapping[str, Rate], at: Mapping[str, Mapping[str, Rate]] | None = None) -> None:
         """`at` are the rates of endpoints that have their own, by their names, of each model that has such."""
         at = at or {}
-        self._rates = {name: Rates.of(rate, at.get(name, {})) for name, rate in rates.items()}
+        self._rates = {name: Tariff.of(rate, at.get(name, {})) for name, rate in rates.items()}
         self._of_lines = {name: each.of_lines() for name, each in self._rates.items() if _differ_for_lines(each)}
 
     @classmethod
     def of(
         cls, models: Iterable[Model], known: Mapping[str, Rate], at: Mapping[str, Price | None] | None = None
     ) -> PriceList:
-        """Rates of the declared `models`; `known` are those of LiteLLM's map, by its names.
+        """Tariff of the declared `models`; `known` are those of LiteLLM's map, by its names.
 
         `at` is what is declared of endpoints as they are called; by default they are called by their places.
         """
@@ -107,14 +107,14 @@ class PriceList:
 
     def rate(self, model: str) -> Rate:
         """What the model's tokens cost where its endpoints do not say otherwise."""
-        return self.rates(model).own
+        return self.tariff(model).own
 
-    def rates(self, model: str) -> Rates:
-        return self._rates.get(model, NO_RATES)
+    def tariff(self, model: str) -> Tariff:
+        return self._rates.get(model, NO_TARIFF)
 
-    def rates_of_lines(self, model: str) -> Rates:
+    def tariff_of_lines(self, model: str) -> Tariff:
         """What a line of a batch costs."""
-        return self._of_lines.get(model) or self.rates(model)
+        return self._of_lines.get(model) or self.tariff(model)
 
 
 def prices_by_place(models: Iterable[Model]) -> dict[str, Price | None]:
@@ -126,8 +126,8 @@ def prices_by_place(models: Iterable[Model]) -> dict[str, Price | None]:
     }
 
 
-def _differ_for_lines(rates: Rates) -> bool:
-    return any(rate.batch != 1.0 for rate in (rates.own, *rates.at.values()))
+def _differ_for_lines(tariff: Tariff) -> bool:
+    return any(rate.batch != 1.0 for rate in (tariff.own, *tariff.at.values()))
 
 
 def _of_lines(rate: Rate) -> Rate:
