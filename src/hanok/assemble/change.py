@@ -116,7 +116,7 @@ def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prep
     return _Prepared(
         exchange=exchange,
         made=make_posts(exchange.loaded, exchange.openings, ports=house.roster.ports),
-        prices=parts.price_list(models),
+        prices=parts.price_list(models, exchange.specs()),
         exporter=exporter,
         rules=rules,
         store=_store(house, platform),

@@ -39,7 +39,7 @@ from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Met
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
 from hanok.serving import Fleet, Roster
-from hanok.spec import Loaded, Model, Platform, Telemetry
+from hanok.spec import Endpoint, Loaded, Model, Platform, Telemetry
 from hanok.telemetry import CONTENT_LIMIT_BYTES, Exporter, Metrics, TraceStart, continue_trace, hand_on
 from hanok.telemetry.providers import provider_name
 
@@ -128,11 +128,12 @@ def prices(loaded: Loaded) -> PriceList:
     return price_list(loaded.platform.models)
 
 
-def price_list(models: Iterable[Model]) -> PriceList:
-    """The rates of these models."""
+def price_list(models: Iterable[Model], endpoints: Mapping[str, Endpoint] | None = None) -> PriceList:
+    """The rates of these models and of their `endpoints`, by their names; by default as they are called at start."""
     models = list(models)
     needed = any(model.price is None and _may_have_known_price(model) for model in models)
-    return PriceList.of(models, load_known_rates() if needed else {})
+    at = None if endpoints is None else {name: endpoint.price for name, endpoint in endpoints.items()}
+    return PriceList.of(models, load_known_rates() if needed else {}, at)
 
 
 def offers(models: Iterable[Model]) -> dict[str, Offer]:
@@ -336,4 +337,4 @@ def kept_bytes(telemetry: Telemetry) -> int:
 
 
 def _may_have_known_price(model: Model) -> bool:
-    return any(endpoint.engine in ("openai", "litellm") for endpoint in model.serve)
+    return any(endpoint.engine in ("openai", "litellm") and endpoint.price is None for endpoint in model.serve)

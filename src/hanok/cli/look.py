@@ -53,7 +53,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
             else "in this process"
             if endpoint.kind in ("echo", "script")
             else "nothing",
-            "price": rates.rate(endpoint.model).source,
+            "price": rates.tariff(endpoint.model).where(endpoint.name).source,
         }
         for endpoint, launch in planned
     ]

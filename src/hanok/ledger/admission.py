@@ -25,7 +25,7 @@ from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordab
 from hanok.ledger.entries import Allotment
 from hanok.ledger.keys import Key
 from hanok.ledger.policies import Policies
-from hanok.ledger.prices import PriceList, Rate
+from hanok.ledger.prices import PriceList, Rate, Tariff
 from hanok.ledger.shares import Shares
 from hanok.ledger.standing import refusal
 from hanok.ledger.usage import Kind, Total
@@ -68,15 +68,30 @@ NO_OFFER = Offer(max_output_tokens=4096)
 
 
 class Hold:
-    """What one call has reserved, and where. `paid_tokens` is how many completion tokens are reserved."""
+    """What one call has reserved, where, and at which `rate`. `paid_tokens` is how many completion tokens are reserved.
 
-    __slots__ = ("accounts", "amounts", "paid_tokens", "rate")
+    `tariff` is what the call keeps, whatever changes while it runs.
+    """
 
-    def __init__(self, accounts: Sequence[Account], amounts: Amounts, rate: Rate, paid_tokens: int) -> None:
+    __slots__ = ("accounts", "amounts", "paid_tokens", "rate", "tariff")
+
+    def __init__(self, accounts: Sequence[Account], amounts: Amounts, tariff: Tariff, paid_tokens: int) -> None:
         self.accounts = accounts
         self.amounts = amounts
-        self.rate = rate
+        self.rate = tariff.most
+        self.tariff = tariff
         self.paid_tokens = paid_tokens
+
+    def reprice(self, rate: Rate) -> None:
+        """Who answers is known, at this rate: give back what was reserved because it might have been dearer."""
+        usd, tokens, calls, at_once = self.amounts
+        paid = min(self.paid_tokens, tokens)  # where nothing is counted there is no end to what is paid
+        less = min(usd, rate.uncached_nano_usd(tokens - paid, paid))
+        self.rate = rate
+        for account in self.accounts:
+            if account.unit == Unit.USD:
+                account.used -= usd - less
+        self.amounts = (less, tokens, calls, at_once)
 
     def settle(self, tokens: int, cost_nano_usd: int) -> None:
         """Put what was used in the place of what was reserved. Once."""
@@ -236,9 +251,9 @@ class Admission:
                     return to
         return None
 
-    def rate(self, model: str, options: Options = NO_OPTIONS) -> Rate:
+    def tariff(self, model: str, options: Options = NO_OPTIONS) -> Tariff:
         """What the model's tokens cost, in a call with these options."""
-        return self._prices.rate_of_lines(model) if options.batch else self._prices.rate(model)
+        return self._prices.tariff_of_lines(model) if options.batch else self._prices.tariff(model)
 
     async def readmit(self, request: Request, hold: Hold, model: str) -> Hold:
         """Reserve anew for another model that answers instead, at its price. Raises as `admit` does."""
@@ -257,7 +272,7 @@ class Admission:
         """Have the accounts of another model, which has answered already, take the place of those reserved in."""
         accounts = await self.accounts(request.caller, model, self._wall())
         hold.release()
-        return Hold(accounts, _NOTHING, self.rate(model, request.options), 0)
+        return Hold(accounts, _NOTHING, self.tariff(model, request.options), 0)
 
     def affords(self, request: ChatRequest | TaskRequest, model: str) -> bool:
         """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
@@ -267,8 +282,8 @@ class Admission:
         elif isinstance(request, ChatRequest):
             wanted *= request.choices
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
-        before = _amounts(self.rate(request.model, request.options), prompt, wanted)
-        after = _amounts(self.rate(model, request.options), prompt, wanted)
+        before = _amounts(self.tariff(request.model, request.options).most, prompt, wanted)
+        after = _amounts(self.tariff(model, request.options).most, prompt, wanted)
         more = after[Unit.USD] - before[Unit.USD]
         return all(account.used + more <= account.granted for account in self._dollars(request.caller, request.model))
 
@@ -347,9 +362,10 @@ class Admission:
         return total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
 
     async def _reserve(self, request: Request, accounts: Sequence[Account]) -> tuple[Request, Hold]:
-        rate = self.rate(request.model, request.options)
+        tariff = self.tariff(request.model, request.options)
         if not accounts:
-            return request, Hold((), _NOTHING, rate, UNBOUNDED)
+            return request, Hold((), _NOTHING, tariff, UNBOUNDED)
+        rate = tariff.most
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
         wanted, may_shrink = self._wanted(request)
         amounts = _amounts(rate, prompt, wanted)
@@ -368,7 +384,7 @@ class Admission:
             raise refusal(refused, amounts[refused.unit], self._wall())
         if may_shrink and isinstance(request, ChatRequest) and not request.stream and any(_budgets(accounts)):
             request = msgspec.structs.replace(request, cap_tokens=max(1, wanted // request.choices))
-        return request, Hold(accounts, amounts, rate, wanted)
+        return request, Hold(accounts, amounts, tariff, wanted)
 
     async def _draw(
         self, shares: Shares, accounts: Sequence[Account], amounts: Amounts, least: Amounts

@@ -86,6 +86,8 @@ class Metered:
             meter.endpoint = answer.endpoint
             if answer.model != request.model:
                 await meter.change_model(answer)
+            elif hold.tariff.at:
+                meter.take_rate()
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
@@ -98,8 +100,9 @@ class Metered:
         try:
             result = await self.inner.perform(request)
             meter.model, meter.endpoint, meter.usage = result.model, result.endpoint, result.usage
+            meter.rate = hold.tariff.where(result.endpoint)
             if result.model != request.model:
-                meter.rate = self.admission.rate(result.model, request.options)
+                meter.rate = self.admission.tariff(result.model, request.options).where(result.endpoint)
                 meter.hold = await self.admission.move(request, hold, result.model)
         except BaseException as error:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
@@ -131,7 +134,7 @@ class Meter:
         self._metered = metered
         self.request = request
         self.hold = hold
-        self.rate = hold.rate
+        self.rate = hold.tariff.own
         self.model = request.model
         self.endpoint = ""
         self.usage: Usage | None = None
@@ -190,13 +193,25 @@ class Meter:
     async def change_model(self, answer: Answer) -> None:
         """Another model answers than was reserved for: pay its price, or close the answer and raise."""
         admission = self._metered.admission
-        self.model, self.rate = answer.model, admission.rate(answer.model, self.request.options)
+        tariff = admission.tariff(answer.model, self.request.options)
+        self.model, self.rate = answer.model, tariff.where(answer.endpoint)
         try:
             assert isinstance(self.request, ChatRequest)
             self.hold = await admission.readmit(self.request, self.hold, answer.model)
         except BaseException:
             await answer.aclose()
             raise
+        self.hold.reprice(self.rate)
+        self._open_another_tab()
+
+    def take_rate(self) -> None:
+        """Who answers is known, and with that the price."""
+        before, self.rate = self.rate, self.hold.tariff.where(self.endpoint)
+        self.hold.reprice(self.rate)
+        if self.rate is not before:
+            self._open_another_tab()
+
+    def _open_another_tab(self) -> None:
         if self._tab >= 0:
             self._metered.books.close_tab(self._tab)
             self.open_tab()
@@ -246,7 +261,8 @@ class Meter:
             usage, cost_nano_usd, saved_nano_usd = NOTHING_USED, 0, cost_nano_usd
         elif tier is not None:
             saved_nano_usd = (
-                self._metered.admission.rate(tier.compared_to, request.options).cost_nano_usd(usage) - cost_nano_usd
+                self._metered.admission.tariff(tier.compared_to, request.options).own.cost_nano_usd(usage)
+                - cost_nano_usd
             )
         return Charge(
             id=self._metered.books.next_id(),

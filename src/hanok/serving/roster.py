@@ -69,6 +69,12 @@ class Exchange:
     staying: Sequence[Post]
     leaving: Sequence[Post]
 
+    def specs(self) -> dict[str, EndpointSpec]:
+        """What will be declared of each endpoint, by its name, and was of those that stay for a while."""
+        staying = {post.endpoint.name: post.spec for post in self.staying}
+        kept = {post.endpoint.name: spec for post, _, spec in self.kept}
+        return staying | kept | {f"{each.model.name}#{each.number}": each.spec for each in self.openings}
+
 
 class Roster:
     """Every endpoint that runs. `fleet` is the picture that calls look at; `restarted` is told of processes that died.

@@ -6,13 +6,14 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.calls import Reply, call
 from tests.conftest import ECHO, RunningHouse
-from tests.engine import DONE, STREAM_HEAD, Asked, chunk, delta, fake_engine, status, stream, whole
+from tests.engine import DONE, STREAM_HEAD, Asked, FakeEngine, chunk, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
 PRICE = {"input": 0.0, "output": 1_000_000.0}  # a dollar a token
@@ -101,6 +102,84 @@ def test_the_engine_that_sends_many_tokens_an_event_is_cut_too(house: Start) -> 
         assert reply.events[-2]["hanok"]["stopped_by"] == "budget_exceeded"
         assert 500 <= spent(started) < 1000
         assert engine.gone.wait(5)
+
+
+# endpoints with prices of their own: `dear` costs two dollars a token, `cheap` one
+
+CHEAP_AND_DEAR = [{"price": PRICE}, {"price": {"input": 0.0, "output": 2_000_000.0}}]
+
+
+def priced(*engines: FakeEngine, **more: Any) -> dict[str, Any]:
+    serve = [
+        {"engine": "openai", "url": engine.url, "tags": [tag], **terms}
+        for engine, tag, terms in zip(engines, ("cheap", "dear"), CHEAP_AND_DEAR, strict=True)
+    ]
+    return {"name": "m", "serve": serve, "routing": "round-robin", **more}
+
+
+def at(tag: str) -> dict[str, dict[str, str]]:
+    return {"headers": {"x-hanok-tags": tag}}
+
+
+def test_a_call_is_charged_by_the_price_of_the_endpoint_that_answers(house: Start) -> None:
+    with fake_engine(whole()) as one, fake_engine(whole()) as two:
+        started = house(priced(one, two), budgets=[{"of": "key", "usd": 100}])
+        for tag, left in (("cheap", "97.000000"), ("dear", "91.000000"), ("cheap", "88.000000")):
+            assert chat(started, "m", max_tokens=5, **at(tag)).status == 200
+            assert budget(started)["remaining"] == float(left)
+        assert spent(started) == 12.0
+
+
+def test_what_is_reserved_is_reserved_at_the_dearest_price_wherever_the_call_would_go(house: Start) -> None:
+    with fake_engine(whole()) as one, fake_engine(whole()) as two:
+        started = house(priced(one, two), budgets=[{"of": "key", "usd": 10}])
+        refused = chat(started, "m", max_tokens=6, **at("cheap"))
+        assert refused.error["budget"]["needed"] == 12.0
+        assert one.calls() == two.calls() == []
+        assert chat(started, "m", max_tokens=5, **at("dear")).status == 200
+        assert spent(started) == 6.0
+
+
+@pytest.mark.parametrize("stream_it", [False, True])
+def test_no_budget_is_passed_whichever_endpoints_answer_at_once(house: Start, stream_it: bool) -> None:
+    sound = stream(*[delta("a")] * 3, DONE) if stream_it else whole()
+    with fake_engine(sound) as one, fake_engine(sound) as two, ThreadPoolExecutor(8) as pool:
+        started = house(priced(one, two), budgets=[{"of": "key", "usd": 50}])
+        replies = list(pool.map(lambda _: chat(started, "m", max_tokens=3, stream=stream_it), range(40)))
+        assert {reply.status for reply in replies} == {200, 429}
+        while chat(started, "m", max_tokens=3, stream=stream_it).status == 200:
+            pass
+        assert 50 - 6 < spent(started) <= 50
+        assert budget(started)["used"] == spent(started)
+        assert one.calls()
+        assert two.calls()
+
+
+@pytest.mark.parametrize(("tag", "tokens"), [("cheap", 20), ("dear", 10)])
+def test_a_stream_is_cut_where_the_budget_ends_at_the_price_of_its_endpoint(
+    house: Start, tag: str, tokens: int
+) -> None:
+    serve = [{"engine": "echo", "tags": ["cheap"]}, {"engine": "echo", "tags": ["dear"]}]
+    model = {"name": "m", "serve": [each | terms for each, terms in zip(serve, CHEAP_AND_DEAR, strict=True)]}
+    started = house(model, budgets=[{"of": "key", "usd": 20}])
+    reply = chat(started, "m", WORDS, stream=True, **at(tag))
+    assert reply.events[-2]["hanok"]["stopped_by"] == "budget_exceeded"
+    assert len(reply.events) - 2 == tokens
+    assert spent(started) == 20.0
+
+
+def test_a_changed_price_of_an_endpoint_holds_from_the_next_call_on_by_whatever_name_it_goes(house: Start) -> None:
+    with fake_engine(whole()) as one, fake_engine(whole()) as two:
+        started = house(priced(one, two), budgets=[{"of": "key", "usd": 100}], gateway={"reload": False})
+        model = priced(one, two)
+        model["serve"] = [{**model["serve"][1], "price": {"output": 3_000_000.0}}]
+        file = started.house.loaded.file
+        declared = {"name": "test", "gateway": {"reload": False}, "budgets": [{"of": "key", "usd": 100}]}
+        file.write_text(json.dumps({**declared, "models": [model]}))
+        started.run(started.house.config.reload())
+        reply = chat(started, "m", max_tokens=5)
+        assert reply.headers["x-hanok-endpoint"] == "m#2"
+        assert spent(started) == 9.0
 
 
 def test_an_unstreamed_call_without_max_tokens_is_given_what_the_budget_pays_for(house: Start) -> None:

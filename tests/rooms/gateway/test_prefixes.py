@@ -93,9 +93,18 @@ class Heard:
 
     def __init__(self, prefixes: Prefixes, monkeypatch: pytest.MonkeyPatch) -> None:
         self.said: list[object] = []
-        first_token, done = prefixes.first_token, prefixes.done
-        monkeypatch.setattr(prefixes, "first_token", lambda *what: (self.said.append("first"), first_token(*what)))
-        monkeypatch.setattr(prefixes, "done", lambda ticket, usage: (self.said.append(usage), done(ticket, usage)))
+        tell_first, tell_done = prefixes.first_token, prefixes.done
+
+        def first_token(ticket: Ticket, now: float) -> None:
+            self.said.append("first")
+            tell_first(ticket, now)
+
+        def done(ticket: Ticket, usage: Usage | None) -> None:
+            self.said.append(usage)
+            tell_done(ticket, usage)
+
+        monkeypatch.setattr(prefixes, "first_token", first_token)
+        monkeypatch.setattr(prefixes, "done", done)
 
 
 USED = Usage(prompt_tokens=4000, completion_tokens=2)

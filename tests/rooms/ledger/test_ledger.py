@@ -171,6 +171,33 @@ def test_a_declared_price_goes_before_a_known_one_and_a_known_one_before_nothing
     assert PriceList.of([Model.model_validate(MODEL)], {}).rate("m") is FREE
 
 
+def test_an_endpoint_has_its_own_price_or_its_models_and_more_than_the_dearest_is_never_reserved() -> None:
+    serve = [{"engine": "echo"}, {"engine": "echo", "price": {"input": 1, "output": 9, "cached_input": 0.5}}]
+    model = Model.model_validate({"name": "m", "serve": serve, "price": {"input": 2, "output": 4, "cache_write": 3}})
+    rates = PriceList.of([model], {}).tariff("m")
+    assert rates.where("m#1") == rates.own == Rate(input=2e-6, output=4e-6, cached_input=2e-6, cache_write=3e-6)
+    assert rates.where("m#2") == Rate(input=1e-6, output=9e-6, cached_input=5e-7)
+    assert rates.most == Rate(input=2e-6, output=9e-6, cached_input=2e-6, cache_write=3e-6)
+    renamed = PriceList.of([model], {}, {"m#7": model.serve[1].price, "m#2": None}).tariff("m")
+    assert (renamed.where("m#7").output, renamed.where("m#2").output) == (9e-6, 4e-6)
+
+
+def test_a_model_all_of_whose_endpoints_have_prices_is_compared_by_the_lowest_of_them() -> None:
+    serve = [{"engine": "echo", "price": {"input": 1, "output": 9}}, {"engine": "echo", "price": {"input": 2}}]
+    prices = PriceList.of([Model.model_validate({"name": "m", "serve": serve})], {})
+    assert (prices.rate("m").input, prices.rate("m").output) == (1e-6, 0.0)
+
+
+def test_lines_of_batches_cost_their_share_of_the_endpoints_price_in_every_kind_of_token() -> None:
+    price = {"input": 2, "output": 4, "cached_input": 1, "cache_write": 3, "batch": 0.5}
+    serve = [{"engine": "echo", "price": price}, {"engine": "echo"}]
+    prices = PriceList.of([Model.model_validate({"name": "m", "serve": serve, "price": {"input": 1}})], {})
+    usage = Usage(prompt_tokens=300, cached_tokens=100, cache_write_tokens=100, completion_tokens=100)
+    assert prices.tariff("m").where("m#1").cost_nano_usd(usage) == 1_000_000
+    assert prices.tariff_of_lines("m").where("m#1").cost_nano_usd(usage) == 500_000
+    assert prices.tariff_of_lines("m").where("m#2").cost_nano_usd(usage) == 300_000
+
+
 def test_cached_prompt_tokens_cost_their_own_price() -> None:
     rate = Rate(input=1e-6, output=4e-6, cached_input=1e-7)
     usage = Usage(prompt_tokens=1000, cached_tokens=600, completion_tokens=10)

@@ -28,7 +28,8 @@ class _Endpoint(Tree):
         default=[], description="Only calls of these teams come here, and here first; by default those of everybody."
     )
     price: Price | None = Field(
-        default=None, description="What tokens cost at this endpoint, where that differs from the model's `price`."
+        default=None,
+        description="What tokens cost in calls that this endpoint answers; by default the model's `price`.",
     )
     role: Literal["prefill", "decode"] | None = Field(
         default=None,
