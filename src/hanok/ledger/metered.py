@@ -125,8 +125,8 @@ class Meter:
     """
 
     __slots__ = (
-        "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall",
-        "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens", "unstreamed", "usage",
+        "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_streams", "_tab",
+        "_wall", "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens", "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
@@ -149,6 +149,7 @@ class Meter:
         self._settled = False
         self._tab = NO_TAB
         self._limited = isinstance(request, ChatRequest) and request.max_tokens is not None
+        self._streams = isinstance(request, ChatRequest) and request.stream
         self._wall = metered.wall()
         self._start = metered.monotonic()
 
@@ -168,7 +169,7 @@ class Meter:
             self.tokens = self._count()
             if self._tab >= 0:
                 self._metered.books.note_tab(self._tab, self.tokens)
-        elif chunk.last:
+        elif chunk.last and not self._streams:
             self.unstreamed = len(chunk.data)
 
     def _count(self) -> int:

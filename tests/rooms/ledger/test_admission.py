@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hanok.errors import BudgetExceeded, RateLimited
@@ -126,6 +126,7 @@ def test_five_hundred_streams_at_once_pass_a_budget_by_less_than_a_chunk_each(of
 
 
 @settings(max_examples=60, deadline=None)
+@example(limit=1, calls=[(0, 1, None, False)])  # a stream that says nothing costs nothing
 @given(
     limit=st.integers(0, 400),
     calls=st.lists(
