@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from hanok.assemble.gauges import NAMES
 from hanok.serving.table import IN_PROCESS
 from hanok.spec import tree
+from hanok.spec.reference import BLOCKS
 from hanok.telemetry import Counts, Metrics
 from tests.conftest import free_port
 from tests.generated import ROOT, commands, pages
@@ -40,6 +42,22 @@ def test_every_key_of_the_platform_file_says_what_it_means() -> None:
         if isinstance(block, type) and issubclass(block, tree.Tree) and block is not tree.Tree:
             for name, field in block.model_fields.items():
                 assert field.description or name == "engine", f"{block.__name__}.{name}"
+
+
+def test_every_block_of_the_platform_file_is_on_its_page() -> None:
+    shown, found = {block for _, block in BLOCKS}, [tree.Platform]
+    for block in found:
+        inner = (each for field in block.model_fields.values() for each in blocks_in(field.annotation))
+        found += [each for each in inner if each not in found]
+    assert set(found) <= shown
+
+
+def blocks_in(annotation: Any) -> Iterator[type[tree.Tree]]:
+    """The blocks that a key takes."""
+    if isinstance(annotation, type) and issubclass(annotation, tree.Tree):
+        yield annotation
+    for each in get_args(annotation):
+        yield from blocks_in(each)
 
 
 def test_every_metric_is_documented() -> None:

@@ -4,13 +4,14 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
 
     HanokError
     ├── SpecError             platform.yaml cannot be read or does not hold together      (exit 2)
+    ├── PlanError             a model, or a file of figures, that nothing can be planned with      (exit 2)
     ├── StartError            the house cannot start: port taken, engine or extra missing (exit 1)
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
     │   ├── Forbidden             a key that does not open this                           (403)
     │   ├── UnknownModel          no such model, or not for this kind of call             (404)
-    │   ├── Unknown               the admin API knows no such thing                       (404)
+    │   ├── Unknown               no such thing: a path, a file, a batch, a response      (404)
     │   ├── WrongMethod           a path that takes another method                        (405)
     │   ├── BodyTooLarge          more bytes than `gateway.body_limit_mib`                (413)
     │   ├── WrongContentType      something other than JSON                               (415)
@@ -70,6 +71,10 @@ class SpecError(HanokError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class PlanError(HanokError):
+    """A model that is not known or not modelled, or figures that cannot be used."""
 
 
 class StartError(HanokError):

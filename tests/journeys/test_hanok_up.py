@@ -219,7 +219,8 @@ def test_started_twice_it_says_that_it_runs_already(up: Callable[..., Up]) -> No
     ],
 )
 def test_what_an_engine_lacks_is_said_before_anything_starts(tmp_path: Path, model: dict[str, Any], says: str) -> None:
-    (tmp_path / "platform.yaml").write_text(yaml.safe_dump({"models": [model]}))
+    platform = {"models": [model], "gateway": {"port": free_port()}}
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump(platform))
     for command in ("up", "check"):
         failed = hanok(tmp_path, command)
         assert failed.returncode == 1

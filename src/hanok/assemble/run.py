@@ -42,7 +42,7 @@ from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, Fleet, Launch, Roster, declared_openings, make_posts
-from hanok.spec import Loaded
+from hanok.spec import Loaded, Model
 from hanok.telemetry import Metrics
 
 KEYS_EVERY_S = 0.25
@@ -65,10 +65,17 @@ def only(loaded: Loaded, model: str) -> Loaded:
     tiers = [auto for auto in loaded.platform.tiers if auto.name == model]
     asked = tiers[0].models() if tiers else (model,)
     names = {name for each in asked for name in order_of_models(fallbacks, each)}
-    kept = [each for each in loaded.platform.models if each.name in names]
+    kept = [_comparing_nothing(each) for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
     update = {"models": kept, "tiers": tiers, "gateway": gateway}
     return loaded.model_copy(update={"platform": loaded.platform.model_copy(update=update)})
+
+
+def _comparing_nothing(model: Model) -> Model:
+    """Questions are compared with those that a process remembers, and one for a single question has none."""
+    if model.cache is None or model.cache.semantic is None:
+        return model
+    return model.model_copy(update={"cache": model.cache.model_copy(update={"semantic": None})})
 
 
 def http_server(house: House, host: str, port: int, *, listener: socket.socket | None = None) -> HttpServer:

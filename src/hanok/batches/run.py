@@ -310,5 +310,5 @@ def _unasked_ids(lines: Iterator[tuple[int, bytes | None]], done: set[str]) -> l
 def _id(text: bytes | None) -> str:
     try:
         return read_line(text or b"").custom_id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # nobody may have checked it
         return ""

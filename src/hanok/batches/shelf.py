@@ -69,11 +69,6 @@ class Shelf:
         self, incoming: Incoming, *, owner: str, filename: str, purpose: str, keep_s: int | None
     ) -> FileEntry:
         """Keep what came in. Raises `RequestError` when its owner has too much already."""
-        kept = await asyncio.to_thread(self._tables.kept_bytes, owner)
-        if kept + incoming.bytes > self._limit():
-            left = max(0, self._limit() - kept)
-            message = f"there is room for {left:,} bytes more, and this file has {incoming.bytes:,}; delete some"
-            raise RequestError(message, param="file", code="storage_limit_exceeded")
         now = int(self._wall())
         file = FileEntry(
             id=incoming.id,
@@ -85,7 +80,12 @@ class Shelf:
             expires_at=None if keep_s is None else now + keep_s,
         )
         await incoming.keep()
-        await asyncio.to_thread(self._tables.add_file, file)
+        kept = await asyncio.to_thread(self._tables.add_file, file, limit=self._limit())
+        if kept is not None:
+            await asyncio.to_thread(self._folder.remove, file.id)
+            left = max(0, self._limit() - kept)
+            message = f"there is room for {left:,} bytes more, and this file has {file.bytes:,}; delete some"
+            raise RequestError(message, param="file", code="storage_limit_exceeded")
         return file
 
     async def find(self, id_: str, owner: str) -> FileEntry:

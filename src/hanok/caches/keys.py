@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hanok.caches.rules import Rule
-from hanok.wire import Caller, ChatRequest, TaskRequest, json_bytes
+from hanok.wire import Caller, ChatRequest, Options, TaskRequest, json_bytes
 
 IRRELEVANT = frozenset(
     {
@@ -28,6 +28,8 @@ IRRELEVANT = frozenset(
 )  # fmt: skip
 """Fields that do not change an answer."""
 REMEMBERED = 4096
+LARGE_BYTES = 256 * 1024
+"""A larger body is not read for its canonical form: that could take the event loop a second for ten megabytes."""
 DIGEST_BYTES = 32
 
 _decode = msgspec.json.Decoder().decode
@@ -47,7 +49,7 @@ class Keys:
         return None if canonical is None else _key(rule, request, canonical)
 
     def _canonical(self, fields: Mapping[str, msgspec.Raw], *, strict: bool) -> bytes | None:
-        body = json_bytes({name: raw for name, raw in fields.items() if name not in IRRELEVANT})
+        body = json_bytes({name: fields[name] for name in sorted(fields) if name not in IRRELEVANT})
         came = blake2b(body, digest_size=DIGEST_BYTES, key=b"s" if strict else b"").digest()
         known = self._known
         if came in known:
@@ -72,8 +74,11 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
     """A digest of what a JSON object says; None when that is not certain.
 
     Names that stand twice are read one way here, and perhaps another way by an engine. Who does that can only deceive
-    himself, unless tenants share their answers: so `strict` refuses them.
+    himself, unless tenants share their answers: so `strict` refuses them. A large body counts as it came, and says
+    nothing certain where that would have to be looked for.
     """
+    if len(body) > LARGE_BYTES:
+        return None if strict else blake2b(body, digest_size=DIGEST_BYTES, key=b"large").digest()
     try:
         if strict:
             json.loads(body, object_pairs_hook=_each_once)
@@ -85,11 +90,18 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
 def _key(rule: Rule, request: ChatRequest | TaskRequest, canonical: bytes) -> bytes:
     digest = blake2b(rule.seed, digest_size=DIGEST_BYTES)
     digest.update(canonical)
-    tags = request.options.tags
-    whose = "" if rule.shared else _tenant(request.caller)
+    tags = _tags(rule, request.options)
+    whose = _tenant(request.caller) if not rule.shared or request.caller.team in rule.teams else ""
     told = f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"
     digest.update(told.encode())
     return digest.digest()
+
+
+def _tags(rule: Rule, options: Options) -> frozenset[str]:
+    """All tags that an endpoint must have, those that headers stand for included."""
+    if not rule.headers or not options.headers:
+        return options.tags
+    return options.tags.union(*(each.tags for each in rule.headers if each.fits(options.headers)))
 
 
 def _tenant(caller: Caller) -> str:

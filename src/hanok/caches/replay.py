@@ -187,7 +187,7 @@ def _body_of(entry: Entry, request: ChatRequest) -> bytes | None:
 def _add_choice(known: JsonObject, choice: JsonObject) -> None:
     for name, value in choice.items():
         if name in ("delta", "logprobs"):
-            _add(known.setdefault(name, {}), _object(value or {}))
+            _add(_begun(known, name), _object(value or {}))
         elif name == "text":
             known[name] = known.get(name, "") + value
         elif value is not None or name not in known:
@@ -198,17 +198,24 @@ def _add(known: JsonObject, piece: JsonObject) -> None:
     """Add what one piece says to what was said before."""
     for name, value in piece.items():
         if name == "tool_calls" and value is not None:
-            _add_calls(known.setdefault(name, {}), value)
+            _add_calls(_begun(known, name), value)
         elif isinstance(value, dict):
-            _add(known.setdefault(name, {}), cast("JsonObject", value))
+            _add(_begun(known, name), cast("JsonObject", value))
         elif isinstance(value, list):
-            known.setdefault(name, []).extend(value)
+            known[name] = _list(known.get(name) or []) + value
         elif isinstance(value, str) and name in _SAID_IN_PIECES:
             known[name] = (known.get(name) or "") + value
         elif value not in (None, "") or name not in known:
             if isinstance(known.get(name), str) and known[name] not in ("", value):
                 raise Unclear  # a text in pieces of which we do not know that they are pieces
             known[name] = value
+
+
+def _begun(known: JsonObject, name: str) -> dict[Any, Any]:
+    """What was said under this name so far: nothing where there was null."""
+    if known.get(name) is None:
+        known[name] = {}
+    return _object(known[name])
 
 
 def _add_calls(known: dict[int, JsonObject], calls: list[Any]) -> None:
@@ -229,6 +236,12 @@ def _whole_choice(choice: JsonObject, *, chat: bool) -> JsonObject:
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
         message["content"] = message["content"] or None
     return {**choice, "message": message, "logprobs": logprobs}
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise Unclear
+    return cast("list[Any]", value)
 
 
 def _object(value: Any) -> JsonObject:

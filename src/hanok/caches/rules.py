@@ -7,13 +7,13 @@ key: an answer of yesterday's engine is not found under today's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from hanok.spec import Model, Platform, Semantic
+from hanok.spec import HeaderRule, Model, Platform, Semantic
 
 VERSION = b"1"
 """Of keys and entries: what was kept under another is not looked for."""
@@ -27,7 +27,10 @@ NOT_ANSWERING = frozenset(
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model's answers are kept: for `ttl_s` seconds, up to `most_bytes` each, for one tenant or for all."""
+    """How a model's answers are kept: for `ttl_s` seconds, up to `most_bytes` each, for one tenant or for all.
+
+    `headers` stand for tags; `teams` have endpoints of their own, so that their answers are never others'.
+    """
 
     model: str
     seed: bytes
@@ -35,6 +38,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool
     most_bytes: int
     semantic: Semantic | None = None
+    headers: Sequence[HeaderRule] = ()
+    teams: frozenset[str] = frozenset()
 
 
 def rules_of(platform: Platform) -> dict[str, Rule]:
@@ -56,6 +61,8 @@ def _rule(model: Model, platform: Platform) -> Rule:
         shared=(own.share if own and own.share else cache.share) == "platform",
         most_bytes=cache.max_answer_kib * 1024,
         semantic=own.semantic if own else None,
+        headers=tuple(model.routing.headers),
+        teams=frozenset(team for endpoint in model.serve for team in endpoint.teams),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hanok.caches.guards import Facts, differ, facts
-from hanok.caches.keys import relevant, scope_key
+from hanok.caches.keys import LARGE_BYTES, relevant, scope_key
 from hanok.caches.rules import Rule
 from hanok.errors import HanokError, StartError
 from hanok.wire import ChatRequest, ModelPath, TaskRequest
@@ -150,6 +150,8 @@ class _Known:
 def read_question(request: ChatRequest) -> tuple[str, dict[str, Any]] | None:
     """The one question of a request and everything else it says; None when it is not just a question."""
     if request.operation != "chat" or request.choices != 1 or any(name in request.fields for name in _ALONE):
+        return None
+    if sum(map(len, request.fields.values())) > LARGE_BYTES:
         return None
     try:
         fields = relevant(request.fields)

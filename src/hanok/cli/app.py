@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, batches, books, cache, create, fleet, keys, look, migrate, tiers, up
+from hanok.cli import ask, batches, books, cache, catalog, create, fleet, keys, look, migrate, plan, tiers, up
 from hanok.cli.terminal import talk
-from hanok.errors import HanokError, SpecError
+from hanok.errors import HanokError, PlanError, SpecError
 
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -58,6 +58,8 @@ app.add_typer(migrate.imports, name="import")
 app.command("usage")(books.usage)
 app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
+app.command("plan")(plan.plan)
+app.add_typer(catalog.catalog, name="catalog")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 
@@ -77,6 +79,6 @@ def saying_what_went_wrong() -> Generator[None]:
         talk.print(Text.assemble(("error:", "bold red"), " ", error.message), soft_wrap=True)
         if error.hint:
             talk.print(Text.assemble(("hint:", "cyan"), " ", error.hint), soft_wrap=True)
-        sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError) else EXIT_FAILED)
+        sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError | PlanError) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -206,7 +206,7 @@ def delete(id_: FileIdArgument, file: FileOption = None, as_json: JsonOption = F
 
 
 def _server(file: Path | None) -> Server:
-    return Server(load(file or DEFAULT_FILE))
+    return Server.open_to_us(load(file or DEFAULT_FILE))
 
 
 def _find(server: Server, batch: str) -> Any:

@@ -6,10 +6,7 @@ Asks the running server, because answers may be in its memory; answers on a Redi
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import time
-from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -17,37 +14,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hanok.cli.state import RunningServer, read_server
+from hanok.cli.server import Server
+from hanok.cli.state import read_server
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
 from hanok.errors import StartError
 from hanok.spec import Loaded, load
 
-PATIENCE_S = 30.0
+_PATH = "/admin/cache"
 cache = typer.Typer(name="cache", help="Answers that are kept and given again.", no_args_is_help=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Admin:
-    """The running server's admin API."""
-
-    server: RunningServer
-    key: str
-
-    def ask(self, method: str, model: str | None) -> dict[str, Any]:
-        """Raises `StartError` when it does not do what is asked."""
-        connection = http.client.HTTPConnection(self.server.reachable_host, self.server.port, timeout=PATIENCE_S)
-        try:
-            path = "/admin/cache" + (f"?model={quote(model, safe='')}" if model else "")
-            connection.request(method, path, headers={"authorization": f"Bearer {self.key}"})
-            response = connection.getresponse()
-            status, body = response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise StartError(f"the server at {self.server.url} does not answer: {error}") from error
-        finally:
-            connection.close()
-        if status != http.client.OK:
-            raise StartError(f"the server at {self.server.url} says: {body['error']['message']}")
-        return body
 
 
 def show(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -57,7 +31,7 @@ def show(file: FileOption = None, as_json: JsonOption = False) -> None:
     """
     loaded = load(file or DEFAULT_FILE)
     admin = _find_admin(loaded)
-    shown = admin.ask("GET", None) if admin else asyncio.run(_count(loaded))
+    shown = admin.ask("GET", _PATH) if admin else asyncio.run(_count(loaded))
     if as_json:
         print_json(shown)
         return
@@ -84,18 +58,19 @@ def clear(
         known = ", ".join(each.name for each in loaded.platform.models)
         raise StartError(f"no model is called {model!r}", hint=f"models here: {known}")
     admin = _find_admin(loaded)
-    cleared = admin.ask("DELETE", model) if admin else asyncio.run(_clear(loaded, model))
+    path = _PATH + (f"?model={quote(model, safe='')}" if model else "")
+    cleared = admin.ask("DELETE", path) if admin else asyncio.run(_clear(loaded, model))
     if as_json:
         print_json(cleared)
     else:
         data.print(f"{cleared['cleared']:,} answers forgotten.")
 
 
-def _find_admin(loaded: Loaded) -> _Admin | None:
+def _find_admin(loaded: Loaded) -> Server | None:
     """The way to the running server; None where the answers are reached without it. Raises `StartError`."""
     server, key = read_server(loaded.state), loaded.platform.gateway.admin_key
     if server is not None and key is not None:
-        return _Admin(server=server, key=key.get_secret_value())
+        return Server(server, key.get_secret_value())
     if loaded.platform.cache.store == "redis":
         return None
     if server is None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-import msgspec
 from rich.table import Table
 
-from hanok.cli.state import read_server
+from hanok.cli.server import Server, running_server
 from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
-from hanok.errors import EngineError, StartError
-from hanok.serving.client import Pool
-from hanok.spec import Timeouts, load
-
-LIMIT_BYTES = 16 * 1024 * 1024
+from hanok.errors import StartError
+from hanok.spec import load
 
 
 def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -26,14 +21,13 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     Example: `hanok fleet`
     """
     loaded = load(file or DEFAULT_FILE)
-    server = read_server(loaded.state)
-    if server is None:
-        raise StartError("no server of this platform runs here", hint="start one with `hanok up`")
+    found = running_server(loaded)
     key = loaded.platform.gateway.admin_key
     if key is None:
         hint = "declare `gateway: {admin_key: ${env:HANOK_ADMIN_KEY}}`"
         raise StartError("the fleet is shown by the admin API, which has no key", hint=hint)
-    endpoints = asyncio.run(_ask(server.url, key.get_secret_value()))
+    server = Server(found, key.get_secret_value())
+    endpoints = server.ask("GET", "/admin/fleet")["endpoints"]
     if as_json:
         print_json({"server": server.url, "endpoints": endpoints})
         return
@@ -41,21 +35,6 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     for each in endpoints:
         table.add_row(*_row(each))
     data.print(table)
-
-
-async def _ask(url: str, key: str) -> list[dict[str, Any]]:
-    timeouts = Timeouts(connect_s=2.0, first_byte_s=5.0, idle_s=5.0)
-    pool = Pool(url, timeouts=timeouts, headers={"authorization": f"Bearer {key}"})
-    try:
-        response = await pool.request("GET", "/admin/fleet")
-        body = await response.whole(LIMIT_BYTES)
-        if response.status != 200:
-            raise StartError(f"the server at {url} answers with status {response.status}: {body[:300].decode()}")
-        return msgspec.json.decode(body)["endpoints"]
-    except EngineError as error:
-        raise StartError(f"the server at {url} does not answer: {error.message}") from None
-    finally:
-        pool.close()
 
 
 def _row(each: dict[str, Any]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Asking the running server from the command line: JSON, and files as they come, with this machine's own key."""
+"""Asking the running server from the command line: JSON, and files as they come.
+
+Calls go with this machine's own key, what only its admin API tells with `gateway.admin_key`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from hanok.cli.state import RunningServer, local_key, read_server, wait_until_known
 from hanok.errors import StartError
@@ -21,17 +24,20 @@ _BOUNDARY = "hanok-5f0c1ab86c7d4e0e"
 
 
 class Server:
-    """The server that runs from this folder."""
+    """The server that runs from this folder, asked with a key."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        """Raises `StartError` when none runs."""
-        found = read_server(loaded.state)
-        if found is None:
-            raise StartError("no server runs here", hint="start it with `hanok up`")
-        self._server: RunningServer = found
-        self._secret, fresh = local_key(loaded.state, Ledger.of(loaded))
+    def __init__(self, running: RunningServer, secret: str) -> None:
+        self._server = running
+        self._secret = secret
+
+    @classmethod
+    def open_to_us(cls, loaded: Loaded) -> Self:
+        """The server, asked with this machine's own key. Raises `StartError` when none runs."""
+        found = running_server(loaded)
+        secret, fresh = local_key(loaded.state, Ledger.of(loaded))
         if fresh:
-            wait_until_known(loaded.state, self._secret)
+            wait_until_known(loaded.state, secret)
+        return cls(found, secret)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One call with JSON in and out. Raises `StartError` with what the server says is wrong."""
@@ -66,6 +72,10 @@ class Server:
             while piece := response.read(PIECE_BYTES):
                 yield piece
 
+    @property
+    def url(self) -> str:
+        return self._server.url
+
     @contextmanager
     def _sent(
         self, method: str, path: str, body: bytes | Iterator[bytes] | None, headers: dict[str, str]
@@ -77,12 +87,20 @@ class Server:
                 connection.request(method, path, body, headers={**headers, "authorization": f"Bearer {self._secret}"})
             response = connection.getresponse()
             if response.status >= http.HTTPStatus.BAD_REQUEST:
-                raise StartError(_said(response.read()))
+                raise StartError(f"{_said(response.read())} (status {response.status})")
             yield response
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise StartError(f"the server at {server.url} does not answer: {error}") from error
         finally:
             connection.close()
+
+
+def running_server(loaded: Loaded) -> RunningServer:
+    """Where the server of this folder listens. Raises `StartError` when none runs."""
+    found = read_server(loaded.state)
+    if found is None:
+        raise StartError("no server of this platform runs here", hint="start it with `hanok up`")
+    return found
 
 
 def _form(head: bytes, file: BinaryIO, tail: bytes, told: Callable[[int], None]) -> Iterator[bytes]:

@@ -60,7 +60,7 @@ class Batches:
     async def __call__(self, call: Call) -> None:
         """Answer one call. Raises `RequestError` and `StoreError`."""
         caller = self._reception.caller(call, self._reception.find_key(call))
-        owner = caller.team or caller.key_id
+        owner = caller.tenant
         match call.method, call.path.removeprefix("/v1/batches").strip("/").split("/"):
             case "GET", [""]:
                 await call.reply(200, json_bytes(await self._list(call, owner)), JSON_TYPE)
@@ -88,7 +88,7 @@ class Batches:
         body = decode_body(await self._reception.body(call), BatchBody)
         kept = body.output_expires_after
         batch = await self._intake.create(
-            await self._shelf.find(body.input_file_id, caller.team or caller.key_id),
+            await self._shelf.find(body.input_file_id, caller.tenant),
             endpoint=body.endpoint,
             completion_window=body.completion_window,
             key_id=caller.key_id,

@@ -1,6 +1,7 @@
-"""Counting a prompt's tokens: an endpoint of the model is asked, the least busy one that is up.
+"""Counting a prompt's tokens: an endpoint of the model is asked, the least busy one that is up and open to the caller.
 
-It is no model call: nothing is generated, charged, queued or retried. Where no engine says in time, nobody does.
+It is no model call: nothing is generated, charged, queued or retried. Where no engine says in time, nobody does. A
+prompt goes to no endpoint that the call's own tags, or its team, keep it from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import logging
 
 from hanok.errors import EngineError
+from hanok.routing import features_of, open_to
 from hanok.serving import Fleet
 from hanok.wire import ChatRequest
 
@@ -24,7 +26,8 @@ class Counting:
 
     async def count(self, request: ChatRequest) -> int | None:
         """How many tokens the prompt has as an engine counts them; None where none can say."""
-        up = [endpoint for endpoint in self._fleet.of(request.model) if endpoint.state == "up"]
+        known = open_to(features_of(request), self._fleet.of(request.model))
+        up = [endpoint for endpoint in known if endpoint.state == "up"]
         if not up:
             return None
         endpoint = min(up, key=lambda each: each.in_flight)

@@ -52,7 +52,7 @@ class Files:
     async def __call__(self, call: Call) -> None:
         """Answer one call. Raises `RequestError` and `StoreError`."""
         caller = self._reception.caller(call, self._reception.find_key(call))
-        owner = caller.team or caller.key_id
+        owner = caller.tenant
         match call.method, call.path.removeprefix("/v1/files").strip("/").split("/"):
             case "POST", [""]:
                 await call.reply(200, json_bytes(await self._upload(call, owner)), JSON_TYPE)
@@ -149,5 +149,6 @@ def _keep_s(form: Form) -> int | None:
     if not given:
         return None
     seconds = given.get("seconds", "")
-    typed = {**given, "seconds": int(seconds) if seconds.isascii() and seconds.isdigit() else seconds}
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
+    typed = {**given, "seconds": int(seconds) if is_number else seconds}
     return decode_body(json_bytes(typed), ExpiresAfter).seconds

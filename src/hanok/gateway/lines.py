@@ -29,6 +29,7 @@ from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, 
 from hanok.gateway.envelope import answer_error
 from hanok.gateway.reception import Reception
 from hanok.gateway.tiered import Models
+from hanok.gateway.wires.large import work_on
 from hanok.gateway.wires.responses_answer import ResponseWriter
 from hanok.gateway.wires.responses_request import chat_request, parse_responses, referred
 from hanok.ledger import Key, MeteredAnswer
@@ -84,12 +85,12 @@ class LineAsker:
     async def ask(self, batch: Batch, body: bytes, request_id: str) -> Outcome | Later:
         """Ask; whatever goes wrong is an outcome, too."""
         try:
-            request = self._request(batch, body, request_id)
+            request = await work_on(len(body), self._request, batch, body, request_id)
             if isinstance(request, ChatRequest):
                 data, usage = await self._text(request, body if batch.endpoint == _RESPONSES else None)
             else:
                 data, usage = await self._task(request)
-            return Outcome(status=200, body=_one_line(data), tokens=_tokens(usage))
+            return Outcome(status=200, body=await work_on(len(data), _one_line, data), tokens=_tokens(usage))
         except Exception as error:  # noqa: BLE001 - as at the door
             if not isinstance(error, HanokError):
                 _log.exception("line %s of %s failed", request_id, batch.id)
@@ -120,7 +121,7 @@ class LineAsker:
 
     async def _retell(self, request: ChatRequest, body: bytes, data: bytes, answer: MeteredAnswer) -> bytes:
         writer = ResponseWriter(
-            parse_responses(body),
+            await work_on(len(body), parse_responses, body),
             name=request.caller.request_id.rpartition("_")[2],
             new_call_id=lambda: f"call_{secrets.token_hex(12)}",
             wall=self._wall,

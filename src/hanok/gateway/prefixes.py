@@ -69,9 +69,13 @@ class Prefixes:
         for endpoint in room:
             self._look(endpoint)
         now = self._monotonic()
+        self._pass_expected(now)
+        return self._router.choose(room, prompt, now)
+
+    def _pass_expected(self, now: float) -> None:
+        """First tokens that nobody sees, and that should have come by now, have come."""
         while self._expected and self._expected[0][0] <= now:
             self._router.passed(heappop(self._expected)[2], now)
-        return self._router.choose(room, prompt, now)
 
     def wait_s(self, endpoint: Endpoint) -> float:
         """Seconds until all that was sent there should have its first token."""
@@ -80,6 +84,7 @@ class Prefixes:
     def sent(self, endpoint: Endpoint, prompt: Prompt, now: float, *, stream: bool) -> Ticket:
         """The prompt goes to that endpoint now, by `monotonic`."""
         self._look(endpoint)
+        self._pass_expected(now)
         ticket = self._router.sent(endpoint, prompt, now)
         if not stream:
             self._expect(ticket, now + self._router.wait_s(endpoint, now))

@@ -53,7 +53,7 @@ class Runs:
         run = read_run(asked.run)
         if asked.usd is None and asked.tokens is None:
             raise RequestError("a run's limit needs `usd`, or `tokens`, or both", param="usd", code="invalid_value")
-        tenant = caller.team or caller.key_id
+        tenant = caller.tenant
         cost = None if asked.usd is None else round(asked.usd * NANO)
         allot = partial(self._ledger.allot, cost_nano_usd=cost, tokens=asked.tokens, actor=caller.key_name)
         await asyncio.to_thread(allot, tenant, run)

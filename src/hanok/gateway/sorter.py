@@ -38,8 +38,9 @@ from hanok.wire.forms import read_whole_text
 
 REMEMBERED = 4096
 """Texts whose tier is remembered, by their digests."""
-BATCH = 32
-BATCH_LIMIT_S = 120.0
+TEXTS_AT_ONCE = 32
+LEARN_LIMIT_S = 120.0
+"""How long the embedding model may take for so many texts."""
 HOUSE = Caller(key_id="", key_name="hanok")
 """Who asks for the examples' vectors: the house itself."""
 Trace = Callable[[bytes | None, bytes | None], TraceStart]
@@ -70,9 +71,9 @@ class Sorter:
         """Have the examples' vectors made. Raises what the embedding model raises, `TimeoutError`, `ValueError`."""
         texts = [text for tier in TIERS for text in self._texts[tier]]
         vectors: list[list[float]] = []
-        for start in range(0, len(texts), BATCH):
-            async with asyncio.timeout(BATCH_LIMIT_S):
-                vectors += await self._vectors(texts[start : start + BATCH], HOUSE)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            async with asyncio.timeout(LEARN_LIMIT_S):
+                vectors += await self._vectors(texts[start : start + TEXTS_AT_ONCE], HOUSE)
         self._examples = make_examples(self._texts, vectors)
 
     async def judge(self, request: ChatRequest) -> Verdict:

@@ -86,7 +86,8 @@ class Tiered:
         """Ask the tier's model; where the budget does not pay for it, that of the next lower tier."""
         auto = sorter.auto
         verdict = await sorter.judge(request)
-        tier = self._stick(auto, request.caller, verdict.tier) if auto.sticky else verdict.tier
+        sticks = auto.sticky and not request.options.batch
+        tier = self._stick(auto, request.caller, verdict.tier) if sticks else verdict.tier
         about = Tier(
             asked=auto.name,
             name=tier,
@@ -106,7 +107,7 @@ class Tiered:
         """Not below what an earlier call of the session was given."""
         if caller.session is None:
             return tier
-        session = (auto.name, caller.team or caller.key_id, caller.session)
+        session = (auto.name, caller.tenant, caller.session)
         floors = self._floors
         tier = floors[session] = higher(tier, floors.get(session, tier))
         floors.move_to_end(session)

@@ -92,17 +92,19 @@ class FollowedAnswer:
 
     async def __anext__(self) -> Chunk:
         chunk = await self._inner.__anext__()
-        if chunk.usage is not None:
-            self._usage = chunk.usage
+        self._see(chunk)
         return chunk
 
     def pour(self, take: Take) -> Awaitable[bool]:
         def pass_on(chunk: Chunk) -> bool:
-            if chunk.usage is not None:
-                self._usage = chunk.usage
+            self._see(chunk)
             return take(chunk)
 
         return pour(self._inner, pass_on)
+
+    def _see(self, chunk: Chunk) -> None:
+        if chunk.usage is not None:
+            self._usage = chunk.usage
 
     async def aclose(self) -> None:
         try:

@@ -304,7 +304,7 @@ class Admission:
         ready.seen = now
         if (caller.session is None and caller.run is None) or not (self._has_runs or self._policies.has_sessions):
             return ready.accounts
-        name = (caller.team or caller.key_id, caller.session, caller.run, None)
+        name = (caller.tenant, caller.session, caller.run, None)
         own = self._ready.get(name)
         if own is None or now >= own.ends:
             own = await self._open(name, lambda at: self._own_terms(caller, at), now)

@@ -126,8 +126,7 @@ class Meter:
 
     __slots__ = (
         "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_tab", "_wall",
-        "endpoint", "events", "hold", "kept", "model", "rate", "request", "tokens", "unstreamed",
-        "usage",
+        "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens", "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
@@ -142,7 +141,7 @@ class Meter:
         self.events = 0
         self.tokens = 0
         self.unstreamed = 0
-        self.kept: list[bytes] | None = [] if metered.keep_bytes else None
+        self.said: list[bytes] | None = [] if metered.keep_bytes else None
         self._envelope = 1 << 30
         self._looks = 0
         self._bytes = 0
@@ -159,7 +158,7 @@ class Meter:
             self._first = self._metered.monotonic()
         if chunk.usage is not None:
             self.usage = chunk.usage
-        if self.kept is not None:
+        if self.said is not None:
             self._keep(chunk.data)
         if events := chunk.events:
             self.events += events
@@ -240,9 +239,9 @@ class Meter:
         if hold.accounts:
             hold.settle(charge.prompt_tokens + charge.completion_tokens, charge.cost_nano_usd)
         if metered.watchers:
-            kept = None if self.kept is None else b"".join(self.kept)
+            said = None if self.said is None else b"".join(self.said)
             for watch in metered.watchers:
-                watch(charge, self.request, kept)
+                watch(charge, self.request, said)
 
     def estimate(self) -> Usage:
         """What was used, where the engine has not told."""
@@ -300,10 +299,10 @@ class Meter:
             self._envelope = min(self._envelope, size - text)
 
     def _keep(self, data: bytes) -> None:
-        assert self.kept is not None
-        room = self._metered.keep_bytes - sum(map(len, self.kept))
+        assert self.said is not None
+        room = self._metered.keep_bytes - sum(map(len, self.said))
         if room > 0:
-            self.kept.append(data[:room])
+            self.said.append(data[:room])
 
 
 class MeteredAnswer:

@@ -62,7 +62,7 @@ class Policies:
     def session(self, caller: Caller, now: float) -> Iterator[Terms]:
         """The terms of the call's session, if it has one."""
         if caller.session:
-            tenant = caller.team or caller.key_id
+            tenant = caller.tenant
             for allowance in self._budgets.get("session", {}).get(None, ()):
                 yield from _budget_terms("session", caller.session, allowance, now, tenant=tenant)
 
@@ -70,7 +70,7 @@ class Policies:
         """The terms of the call's run, and of every run above it. Declared ones hold for runs that nobody started."""
         if not caller.run:
             return
-        tenant = caller.team or caller.key_id
+        tenant = caller.tenant
         for depth, path in enumerate(run_paths(caller.run)):
             if allotted := allotments.get((tenant, path)):
                 yield from _allotted_terms(path, tenant, allotted)

@@ -11,18 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from hanok.migration.names import Names, as_tag
 from hanok.migration.providers import PLAIN, Served, key_variable, read_model
 from hanok.migration.reasons import CALL_PARAMETERS, MODEL_INFO, PARAMS
 from hanok.migration.secrets import STAND_IN, URL_STAND_IN, Variables, carry_text, sounds_secret, take_value
 from hanok.migration.source import Block
 from hanok.spec.checks import quoted
 
-_TYPES = {"chat": "chat", "completion": "chat", "responses": "chat", "embedding": "embedding"}
+_TYPES = {
+    "chat": "chat", "completion": "chat", "responses": "chat", "embedding": "embedding", "rerank": "rerank",
+    "moderation": "moderation",
+}  # fmt: skip
 _PRICES = {
     "input": "input_cost_per_token",
     "output": "output_cost_per_token",
     "cached_input": "cache_read_input_token_cost",
+    "cache_write": "cache_creation_input_token_cost",
 }
+_BATCHES = {"input": "input_cost_per_token_batches", "output": "output_cost_per_token_batches"}
+_TAGS = 16
+_HIGHEST_PRICE = 1e300
+_TIERS = {"simple": "SIMPLE", "moderate": "MEDIUM", "complex": "COMPLEX"}
 _WILDCARD = "one name for many models: Hanok's models are declared one by one, so write out those that you use"
 
 
@@ -53,10 +62,13 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What the rest of the file says for every deployment: named credentials, and whether to drop parameters."""
+    """What the rest of the file says for every deployment, and the names of teams that they are for."""
 
     credentials: Mapping[str, Mapping[str, Any]]
     drop_params: bool | None
+    by_tags: bool
+    """Whether LiteLLM's router looks at tags."""
+    teams: Names = field(default_factory=Names)
 
 
 def read_deployments(root: Block, defaults: Defaults, variables: Variables) -> list[Deployment]:
@@ -80,9 +92,10 @@ def _without_repeated(deployments: list[Deployment]) -> Iterator[Deployment]:
 
 def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment | None:
     name = block.take_text("model_name")
-    block.about = name
     params, info = block.take_block("litellm_params"), block.take_block("model_info")
-    for each in (params, info):
+    team = info.take_text("team_id")
+    name = _name_for_team(info, name, team)
+    for each in (block, params, info):
         each.about = name
     block.leave_rest({})
     model = take_value(params, "model", variables)
@@ -92,6 +105,9 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
         else:
             block.wrong("litellm_params" if name else "model_name", problem)
         return None
+    if (model or "").startswith("auto_router/"):
+        _leave_auto(params, name)
+        return None
     kind = _type(info)
     if kind is None or name is None or model is None:
         return None
@@ -99,7 +115,10 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
     numbers, price = _numbers(params), _price(params, info)
     order, weight = params.take_whole("order", least=0), params.take_number("weight")
     duration = params.take_text("budget_duration")
+    tags = _tags(params) if defaults.by_tags else []
     endpoint = _endpoint(params, model, kind, defaults, variables)
+    if endpoint is not None:
+        endpoint |= ({"tags": tags} if tags else {}) | _teams(info, team, defaults.teams)
     params.leave_rest(PARAMS, known=(*CALL_PARAMETERS, "api_base", "api_key"))
     info.leave_rest(MODEL_INFO)
     if endpoint is None:
@@ -109,6 +128,26 @@ def _read(block: Block, defaults: Defaults, variables: Variables) -> Deployment 
         name=name, type=kind, block=block, endpoint=endpoint, order=order, weight=weight, numbers=numbers,
         price=price, budget_duration=duration,
     )  # fmt: skip
+
+
+def _name_for_team(info: Block, name: str | None, team: str | None) -> str | None:
+    """The name that callers use: a team's deployment may have another one than its entry."""
+    public = info.take_text("team_public_model_name") if team else None
+    if not public or public == name:
+        return name
+    info.about = public
+    info.carried("team_public_model_name", "models[].name")
+    return public
+
+
+def _leave_auto(params: Block, name: str | None) -> None:
+    """An auto-router of LiteLLM's is a name whose model Hanok picks by `tiers`."""
+    config = params.take_block("complexity_router_config").take_block("tiers")
+    models = {each: config.take(key) for each, key in _TIERS.items()}
+    shown = ", ".join(f"{each}: {model if isinstance(model, str) else '…'}" for each, model in models.items())
+    params.left(
+        "model", f"Hanok picks models by what a prompt asks with `tiers` (docs/tiers.md): {{name: {name}, {shown}}}"
+    )
 
 
 def _refusal(name: str | None, model: str | None) -> str | None:
@@ -128,9 +167,12 @@ def _type(info: Block) -> str | None:
     mode = info.take_text("mode")
     if mode is None or mode in _TYPES:
         if mode == "responses":
-            info.changed("mode", "Hanok asks it by chat completions, and has no Responses API")
+            info.changed("mode", "Hanok asks it by chat completions, and answers /v1/responses itself")
         return _TYPES[mode or "chat"]
-    info.left("mode", f"Hanok serves text and vectors, not {quoted(mode)}: this deployment is left out")
+    info.left(
+        "mode",
+        f"Hanok serves text, vectors, rerankings and moderations, not {quoted(mode)}: this deployment is left out",
+    )
     return None
 
 
@@ -165,9 +207,57 @@ def _price(params: Block, info: Block) -> dict[str, float]:
     for name, key in _PRICES.items():
         for block in (info, params):
             if (cost := block.take_number(key)) is not None:
-                price[name] = float(f"{cost * 1e6:.10g}")
+                price[name] = min(float(f"{cost * 1e6:.10g}"), _HIGHEST_PRICE)
                 block.carried(key, f"models[].price.{name}", f"{price[name]:g} dollars per million tokens")
+    if (share := _batch_share(params, info, price)) is not None:
+        price["batch"] = share
     return price
+
+
+def _batch_share(params: Block, info: Block, price: Mapping[str, float]) -> float | None:
+    """The share of the usual price that a line of a batch costs: the greater of that of prompts and that of answers."""
+    shares: list[float] = []
+    for name, key in _BATCHES.items():
+        for block in (info, params):
+            if (cost := block.take_number(key)) is None:
+                continue
+            if not price.get(name):
+                block.left(key, f"Hanok has a share of the usual price, and there is no {_PRICES[name]}")
+                continue
+            shares.append(min(float(f"{cost * 1e6 / price[name]:.6g}"), 1.0))
+            message = (
+                f"the share {shares[-1]:g} of the usual price, one for prompts and answers. Hanok asks a batch's lines "
+                "as calls: where the provider charges those in full, take price.batch out"
+            )
+            block.changed(key, message, "models[].price.batch")
+    return max(shares, default=None)
+
+
+def _tags(params: Block) -> list[str]:
+    """The deployment's tags, as calls may ask for them."""
+    tags: list[str] = []
+    for index, written in enumerate(params.take_names("tags")):
+        tag = as_tag(written)
+        if not tag or (tag not in tags and len(tags) == _TAGS):
+            params.left(("tags", index), f"an endpoint has {_TAGS} tags at most, of letters, digits and . _ -")
+            continue
+        if tag != written:
+            message = f"{quoted(written)} is called {quoted(tag)}: Hanok's tags have letters, digits and . _ - only"
+            params.changed(("tags", index), message, "models[].serve[].tags")
+        else:
+            params.carried(("tags", index), "models[].serve[].tags")
+        tags += [tag] if tag not in tags else []
+    return tags
+
+
+def _teams(info: Block, team: str | None, names: Names) -> dict[str, Any]:
+    """Whom the endpoint is kept for. LiteLLM's teams are in its database: here they are declared."""
+    if not team:
+        return {}
+    name = names.of(team)
+    message = f"only calls of the team {quoted(name)} go there. It is declared: hanok keys create NAME --team {name}"
+    info.changed("team_id", message, "models[].serve[].teams")
+    return {"teams": [name]}
 
 
 def _endpoint(params: Block, model: str, kind: str, defaults: Defaults, variables: Variables) -> dict[str, Any] | None:
@@ -189,7 +279,7 @@ def _endpoint(params: Block, model: str, kind: str, defaults: Defaults, variable
 
 def _mock(params: Block, said: str, kind: str) -> dict[str, Any] | None:
     if kind != "chat":
-        params.left("mock_response", "Hanok has no scripted vectors: this deployment is left out")
+        params.left("mock_response", f"Hanok scripts text only, not {quoted(kind)}: this deployment is left out")
         return None
     params.carried("mock_response", "models[].serve[].turns", "engine script")
     for key in ("api_base", "api_key", "base_url"):
@@ -226,12 +316,8 @@ def _plain_endpoint(
 
 
 def _library_endpoint(
-    params: Block, served: Served, kind: str, defaults: Defaults, variables: Variables
+    params: Block, served: Served, _kind: str, defaults: Defaults, variables: Variables
 ) -> dict[str, Any] | None:
-    if kind == "embedding":
-        hint = "; if it has an OpenAI-compatible address, declare it as `engine: openai`"
-        params.left("model", f"Hanok has no embeddings of providers that go through LiteLLM's library{hint}")
-        return None
     model = f"{served.provider}/{served.model}" if served.provider else served.model
     if served.provider is None:
         params.changed("model", "Hanok knows no such provider, and hands the name to LiteLLM's library as it is")

@@ -11,6 +11,7 @@ from typing import Any
 
 from hanok.migration.deployments import Deployment
 from hanok.migration.periods import as_allowance
+from hanok.migration.routing import Routing, route
 from hanok.spec.checks import quoted
 
 RETRY_LIMIT = 10
@@ -25,7 +26,7 @@ class Reliability:
     timeouts: Mapping[str, float] = field(default_factory=dict[str, float])
     breaker: Mapping[str, float] = field(default_factory=dict[str, float])
     enforces_rates: bool = False
-    """Whether LiteLLM refused calls beyond a deployment's rpm and tpm, or only preferred others."""
+    """As `Routing.enforces_rates`."""
 
 
 @dataclass(kw_only=True)
@@ -41,14 +42,14 @@ class Group:
     """The model that this one's calls come from when that cannot answer: the lower order of the same name."""
 
 
-def group(deployments: Sequence[Deployment], reliability: Reliability) -> list[Group]:
+def group(deployments: Sequence[Deployment], reliability: Reliability, routing: Routing) -> list[Group]:
     """One group for each name, and one more for each further order."""
     by_name: dict[str, list[Deployment]] = {}
     for each in deployments:
         by_name.setdefault(each.name, []).append(each)
     groups: list[Group] = []
     for name, members in by_name.items():
-        groups += _of_one_name(name, _of_one_type(members), reliability, taken=by_name)
+        groups += _of_one_name(name, _of_one_type(members), reliability, routing, taken=by_name)
     return groups
 
 
@@ -62,14 +63,14 @@ def _of_one_type(members: Sequence[Deployment]) -> list[Deployment]:
 
 
 def _of_one_name(
-    name: str, members: Sequence[Deployment], reliability: Reliability, *, taken: Iterable[str]
+    name: str, members: Sequence[Deployment], reliability: Reliability, routing: Routing, *, taken: Iterable[str]
 ) -> list[Group]:
     orders = sorted({each.order for each in members}, key=lambda order: (order is None, order))
     groups: list[Group] = []
     for position, order in enumerate(orders):
         own = name if position == 0 else _free(f"{name}.order-{position + 1}", taken)
         of_order = [each for each in members if each.order == order]
-        groups.append(_made(own, of_order, reliability, instead=name if position else None))
+        groups.append(_made(own, of_order, reliability, routing, instead=name if position else None))
         for each in of_order if len(orders) > 1 else ():
             then = f", which {quoted(name)} falls back to" if position else ""
             message = f"Hanok has no order: it is an endpoint of {quoted(own)}{then}"
@@ -85,7 +86,9 @@ def _free(name: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _made(name: str, members: Sequence[Deployment], reliability: Reliability, *, instead: str | None) -> Group:
+def _made(
+    name: str, members: Sequence[Deployment], reliability: Reliability, routing: Routing, *, instead: str | None
+) -> Group:
     model: dict[str, Any] = {"name": name}
     if members[0].type != "chat":
         model["type"] = members[0].type
@@ -94,8 +97,8 @@ def _made(name: str, members: Sequence[Deployment], reliability: Reliability, *,
     for each in members:
         to = f"models[{name}].serve" + (f"[{members.index(each)}]" if len(members) > 1 else "")
         each.block.carried("model_name", to)
-    _tell_weights(members)
     parts = {
+        "routing": route(members, routing),
         "price": _price(members),
         "retries": _retries(members, reliability),
         "timeouts": _timeouts(members, reliability),
@@ -106,16 +109,10 @@ def _made(name: str, members: Sequence[Deployment], reliability: Reliability, *,
     return Group(name=name, type=members[0].type, model=model, limits=limits, budgets=budgets, instead=instead)
 
 
-def _tell_weights(members: Sequence[Deployment]) -> None:
-    for each in members:
-        if each.weight is not None:
-            each.params.left("weight", "Hanok's endpoints have no weights: calls go to the least busy that is up")
-
-
 def _price(members: Sequence[Deployment]) -> dict[str, float]:
     """One price for the model: the highest, so that no budget is overrun."""
     price: dict[str, float] = {}
-    for kind in ("input", "output", "cached_input"):
+    for kind in ("input", "output", "cached_input", "cache_write", "batch"):
         given = [each.price[kind] for each in members if kind in each.price]
         if given:
             price[kind] = max(given)
@@ -124,6 +121,10 @@ def _price(members: Sequence[Deployment]) -> dict[str, float]:
                 f"its deployments differ in price; Hanok has one for the model: the highest {kind} price was taken"
             )
             members[0].block.changed("model_name", message, f"models[{members[0].name}].price.{kind}")
+    if "batch" in price and any("batch" not in each.price for each in members):
+        del price["batch"]
+        message = "another deployment of this name has no price for batches, so their lines cost the whole price"
+        members[0].block.changed("model_name", message, f"models[{members[0].name}].price.batch")
     return price
 
 

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from hanok.errors import HanokError
+from hanok.migration.caches import Kept, cache_of, find_embedder
 from hanok.migration.deployments import Defaults, read_deployments
 from hanok.migration.fallbacks import link, read_chains
 from hanok.migration.groups import Group, group
+from hanok.migration.names import LENGTH, as_name
 from hanok.migration.notes import Note, Variable, in_order
 from hanok.migration.reasons import TOP
+from hanok.migration.routing import read_routing
 from hanok.migration.secrets import Variables
 from hanok.migration.settings import Rest, read_reliability, read_rest
 from hanok.migration.source import Block, open_source
 from hanok.spec.checks import quoted
 
 _BLOCKS = ("model_list", "router_settings", "litellm_settings", "general_settings", "credential_list")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:/-]+")
-_NAME_LENGTH = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +54,20 @@ def translate(text: str, file: Path) -> Translation:
     router, litellm, general = (
         root.take_block(key) for key in ("router_settings", "litellm_settings", "general_settings")
     )
-    declared = _declared(root)
-    deployments = read_deployments(root, _defaults(root, litellm), variables)
-    reliability, policy = read_reliability(router, litellm)
-    groups = group(deployments, reliability)
+    declared, routing = _declared(root), read_routing(router)
+    deployments = read_deployments(root, _defaults(root, litellm, by_tags=routing.by_tags), variables)
+    groups = group(deployments, read_reliability(router, litellm, routing), routing)
     groups += _aliases(router.take_block("model_group_alias"), groups)
     fallbacks = link(
         read_chains(router, litellm), {each.name: each.type for each in groups if not each.instead}, declared
     )
     rest = read_rest(router, litellm, general, variables)
+    kept = find_embedder(rest.kept, {each.name: each.type for each in groups})
     root.leave_rest(TOP, known=_BLOCKS)
     if not groups:
         raise NothingToCarryOver(in_order(root.sheet.notes))
     names = _names(groups, root)
-    platform = _platform(groups, fallbacks, rest, names, policy)
+    platform = _platform(groups, fallbacks, rest, kept, names)
     notes = [replace(note, about=names.get(note.about or "", note.about)) for note in in_order(root.sheet.notes)]
     return Translation(platform=platform, variables=_used(variables, platform), notes=notes)
 
@@ -86,7 +87,7 @@ def _declared(root: Block) -> list[str]:
     return [name for block in blocks if isinstance(name := block.get("model_name"), str)]
 
 
-def _defaults(root: Block, litellm: Block) -> Defaults:
+def _defaults(root: Block, litellm: Block, *, by_tags: bool) -> Defaults:
     credentials: dict[str, dict[str, Any]] = {}
     for each in [*root.take_blocks("credential_list"), *litellm.take_blocks("credential_list")]:
         name, values = each.take_text("credential_name"), each.take("credential_values")
@@ -98,7 +99,7 @@ def _defaults(root: Block, litellm: Block) -> Defaults:
     drop = litellm.take_flag("drop_params")
     if drop is not None:
         litellm.carried("drop_params", "models[].serve[].options.drop_params", "for engine litellm")
-    return Defaults(credentials=credentials, drop_params=drop)
+    return Defaults(credentials=credentials, drop_params=drop, by_tags=by_tags)
 
 
 def _aliases(block: Block, groups: Sequence[Group]) -> list[Group]:
@@ -132,10 +133,10 @@ def _names(groups: Iterable[Group], root: Block) -> dict[str, str]:
     """Each name as Hanok allows it."""
     names: dict[str, str] = {}
     for each in groups:
-        plain = _NOT_IN_NAMES.sub("-", each.name).lstrip("._:/-")[:_NAME_LENGTH].rstrip("-") or "model"
+        plain = as_name(each.name, "model")
         wanted, number = plain, 2
         while wanted in names.values() or (wanted != each.name and any(wanted == other.name for other in groups)):
-            wanted, number = f"{plain[: _NAME_LENGTH - 4]}-{number}", number + 1
+            wanted, number = f"{plain[: LENGTH - 4]}-{number}", number + 1
         names[each.name] = wanted
         if wanted != each.name:
             message = (
@@ -149,8 +150,8 @@ def _platform(
     groups: Sequence[Group],
     fallbacks: Mapping[str, Mapping[str, Sequence[str]]],
     rest: Rest,
+    kept: Kept,
     names: Mapping[str, str],
-    policy: str | None,
 ) -> dict[str, Any]:
     models: list[dict[str, Any]] = []
     for each in groups:
@@ -161,8 +162,8 @@ def _platform(
         model = {**each.model, "name": names[each.name]}
         if kinds:
             model["fallbacks"] = {kind: [names[target] for target in targets] for kind, targets in kinds.items()}
-        if policy is not None:
-            model["routing"] = {"policy": policy}
+        if (cache := cache_of(each.type, kept, names)) is not None:
+            model["cache"] = cache
         models.append(model)
     limits = [{**each, "name": names[each["name"]]} for one in groups for each in one.limits]
     budgets = [{**each, "name": names[each["name"]]} for one in groups for each in one.budgets]
@@ -170,8 +171,20 @@ def _platform(
         "gateway": rest.gateway,
         "ledger": rest.ledger,
         "telemetry": rest.telemetry,
+        "cache": kept.block,
         "models": models,
+        "teams": _teams(models),
         "budgets": [*rest.budgets, *budgets],
         "limits": [*rest.limits, *limits],
     }
     return {key: block for key, block in blocks.items() if block}
+
+
+def _teams(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The teams that endpoints are kept for."""
+    teams: dict[str, None] = {}
+    for model in models:
+        serve: Any = model["serve"]
+        endpoints = cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve])
+        teams |= dict.fromkeys(team for each in endpoints for team in each.get("teams", ()))
+    return [{"name": team} for team in teams]

@@ -1,11 +1,9 @@
-"""LiteLLM's keys that Hanok has nothing for, each with the reason, and the two that wait for keys of platform.yaml."""
+"""LiteLLM's keys that Hanok has nothing for, each with the reason, and its routing strategies in Hanok's words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-# LiteLLM's routing strategies in the words of `models[].routing.policy`. platform.yaml has no such key yet: when it
-# has, `WRITES_ROUTING` turns this on, and nothing else changes.
 ROUTING_POLICIES = {
     "simple-shuffle": "weighted",
     "least-busy": "least-busy",
@@ -14,8 +12,27 @@ ROUTING_POLICIES = {
     "latency-based-routing": "latency",
     "cost-based-routing": "cost",
 }
-WRITES_ROUTING = False
-CACHE_REASON = "platform.yaml has no cache of answers yet"
+_NO_USAGE = "Hanok does not count an endpoint's tokens a minute; the nearest is its default: calls go to the least busy"
+ROUTING_MESSAGES = {
+    "simple-shuffle": (
+        "policy weighted where deployments of a name differ in weight, rpm or tpm; else calls go to the least busy, "
+        "and not to any by chance"
+    ),
+    "usage-based-routing": _NO_USAGE,
+    "usage-based-routing-v2": _NO_USAGE,
+}
+"""What differs, for the strategies whose policy is not quite the same."""
+STRATEGY_REASONS = {
+    "provider-budget-routing": "Hanok has no budgets of providers: calls go to the least busy",
+    "lar1": "Hanok does not route by what a call says of its confidence: calls go to the least busy",
+}
+CHECK_REASONS = {
+    "router_budget_limiting": "Hanok has budgets of keys, teams, users, models, sessions and runs, not of providers",
+    "responses_api_deployment_check": "Hanok keeps responses itself, so that any endpoint can go on from one",
+    "encrypted_content_affinity": "policy `session` keeps the calls of a session at one endpoint",
+    "forward_client_headers_by_model_group": "Hanok passes no headers of callers on, but those of tracing",
+    "enforce_model_rate_limits": "",
+}
 
 
 def _each(reason: str, keys: str) -> dict[str, str]:
@@ -48,15 +65,21 @@ PARAMS = _merged(
         "cost_per_second input_cost_per_audio_token output_cost_per_audio_token",
     ),
     _each(
-        "Hanok has one price for prompt tokens and one for those from a cache",
-        "cache_creation_input_token_cost input_cost_per_token_above_128k_tokens "
+        "Hanok has one price for prompt tokens, and one for those read from or written to a cache",
+        "cache_creation_input_token_cost_above_1hr cache_creation_input_token_cost_above_200k_tokens "
+        "cache_read_input_token_cost_above_200k_tokens input_cost_per_token_above_128k_tokens "
         "output_cost_per_token_above_128k_tokens input_cost_per_token_above_200k_tokens "
-        "output_cost_per_token_above_200k_tokens input_cost_per_token_batches output_cost_per_token_batches "
-        "output_cost_per_reasoning_token tiered_pricing",
+        "output_cost_per_token_above_200k_tokens output_cost_per_reasoning_token tiered_pricing "
+        "input_cost_per_token_priority output_cost_per_token_priority input_cost_per_token_flex "
+        "output_cost_per_token_flex",
     ),
     _each(
-        "Hanok does not route by tags",
-        "tags tag_regex",
+        "LiteLLM routes by tags with router_settings.enable_tag_filtering only, and so tags would do nothing here",
+        "tags",
+    ),
+    _each(
+        "Hanok knows tags by their name: write rules as models[].routing.headers",
+        "tag_regex",
     ),
     _each(
         "callers cannot change an endpoint's address or key in Hanok",
@@ -79,7 +102,7 @@ PARAMS = _merged(
         "use_in_pass_through use_litellm_proxy use_chat_completions_api",
     ),
     _each(
-        "Hanok does not choose models by what a prompt says",
+        "Hanok chooses models by what a prompt asks with `tiers`: see docs/tiers.md",
         "auto_router_config_path auto_router_config auto_router_default_model auto_router_embedding_model "
         "complexity_router_config complexity_router_default_model adaptive_router_config "
         "quality_router_config",
@@ -123,7 +146,11 @@ MODEL_INFO = _merged(
     ),
     _each(
         "which key may use a model is set on the key, its team or its user: `models`",
-        "team_id team_public_model_name access_groups access_windows",
+        "team_public_model_name access_groups access_windows",
+    ),
+    _each(
+        "tags are asked of every call alike",
+        "enable_tag_filtering allow_fail_open",
     ),
     _each(
         "Hanok looks at every endpoint's health",
@@ -153,19 +180,19 @@ ROUTER = _merged(
         "enable_pre_call_checks",
     ),
     _each(
-        "Hanok does not route by tags",
-        "enable_tag_filtering tag_filtering_match_any tag_routing_prefix",
+        "tags come in a header of their own, x-hanok-tags",
+        "tag_routing_prefix",
     ),
     _each(
-        "Hanok has no checks of LiteLLM's before a call",
-        "optional_pre_call_checks deployment_affinity_ttl_seconds model_group_affinity_config",
+        "nothing is remembered that could run out: a session's endpoint follows from its name",
+        "deployment_affinity_ttl_seconds session_affinity_repin_on_failover",
     ),
     _each(
         "Hanok has budgets of keys, teams, users, models, sessions and runs, not of providers",
         "provider_budget_config",
     ),
     _each(
-        "one policy holds for a model",
+        "each model has a policy and options of its own: models[].routing",
         "routing_groups routing_strategy_args weights",
     ),
     _each(
@@ -177,8 +204,8 @@ ROUTER = _merged(
         "default_priority polling_interval",
     ),
     _each(
-        CACHE_REASON,
-        "cache_responses cache_kwargs caching_groups",
+        "a call is kept for the model that was asked: see `cache` and models[].cache",
+        "cache_kwargs caching_groups",
     ),
     _each(
         "Hanok has no plug-ins there",
@@ -209,9 +236,16 @@ ROUTER = _merged(
 
 LITELLM = _merged(
     _each(
-        CACHE_REASON,
-        "cache cache_params enable_caching_on_provider_specific_optional_params default_in_memory_ttl "
-        "default_redis_ttl default_redis_batch_cache_expiry caching caching_with_models supported_call_types",
+        "every field of a call counts in Hanok's cache, but those of docs/caches.md",
+        "enable_caching_on_provider_specific_optional_params caching_with_models",
+    ),
+    _each(
+        "nothing is kept for so long in Hanok: see `cache`",
+        "default_in_memory_ttl default_redis_ttl default_redis_batch_cache_expiry",
+    ),
+    _each(
+        "LiteLLM reads it within cache_params only, and cache: true there",
+        "caching supported_call_types",
     ),
     _each(
         "Hanok tries each fallback once, and has no other bound",
@@ -310,6 +344,48 @@ LITELLM = _merged(
     _each(
         "Hanok keeps an audit log of every change: hanok audit",
         "store_audit_logs",
+    ),
+)
+
+CACHE_PARAMS = _merged(
+    _each(
+        "Hanok knows its own answers on a server that others use too",
+        "namespace",
+    ),
+    _each(
+        "Hanok's cache keeps calls of any length",
+        "max_messages",
+    ),
+    _each(
+        "Hanok keeps answers in memory or on one Redis or Valkey server",
+        "s3_bucket_name s3_region_name s3_api_version s3_use_ssl s3_verify s3_endpoint_url s3_aws_access_key_id "
+        "s3_aws_secret_access_key s3_aws_session_token s3_config s3_path gcs_bucket_name gcs_path_service_account "
+        "gcs_path azure_account_url azure_blob_container disk_cache_dir qdrant_api_base qdrant_api_key "
+        "qdrant_collection_name qdrant_quantization_config qdrant_semantic_cache_vector_size "
+        "redis_startup_nodes sentinel_nodes sentinel_password service_name",
+    ),
+    _each(
+        "Hanok's connection to its cache has no such setting",
+        "redis_flush_size max_connections socket_timeout socket_connect_timeout gcp_service_account "
+        "gcp_ssl_ca_certs ssl_cert_reqs ssl_check_hostname ssl_ca_certs health_check_interval decode_responses",
+    ),
+    _each(
+        "only a semantic cache compares questions",
+        "similarity_threshold redis_semantic_cache_embedding_model valkey_semantic_cache_embedding_model "
+        "qdrant_semantic_cache_embedding_model",
+    ),
+    _each(
+        "Hanok keeps vectors in the process, of the last models[].cache.semantic.entries questions",
+        "redis_semantic_cache_index_name valkey_semantic_cache_index_name semantic_cache_scope "
+        "semantic_cache_embedding_max_input_tokens semantic_cache_embedding_timeout",
+    ),
+    _each(
+        "another setting of a time comes first, or the store has none",
+        "default_in_memory_ttl default_in_redis_ttl default_redis_ttl",
+    ),
+    _each(
+        "no calls are kept",
+        "supported_call_types",
     ),
 )
 

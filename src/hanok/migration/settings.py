@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hanok.migration.caches import Kept, read_cache
 from hanok.migration.groups import RETRY_LIMIT, Reliability
 from hanok.migration.periods import as_allowance
 from hanok.migration.reasons import (
-    CACHE_REASON,
     CALLBACK_REASONS,
     GENERAL,
     LITELLM,
     ROUTER,
-    ROUTING_POLICIES,
-    WRITES_ROUTING,
 )
-from hanok.migration.secrets import STAND_IN, Variables, take_value
+from hanok.migration.redis import read_redis
+from hanok.migration.routing import Routing
+from hanok.migration.secrets import Variables, take_value
 from hanok.migration.source import Block
-from hanok.spec.checks import quoted
 
 DEFAULT_COOLDOWN_S = 5.0
 _NEVER = 1_000_000
 _POSTGRES = ("postgresql://", "postgres://")
 _DATABASE_STAND_IN = "postgresql://stand-in@127.0.0.1/stand-in"
-_ENFORCING = "enforce_model_rate_limits"
+_SHARED = "for budgets and limits that several processes share"
 
 
 @dataclass(kw_only=True)
 class Rest:
-    """The blocks of platform.yaml beside its models."""
+    """The blocks of platform.yaml beside its models, and what they say of every model's cache."""
 
+    kept: Kept = field(default_factory=Kept)
     gateway: dict[str, Any] = field(default_factory=dict[str, Any])
     ledger: dict[str, Any] = field(default_factory=dict[str, Any])
     telemetry: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -40,38 +39,14 @@ class Rest:
     limits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-def read_reliability(router: Block, litellm: Block) -> tuple[Reliability, str | None]:
-    """What holds for every model, and the routing policy; router_settings win over litellm_settings, as in LiteLLM."""
-    strategy, checks = router.take_text("routing_strategy"), router.take("optional_pre_call_checks")
-    policy = _policy(router, strategy)
-    reliability = Reliability(
+def read_reliability(router: Block, litellm: Block, routing: Routing) -> Reliability:
+    """What holds for every model; router_settings win over litellm_settings, as in LiteLLM."""
+    return Reliability(
         retries=_retries(router, litellm),
         timeouts=_timeouts(router, litellm),
         breaker=_breaker(router, litellm),
-        enforces_rates=strategy == "usage-based-routing-v2" or (isinstance(checks, list) and _ENFORCING in checks),
+        enforces_rates=routing.enforces_rates,
     )
-    if isinstance(checks, list) and checks:
-        router.left("optional_pre_call_checks", ROUTER["optional_pre_call_checks"])
-    return reliability, policy if WRITES_ROUTING else None
-
-
-def _policy(router: Block, strategy: str | None) -> str | None:
-    if strategy is None:
-        return None
-    policy = ROUTING_POLICIES.get(strategy)
-    if policy is None:
-        router.wrong("routing_strategy", f"LiteLLM has no strategy {quoted(strategy)}: {', '.join(ROUTING_POLICIES)}")
-    elif not WRITES_ROUTING:
-        now = "calls go to the least busy endpoint that is up"
-        if policy == strategy:
-            router.carried("routing_strategy", "models[].serve", now)
-        elif policy == "least-busy":
-            router.changed("routing_strategy", now, "models[].serve")
-        else:
-            router.left("routing_strategy", f"Hanok has one policy so far: {now} (nearest to it: {policy})")
-    else:
-        router.carried("routing_strategy", "models[].routing.policy", policy)
-    return policy
 
 
 def _first(router: Block, litellm: Block, key: str) -> tuple[Block, int | None]:
@@ -144,10 +119,7 @@ def read_rest(router: Block, litellm: Block, general: Block, variables: Variable
     _read_redis(router, general, variables, rest)
     _read_budgets(litellm, general, rest)
     _read_callbacks(litellm, general, variables, rest)
-    if "cache" in litellm or "cache_params" in litellm:
-        for key in ("cache", "cache_params"):
-            if litellm.take(key):
-                litellm.left(key, CACHE_REASON)
+    rest.kept = read_cache(router, litellm, variables, has_redis="redis" in rest.ledger)
     router.leave_rest(ROUTER)
     litellm.leave_rest(LITELLM)
     general.leave_rest(GENERAL)
@@ -186,52 +158,11 @@ def _read_redis(router: Block, general: Block, variables: Variables, rest: Rest)
     """LiteLLM's own Redis for counting, or the router's."""
     coordination = general.take_block("coordination_redis")
     for block, prefix in ((coordination, ""), (router, "redis_")):
-        url = _redis_url(block, prefix, variables)
+        url = read_redis(block, prefix, variables, to="ledger.redis", use=_SHARED)
         if url is not None and "redis" not in rest.ledger:
             rest.ledger["redis"] = url
         elif url is not None:
             block.wrong(f"{prefix}host", "general_settings.coordination_redis names one too, and LiteLLM takes that")
-
-
-def _redis_url(block: Block, prefix: str, variables: Variables) -> str | None:
-    names = {part: f"{prefix}{part}" for part in ("url", "host", "port", "password", "username", "db", "ssl")}
-    stand_in = "redis://127.0.0.1:9"
-    url = take_value(block, names["url"], variables, stand_in=stand_in)
-    host = take_value(block, names["host"], variables, stand_in="127.0.0.1")
-    port = take_value(block, names["port"], variables, stand_in="6379") or "6379"
-    password = take_value(block, names["password"], variables, secret_as="REDIS_PASSWORD", stand_in=STAND_IN)
-    user, database = take_value(block, names["username"], variables), take_value(block, names["db"], variables)
-    scheme = "rediss" if block.take_flag(names["ssl"]) else "redis"
-    if url is not None:
-        return _checked_redis(block, names["url"], url, variables)
-    if host is None or not re.fullmatch(r"[^\s/@?#]+", host):
-        if password is not None or host is not None:
-            block.wrong(names["host"], "is no host's name: Redis is not carried over")
-        return None
-    login = f"{user or ''}:{password}@" if password else ""
-    message = 'for budgets and limits that several processes share; needs pip install "hanok[redis]"'
-    block.carried(names["host"], "ledger.redis", message)
-    for part in ("port", "password", "username", "db", "ssl"):
-        if names[part] in block:
-            block.carried(names[part], "ledger.redis")
-    if password:
-        block.changed(
-            names["password"], "characters such as @ : / in it must be written as %40 %3A %2F", "ledger.redis"
-        )
-    return f"{scheme}://{login}{host}:{port}" + (f"/{database}" if database else "")
-
-
-def _checked_redis(block: Block, key: str, url: str, variables: Variables) -> str | None:
-    if not url.startswith(("redis://", "rediss://", "unix://", "${env:")):
-        block.wrong(key, "an address of Redis begins with redis:// or rediss://: not carried over")
-        return None
-    if re.match(r"\w+://[^@/]*:[^@/]+@", url) and "${env:" not in url:
-        url = variables.hide(
-            url, "REDIS_URL", holds="the redis_url of LiteLLM's configuration", stand_in="redis://127.0.0.1:9"
-        )
-        block.wrong(key, f"a password stands in the file. It was not copied: set {url[6:-1]} to the address")
-    block.carried(key, "ledger.redis", 'needs pip install "hanok[redis]"')
-    return url
 
 
 def _read_budgets(litellm: Block, general: Block, rest: Rest) -> None:

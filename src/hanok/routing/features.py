@@ -16,7 +16,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of one call: the tags that an endpoint must have, its team, what keeps calls together, and whether it streams.
 
     `session` is the session that the caller names, else the user, else the key; `named` when the caller names one.
-    `prompt` is there where it counts.
+    Lines of a batch have a session for the books, but are no conversation: each is one by itself. `prompt` is there
+    where it counts.
     """
 
     tags: frozenset[str] = frozenset()
@@ -52,12 +53,13 @@ def features_of(
     """The features of a request to a model with these rules."""
     caller, tags = request.caller, request.options.tags
     if rules and request.options.headers:
-        tags = tags.union(*(rule.tags for rule in rules if _applies(rule, request.options.headers)))
+        tags = tags.union(*(rule.tags for rule in rules if rule.fits(request.options.headers)))
+    alone = request.options.batch
     return Features(
         tags=tags,
         team=caller.team,
-        session=caller.session or caller.user or caller.key_id,
-        named=caller.session is not None,
+        session=caller.request_id if alone else caller.session or caller.user or caller.key_id,
+        named=caller.session is not None and not alone,
         stream=isinstance(request, ChatRequest) and request.stream,
         prompt=prompt,
     )
@@ -86,7 +88,3 @@ def by_preference(candidates: Sequence[Candidate]) -> tuple[Sequence[Candidate],
     if not own or len(own) == len(candidates):
         return (candidates,)
     return own, [each for each in candidates if not each.teams]
-
-
-def _applies(rule: HeaderRule, headers: Sequence[tuple[str, str]]) -> bool:
-    return any(name == rule.name and rule.value in (None, value) for name, value in headers)

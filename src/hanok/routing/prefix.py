@@ -18,6 +18,9 @@ from zlib import crc32
 BLOCK_BYTES = 1024
 """About 256 tokens of English: fine enough to tell prompts apart, coarse enough to hash 40 KB in some 30 µs."""
 
+MOST_BLOCKS = 1_000_000
+"""Blocks known of one engine at most, about 256 million tokens: more room is a mistake, and takes our memory."""
+
 Blocks = Sequence[int]
 
 
@@ -53,7 +56,7 @@ class PrefixIndex:
     __slots__ = ("_capacity", "_holders", "_idle", "_idle_blocks", "_lots", "_taken")
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = max(0, capacity)
+        self._capacity = min(max(0, capacity), MOST_BLOCKS)
         self.clear()
 
     def __len__(self) -> int:
@@ -123,7 +126,7 @@ class PrefixIndex:
 
     def resize(self, capacity: int) -> None:
         """The engine has room for so many blocks."""
-        self._capacity = max(0, capacity)
+        self._capacity = min(max(0, capacity), MOST_BLOCKS)
         self._make_room()
 
     def clear(self) -> None:

@@ -14,6 +14,9 @@ import msgspec
 
 from hanok.serving.fleet import Load
 
+MOST_LINES = 1024
+"""Lines of one name that are looked at: each is an engine of its own, and no page has so many."""
+
 
 class _Names(msgspec.Struct, frozen=True, kw_only=True):
     """One engine's names. `cache` is a line whose labels `cache_labels` give the size of the key-value cache."""
@@ -95,7 +98,9 @@ def _cache_tokens(page: bytes, names: _Names) -> int | None:
 def _lines(page: bytes, name: bytes) -> Iterator[bytes]:
     """The samples of that name: what stands there until the end of the line."""
     start = 0 if page.startswith(name) else page.find(b"\n" + name) + 1
-    while name and (start or page.startswith(name)):
+    if not name or not (start or page.startswith(name)):
+        return
+    for _ in range(MOST_LINES):
         end = page.find(b"\n", start)
         line = page[start : end if end >= 0 else len(page)]
         if line[len(name) : len(name) + 1] in (b"{", b" "):

@@ -21,9 +21,10 @@ then begin the file with `# yaml-language-server: $schema=platform.schema.json`.
 
 Strings may hold `${env:NAME}` or `${env:NAME:-default}`. Unknown keys are refused.
 """
-_BLOCKS: list[tuple[str, type[BaseModel]]] = [
+BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("The file", tree.Platform),
     ("gateway", tree.Gateway),
+    ("gateway.responses", tree.KeptResponses),
     ("ledger", tree.Books),
     ("telemetry", tree.Telemetry),
     ("telemetry.export[]", tree.Export),
@@ -43,6 +44,8 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].serve, engine: echo", tree.EchoEndpoint),
     ("models[].serve, engine: script", tree.ScriptEndpoint),
     ("models[].serve.turns[] of engine script", tree.Turn),
+    ("models[].routing", tree.Routing),
+    ("models[].routing.headers[]", tree.HeaderRule),
     ("models[].price", tree.Price),
     ("models[].timeouts", tree.Timeouts),
     ("models[].fallbacks", tree.Fallbacks),
@@ -51,6 +54,9 @@ _BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].hedge", tree.Hedge),
     ("models[].cache", tree.ModelCache),
     ("models[].cache.semantic", tree.Semantic),
+    ("models[].deploy", tree.Deploy),
+    ("models[].deploy.load", tree.PlannedLoad),
+    ("models[].deploy.latency", tree.PlannedLatency),
     ("tiers[]", tree.Auto),
     ("tiers[].rules", tree.TierRules),
     ("tiers[].rules.cues[]", tree.TierCue),
@@ -85,7 +91,7 @@ def _or_one(properties: dict[str, Any], name: str) -> None:
 
 def reference() -> str:
     """The reference page in Markdown."""
-    return _HEAD + "".join(_block(title, block) for title, block in _BLOCKS)
+    return _HEAD + "".join(_block(title, block) for title, block in BLOCKS)
 
 
 def _block(title: str, block: type[BaseModel]) -> str:

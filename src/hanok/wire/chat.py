@@ -55,6 +55,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     trace_state: str | None = None
     parent_span: str | None = None
 
+    @property
+    def tenant(self) -> str:
+        """Whom the caller's sessions, runs, files and kept responses belong to: the team, else the key."""
+        return self.team or self.key_id
+
 
 ANONYMOUS = Caller(key_id="", key_name="")
 

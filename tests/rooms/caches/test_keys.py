@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanok.caches.keys import IRRELEVANT, Keys, canonical_digest
+from hanok.caches.keys import IRRELEVANT, LARGE_BYTES, Keys, canonical_digest
 from hanok.caches.rules import Rule, rules_of
 from hanok.gateway.bodies import parse_chat
 from hanok.spec import Platform
@@ -49,6 +49,16 @@ def backwards(value: Any) -> Any:
 def same(one: Any, other: Any) -> bool:
     """Equal as JSON: `1`, `1.0` and `true` are three values."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def test_a_large_body_counts_as_it_came_and_is_shared_with_nobody() -> None:
+    keys, fields = Keys(), {"messages": [{"role": "user", "content": "x" * LARGE_BYTES}], "seed": 1}
+    found = keys.find(rule(), asking(fields))
+    assert found is not None
+    assert keys.find(rule(), asking(dict(reversed(fields.items())))) == found
+    assert keys.find(rule(), asking({**fields, "seed": 2})) != found
+    assert keys.find(rule(), asking(backwards(fields))) != found
+    assert keys.find(rule(shared=True), asking(fields)) is None
 
 
 @given(FIELDS, st.booleans())

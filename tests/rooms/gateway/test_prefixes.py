@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Self
 
@@ -186,6 +187,23 @@ def test_the_first_token_of_an_unstreamed_answer_is_taken_to_come_when_it_was_ex
     features = features_of(ask(), (), model.prefixes.prompt(ask()))
     model.prefixes.choose(model.room, features, 1)
     assert model.wait_s(place) == 0.0
+
+
+def test_unstreamed_calls_that_are_over_leave_nothing_in_memory() -> None:
+    model = Model()
+    before = tickets()
+    for _ in range(20):
+        _, trial = model.try_(ask("short", stream=False))
+        trial.answered()
+        trial.over(None)
+        model.clock.now += 10.0
+    assert tickets() <= before + 1
+
+
+def tickets() -> int:
+    """How many are in memory."""
+    gc.collect()
+    return sum(isinstance(each, Ticket) for each in gc.get_objects())
 
 
 def test_the_size_of_a_cache_is_as_declared_until_its_engine_tells() -> None:

@@ -141,6 +141,53 @@ general_settings:
   master_key: sk-1234
 """
 
+# A house of several teams: weights, tags, deployments of one team, a cache that compares questions.
+SHARED = """\
+model_list:
+  - model_name: chat
+    litellm_params: {model: hosted_vllm/a, api_base: "http://gpu-1:8000/v1", rpm: 900, tags: [default]}
+    model_info: {input_cost_per_token: 1e-7, input_cost_per_token_batches: 5e-8}
+  - model_name: chat
+    litellm_params: {model: hosted_vllm/a, api_base: "http://gpu-2:8000/v1", rpm: 300, tags: [default, eu]}
+    model_info: {input_cost_per_token: 2e-7, cache_creation_input_token_cost: 3e-7}
+  - model_name: chat
+    litellm_params: {model: anthropic/claude, api_key: os.environ/ANTHROPIC_API_KEY, weight: 1, tags: [paid, "a b"]}
+  - model_name: chat_team_1
+    litellm_params: {model: hosted_vllm/b, api_base: "http://gpu-3:8000/v1"}
+    model_info: {team_id: 7f0c-team, team_public_model_name: chat}
+  - model_name: vectors
+    litellm_params: {model: cohere/embed-v4}
+    model_info: {mode: embedding}
+  - model_name: order
+    litellm_params: {model: cohere/rerank-v3.5}
+    model_info: {mode: rerank}
+  - model_name: judge
+    litellm_params: {model: openai/omni-moderation-latest}
+    model_info: {mode: moderation}
+  - model_name: auto
+    litellm_params:
+      model: auto_router/complexity_router
+      complexity_router_config: {tiers: {SIMPLE: chat, MEDIUM: chat, COMPLEX: chat, REASONING: chat}}
+router_settings:
+  routing_strategy: simple-shuffle
+  optional_pre_call_checks: [session_affinity, prompt_caching, enforce_model_rate_limits]
+  model_group_affinity_config: {chat: [], vectors: [deployment_affinity]}
+  enable_tag_filtering: true
+  tag_filtering_match_any: true
+litellm_settings:
+  cache: true
+  cache_params:
+    type: redis-semantic
+    host: os.environ/REDIS_HOST
+    port: 6379
+    password: os.environ/REDIS_PASSWORD
+    ttl: 600
+    namespace: mine
+    similarity_threshold: 0.95
+    redis_semantic_cache_embedding_model: vectors
+    supported_call_types: [acompletion, aembedding]
+"""
+
 # What goes wrong in one file over a year.
 BROKEN = """\
 model_list:

@@ -22,7 +22,7 @@ from hanok.spec.load import parse
 from tests.calls import call
 from tests.conftest import open_house
 from tests.journeys.test_hanok_up import hanok
-from tests.rooms.migration.configurations import BROKEN, COMPANY, LAPTOP
+from tests.rooms.migration.configurations import BROKEN, COMPANY, LAPTOP, SHARED
 
 SEED = Path(__file__).parents[4] / "shared" / "seeds" / "agentic-ai-platform.md"
 WITHOUT_KEYS = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_URL", "_HOST"))}
@@ -91,6 +91,10 @@ def test_a_companys_proxy_becomes_a_platform_that_hanok_takes(folder: Path) -> N
     assert models["claude"]["serve"]["options"]["aws_secret_access_key"] == "${env:AWS_SECRET_ACCESS_KEY}"
     assert models["embed"]["type"] == "embedding"
     assert models["gpt-4"]["serve"] == models["gpt-4o"]["serve"]
+    assert {name for name, model in models.items() if model.get("routing") == {"policy": "latency"}} == {
+        "gpt-4o", "gpt-4", "llama", "hidden-llama",
+    }  # fmt: skip
+    assert written["cache"] == {"all_models": True, "store": "redis", "ttl_s": 600}
     assert written["ledger"] == {
         "database": "${env:DATABASE_URL}",
         "redis": "redis://:${env:REDIS_PASSWORD}@${env:REDIS_HOST}:6379",
@@ -108,10 +112,8 @@ def test_what_was_not_carried_over_is_told_with_its_line_and_a_reason() -> None:
     left = told(COMPANY, "left")
     for path, beginning, words in (
         ("model_list[7].model_info.mode", "mode: image_generation", "image_generation"),
-        ("model_list[0].litellm_params.weight", "weight", "no weights"),
-        ("router_settings.routing_strategy", "routing_strategy", "latency"),
+        ("model_list[0].litellm_params.weight", "weight", "does not look at weights"),
         ("router_settings.retry_after", "retry_after", "pauses"),
-        ("litellm_settings.cache", "cache: true", "no cache"),
         ("litellm_settings.default_team_settings", "default_team_settings", "receivers"),
         ("general_settings.alerting", "alerting", "no alerts"),
         ("general_settings.pass_through_endpoints", "pass_through_endpoints", "pass-through"),
@@ -405,7 +407,7 @@ def spoiled(value: Any, chance: random.Random) -> Any:
 def test_whatever_stands_in_a_configuration_the_platform_is_valid_or_refused(seed: int) -> None:
     chance, valid = random.Random(seed), 0
     for _ in range(12):
-        source = yaml.safe_load(chance.choice([COMPANY, BROKEN, LAPTOP]))
+        source = yaml.safe_load(chance.choice([COMPANY, BROKEN, LAPTOP, SHARED]))
         text = yaml.safe_dump({key: spoiled(item, chance) for key, item in source.items()})
         with contextlib.suppress(NothingToCarryOver):
             made(text)
@@ -413,7 +415,7 @@ def test_whatever_stands_in_a_configuration_the_platform_is_valid_or_refused(see
     assert valid
 
 
-@pytest.mark.parametrize("text", [COMPANY, LAPTOP, BROKEN], ids=["company", "laptop", "broken"])
+@pytest.mark.parametrize("text", [COMPANY, LAPTOP, BROKEN, SHARED], ids=["company", "laptop", "broken", "shared"])
 def test_whatever_comes_of_a_configuration_can_be_planned(text: str) -> None:
     loaded = made(text)
     through_library = any(each.engine == "litellm" for model in loaded.platform.models for each in model.serve)

@@ -145,6 +145,15 @@ def test_calls_stay_together_by_session_else_user_else_key() -> None:
 # the policies
 
 
+def test_lines_of_a_batch_are_spread_though_they_have_one_session() -> None:
+    def of(line: str) -> Features:
+        caller = Caller(key_id="k", key_name="", session="batch_1", request_id=line)
+        return features_of(ChatRequest("m", {}, caller=caller, options=Options(batch=True)))
+
+    assert of("a").session != of("b").session
+    assert not of("a").named
+
+
 def test_least_busy_takes_the_fewest_calls_and_ties_take_turns() -> None:
     fleet = places(3)
     fleet[1].in_flight = 1

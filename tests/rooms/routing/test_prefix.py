@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanok.routing.prefix import PrefixIndex, hash_blocks, seed_of
+from hanok.routing.prefix import MOST_BLOCKS, PrefixIndex, hash_blocks, seed_of
 
 SEED = seed_of("m")
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=8)
@@ -19,6 +19,13 @@ prompts = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 
 def chain(letters: Sequence[int]) -> tuple[int, ...]:
     return hash_blocks(bytes(letters), seed=SEED, block_bytes=1)
+
+
+def test_an_engine_that_tells_of_more_room_than_there_can_be_does_not_take_ours() -> None:
+    index = PrefixIndex(10**22)
+    assert index.capacity == MOST_BLOCKS
+    index.resize(10**15)
+    assert index.capacity == MOST_BLOCKS
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 40))

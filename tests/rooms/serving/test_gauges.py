@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hanok.errors import EngineUnreachable
 from hanok.serving.fleet import Endpoint, Load
-from hanok.serving.gauges import read_load
+from hanok.serving.gauges import MOST_LINES, read_load
 from hanok.serving.load_watch import LoadWatch, note
 
 VLLM = b"""\
@@ -119,6 +119,13 @@ def watched(*pages: bytes | Exception) -> tuple[Load | None, Endpoint]:
         return load, place
 
     return asyncio.run(work())
+
+
+def test_of_a_page_that_says_the_same_for_ever_some_is_read() -> None:
+    page = b"vllm:num_requests_running 1\n" * (MOST_LINES * 3)
+    load = read_load(page, at=1)
+    assert load is not None
+    assert load.running == MOST_LINES
 
 
 def test_a_load_is_noted_and_forgotten_with_the_watch() -> None:

@@ -51,9 +51,16 @@ class Tables:
 
     # files
 
-    def add_file(self, file: FileEntry) -> None:
+    def add_file(self, file: FileEntry, *, limit: int) -> int | None:
+        """Add a file, if its owner's then take at most `limit` bytes; else how many they take without it."""
         with self._writing() as connection:
+            kept: int = connection.execute(
+                "SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?", (file.owner,)
+            ).fetchone()[0]
+            if kept + file.bytes > limit:
+                return kept
             _insert_file(connection, file)
+            return None
 
     def file(self, id_: str, owner: str, now: float) -> FileEntry | None:
         """The owner's file of that id, unless it has expired."""
@@ -76,10 +83,6 @@ class Tables:
             values,
         )
         return [_file(row) for row in rows]
-
-    def kept_bytes(self, owner: str) -> int:
-        """How much the owner's files take."""
-        return self._ask("SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?", (owner,))[0][0]
 
     def remove_file(self, id_: str, owner: str) -> bool:
         """Forget a file; whether there was one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from hanok.gateway.wires.responses_request import (
     referred,
     with_referred,
 )
-from hanok.gateway.wires.responses_store import Kept, ResponseStore, Turn
+from hanok.gateway.wires.responses_store import CHAIN, CHAIN_BYTES, KeptResponse, ResponseStore, Turn
 from hanok.gateway.wires.retelling import Retold, retell
 from hanok.wire import Caller, ChatRequest, json_bytes
 
@@ -95,7 +96,7 @@ class ResponsesDesk:
         asked, request = await self._read(call)
         caller = request.caller
         name = secrets.token_hex(16)
-        keep = partial(self._keep, asked, name, caller.team or caller.key_id)
+        keep = partial(self._keep, asked, name, caller.tenant)
         writer = ResponseWriter(asked, name=name, new_call_id=_new_call_id, wall=self._wall, keep=keep)
         await (self._stream if request.stream else self._give_whole)(call, request, writer)
 
@@ -106,17 +107,28 @@ class ResponsesDesk:
         asked = await work_on(len(data), parse_responses, data)
         self._reception.offer(asked.body.model, "chat", key)
         if ids := referred(asked.body):
-            found = await self._store.run(self._look_up, ids, caller.team or caller.key_id)
+            found = await self._store.run(self._look_up, ids, caller.tenant)
             asked = with_referred(asked, found)
         before, size = await self._before(asked.body.previous_response_id, caller)
         options = self._reception.options(call)
         return asked, await work_on(len(data) + size, chat_request, asked, before, caller, options)
 
     def _look_up(self, ids: Sequence[str], tenant: str) -> dict[str, _Json]:
-        """Kept items by their ids, which name their response; runs in a thread."""
-        responses = {f"resp_{parts[1]}" for each in ids if len(parts := each.split("_")) == 3}
-        turns = [self._store.get(each, tenant, self._wall()) for each in responses]
-        return {item["id"]: item for turn in turns if turn is not None for item in _turn_items(turn)}
+        """Kept items by their ids, which name their response; runs in a thread.
+
+        Raises `RequestError` when they are more than a conversation may be: what is referred to is longer than its id.
+        """
+        times, found, size = Counter(ids), dict[str, _Json](), 0
+        responses = {f"resp_{parts[1]}" for each in times if len(parts := each.split("_")) == 3}
+        for place, each in enumerate(responses):
+            if (turn := self._store.get(each, tenant, self._wall())) is not None:
+                items = {item["id"]: item for item in _turn_items(turn) if item["id"] in times}
+                size += turn.size + sum((times[own] - 1) * len(json_bytes(item)) for own, item in items.items())
+                found |= items
+            if place >= CHAIN or size > CHAIN_BYTES:
+                message = f"refers to more than {CHAIN} responses, or to more than {CHAIN_BYTES // 1024**2} MiB"
+                raise invalid("input", message)
+        return found
 
     async def _before(self, previous: str | None, caller: Caller) -> tuple[Sequence[bytes], int]:
         """What was said before, turn by turn, and its size in bytes.
@@ -125,7 +137,7 @@ class ResponsesDesk:
         """
         if previous is None:
             return (), 0
-        tenant = caller.team or caller.key_id
+        tenant = caller.tenant
         turns = await self._store.run(self._store.chain, previous, tenant, self._wall())
         if turns is None:
             message = f"there is no response {shown(previous)} here, or its conversation is not kept whole any more"
@@ -154,7 +166,16 @@ class ResponsesDesk:
         """Write a finished response down. Where that fails it is still given, and says that it is not kept."""
         if asked.body.store is False:
             return form
-        kept = Kept(
+        try:
+            await self._store.run(self._put, asked, name, tenant, form)
+        except StoreError:
+            _log.exception("the response %s cannot be kept", form["id"])
+            return {**form, "store": False}
+        return form
+
+    def _put(self, asked: ResponsesRequest, name: str, tenant: str, form: _Json) -> None:
+        """Runs in a thread: what was asked may be long. Raises `StoreError`."""
+        kept = KeptResponse(
             id=form["id"],
             tenant=tenant,
             previous=asked.body.previous_response_id,
@@ -162,12 +183,7 @@ class ResponsesDesk:
             response=json_bytes(form),
             items=json_bytes(_named(asked.items, name)),
         )
-        try:
-            await self._store.run(self._store.put, kept)
-        except StoreError:
-            _log.exception("the response %s cannot be kept", form["id"])
-            return {**form, "store": False}
-        return form
+        self._store.put(kept)
 
     async def _count_tokens(self, call: Call) -> None:
         _, request = await self._read(call)
@@ -179,7 +195,7 @@ class ResponsesDesk:
 
     def _tenant(self, call: Call) -> str:
         caller = self._reception.caller(call, self._reception.find_key(call))
-        return caller.team or caller.key_id
+        return caller.tenant
 
     async def _find(self, own: str, tenant: str) -> Turn:
         turn = await self._store.run(self._store.get, own, tenant, self._wall())
@@ -205,7 +221,7 @@ class ResponsesDesk:
 def _page(items: list[_Json], query: Mapping[str, Sequence[str]]) -> _Json:
     """One page of items: `limit` (20), `order` (desc), `after` an id. Raises `RequestError`."""
     order, limit = query.get("order", ["desc"])[0], query.get("limit", [str(LISTED)])[0]
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST_LISTED:
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 9 or not 1 <= int(limit) <= MOST_LISTED:
         raise invalid("limit", f"is a number from 1 to {MOST_LISTED}")
     if order not in ("asc", "desc"):
         raise invalid("order", "is asc or desc")

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from hanok.errors import HanokError
 from hanok.gateway.wires.answers import Block, Blocks, Step, Used, read_events, read_piece
 from hanok.gateway.wires.responses_request import ResponsesRequest
@@ -182,8 +180,8 @@ class ResponseWriter:
 
     def _response(self, status: str, output: list[_Json]) -> _Json:
         body = self._asked.body
-        given = self._asked.fields
-        text = {"format": {"type": "text"}, **_read(given.get("text"), {})}
+        told = self._asked.told
+        text = {"format": {"type": "text"}, **(told.text or {})}
         return {
             "id": f"resp_{self._name}",
             "object": "response",
@@ -198,12 +196,12 @@ class ResponseWriter:
             "output": output,
             "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": body.previous_response_id,
-            "reasoning": {"effort": None, "summary": None, **_read(given.get("reasoning"), {})},
+            "reasoning": {"effort": None, "summary": None, **(told.reasoning or {})},
             "store": body.store is not False,
             "temperature": body.temperature,
             "text": text,
-            "tool_choice": _read(given.get("tool_choice"), "auto"),
-            "tools": _read(given.get("tools"), []),
+            "tool_choice": "auto" if told.tool_choice is None else told.tool_choice,
+            "tools": told.tools or [],
             "top_p": body.top_p,
             "truncation": body.truncation or "disabled",
             "usage": None,
@@ -234,9 +232,3 @@ def _part(block: Block, text: str) -> _Json:
             return {"type": kind, "refusal": text}
         case _:
             return {"type": kind, "text": text}
-
-
-def _read(given: Any, otherwise: Any) -> Any:
-    """A field as it came, for the response says it again."""
-    found = None if given is None else msgspec.json.decode(given)
-    return otherwise if found is None else found

@@ -126,7 +126,18 @@ class ResponsesBody(msgspec.Struct, kw_only=True):
     moderation: Any = None
 
 
+class Told(msgspec.Struct):
+    """What is kept of a body, or said again in its response, as it came: unknown fields, too."""
+
+    input: str | list[_Json] = ""
+    text: _Json | None = None
+    reasoning: _Json | None = None
+    tool_choice: Any = None
+    tools: list[_Json] | None = None
+
+
 _decode = msgspec.json.Decoder(ResponsesBody)
+_decode_told = msgspec.json.Decoder(Told)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -144,6 +155,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     body: ResponsesBody
     fields: Mapping[str, msgspec.Raw]
+    told: Told
     items: Sequence[_Json]
 
 
@@ -153,8 +165,8 @@ def parse_responses(data: bytes) -> ResponsesRequest:
     for name, message in _REFUSED.items():
         if getattr(body, name):
             raise unsupported(name, message)
-    fields = _fields(data)
-    return ResponsesRequest(body, fields, _listed(body, fields))
+    told = decode_as(_decode_told, data)
+    return ResponsesRequest(body, _fields(data), told, _listed(told.input))
 
 
 def referred(body: ResponsesBody) -> list[str]:
@@ -167,7 +179,7 @@ def with_referred(asked: ResponsesRequest, found: Mapping[str, _Json]) -> Respon
     """The same request with items in the place of references. Raises `RequestError` when one was not found."""
     items = [_found(item, found, f"input[{place}]") for place, item in enumerate(asked.items)]
     body = msgspec.structs.replace(asked.body, input=msgspec.convert(items, list[Item]))
-    return ResponsesRequest(body, asked.fields, items)
+    return msgspec.structs.replace(asked, body=body, items=items)
 
 
 def _found(item: _Json, found: Mapping[str, _Json], where: str) -> _Json:
@@ -192,11 +204,10 @@ def chat_request(asked: ResponsesRequest, before: Sequence[bytes], caller: Calle
     return ChatRequest(body.model, fields, "chat", bool(body.stream), True, caller, most, 1, options=options)
 
 
-def _listed(body: ResponsesBody, fields: Mapping[str, msgspec.Raw]) -> list[_Json]:
+def _listed(given: str | list[_Json]) -> list[_Json]:
     """Input as items, whatever short form it came in."""
-    if isinstance(body.input, str):
-        return [_message("user", [{"type": "input_text", "text": body.input}])] if body.input else []
-    given = msgspec.json.decode(fields["input"], type=list[dict[str, Any]])
+    if isinstance(given, str):
+        return [_message("user", [{"type": "input_text", "text": given}])] if given else []
     return [_listed_item(item) for item in given]
 
 

@@ -51,7 +51,7 @@ FROM chain JOIN responses USING (id) ORDER BY chain.depth DESC
 """
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class KeptResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One response as it is kept: its JSON, and the JSON list of its own input items. `at` is Unix seconds."""
 
     id: str
@@ -70,13 +70,18 @@ class Turn(msgspec.Struct, frozen=True):
     items: bytes
     response: bytes
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.items) + len(self.response)
+
 
 class _Write:
     """One response that is to be written."""
 
     __slots__ = ("done", "error", "kept")
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: KeptResponse) -> None:
         self.kept = kept
         self.done = False
         self.error: StoreError | None = None
@@ -101,7 +106,7 @@ class ResponseStore:
         """Do it in a thread of the store's own: a slow disk keeps nobody else waiting."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments, **more))
 
-    def put(self, kept: Kept) -> None:
+    def put(self, kept: KeptResponse) -> None:
         """Write one down, for good. Who comes first writes for all who wait: they share one sync of the disk."""
         write = _Write(kept)
         self._waiting.append(write)
@@ -121,7 +126,7 @@ class ResponseStore:
         for write in writes:
             write.done = True
 
-    def _insert(self, connection: sqlite3.Connection, all_kept: Sequence[Kept]) -> None:
+    def _insert(self, connection: sqlite3.Connection, all_kept: Sequence[KeptResponse]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, all_kept))
@@ -164,7 +169,7 @@ class ResponseStore:
                 self._open.close()
                 self._open = None
 
-    def _sweep_at_times(self, connection: sqlite3.Connection, written: Sequence[Kept]) -> None:
+    def _sweep_at_times(self, connection: sqlite3.Connection, written: Sequence[KeptResponse]) -> None:
         before, self._writes = self._writes, self._writes + len(written)
         if before == 0 or before // SWEEP_EVERY != self._writes // SWEEP_EVERY:
             self._sweep(connection, written[-1].at)
@@ -201,7 +206,7 @@ class ResponseStore:
             raise StoreError(f"{self._file} cannot be used: {error}", hint=hint) from error
 
 
-def _row(kept: Kept) -> Sequence[Any]:
+def _row(kept: KeptResponse) -> Sequence[Any]:
     size = len(kept.response) + len(kept.items)
     return kept.id, kept.tenant, kept.previous, kept.at, size, kept.items, kept.response
 

@@ -399,6 +399,15 @@ def test_where_no_engine_counts_tokens_are_estimated_and_that_is_said(house: Sta
     assert counted.headers["x-hanok-counted-by"] == "estimate" and 100 <= counted.parse().input_tokens <= 200
 
 
+def test_a_prompt_is_not_sent_to_be_counted_where_its_tags_keep_it_from(house: Start) -> None:
+    with asking(house) as (client, engine):
+        counted = client.messages.with_raw_response.count_tokens(
+            model="m", messages=HELLO, extra_headers={"x-hanok-tags": "eu"}
+        )
+        assert engine.calls() == []
+    assert counted.headers["x-hanok-counted-by"] == "estimate"
+
+
 # what is refused
 
 

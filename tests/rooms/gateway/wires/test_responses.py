@@ -314,9 +314,25 @@ def test_items_can_be_listed_and_referred_to(house: Start) -> None:
             client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0_0"}])
         with pytest.raises(openai.BadRequestError, match="limit"):
             client.responses.input_items.list(first.id, limit=0)
+        with pytest.raises(openai.BadRequestError, match="limit"):
+            client.responses.input_items.list(first.id, limit=int("9" * 4000))
         with pytest.raises(openai.BadRequestError, match="after"):
             client.responses.input_items.list(first.id, after="x")
     assert [each["content"] for each in messages_of(engine)] == ["hello there friend", "d"]
+
+
+def test_short_references_do_not_make_a_long_conversation(house: Start) -> None:
+    with asking(house) as (client, engine):
+        first = client.responses.create(model="m", input="x" * 1_000_000)
+        own = client.responses.input_items.list(first.id).data[0].id
+        references: Any = [{"type": "item_reference", "id": own}]
+        client.responses.create(model="m", input=references * 2, store=False)
+        with pytest.raises(openai.BadRequestError, match="more than 32 MiB"):
+            client.responses.create(model="m", input=references * 100, store=False)
+        unknown: Any = [{"type": "item_reference", "id": f"msg_{place}_0"} for place in range(2000)]
+        with pytest.raises(openai.BadRequestError, match="more than 1000 responses"):
+            client.responses.create(model="m", input=unknown)
+    assert len(engine.calls()) == 2
 
 
 def test_what_is_not_to_be_kept_or_is_deleted_is_not_there(house: Start) -> None:
@@ -422,6 +438,19 @@ def test_what_cannot_be_passed_on_is_refused_by_its_name(house: Start, more: Any
     assert reply.status == (404 if named == "model" else 400), reply.body
     assert reply.error["type"] == "invalid_request_error"
     assert reply.error["param"] == named, reply.error
+
+
+@pytest.mark.parametrize("more", ["reasoning", "text", "input_item"])
+def test_what_cannot_be_said_again_is_refused_before_it_is_asked(house: Start, more: str) -> None:
+    with fake_engine() as engine:
+        started = house({"name": "m", "serve": {"engine": "openai", "url": engine.url, "model": "fake"}})
+        given = {
+            "reasoning": '"reasoning": {"x": 1e400}, "input": "hello"',
+            "text": '"text": {"x": 1e400}, "input": "a"',
+        }
+        own = given.get(more, '"input": [{"role": "user", "content": "hello", "x": 1e400}]')
+        reply = call(f"{started.url}/v1/responses", "POST", f'{{"model": "m", {own}}}'.encode(), started.headers)
+        assert (reply.status, reply.error["code"], engine.calls()) == (400, "invalid_value", [])
 
 
 def test_other_calls_are_answered_politely(house: Start) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from hanok.errors import StoreError
 from hanok.gateway.wires import responses_store
-from hanok.gateway.wires.responses_store import Kept, ResponseStore
+from hanok.gateway.wires.responses_store import KeptResponse, ResponseStore
 from tests.calls import call
 from tests.conftest import ECHO, free_port
 from tests.journeys.test_hanok_up import start_up
@@ -31,8 +31,8 @@ def store(tmp_path: Path) -> Iterator[ResponseStore]:
     made.close()
 
 
-def kept(id_: str, *, previous: str | None = None, at: float = 0.0, size: int = 100, tenant: str = "t") -> Kept:
-    return Kept(id=id_, tenant=tenant, previous=previous, at=at, response=b"r" * size, items=b"[]")
+def kept(id_: str, *, previous: str | None = None, at: float = 0.0, size: int = 100, tenant: str = "t") -> KeptResponse:
+    return KeptResponse(id=id_, tenant=tenant, previous=previous, at=at, response=b"r" * size, items=b"[]")
 
 
 def test_what_is_too_old_is_not_there_and_is_swept_out(store: ResponseStore) -> None:

@@ -1,0 +1,60 @@
+"""The whole of one platform.yaml, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hanok.spec.tree.batches import Batches
+from hanok.spec.tree.caches import Cache
+from hanok.spec.tree.gateway import Gateway
+from hanok.spec.tree.models import Model
+from hanok.spec.tree.money import Budget, Limit
+from hanok.spec.tree.people import Team, User
+from hanok.spec.tree.records import Books, Telemetry
+from hanok.spec.tree.tiers import Auto
+from hanok.spec.tree.values import Name, Tree
+
+
+class Platform(Tree):
+    """One organisation's platform."""
+
+    name: Name = Field(default="hanok", description="The platform's name.")
+    state: str = Field(
+        default=".hanok", min_length=1, description="Folder for everything that is kept, relative to this file."
+    )
+    gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
+    ledger: Books = Field(default=Books(), description="Where charges, keys and budgets are kept.")
+    telemetry: Telemetry = Field(default=Telemetry(), description="OpenTelemetry spans.")
+    cache: Cache = Field(default=Cache(), description="Answers that are kept and given again.")
+    batches: Batches = Field(default=Batches(), description="Files, and batches of calls that have time.")
+    models: list[Model] = Field(min_length=1, description="The models on offer.")
+    tiers: list[Auto] = Field(default=[], description="Names whose model Hanok picks by each request's tier.")
+    teams: list[Team] = Field(default=[], description="Teams of keys.")
+    users: list[User] = Field(default=[], description="Users that keys act for.")
+    budgets: list[Budget] = Field(default=[], description="What may be spent.")
+    limits: list[Limit] = Field(default=[], description="How fast calls may come.")
+
+    def names(self) -> list[str]:
+        """Every name that callers may ask for: models, then those whose model is picked."""
+        return [each.name for each in (*self.models, *self.tiers)]
+
+    def model(self, name: str) -> Model | None:
+        """The model of that name."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+class Loaded(BaseModel):
+    """A platform and where it came from: `file` for messages, `folder` for relative paths, `state` made absolute.
+
+    `digest` is the SHA-256 of the file's text.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    platform: Platform
+    file: Path
+    folder: Path
+    state: Path
+    digest: str = ""
