@@ -217,7 +217,7 @@ def test_lines_of_a_batch_cost_their_share_of_every_price() -> None:
     usage = Usage(prompt_tokens=1000, cached_tokens=600, cache_write_tokens=300, completion_tokens=10)
     price = {"input": 1, "output": 4, "cached_input": 0.1, "cache_write": 2, "batch": 0.5}
     prices = PriceList.of([Model.model_validate({**MODEL, "price": price})], {})
-    assert prices.rate_of_lines("m").cost_nano_usd(usage) == prices.rate("m").cost_nano_usd(usage) // 2
+    assert prices.tariff_of_lines("m").own.cost_nano_usd(usage) == prices.rate("m").cost_nano_usd(usage) // 2
 
 
 @given(
