@@ -43,7 +43,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
-Header = tuple[bytes, bytes]
+Header = tuple[bytes, bytes] | bytes
+"""A name and a value; or several headers as they are written, CRLF between them."""
 Handle = Callable[["Call"], Awaitable[None]]
 
 
@@ -256,10 +257,11 @@ class Call:
             b"\r\nx-request-id: ",
         ]
         lines.append(self.request_id.encode())
-        for name, value in headers:
-            lines += (b"\r\n", name, b": ", value)
-        for name, value in self.also:
-            lines += (b"\r\n", name, b": ", value)
+        for header in (*headers, *self.also):
+            if isinstance(header, bytes):
+                lines += (b"\r\n", header)
+            else:
+                lines += (b"\r\n", header[0], b": ", header[1])
         lines.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
         return b"".join(lines)
 

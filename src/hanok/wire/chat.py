@@ -116,6 +116,19 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     age_s: int = 0
 
 
+class Fields(dict[str, msgspec.Raw]):
+    """The fields of a body that comes again and again, with what was worked out of them. Nobody changes these."""
+
+    __slots__ = ("canonical", "prompt_bytes")
+
+    canonical: tuple[bool, bytes | None] | None
+    prompt_bytes: int | None
+
+    def __init__(self, fields: Mapping[str, msgspec.Raw]) -> None:
+        super().__init__(fields)
+        self.canonical = self.prompt_bytes = None
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
     """One call for text. `fields` are the top-level fields of the JSON body, each value as it came.
 
@@ -156,12 +169,20 @@ class ChatRequest(msgspec.Struct, frozen=True):
         Tools, schemas, documents and templates are read, too, so every longer field counts.
         """
         fields = self.fields
-        raw = fields.get("messages") or fields.get("prompt") or b""
-        size = text_bytes(bytes(raw))
-        for each in fields.values():
-            if len(each) > _SHORT_BYTES and each is not raw:
-                size += len(each)
-        return size
+        if not isinstance(fields, Fields):
+            return _prompt_bytes(fields)
+        if fields.prompt_bytes is None:
+            fields.prompt_bytes = _prompt_bytes(fields)
+        return fields.prompt_bytes
+
+
+def _prompt_bytes(fields: Mapping[str, msgspec.Raw]) -> int:
+    raw = fields.get("messages") or fields.get("prompt") or b""
+    size = text_bytes(bytes(raw))
+    for each in fields.values():
+        if len(each) > _SHORT_BYTES and each is not raw:
+            size += len(each)
+    return size
 
 
 class Chunk(msgspec.Struct, frozen=True):
