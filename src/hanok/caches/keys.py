@@ -34,6 +34,14 @@ _decode = msgspec.json.Decoder().decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """The key of the last call with these fields."""
+
+    rule: Rule
+    told: str
+    key: bytes | None
+
+
 class Keys:
     """Finds keys. Remembers the canonical forms of at most `remembered` bodies, and then begins anew."""
 
@@ -43,15 +51,18 @@ class Keys:
 
     def find(self, rule: Rule, request: ChatRequest | TaskRequest) -> bytes | None:
         """The key of this call, or None when it cannot be said for certain what it asks."""
-        canonical = self._remembered_with(request.fields, strict=rule.shared)
-        return None if canonical is None else _key(rule, request, canonical)
-
-    def _remembered_with(self, fields: Mapping[str, msgspec.Raw], *, strict: bool) -> bytes | None:
+        fields = request.fields
         if not isinstance(fields, Fields):
-            return self._canonical(fields, strict=strict)
-        if fields.canonical is None or fields.canonical[0] != strict:
-            fields.canonical = (strict, self._canonical(fields, strict=strict))
-        return fields.canonical[1]
+            return self._find(rule, request)
+        told = _told(rule, request)
+        known = fields.cache_keys
+        if not isinstance(known, _Known) or known.rule is not rule or known.told != told:
+            known = fields.cache_keys = _Known(rule, told, self._find(rule, request))
+        return known.key
+
+    def _find(self, rule: Rule, request: ChatRequest | TaskRequest) -> bytes | None:
+        canonical = self._canonical(request.fields, strict=rule.shared)
+        return None if canonical is None else _key(rule, request, canonical)
 
     def _canonical(self, fields: Mapping[str, msgspec.Raw], *, strict: bool) -> bytes | None:
         body = json_bytes({name: raw for name, raw in fields.items() if name not in IRRELEVANT})
@@ -92,11 +103,15 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
 def _key(rule: Rule, request: ChatRequest | TaskRequest, canonical: bytes) -> bytes:
     digest = blake2b(rule.seed, digest_size=DIGEST_BYTES)
     digest.update(canonical)
+    digest.update(_told(rule, request).encode())
+    return digest.digest()
+
+
+def _told(rule: Rule, request: ChatRequest | TaskRequest) -> str:
+    """What counts beside rule and body: the kind of call, whose it is, and its tags."""
     tags = request.options.tags
     whose = "" if rule.shared else _tenant(request.caller)
-    told = f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"
-    digest.update(told.encode())
-    return digest.digest()
+    return f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"
 
 
 def _tenant(caller: Caller) -> str:

@@ -82,10 +82,10 @@ def standing_lines(accounts: Accounts, now: float) -> bytes:
 
 def _tightest(group: Sequence[Account]) -> Account:
     """The one with the least left, the first of several."""
-    found, least = group[0], group[0].limit - group[0].others - group[0].used
+    found, least = group[0], None
     for account in group:
         left = account.limit - account.others - account.used
-        if left < least:
+        if least is None or left < least:
             found, least = account, left
     return found
 

@@ -123,6 +123,8 @@ class Accounts(tuple[Account, ...]):
     """
 
     by_unit: tuple[tuple[int, tuple[Account, ...]], ...]
+    downgrading: tuple[Account, ...]
+    """Those beyond whose softer line calls go to a cheaper model."""
     notes: object
 
     def __new__(cls, accounts: Iterable[Account] = ()) -> Accounts:
@@ -131,6 +133,7 @@ class Accounts(tuple[Account, ...]):
         for account in made:
             groups.setdefault(account.unit, []).append(account)
         made.by_unit = tuple((unit, tuple(group)) for unit, group in groups.items())
+        made.downgrading = tuple(each for each in made if each.terms.downgrade_to is not None)
         made.notes = None
         return made
 

@@ -231,7 +231,7 @@ class Admission:
         """
         now = self._wall()
         accounts = await self.accounts(request.caller, request.model, now)
-        if accounts and (cheaper := self._downgrade(accounts, request.model)):
+        if accounts.downgrading and (cheaper := self._downgrade(accounts.downgrading, request.model)):
             request = msgspec.structs.replace(request, model=cheaper)
             accounts = await self.accounts(request.caller, cheaper, now)
         try:

@@ -119,14 +119,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 class Fields(dict[str, msgspec.Raw]):
     """The fields of a body that comes again and again, with what was worked out of them. Nobody changes these."""
 
-    __slots__ = ("canonical", "prompt_bytes")
+    __slots__ = ("cache_keys", "prompt_bytes")
 
-    canonical: tuple[bool, bytes | None] | None
+    cache_keys: object
+    """Whatever the cache of answers wants to remember of them."""
     prompt_bytes: int | None
 
     def __init__(self, fields: Mapping[str, msgspec.Raw]) -> None:
         super().__init__(fields)
-        self.canonical = self.prompt_bytes = None
+        self.cache_keys = self.prompt_bytes = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
