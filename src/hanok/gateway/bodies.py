@@ -1,6 +1,7 @@
 """Request bodies: what is checked at the door, in OpenAI's names, and how a body becomes a request.
 
-Fields that are not named here pass through untouched. The OpenAPI document is generated from these types.
+Fields that are not named here pass through untouched. The OpenAPI document is generated from these types. Bodies that
+come again and again are read once: most of those that a cache of answers is for.
 """
 
 from __future__ import annotations
@@ -181,10 +182,9 @@ class _Read(msgspec.Struct, frozen=True):
 
 
 class _Bodies:
-    """Reads bodies of one form. Those that come again are remembered, up to `KNOWN_BYTES`, and not read again.
+    """Reads bodies of one form. One that comes for the second time is remembered, and not read again.
 
-    A body is remembered when it comes for the second time; of the first, only its hash is. Beyond so many bytes, or
-    hashes, all are forgotten.
+    Of the first time only its hash is kept. Beyond `KNOWN_BYTES`, or `SEEN_BODIES` hashes, all is forgotten.
     """
 
     def __init__(self, decode: Callable[[bytes], ChatBody | TextBody]) -> None:
