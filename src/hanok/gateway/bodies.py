@@ -1,17 +1,19 @@
 """Request bodies: what is checked at the door, in OpenAI's names, and how a body becomes a request.
 
-Fields that are not named here pass through untouched. The OpenAPI document is generated from these types.
+Fields that are not named here pass through untouched. The OpenAPI document is generated from these types. Bodies that
+come again and again are read once: most of those that a cache of answers is for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from hanok.errors import RequestError
-from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest
+from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Fields, Options, TaskRequest
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, description="A model's name, as in /v1/models.")]
 Tokens = Annotated[int, Meta(ge=1, le=10**9, description="The most tokens to answer with.")]
@@ -121,18 +123,24 @@ _embedding = msgspec.json.Decoder(EmbeddingBody)
 _rerank = msgspec.json.Decoder(RerankBody)
 _moderation = msgspec.json.Decoder(ModerationBody)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+KNOWN_BYTES = 8 * 1024 * 1024
+KNOWN_BODY_BYTES = 64 * 1024
+"""Longer bodies are read each time."""
+BODY_OVERHEAD_BYTES = 2048
+"""What is known of a body takes beside its bytes."""
+SEEN_BODIES = 4096
 Body = TypeVar("Body")
 Form = TypeVar("Form", bound=msgspec.Struct)
 
 
 def parse_chat(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A chat request. Raises `RequestError` that names the field at fault."""
-    return _request(decode_as(_chat, body), "chat", body, caller, options)
+    return _request(_chats.read(body), "chat", caller, options)
 
 
 def parse_text(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> ChatRequest:
     """A text completion request. Raises `RequestError`."""
-    return _request(decode_as(_text, body), "text", body, caller, options)
+    return _request(_texts.read(body), "text", caller, options)
 
 
 def parse_embedding(body: bytes, caller: Caller, options: Options = NO_OPTIONS) -> TaskRequest:
@@ -161,17 +169,83 @@ def decode_body(body: bytes, form: type[Form]) -> Form:
     return decode_as(msgspec.json.Decoder(form), body or b"{}")
 
 
-def _request(
-    parsed: _Sampling, operation: Literal["chat", "text"], body: bytes, caller: Caller, options: Options
-) -> ChatRequest:
+class _Read(msgspec.Struct, frozen=True):
+    """What a body says of a call, whoever makes it."""
+
+    model: str
+    fields: Mapping[str, msgspec.Raw]
+    stream: bool
+    wants_usage: bool
+    most: int | None
+    choices: int
+    user: str | None
+
+
+class _Bodies:
+    """Reads bodies of one form. One that comes for the second time is remembered, and not read again.
+
+    Of the first time only its hash is kept. Beyond `KNOWN_BYTES`, or `SEEN_BODIES` hashes, all is forgotten.
+    """
+
+    def __init__(self, decode: Callable[[bytes], ChatBody | TextBody]) -> None:
+        self._decode = decode
+        self._seen: set[int] = set()
+        self._known: dict[bytes, _Read] = {}
+        self._bytes = 0
+
+    def read(self, body: bytes) -> _Read:
+        """Raises `RequestError`."""
+        if len(body) > KNOWN_BODY_BYTES:
+            return _read(self._decode(body), _fields(body))
+        known = self._known.get(body)
+        return self._meet(body) if known is None else known
+
+    def _meet(self, body: bytes) -> _Read:
+        parsed, fields = self._decode(body), _fields(body)
+        if hash(body) not in self._seen:
+            if len(self._seen) >= SEEN_BODIES:
+                self._seen.clear()
+            self._seen.add(hash(body))
+            return _read(parsed, fields)
+        self._bytes += len(body) + BODY_OVERHEAD_BYTES
+        if self._bytes > KNOWN_BYTES:
+            self._known.clear()
+            self._bytes = len(body) + BODY_OVERHEAD_BYTES
+        known = self._known[body] = _read(parsed, Fields(fields))
+        return known
+
+
+_chats = _Bodies(lambda body: decode_as(_chat, body))
+_texts = _Bodies(lambda body: decode_as(_text, body))
+
+
+def _read(parsed: ChatBody | TextBody, fields: Mapping[str, msgspec.Raw]) -> _Read:
     streaming = parsed.stream_options
-    wants_usage = bool(streaming and streaming.include_usage)
-    caller = with_user(caller, parsed.user)
     newer = parsed.max_completion_tokens if isinstance(parsed, ChatBody) else None
-    most = parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0)
-    stream, choices = bool(parsed.stream), parsed.choices()
+    return _Read(
+        model=parsed.model,
+        fields=fields,
+        stream=bool(parsed.stream),
+        wants_usage=bool(streaming and streaming.include_usage),
+        most=parsed.max_tokens if newer is None else max(newer, parsed.max_tokens or 0),
+        choices=parsed.choices(),
+        user=parsed.user,
+    )
+
+
+def _request(read: _Read, operation: Literal["chat", "text"], caller: Caller, options: Options) -> ChatRequest:
+    if read.user:
+        caller = with_user(caller, read.user)
     return ChatRequest(
-        parsed.model, _fields(body), operation, stream, wants_usage, caller, most, choices, options=options
+        read.model,
+        read.fields,
+        operation,
+        read.stream,
+        read.wants_usage,
+        caller,
+        read.most,
+        read.choices,
+        options=options,
     )
 
 

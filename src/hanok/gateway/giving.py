@@ -10,7 +10,7 @@ from functools import partial
 
 from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import relay
-from hanok.gateway.standing import standing_headers
+from hanok.gateway.standing import standing_lines
 from hanok.gateway.tiered import Models
 from hanok.ledger import MeteredAnswer, MeteredResult
 from hanok.wire import ChatRequest, Kept, TaskRequest
@@ -58,15 +58,15 @@ class Giving:
 
     def about(self, asked: str, answer: MeteredAnswer | MeteredResult) -> list[Header]:
         """Headers of an answer: who gives it, and what is left to the caller."""
-        headers = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
+        headers: list[Header] = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
         if answer.model != asked:
             headers.append((b"x-hanok-model", answer.model.encode("ascii")))
         if (kept := answer.kept) is not None:
             headers += _kept_headers(kept)
         if answer.tier is not None:
             headers.append((b"x-hanok-tier", answer.tier.name.encode("ascii")))
-        if answer.hold is not None and (accounts := answer.hold.accounts):
-            headers += standing_headers(accounts, self._wall())
+        if answer.hold is not None and (lines := standing_lines(answer.hold.accounts, self._wall())):
+            headers.append(lines)
         return headers
 
 

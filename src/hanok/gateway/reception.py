@@ -32,6 +32,7 @@ SESSION_HEADERS = (
 CACHE_HEADER = b"cache-control"
 TTL_HEADER = b"x-hanok-cache-ttl"
 TAGS_HEADER = b"x-hanok-tags"
+_JSON = b"application/json"
 TAGS = 16
 TAG_BYTES = 64
 _OPTION_HEADERS = frozenset({CACHE_HEADER, TTL_HEADER, TAGS_HEADER})
@@ -171,9 +172,9 @@ class Reception:
 
     async def body(self, call: Call) -> bytes:
         """The whole body. Raises `WrongContentType` unless it is said to be JSON, `BodyTooLarge`."""
-        content_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if content_type != b"application/json":
-            shown = content_type.decode("latin-1") or "none"
+        content_type = call.headers.get(b"content-type", b"")
+        if content_type != _JSON and (plain := content_type.partition(b";")[0].strip().lower()) != _JSON:
+            shown = plain.decode("latin-1") or "none"
             message = f"the content type must be application/json, not {shown}"
             raise WrongContentType(message, code="unsupported_media_type")
         return await call.body()

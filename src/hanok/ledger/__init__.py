@@ -4,7 +4,7 @@ A call is let in by `Admission`, which reserves in its accounts; `Metered` wraps
 call; `Ledger` keeps them.
 """
 
-from hanok.ledger.accounts import NEVER, Account, Unit
+from hanok.ledger.accounts import NEVER, Account, Accounts, Unit
 from hanok.ledger.admission import Admission, Hold, Offer
 from hanok.ledger.books import Ledger
 from hanok.ledger.entries import Allotment, AuditEntry
@@ -22,6 +22,7 @@ __all__ = [
     "FREE",
     "NEVER",
     "Account",
+    "Accounts",
     "Admission",
     "Allotment",
     "AuditEntry",

@@ -11,7 +11,7 @@ Where several processes share an account, each holds a grant of it, and `granted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -70,11 +70,14 @@ class Account:
     taken back. `notes` is whatever somebody who shows the account wants to remember of it while its terms stay.
     """
 
-    __slots__ = ("granted", "notes", "opening", "others", "settled", "soft_line", "stale", "terms", "unit", "used")
+    __slots__ = (
+        "granted", "limit", "notes", "opening", "others", "settled", "soft_line", "stale", "terms", "unit", "used",
+    )  # fmt: skip
 
     def __init__(self, terms: Terms, *, used: int = 0, granted: int | None = None) -> None:
         self.terms = terms
         self.unit = int(terms.unit)
+        self.limit = terms.limit
         self.used = used
         self.opening = used
         self.stale = False
@@ -87,7 +90,7 @@ class Account:
     @property
     def remaining(self) -> int:
         """What nobody has used or reserved yet; 0 when the limit was lowered below what is used."""
-        return max(0, self.terms.limit - self.others - self.used)
+        return max(0, self.limit - self.others - self.used)
 
     @property
     def reserved(self) -> int:
@@ -108,26 +111,57 @@ class Account:
         if alone:
             self.granted = terms.limit
         self.terms = terms
+        self.limit = terms.limit
         self.soft_line = int(terms.limit * terms.soft)
         self.notes = None
 
 
-def reserve(accounts: Sequence[Account], amounts: Amounts) -> Account | None:
+class Accounts(tuple[Account, ...]):
+    """The accounts that a call draws on, also `by_unit`. Made once for calls that are alike.
+
+    `notes` is as an account's: whatever somebody who shows these accounts wants to remember of them.
+    """
+
+    by_unit: tuple[tuple[int, tuple[Account, ...]], ...]
+    downgrading: tuple[Account, ...]
+    """Those beyond whose softer line calls go to a cheaper model."""
+    notes: object
+
+    def __new__(cls, accounts: Iterable[Account] = ()) -> Accounts:
+        made = super().__new__(cls, accounts)
+        groups: dict[int, list[Account]] = {}
+        for account in made:
+            groups.setdefault(account.unit, []).append(account)
+        made.by_unit = tuple((unit, tuple(group)) for unit, group in groups.items())
+        made.downgrading = tuple(each for each in made if each.terms.downgrade_to is not None)
+        made.notes = None
+        return made
+
+
+NO_ACCOUNTS = Accounts()
+
+
+def reserve(accounts: Accounts, amounts: Amounts) -> Account | None:
     """Reserve in every account, or in none: then the first that has too little left is given back."""
-    for account in accounts:
-        if account.used + amounts[account.unit] > account.granted:
-            return account
-    for account in accounts:
-        account.used += amounts[account.unit]
+    for unit, group in accounts.by_unit:
+        amount = amounts[unit]
+        for account in group:
+            if account.used + amount > account.granted:
+                return next(each for each in accounts if each.used + amounts[each.unit] > each.granted)
+    for unit, group in accounts.by_unit:
+        amount = amounts[unit]
+        for account in group:
+            account.used += amount
     return None
 
 
-def settle(accounts: Sequence[Account], reserved: Amounts, actual: Amounts) -> None:
+def settle(accounts: Accounts, reserved: Amounts, actual: Amounts) -> None:
     """Put what was used in the place of what was reserved."""
-    for account in accounts:
-        unit = account.unit
-        account.used += actual[unit] - reserved[unit]
-        account.settled += actual[unit]
+    for unit, group in accounts.by_unit:
+        amount, more = actual[unit], actual[unit] - reserved[unit]
+        for account in group:
+            account.used += more
+            account.settled += amount
 
 
 def affordable(accounts: Sequence[Account], amounts: Amounts, *, nano_usd_a_token: float, most: int) -> int:

@@ -21,7 +21,18 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from hanok.errors import BudgetExceeded, StoreError
-from hanok.ledger.accounts import NEVER, Account, Amounts, Terms, Unit, affordable, reserve, settle
+from hanok.ledger.accounts import (
+    NEVER,
+    NO_ACCOUNTS,
+    Account,
+    Accounts,
+    Amounts,
+    Terms,
+    Unit,
+    affordable,
+    reserve,
+    settle,
+)
 from hanok.ledger.entries import Allotment
 from hanok.ledger.keys import Key
 from hanok.ledger.policies import Policies
@@ -75,7 +86,7 @@ class Hold:
 
     __slots__ = ("accounts", "amounts", "paid_tokens", "rate", "tariff")
 
-    def __init__(self, accounts: Sequence[Account], amounts: Amounts, tariff: Tariff, paid_tokens: int) -> None:
+    def __init__(self, accounts: Accounts, amounts: Amounts, tariff: Tariff, paid_tokens: int) -> None:
         self.accounts = accounts
         self.amounts = amounts
         self.rate = tariff.most
@@ -116,11 +127,22 @@ class Hold:
 
 
 class _Ready(msgspec.Struct):
-    """The accounts of a key, team, user and model, until the first of their periods ends. `seen`: when last used."""
+    """The accounts of a key, team, user and model, until the first of their periods ends. `seen`: when last used.
 
-    accounts: tuple[Account, ...]
+    Those of a session and run are `joined` with those that its last call drew on `beside` them.
+    """
+
+    accounts: Accounts
     ends: float
     seen: float = 0.0
+    beside: _Ready | None = None
+    joined: Accounts = NO_ACCOUNTS
+
+    def join(self, beside: _Ready) -> Accounts:
+        """All of both."""
+        if self.beside is not beside:
+            self.beside, self.joined = beside, Accounts(beside.accounts + self.accounts)
+        return self.joined
 
 
 class Admission:
@@ -224,7 +246,7 @@ class Admission:
         """
         now = self._wall()
         accounts = await self.accounts(request.caller, request.model, now)
-        if accounts and (cheaper := self._downgrade(accounts, request.model)):
+        if accounts.downgrading and (cheaper := self._downgrade(accounts.downgrading, request.model)):
             request = msgspec.structs.replace(request, model=cheaper)
             accounts = await self.accounts(request.caller, cheaper, now)
         try:
@@ -295,7 +317,7 @@ class Admission:
             if account is not None and terms.counts and terms.unit == Unit.USD:
                 yield account
 
-    async def accounts(self, caller: Caller, model: str, now: float) -> Sequence[Account]:
+    async def accounts(self, caller: Caller, model: str, now: float) -> Accounts:
         """The accounts that a call draws on. Those that this process has not met are opened."""
         name: _Name = (caller.key_id, caller.team, caller.user, model)
         ready = self._ready.get(name)
@@ -309,7 +331,7 @@ class Admission:
         if own is None or now >= own.ends:
             own = await self._open(name, lambda at: self._own_terms(caller, at), now)
         own.seen = now
-        return ready.accounts + own.accounts
+        return own.join(ready)
 
     async def _open(self, name: _Name, terms_at: Callable[[float], Iterator[Terms]], now: float) -> _Ready:
         """Open the accounts of these terms, and keep them ready under this name."""
@@ -318,7 +340,7 @@ class Admission:
             terms = {each.id: each for each in terms_at(now)}.values()
             opened = [await self._account(each) for each in terms]
             if turn == self._turn:
-                ready = _Ready(tuple(opened), min((each.ends for each in terms), default=NEVER))
+                ready = _Ready(Accounts(opened), min((each.ends for each in terms), default=NEVER))
                 self._ready[name] = ready
                 return ready
             now = self._wall()  # other terms have come to hold while the past was read
@@ -361,10 +383,10 @@ class Admission:
         )
         return total.cost_nano_usd if terms.unit == Unit.USD else total.tokens
 
-    async def _reserve(self, request: Request, accounts: Sequence[Account]) -> tuple[Request, Hold]:
+    async def _reserve(self, request: Request, accounts: Accounts) -> tuple[Request, Hold]:
         tariff = self.tariff(request.model, request.options)
         if not accounts:
-            return request, Hold((), _NOTHING, tariff, UNBOUNDED)
+            return request, Hold(NO_ACCOUNTS, _NOTHING, tariff, UNBOUNDED)
         rate = tariff.most
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
         wanted, may_shrink = self._wanted(request)
@@ -386,9 +408,7 @@ class Admission:
             request = msgspec.structs.replace(request, cap_tokens=max(1, wanted // request.choices))
         return request, Hold(accounts, amounts, tariff, wanted)
 
-    async def _draw(
-        self, shares: Shares, accounts: Sequence[Account], amounts: Amounts, least: Amounts
-    ) -> Account | None:
+    async def _draw(self, shares: Shares, accounts: Accounts, amounts: Amounts, least: Amounts) -> Account | None:
         """Reserve, and draw what is wanting where that can help; `least` says what would still be of use."""
         if shares.holds and reserve(accounts, amounts) is None:
             return None

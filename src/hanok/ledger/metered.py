@@ -307,9 +307,13 @@ class Meter:
 
 
 class MeteredAnswer:
-    """An answer on its meter."""
+    """An answer on its meter.
 
-    __slots__ = ("_cut", "_done", "_inner", "_last", "_meter", "endpoint", "model")
+    `kept` is what a cache of answers had to do with it, where there is one; `tier` why this model was chosen, where we
+    chose it.
+    """
+
+    __slots__ = ("_cut", "_done", "_inner", "_last", "_meter", "endpoint", "kept", "model", "tier")
 
     def __init__(self, inner: Answer, meter: Meter) -> None:
         self._inner = inner
@@ -319,22 +323,13 @@ class MeteredAnswer:
         self._done = False
         self.model = inner.model
         self.endpoint = inner.endpoint
+        self.kept: Kept | None = getattr(inner, "kept", None)
+        self.tier: Tier | None = meter.request.tier if isinstance(meter.request, ChatRequest) else None
 
     @property
     def hold(self) -> Hold:
         """Where the call stands with its accounts."""
         return self._meter.hold
-
-    @property
-    def kept(self) -> Kept | None:
-        """What a cache of answers had to do with it, where there is one."""
-        return getattr(self._inner, "kept", None)
-
-    @property
-    def tier(self) -> Tier | None:
-        """Why this model was chosen, where we chose it."""
-        request = self._meter.request
-        return request.tier if isinstance(request, ChatRequest) else None
 
     def __aiter__(self) -> Self:
         return self

@@ -152,7 +152,8 @@ class SpanEncoder:
     def __init__(
         self, *, service: str, environment: str, names: NameStyle, content: bool, providers: Mapping[str, str]
     ) -> None:
-        self._words = _Vocabulary(names)
+        self._words = words = _Vocabulary(names)
+        self._no_tokens = words.input_tokens.whole(0) + words.output_tokens.whole(0) + words.total_tokens.whole(0)
         self._content = content
         self._providers = providers
         self._constants: dict[tuple[Any, ...], bytes] = {}
@@ -238,9 +239,12 @@ class SpanEncoder:
     def _add_usage(self, parts: list[bytes], charge: Charge) -> None:
         """Tokens, and their cost where it is known (a price of nothing may just not be known, and is not sent)."""
         words, prompt, completion = self._words, charge.prompt_tokens, charge.completion_tokens
-        parts.append(words.input_tokens.whole(prompt))
-        parts.append(words.output_tokens.whole(completion))
-        parts.append(words.total_tokens.whole(prompt + completion))
+        if not prompt and not completion:  # a kept answer
+            parts.append(self._no_tokens)
+        else:
+            parts.append(words.input_tokens.whole(prompt))
+            parts.append(words.output_tokens.whole(completion))
+            parts.append(words.total_tokens.whole(prompt + completion))
         if cached := charge.cached_tokens:
             parts.append(words.cached_tokens.whole(cached))
             parts.append(words.langfuse_usage.utf8(_langfuse_usage(prompt, completion, cached)))

@@ -121,6 +121,20 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     age_s: int = 0
 
 
+class Fields(dict[str, msgspec.Raw]):
+    """The fields of a body that comes again and again, with what was worked out of them. Nobody changes these."""
+
+    __slots__ = ("cache_keys", "prompt_bytes")
+
+    cache_keys: object
+    """Whatever the cache of answers wants to remember of them."""
+    prompt_bytes: int | None
+
+    def __init__(self, fields: Mapping[str, msgspec.Raw]) -> None:
+        super().__init__(fields)
+        self.cache_keys = self.prompt_bytes = None
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
     """One call for text. `fields` are the top-level fields of the JSON body, each value as it came.
 
@@ -161,12 +175,20 @@ class ChatRequest(msgspec.Struct, frozen=True):
         Tools, schemas, documents and templates are read, too, so every longer field counts.
         """
         fields = self.fields
-        raw = fields.get("messages") or fields.get("prompt") or b""
-        size = text_bytes(bytes(raw))
-        for each in fields.values():
-            if len(each) > _SHORT_BYTES and each is not raw:
-                size += len(each)
-        return size
+        if not isinstance(fields, Fields):
+            return _prompt_bytes(fields)
+        if fields.prompt_bytes is None:
+            fields.prompt_bytes = _prompt_bytes(fields)
+        return fields.prompt_bytes
+
+
+def _prompt_bytes(fields: Mapping[str, msgspec.Raw]) -> int:
+    raw = fields.get("messages") or fields.get("prompt") or b""
+    size = text_bytes(bytes(raw))
+    for each in fields.values():
+        if len(each) > _SHORT_BYTES and each is not raw:
+            size += len(each)
+    return size
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hanok.errors import BudgetExceeded, RateLimited
 from hanok.ledger import Admission, Key, Metered, Offer, Policies, PriceList, Rate, Total
-from hanok.ledger.accounts import Account, Terms, Unit, affordable, reserve, settle
+from hanok.ledger.accounts import Account, Accounts, Terms, Unit, affordable, reserve, settle
 from hanok.spec import Allowance, Budget, Limit
 from hanok.wire import NANO, Caller, Charge, ChatRequest, Chunk, TaskRequest, TaskResult, Usage
 
@@ -168,7 +168,7 @@ def test_reserving_takes_from_every_account_or_from_none(
     def terms(unit: Unit, limit: int) -> Terms:
         return Terms(id=unit.name, of="key", subject="k", unit=unit, limit=limit, per="ever", counts=True)
 
-    accounts = [Account(terms(Unit.USD, limits[0])), Account(terms(Unit.TOKENS, limits[1]))]
+    accounts = Accounts([Account(terms(Unit.USD, limits[0])), Account(terms(Unit.TOKENS, limits[1]))])
     held: list[tuple[int, int]] = []
     for usd, tokens in amounts:
         before = [account.used for account in accounts]

@@ -5,7 +5,7 @@ SQL is written once (`schema`, `tables`), in SQLite's words; `translate` puts it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -55,7 +55,8 @@ class Dialect(Protocol):
     """Asks for 1 when the table `?` is there."""
     day: str
     """A charge's day (UTC) as text, `2026-11-22`."""
-    rows_a_statement: int
+    rows_at_once: int
+    """How many rows to look at, add up and put in together."""
     takes_nul: bool
     """Whether text may hold the character U+0000."""
 
@@ -67,6 +68,8 @@ class Dialect(Protocol):
 
     def translate(self, statement: str) -> str: ...
 
-    def source(self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]) -> tuple[str, Sequence[Any]]:
-        """Rows as what follows `INSERT INTO table (columns)`: SQL, already translated, and its values."""
+    def sources(
+        self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]
+    ) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Rows as what follows `INSERT INTO table (columns)`: SQL, already translated, and its values, in few parts."""
         ...

@@ -7,7 +7,7 @@ CPU here (docs/decisions/007).
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -42,7 +42,7 @@ class PostgreSQL:
     )
     has_table = f"SELECT count(*) FROM pg_tables WHERE schemaname = '{SCHEMA}' AND tablename = ?"  # noqa: S608
     day = "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
-    rows_a_statement = 5000
+    rows_at_once = 5000
     takes_nul = False
     hint = "check `ledger: {database: …}` in platform.yaml, and that the server runs and lets this role in"
 
@@ -71,8 +71,10 @@ class PostgreSQL:
     def translate(self, statement: str) -> str:
         return _translated(statement)
 
-    def source(self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]) -> tuple[str, Sequence[Any]]:
-        return _from_json(tuple(columns.items())), (msgspec.json.encode(rows).decode(),)
+    def sources(
+        self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]
+    ) -> Iterator[tuple[str, Sequence[Any]]]:
+        yield _from_json(tuple(columns.items())), (msgspec.json.encode(rows).decode(),)
 
 
 _EXAMPLE = "write `postgresql://user:password@host:5432/database`, with %-escapes for / @ : in the password"

@@ -77,7 +77,7 @@ class Tables:
 
     def add_charges(self, charges: Sequence[Charge]) -> None:
         """Add charges and their totals; those that are here already change nothing."""
-        size = self._dialect.rows_a_statement
+        size = self._dialect.rows_at_once
         for start in range(0, len(charges), size):
             self._add_part(self._new_ones(charges[start : start + size]))
 
@@ -95,9 +95,9 @@ class Tables:
         if self._are_strange(charges, totals):
             charges = list(map(_made_sane, charges))
             totals = add_up(charges)
-        source, values = self._dialect.source(CHARGE_COLUMNS, charges)
-        self._connection.execute(f"INSERT INTO charges ({_CHARGES}) {source} ON CONFLICT DO NOTHING", values)
-        size = self._dialect.rows_a_statement
+        for source, values in self._dialect.sources(CHARGE_COLUMNS, charges):
+            self._connection.execute(f"INSERT INTO charges ({_CHARGES}) {source} ON CONFLICT DO NOTHING", values)
+        size = self._dialect.rows_at_once
         for start in range(0, len(totals), size):
             self._add_totals(totals[start : start + size])
 
@@ -107,16 +107,16 @@ class Tables:
         return high or (not self._dialect.takes_nul and rb"\u0000" in msgspec.json.encode(charges))
 
     def _add_totals(self, totals: Sequence[DayTotal]) -> None:
-        source, values = self._dialect.source(TOTAL_COLUMNS, totals)
-        self._connection.execute(
-            f"""
-            INSERT INTO totals ({", ".join(TOTAL_COLUMNS)}) {source}
-            ON CONFLICT (kind, subject, day) DO UPDATE SET
-              cost_nano_usd = totals.cost_nano_usd + excluded.cost_nano_usd,
-              tokens = totals.tokens + excluded.tokens, calls = totals.calls + excluded.calls
-            """,
-            values,
-        )
+        for source, values in self._dialect.sources(TOTAL_COLUMNS, totals):
+            self._connection.execute(
+                f"""
+                INSERT INTO totals ({", ".join(TOTAL_COLUMNS)}) {source}
+                ON CONFLICT (kind, subject, day) DO UPDATE SET
+                  cost_nano_usd = totals.cost_nano_usd + excluded.cost_nano_usd,
+                  tokens = totals.tokens + excluded.tokens, calls = totals.calls + excluded.calls
+                """,
+                values,
+            )
 
     def charges_since(self, charge_id: int, own_bits: int) -> list[Charge]:
         sql = f"SELECT {_CHARGES} FROM charges WHERE id > ? AND (id & 4095) = ? ORDER BY id"  # noqa: S608
