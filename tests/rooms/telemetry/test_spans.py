@@ -145,7 +145,9 @@ def test_a_cost_that_nobody_knows_is_not_said_to_be_nothing() -> None:
         ("chat", "chat", ("generation", "llm", "CHAT_MODEL", "LLM")),
         ("text", "text_completion", ("generation", "llm", "LLM", "LLM")),
         ("embedding", "embeddings", ("embedding", "embedding", "EMBEDDING", "EMBEDDING")),
-        ("rerank", "rerank", ("span", "chain", "UNKNOWN", "CHAIN")),
+        ("rerank", "rerank", ("retriever", "retriever", "RERANKER", "RERANKER")),
+        ("moderation", "moderation", ("guardrail", "chain", "GUARDRAIL", "GUARDRAIL")),
+        ("speech", "speech", ("span", "chain", "UNKNOWN", "CHAIN")),
     ],
 )
 def test_every_operation_has_its_word_in_each_tool(operation: str, name: str, kinds: tuple[str, ...]) -> None:
