@@ -13,7 +13,7 @@ up: .venv/.run ## Start the platform here (writes a starter platform.yaml if the
 	$(BIN)/hanok up
 
 test: .venv/.dev ## Run the everyday tests (under five minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/.dev ## Format, lint, types, floors
 	$(BIN)/ruff format --check .
