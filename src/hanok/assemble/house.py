@@ -88,6 +88,8 @@ class House:
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
+    readings: int = 0
+    """How often keys and allotments were read."""
 
     @property
     def loaded(self) -> Loaded:
@@ -97,8 +99,13 @@ class House:
     async def refresh(self) -> None:
         """Read the ledger's keys and allotments anew, beside the event loop. Raises `StoreError`."""
         async with self.refreshing:
-            keys = await asyncio.to_thread(self.ledger.list_keys)
-            self.know(keys, await asyncio.to_thread(self.ledger.allotments))
+            while True:
+                known = self.readings
+                keys = await asyncio.to_thread(self.ledger.list_keys)
+                allotments = await asyncio.to_thread(self.ledger.allotments)
+                if self.readings == known:  # else somebody has read later than we began to
+                    break
+            self.know(keys, allotments)
 
     def take_up_keys(self) -> None:
         """Read the ledger's keys and allotments anew. Raises `StoreError`."""
@@ -106,6 +113,7 @@ class House:
 
     def know(self, keys: list[Key], allotments: dict[tuple[str, str], Allotment]) -> None:
         """Go on with these keys, and these limits of runs."""
+        self.readings += 1
         self.keys.replace(keys)
         self.admission.know(keys, allotments)
 
