@@ -152,7 +152,7 @@ def test_a_batch_from_the_terminal(tmp_path: Path, engine: FakeEngine) -> None:
     write(tmp_path, engine)
     (tmp_path / "lines.jsonl").write_bytes(jsonl(lines()[:20]))
     (tmp_path / "bad.jsonl").write_bytes(jsonl([chat_line("a", "x", "nobody")]))
-    assert "no server runs here" in hanok(tmp_path, "batches", "list").stderr
+    assert "no server of this platform runs here" in hanok(tmp_path, "batches", "list").stderr
     with contextlib.ExitStack() as stack:
         up = start_up(stack, tmp_path, free_port())
         up.wait_for("Ready.", 60)

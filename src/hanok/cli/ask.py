@@ -13,11 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hanok.cli.state import local_key, read_server, wait_until_known
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, print_json, talk
+from hanok.cli.state import own_secret, read_server
+from hanok.cli.terminal import FileOption, JsonOption, load_to_ask, print_json, talk
 from hanok.errors import EngineRefused, StartError
-from hanok.ledger import Ledger
-from hanok.spec import Loaded, load
+from hanok.spec import Loaded
 from hanok.wire import ChatRequest, ModelPath
 from hanok.wire.forms import read_error_message, read_stream_text, read_whole_text
 
@@ -46,7 +45,7 @@ def ask(
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": text})
-    asyncio.run(_ask(load(file or DEFAULT_FILE), model, messages, max_tokens, stream and not as_json, as_json))
+    asyncio.run(_ask(load_to_ask(file), model, messages, max_tokens, stream and not as_json, as_json))
 
 
 def chat(
@@ -56,7 +55,7 @@ def chat(
 
     Example: `hanok chat --model local`
     """
-    asyncio.run(_chat(load(file or DEFAULT_FILE), model, system, max_tokens))
+    asyncio.run(_chat(load_to_ask(file), model, system, max_tokens))
 
 
 async def _ask(
@@ -170,9 +169,7 @@ async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[Mod
     from hanok.serving.engines.openai import OpenAIEngine
     from hanok.spec import Timeouts
 
-    secret, fresh = local_key(loaded.state, Ledger.of(loaded))
-    if fresh:
-        await asyncio.to_thread(wait_until_known, loaded.state, secret)
+    secret = await asyncio.to_thread(own_secret, loaded)
     pool = Pool(f"{url}/v1", timeouts=Timeouts(), headers={"authorization": f"Bearer {secret}"})
     engine = OpenAIEngine(pool, model=model, endpoint="hanok", served_name=model)
     try:
@@ -190,6 +187,7 @@ def _needed(loaded: Loaded, model: str) -> tuple[str, ...]:
 async def _in_this_process(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
     from hanok.assemble import only, running
 
+    loaded.require()
     async with running(only(loaded, model)) as house:
         with talk.status(f"No server runs here; loading {model} for this question …"):
             await house.fleet.wait_started(_needed(loaded, model))

@@ -28,9 +28,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hanok.cli.server import Server
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json, talk
 from hanok.errors import StartError
-from hanok.spec import load
 
 batches = typer.Typer(help="Order batches of calls, watch them, and fetch their results.", no_args_is_help=True)
 files = typer.Typer(help="Upload, list, fetch and delete files.", no_args_is_help=True)
@@ -206,7 +205,7 @@ def delete(id_: FileIdArgument, file: FileOption = None, as_json: JsonOption = F
 
 
 def _server(file: Path | None) -> Server:
-    return Server.open_to_us(load(file or DEFAULT_FILE))
+    return Server.open_to_us(load_to_ask(file))
 
 
 def _find(server: Server, batch: str) -> Any:

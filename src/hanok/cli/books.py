@@ -14,9 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
 from hanok.ledger import Ledger, UsageRow, iso, standings
-from hanok.spec import load
 
 BAR_WIDTH = 10
 _PERIOD = re.compile(r"^(\d+)([hdw])$")
@@ -47,7 +46,7 @@ def usage(
 
     Example: `hanok usage --by key --since 7d`
     """
-    rows = Ledger.of(load(file or DEFAULT_FILE)).usage(by.value, since=_since(since))
+    rows = Ledger.of(load_to_ask(file)).usage(by.value, since=_since(since))
     if as_json:
         print_json({"by": by.value, "rows": [_row_form(row) for row in rows]})
         return
@@ -71,7 +70,7 @@ def budgets(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok budgets`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     found = standings(loaded.platform, Ledger.of(loaded), now=time.time())
     if as_json:
         print_json({"budgets": found})
@@ -98,7 +97,7 @@ def audit(
 
     Example: `hanok audit --last 50`
     """
-    entries = Ledger.of(load(file or DEFAULT_FILE)).audit(limit=last)
+    entries = Ledger.of(load_to_ask(file)).audit(limit=last)
     if as_json:
         print_json({"entries": [{**asdict(each), "at": iso(each.at)} for each in entries]})
         return

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from hanok.cli.state import LOCAL, keep_local_key, wait_until_known
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
-from hanok.spec import Allowance, Loaded, Period, Rates, load
+from hanok.spec import Allowance, Loaded, Period, Rates
 
 keys = typer.Typer(help="Make, list, change, rotate and revoke the keys that open the API.", no_args_is_help=True)
 _SPAN = re.compile(r"^(\d+)([smhdw])$")
@@ -56,7 +56,7 @@ def create(
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", name):
         raise typer.BadParameter("letters, digits and . _ @ - (at most 64), beginning with a letter or digit")
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     changes = _policy(loaded, team, user, model, expires, _budgets(usd, tokens, per), _limits(rpm, tpm, concurrent))
     new = Ledger.of(loaded).create_key(name, **changes)
     _show_new(new, as_json)
@@ -83,7 +83,7 @@ def update(
 
     Example: `hanok keys update alice --usd 50 --per month`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     changes = _policy(loaded, team, user, model, expires, _budgets(usd, tokens, per), _limits(rpm, tpm, concurrent))
     if not changes:
         raise typer.BadParameter("name what is to change, as --usd 50")
@@ -119,7 +119,7 @@ def rotate(
     if match is None:
         raise typer.BadParameter("takes 30s, 10m, 1h or 2d", param_hint="--grace")
     seconds = int(match.group(1)) * _UNIT_S[match.group(2)]
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     new = Ledger.of(loaded).rotate_key(name, grace_s=seconds)
     _show_new(new, as_json)
     if new.key.name == LOCAL:
@@ -212,7 +212,7 @@ def _moment(text: str) -> float:
 
 
 def _ledger(file: Path | None) -> Ledger:
-    return Ledger.of(load(file or DEFAULT_FILE))
+    return Ledger.of(load_to_ask(file))
 
 
 def _show_new(new: NewKey, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hanok.cli.state import RunningServer, read_server
-from hanok.cli.terminal import DEFAULT_FILE, FileArgument, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import DEFAULT_FILE, FileArgument, FileOption, JsonOption, data, load_to_ask, print_json, talk
 from hanok.errors import EngineError, HanokError, SpecError
 from hanok.serving.client import Pool
 from hanok.serving.discover import discover
@@ -77,7 +77,7 @@ def models(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok models`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     server = read_server(loaded.state)
     states = asyncio.run(_states(server)) if server else {}
     rows = [
