@@ -24,16 +24,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from hanok.cli.server import Server
-from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json, talk
 from hanok.errors import StartError
 
 batches = typer.Typer(help="Order batches of calls, watch them, and fetch their results.", no_args_is_help=True)
 files = typer.Typer(help="Upload, list, fetch and delete files.", no_args_is_help=True)
 LOOK_EVERY_S = 0.5
+WIDE = 100
 ENDED = ("completed", "failed", "expired", "cancelled")
 IdArgument = Annotated[str, typer.Argument(help="The batch's id.")]
 FileIdArgument = Annotated[str, typer.Argument(help="The file's id.")]
@@ -78,12 +78,14 @@ def list_batches(limit: LimitOption = 20, file: FileOption = None, as_json: Json
     if as_json:
         print_json({"batches": found})
         return
-    table = _table("STATUS", "DONE", "FAILED", "ENDPOINT", "CREATED")
+    titles = ("ID", "STATUS", "DONE", "FAILED", "CREATED") + (("ENDPOINT",) if data.width >= WIDE else ())
+    table = new_table(*titles, kept=titles, numbers=("DONE", "FAILED"))
     for each in found:
         counts = each["request_counts"]
         done = f"{counts['completed'] + counts['failed']:,}/{counts['total']:,}"
-        cells = (each["id"], each["status"], done, f"{counts['failed']:,}", each["endpoint"], _time(each["created_at"]))
-        table.add_row(*map(escape, cells))
+        created = _short_time(each["created_at"])
+        cells = (each["id"], each["status"], done, f"{counts['failed']:,}", created, each["endpoint"])
+        table.add_row(*map(escape, cells[: len(titles)]))
     data.print(table if found else "No batches yet: hanok batches create FILE.jsonl")
 
 
@@ -167,15 +169,15 @@ def list_files(
     if as_json:
         print_json({"files": found})
         return
-    table = _table("NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES")
+    table = new_table("ID", "NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES", kept=("ID",))
     for each in found:
-        expires = _time(each["expires_at"]) if each["expires_at"] else "–"
+        expires = _short_time(each["expires_at"]) if each["expires_at"] else "–"
         cells = (
             each["id"],
             each["filename"],
             each["purpose"],
             f"{each['bytes']:,}",
-            _time(each["created_at"]),
+            _short_time(each["created_at"]),
             expires,
         )
         table.add_row(*map(escape, cells))
@@ -280,7 +282,7 @@ def _show(batch: Any, as_json: bool) -> None:
         "answers": batch["output_file_id"] or "–",
         "failures": batch["error_file_id"] or "–",
     }
-    table = Table(box=None, show_header=False)
+    table = new_table()
     for name, value in rows.items():
         table.add_row(name, escape(value))
     data.print(table)
@@ -311,13 +313,9 @@ def _write(pieces: Iterable[bytes], output: Path | None) -> None:
     talk.print(f"Wrote {size:,} bytes to {escape(str(output))}.", highlight=False)
 
 
-def _table(*titles: str) -> Table:
-    """A table whose first column is ids, which are never cut: people copy them."""
-    table = Table(box=None)
-    table.add_column("ID", no_wrap=True, min_width=30)
-    for title in titles:
-        table.add_column(title)
-    return table
+def _short_time(seconds: float) -> str:
+    """What fits in a table: batches and files live for days, not years."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%m-%d %H:%MZ")
 
 
 def _time(seconds: float) -> str:

@@ -11,10 +11,9 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 from hanok.ledger import Ledger, UsageRow, iso, standings
 
 BAR_WIDTH = 10
@@ -53,10 +52,9 @@ def usage(
     if not rows:
         data.print("Nothing used yet.")
         return
-    table = Table(box=None)
-    table.add_column(by.value.upper())
-    for title in ("CALLS", "FAILED", "IN", "OUT", "COST USD", "SAVED USD", "LATENCY", "FIRST TOKEN"):
-        table.add_column(title, justify="right")
+    titles = ("CALLS", "FAILED", "IN", "OUT", "COST USD", "SAVED USD", "LATENCY", "FIRST TOKEN")
+    group = by.value.upper()
+    table = new_table(group, *titles, kept=(group, *titles[:-1]), numbers=titles)
     for row in rows:
         table.add_row(*_cells(row))
     if len(rows) > 1:
@@ -78,11 +76,8 @@ def budgets(file: FileOption = None, as_json: JsonOption = False) -> None:
     if not found:
         data.print("No budgets are declared, or nothing draws on them yet; see `budgets:` in docs/platform-yaml.md.")
         return
-    table = Table("OF", "NAME", "PER", box=None)
-    for title in ("USED", "LIMIT", "LEFT"):
-        table.add_column(title, justify="right")
-    table.add_column("")
-    table.add_column("BEGINS ANEW")
+    amounts = ("USED", "LIMIT", "LEFT")
+    table = new_table("OF", "NAME", "PER", *amounts, "", "BEGINS ANEW", kept=("NAME", *amounts), numbers=amounts)
     for each in found:
         table.add_row(*_budget_cells(each))
     data.print(table)
@@ -101,7 +96,7 @@ def audit(
     if as_json:
         print_json({"entries": [{**asdict(each), "at": iso(each.at)} for each in entries]})
         return
-    table = Table("TIME", "BY", "ACTION", "SUBJECT", "DETAIL", box=None)
+    table = new_table("TIME", "BY", "ACTION", "SUBJECT", "DETAIL", kept=("SUBJECT",))
     for each in entries:
         detail = ", ".join(f"{name}={_short(value)}" for name, value in each.detail.items() if _short(value))
         table.add_row(iso(each.at), each.actor, each.action, escape(each.subject), escape(detail))

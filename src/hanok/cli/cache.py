@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from hanok.cli.server import Server
 from hanok.cli.state import read_server
-from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 from hanok.errors import StartError
 from hanok.spec import Loaded
 
@@ -35,9 +34,8 @@ def show(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(shown)
         return
-    table = Table("MODEL", box=None)
-    for title in ("ENTRIES", "MIB", "HITS", "SEMANTIC", "MISSES"):
-        table.add_column(title, justify="right")
+    titles = ("ENTRIES", "MIB", "HITS", "SEMANTIC", "MISSES")
+    table = new_table("MODEL", *titles, kept=("MODEL",), numbers=titles)
     for row in shown["models"]:
         counts = [f"{row[name]:,}" if name in row else "–" for name in ("hits", "semantic", "misses")]
         table.add_row(escape(row["model"]), f"{row['entries']:,}", f"{row['bytes'] / 2**20:,.1f}", *counts)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
 from hanok.cli.server import Server
-from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 
 
 def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -23,7 +21,7 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"server": server.url, "endpoints": endpoints})
         return
-    table = Table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS", box=None)
+    table = new_table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS")
     for each in endpoints:
         table.add_row(*_row(each))
     data.print(table)

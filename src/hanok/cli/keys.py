@@ -10,10 +10,9 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from hanok.cli.state import LOCAL, keep_local_key, wait_until_known
-from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
 from hanok.spec import Allowance, Loaded, Period, Rates
@@ -137,7 +136,8 @@ def list_(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"keys": [_form(key) for key in found]})
         return
-    table = Table("NAME", "ID", "KEY", "TEAM", "USER", "CREATED", "STATUS", box=None)
+    titles = ("NAME", "ID", "KEY", "TEAM", "USER", "CREATED", "STATUS")
+    table = new_table(*titles, kept=("NAME", "ID"))
     for key in found:
         cells = (key.name, key.id, key.shown, key.team or "–", key.user or "–", _time(key.created_at), _status(key))
         table.add_row(*map(escape, cells))
@@ -228,7 +228,7 @@ def _show(key: Key, as_json: bool) -> None:
     if as_json:
         print_json(form)
         return
-    table = Table(box=None, show_header=False)
+    table = new_table()
     for name, value in form.items():
         table.add_row(name.replace("_", " "), escape(_words(value)) or "–")
     data.print(table)
