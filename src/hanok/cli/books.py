@@ -165,12 +165,12 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
         f"{row.cost_usd:.6f}",
         f"{row.saved_usd:.6f}",
         f"{row.mean_latency_ms:,.0f} ms",
-        f"{row.mean_first_token_ms:,.0f} ms",
+        f"{row.mean_first_token_ms:,.0f} ms" if row.first_tokens else "–",
     )
 
 
 def _total(rows: list[UsageRow]) -> UsageRow:
-    calls = sum(row.calls for row in rows)
+    calls, first_tokens = sum(row.calls for row in rows), sum(row.first_tokens for row in rows)
     return UsageRow(
         group="total",
         calls=calls,
@@ -180,7 +180,8 @@ def _total(rows: list[UsageRow]) -> UsageRow:
         cost_nano_usd=sum(row.cost_nano_usd for row in rows),
         saved_nano_usd=sum(row.saved_nano_usd for row in rows),
         mean_latency_ms=sum(row.mean_latency_ms * row.calls for row in rows) / calls,
-        mean_first_token_ms=sum(row.mean_first_token_ms * row.calls for row in rows) / calls,
+        mean_first_token_ms=sum(row.mean_first_token_ms * row.first_tokens for row in rows) / max(1, first_tokens),
+        first_tokens=first_tokens,
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 from hanok.cli.state import local_key
 from hanok.ledger import KeyRing, Ledger
 from hanok.spec import Allowance
+from tests.charges import charge
 from tests.conftest import ECHO, free_port
 from tests.journeys.test_hanok_up import hanok, start_up
 
@@ -214,3 +215,16 @@ def test_a_server_without_an_admin_api_is_said_to_have_none(tmp_path: Path) -> N
         (tmp_path / "platform.yaml").write_text(yaml.safe_dump(declared))
         late = hanok(tmp_path, "fleet")
         assert (late.returncode, "runs without `gateway.admin_key`" in late.stderr) == (1, True)
+
+
+def test_the_total_of_usage_is_the_same_however_it_is_grouped(folder: Path) -> None:
+    with Ledger(folder / ".hanok") as ledger:
+        ledger.start()
+        for number, (tier, endpoint, first_token_ms) in enumerate(
+            [("simple", "a#1", 10.0), ("simple", "a#1", 30.0), ("complex", "b#1", 0.0), ("complex", "a#1", 50.0)]
+        ):
+            ledger.record(charge(number, tier=tier, endpoint=endpoint, first_token_ms=first_token_ms))
+    by_tier, by_endpoint = (hanok(folder, "usage", "--by", by).stdout.splitlines() for by in ("tier", "endpoint"))
+    assert by_tier[-1].split() == by_endpoint[-1].split()
+    assert by_tier[-1].split()[-2:] == ["30", "ms"]
+    assert next(line for line in by_endpoint if "b#1" in line).split()[-1] == "–"
