@@ -23,7 +23,10 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 TeamOption = Annotated[str | None, typer.Option(help="The team it belongs to, declared in platform.yaml.")]
 UserOption = Annotated[str | None, typer.Option(help="Whom it acts for.")]
-ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="A model it opens, or a pattern; may repeat.")]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", "--models", help="A model it opens, or a pattern; may repeat, or be parted by commas."),
+]
 ExpiresOption = Annotated[str | None, typer.Option(help="When it ends: `30d`, `12h`, or a date like `2026-12-31`.")]
 UsdOption = Annotated[float | None, typer.Option(min=0, help="US dollars it may spend, in each `--per`.")]
 TokensOption = Annotated[int | None, typer.Option(min=0, help="Tokens it may use, in each `--per`.")]
@@ -178,7 +181,7 @@ def _policy(
     given = {
         "team": team,
         "user": user,
-        "models": tuple(models) if models else None,
+        "models": tuple(name for each in models or () for name in each.split(",") if name) or None,
         "expires_at": _moment(expires) if expires else None,
         "budgets": budgets or None,
         "limits": limits,
@@ -217,7 +220,7 @@ def _ledger(file: Path | None) -> Ledger:
 
 def _show_new(new: NewKey, as_json: bool) -> None:
     if as_json:
-        print_json({"key": new.secret, **{name: value for name, value in _form(new.key).items() if name != "key"}})
+        print_json({"key": new.secret, "secret": new.secret, **{k: v for k, v in _form(new.key).items() if k != "key"}})
     else:
         print(new.secret)
         talk.print("This key is shown only now; the ledger keeps its hash.")

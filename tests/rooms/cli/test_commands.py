@@ -228,3 +228,18 @@ def test_the_total_of_usage_is_the_same_however_it_is_grouped(folder: Path) -> N
     assert by_tier[-1].split() == by_endpoint[-1].split()
     assert by_tier[-1].split()[-2:] == ["30", "ms"]
     assert next(line for line in by_endpoint if "b#1" in line).split()[-1] == "–"
+
+
+def test_names_are_whole_in_a_pipe_and_models_may_be_parted_by_commas(folder: Path) -> None:
+    name = "a" * 64
+    made = json.loads(hanok(folder, "keys", "create", name, "--models", "echo,other", "--json").stdout)
+    assert made["models"] == ["echo", "other"]
+    assert made["secret"] == made["key"]
+    line = next(line for line in hanok(folder, "keys", "list").stdout.splitlines() if name in line)
+    assert made["id"] in line
+
+
+def test_what_is_too_short_is_told_how_long_it_must_be(folder: Path) -> None:
+    (folder / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO], "gateway": {"admin_key": "sk-1234"}}))
+    assert "must have at least 16 characters" in hanok(folder, "check").stderr
+    assert "no such file" in hanok(folder, "import", "litellm", "none.yaml").stderr
