@@ -162,9 +162,14 @@ def test_a_batch_from_the_terminal(tmp_path: Path, engine: FakeEngine) -> None:
         id_ = json.loads(done.stdout)["id"]
         assert hanok(tmp_path, "batches", "results", id_, "-o", "answers.jsonl").returncode == 0
         assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 20
+        again = hanok(tmp_path, "batches", "results", id_, "-o", "answers.jsonl")
+        assert (again.returncode, "--force" in again.stderr) == (1, True)
+        assert hanok(tmp_path, "batches", "results", id_, "-o", "answers.jsonl", "--force").returncode == 0
+        told = hanok(tmp_path, "batches", "create", "-", "--wait", input=(tmp_path / "lines.jsonl").read_text())
+        assert (told.returncode, "Next: hanok batches results batch_" in told.stderr) == (0, True), told.stderr
         assert "no line failed" in hanok(tmp_path, "batches", "results", id_, "--errors").stderr
         assert "20 answered" in hanok(tmp_path, "batches", "show", id_).stdout
-        assert json.loads(hanok(tmp_path, "batches", "list", "--json").stdout)["batches"][0]["id"] == id_
+        assert json.loads(hanok(tmp_path, "batches", "list", "--json").stdout)["batches"][1]["id"] == id_
         assert "it is completed" in hanok(tmp_path, "batches", "cancel", id_).stderr
         failed = hanok(tmp_path, "batches", "create", "bad.jsonl", "--wait")
         assert failed.returncode == 1

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -277,3 +277,34 @@ def test_ask_and_chat_use_the_running_server_or_start_what_they_need(up: Callabl
     assert "chat models here: echo, wise" in failed.stderr
     rows = json.loads(hanok(started.folder, "usage", "--by", "key", "--json").stdout)["rows"]
     assert sum(row["calls"] for row in rows) == 6
+
+
+def test_ctrl_c_ends_an_answer_and_then_the_chat(up: Callable[..., Up]) -> None:
+    started = up(SLOW)
+    started.wait_for("Ready.")
+    typing, terminal = os.openpty()
+    command = [sys.executable, "-m", "hanok", "chat"]
+    chat = subprocess.Popen(command, cwd=started.folder, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(terminal)
+    try:
+        assert chat.stdout
+        os.write(typing, b"beginning " + b"on and " * 300 + b"end\n")
+        read_until(chat.stdout, b"beginning")
+        chat.send_signal(signal.SIGINT)
+        read_until(chat.stdout, "\n› ".encode())
+        os.write(typing, b"again\n")
+        read_until(chat.stdout, "again\n› ".encode())
+        chat.send_signal(signal.SIGINT)
+        assert chat.wait(20) == 130
+    finally:
+        chat.kill()
+        chat.communicate()
+        os.close(typing)
+
+
+def read_until(pipe: IO[bytes], text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        piece = os.read(pipe.fileno(), 4096)
+        assert piece, seen
+        seen += piece

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 import typer
 
-from hanok.cli.state import local_key, read_server, wait_until_known
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, print_json, talk
+from hanok.cli.state import own_secret, read_server
+from hanok.cli.terminal import FileOption, JsonOption, load_to_ask, print_json, talk
 from hanok.errors import EngineRefused, StartError
-from hanok.ledger import Ledger
-from hanok.spec import Loaded, load
+from hanok.spec import Loaded
 from hanok.wire import ChatRequest, ModelPath
 from hanok.wire.forms import read_error_message, read_stream_text, read_whole_text
 
@@ -46,17 +46,17 @@ def ask(
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": text})
-    asyncio.run(_ask(load(file or DEFAULT_FILE), model, messages, max_tokens, stream and not as_json, as_json))
+    asyncio.run(_ask(load_to_ask(file), model, messages, max_tokens, stream and not as_json, as_json))
 
 
 def chat(
     model: ModelOption = None, system: SystemOption = None, max_tokens: MaxTokensOption = None, file: FileOption = None
 ) -> None:
-    """Talk with a model. End with Ctrl-D; `/new` begins afresh.
+    """Talk with a model. Ctrl-C ends an answer, Ctrl-D the chat; `/new` begins afresh.
 
     Example: `hanok chat --model local`
     """
-    asyncio.run(_chat(load(file or DEFAULT_FILE), model, system, max_tokens))
+    asyncio.run(_chat(load_to_ask(file), model, system, max_tokens))
 
 
 async def _ask(
@@ -93,10 +93,13 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
     async with connected(loaded, name) as models:
-        talk.print(f"Talking with [bold]{name}[/]. Ctrl-D ends, /new begins afresh.", highlight=False)
+        talk.print(
+            f"Talking with [bold]{name}[/]. Ctrl-C ends an answer, Ctrl-D the chat, /new begins afresh.",
+            highlight=False,
+        )
         while True:
             try:
-                said = (await asyncio.to_thread(input, "› ")).strip()
+                said = (await _next_line()).strip()
             except EOFError:
                 talk.print()
                 return
@@ -104,17 +107,50 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
                 messages = list(opening)
             elif said:
                 messages.append({"role": "user", "content": said})
-                messages.append({"role": "assistant", "content": await _say(models, name, messages, max_tokens)})
+                if answer := await _say_until_stopped(_pieces(models, name, messages, max_tokens)):
+                    messages.append({"role": "assistant", "content": answer})
+                else:
+                    messages.pop()
 
 
-async def _say(models: ModelPath, name: str, messages: list[dict[str, Any]], max_tokens: int | None) -> str:
-    text = ""
-    async for piece in _pieces(models, name, messages, max_tokens):
-        text += piece
+async def _next_line() -> str:
+    """What is typed. A terminal is waited for in the loop, as nothing ends a thread that reads. Raises `EOFError`."""
+    if not sys.stdin.isatty():
+        return await asyncio.to_thread(input, "› ")
+    sys.stdout.write("› ")
+    sys.stdout.flush()
+    loop, typed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line
+
+
+async def _say_until_stopped(pieces: AsyncIterator[str]) -> str:
+    """Print an answer as it comes; Ctrl-C ends it, and what came by then is the answer."""
+    said: list[str] = []
+    saying, loop = asyncio.ensure_future(_say(pieces, said)), asyncio.get_running_loop()
+    before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(saying.cancel) and None)
+    try:
+        await asyncio.wait([saying])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        saying.cancel()
+    if not saying.cancelled():
+        saying.result()
+    sys.stdout.write("\n")
+    return "".join(said)
+
+
+async def _say(pieces: AsyncIterator[str], said: list[str]) -> None:
+    async for piece in pieces:
+        said.append(piece)
         sys.stdout.write(piece)
         sys.stdout.flush()
-    sys.stdout.write("\n")
-    return text
 
 
 async def _pieces(
@@ -170,9 +206,7 @@ async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[Mod
     from hanok.serving.engines.openai import OpenAIEngine
     from hanok.spec import Timeouts
 
-    secret, fresh = local_key(loaded.state, Ledger.of(loaded))
-    if fresh:
-        await asyncio.to_thread(wait_until_known, loaded.state, secret)
+    secret = await asyncio.to_thread(own_secret, loaded)
     pool = Pool(f"{url}/v1", timeouts=Timeouts(), headers={"authorization": f"Bearer {secret}"})
     engine = OpenAIEngine(pool, model=model, endpoint="hanok", served_name=model)
     try:
@@ -190,6 +224,7 @@ def _needed(loaded: Loaded, model: str) -> tuple[str, ...]:
 async def _in_this_process(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
     from hanok.assemble import only, running
 
+    loaded.require()
     async with running(only(loaded, model)) as house:
         with talk.status(f"No server runs here; loading {model} for this question …"):
             await house.fleet.wait_started(_needed(loaded, model))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,27 +27,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from hanok.cli.server import Server
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json, talk
 from hanok.errors import StartError
-from hanok.spec import load
 
 batches = typer.Typer(help="Order batches of calls, watch them, and fetch their results.", no_args_is_help=True)
 files = typer.Typer(help="Upload, list, fetch and delete files.", no_args_is_help=True)
 LOOK_EVERY_S = 0.5
+WIDE = 100
 ENDED = ("completed", "failed", "expired", "cancelled")
 IdArgument = Annotated[str, typer.Argument(help="The batch's id.")]
 FileIdArgument = Annotated[str, typer.Argument(help="The file's id.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to stdout.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=100, help="The most to show.")]
 
 
 @batches.command("create")
 def create(
-    lines: Annotated[Path, typer.Argument(help="A JSONL file: one request a line.")],
+    lines: Annotated[Path, typer.Argument(help="A JSONL file, one request a line; `-` reads it from stdin.")],
     endpoint: Annotated[
         str | None, typer.Option(help="The path that its lines ask; by default that of the first line.")
     ] = None,
@@ -57,15 +60,17 @@ def create(
 
     Example: `hanok batches create questions.jsonl --wait`
     """
-    path = endpoint or _first_url(lines)
     server = _server(file)
-    uploaded = _upload(server, lines)
+    with _on_disk(lines) as kept:
+        path = endpoint or _first_url(kept)
+        uploaded = _upload(server, kept)
     order = {"input_file_id": uploaded["id"], "endpoint": path, "completion_window": window}
     batch = server.ask("POST", "/v1/batches", order)
     if wait_:
         talk.print(f"Ordered {batch['id']}.")
         batch = _watch(server, batch)
     _show(batch, as_json)
+    _say_next(batch)
     _exit_unless_completed(batch if wait_ else None)
 
 
@@ -79,12 +84,14 @@ def list_batches(limit: LimitOption = 20, file: FileOption = None, as_json: Json
     if as_json:
         print_json({"batches": found})
         return
-    table = _table("STATUS", "DONE", "FAILED", "ENDPOINT", "CREATED")
+    titles = ("ID", "STATUS", "DONE", "FAILED", "CREATED") + (("ENDPOINT",) if data.width >= WIDE else ())
+    table = new_table(*titles, kept=titles, numbers=("DONE", "FAILED"))
     for each in found:
         counts = each["request_counts"]
         done = f"{counts['completed'] + counts['failed']:,}/{counts['total']:,}"
-        cells = (each["id"], each["status"], done, f"{counts['failed']:,}", each["endpoint"], _time(each["created_at"]))
-        table.add_row(*map(escape, cells))
+        created = _short_time(each["created_at"])
+        cells = (each["id"], each["status"], done, f"{counts['failed']:,}", created, each["endpoint"])
+        table.add_row(*map(escape, cells[: len(titles)]))
     data.print(table if found else "No batches yet: hanok batches create FILE.jsonl")
 
 
@@ -94,7 +101,9 @@ def show(batch: IdArgument, file: FileOption = None, as_json: JsonOption = False
 
     Example: `hanok batches show batch_6cfb3dd0a81b4dd0a0b7f0aa`
     """
-    _show(_find(_server(file), batch), as_json)
+    found = _find(_server(file), batch)
+    _show(found, as_json)
+    _say_next(found)
 
 
 @batches.command("wait")
@@ -106,6 +115,7 @@ def wait(batch: IdArgument, file: FileOption = None, as_json: JsonOption = False
     server = _server(file)
     ended = _watch(server, _find(server, batch))
     _show(ended, as_json)
+    _say_next(ended)
     _exit_unless_completed(ended)
 
 
@@ -123,12 +133,14 @@ def results(
     batch: IdArgument,
     output: OutputOption = None,
     errors: Annotated[bool, typer.Option("--errors", help="The lines that failed, instead of those answered.")] = False,
+    force: ForceOption = False,
     file: FileOption = None,
 ) -> None:
     """Fetch a batch's answers, as JSONL.
 
     Example: `hanok batches results batch_6cfb3dd0a81b4dd0a0b7f0aa -o answers.jsonl`
     """
+    _refuse_to_overwrite(output, force=force)
     server = _server(file)
     found = _find(server, batch)
     id_ = found["error_file_id" if errors else "output_file_id"]
@@ -168,15 +180,15 @@ def list_files(
     if as_json:
         print_json({"files": found})
         return
-    table = _table("NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES")
+    table = new_table("ID", "NAME", "PURPOSE", "BYTES", "CREATED", "EXPIRES", kept=("ID",))
     for each in found:
-        expires = _time(each["expires_at"]) if each["expires_at"] else "–"
+        expires = _short_time(each["expires_at"]) if each["expires_at"] else "–"
         cells = (
             each["id"],
             each["filename"],
             each["purpose"],
             f"{each['bytes']:,}",
-            _time(each["created_at"]),
+            _short_time(each["created_at"]),
             expires,
         )
         table.add_row(*map(escape, cells))
@@ -184,11 +196,12 @@ def list_files(
 
 
 @files.command("get")
-def get(id_: FileIdArgument, output: OutputOption = None, file: FileOption = None) -> None:
+def get(id_: FileIdArgument, output: OutputOption = None, force: ForceOption = False, file: FileOption = None) -> None:
     """Fetch a file.
 
     Example: `hanok files get file-2b1b0a4bb9a24b4e8d9f7c11 -o answers.jsonl`
     """
+    _refuse_to_overwrite(output, force=force)
     _write(_server(file).download(quote(id_, safe="")), output)
 
 
@@ -206,11 +219,24 @@ def delete(id_: FileIdArgument, file: FileOption = None, as_json: JsonOption = F
 
 
 def _server(file: Path | None) -> Server:
-    return Server.open_to_us(load(file or DEFAULT_FILE))
+    return Server.open_to_us(load_to_ask(file))
 
 
 def _find(server: Server, batch: str) -> Any:
     return server.ask("GET", f"/v1/batches/{quote(batch, safe='')}")
+
+
+@contextlib.contextmanager
+def _on_disk(lines: Path) -> Generator[Path]:
+    """The file of requests; stdin is kept in one for so long, as its size is said before it is sent."""
+    if lines != Path("-"):
+        yield lines
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "stdin.jsonl"
+        with kept.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield kept
 
 
 def _first_url(lines: Path) -> str:
@@ -255,8 +281,14 @@ def _watch(server: Server, batch: Any) -> Any:
             told = state
             if batch["status"] in ENDED:
                 return batch
-            time.sleep(LOOK_EVERY_S)
-            batch = _find(server, batch["id"])
+            try:
+                time.sleep(LOOK_EVERY_S)
+                batch = _find(server, batch["id"])
+            except KeyboardInterrupt:
+                progress.stop()
+                again = f"The batch goes on. To wait again: hanok batches wait {batch['id']}"
+                talk.print(again, highlight=False, soft_wrap=True)
+                raise
 
 
 def _state(batch: Any) -> str:
@@ -281,7 +313,7 @@ def _show(batch: Any, as_json: bool) -> None:
         "answers": batch["output_file_id"] or "–",
         "failures": batch["error_file_id"] or "–",
     }
-    table = Table(box=None, show_header=False)
+    table = new_table()
     for name, value in rows.items():
         table.add_row(name, escape(value))
     data.print(table)
@@ -291,9 +323,25 @@ def _show(batch: Any, as_json: bool) -> None:
         talk.print(f"[red]✗[/] {escape(place + error['message'])}", highlight=False, soft_wrap=True)
 
 
+def _say_next(batch: Any) -> None:
+    """Where the answers, or what failed, are fetched; how to wait for them before."""
+    verb = "results" if batch["status"] in ENDED else "wait"
+    flags = " -o answers.jsonl" if verb == "results" else ""
+    if verb == "results" and not batch["output_file_id"]:
+        if not batch["error_file_id"]:
+            return
+        flags = " --errors -o failures.jsonl"
+    talk.print(f"Next: hanok batches {verb} {batch['id']}{flags}", highlight=False, soft_wrap=True)
+
+
 def _exit_unless_completed(batch: Any) -> None:
     if batch is not None and batch["status"] != "completed":
         raise typer.Exit(1)
+
+
+def _refuse_to_overwrite(output: Path | None, *, force: bool) -> None:
+    if output is not None and output.is_file() and not force:
+        raise StartError(f"{output} exists", hint="name another file, or write over it with --force")
 
 
 def _write(pieces: Iterable[bytes], output: Path | None) -> None:
@@ -312,13 +360,9 @@ def _write(pieces: Iterable[bytes], output: Path | None) -> None:
     talk.print(f"Wrote {size:,} bytes to {escape(str(output))}.", highlight=False)
 
 
-def _table(*titles: str) -> Table:
-    """A table whose first column is ids, which are never cut: people copy them."""
-    table = Table(box=None)
-    table.add_column("ID", no_wrap=True, min_width=30)
-    for title in titles:
-        table.add_column(title)
-    return table
+def _short_time(seconds: float) -> str:
+    """What fits in a table: batches and files live for days, not years."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%m-%d %H:%MZ")
 
 
 def _time(seconds: float) -> str:

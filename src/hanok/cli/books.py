@@ -11,12 +11,10 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 from hanok.ledger import Ledger, UsageRow, iso, standings
-from hanok.spec import load
 
 BAR_WIDTH = 10
 _PERIOD = re.compile(r"^(\d+)([hdw])$")
@@ -47,17 +45,16 @@ def usage(
 
     Example: `hanok usage --by key --since 7d`
     """
-    rows = Ledger.of(load(file or DEFAULT_FILE)).usage(by.value, since=_since(since))
+    rows = Ledger.of(load_to_ask(file)).usage(by.value, since=_since(since))
     if as_json:
         print_json({"by": by.value, "rows": [_row_form(row) for row in rows]})
         return
     if not rows:
         data.print("Nothing used yet.")
         return
-    table = Table(box=None)
-    table.add_column(by.value.upper())
-    for title in ("CALLS", "FAILED", "IN", "OUT", "COST USD", "SAVED USD", "LATENCY", "FIRST TOKEN"):
-        table.add_column(title, justify="right")
+    titles = ("CALLS", "FAILED", "IN", "OUT", "COST USD", "SAVED USD", "LATENCY", "FIRST TOKEN")
+    group = by.value.upper()
+    table = new_table(group, *titles, kept=(group, *titles[:-1]), numbers=titles)
     for row in rows:
         table.add_row(*_cells(row))
     if len(rows) > 1:
@@ -71,7 +68,7 @@ def budgets(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok budgets`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     found = standings(loaded.platform, Ledger.of(loaded), now=time.time())
     if as_json:
         print_json({"budgets": found})
@@ -79,11 +76,8 @@ def budgets(file: FileOption = None, as_json: JsonOption = False) -> None:
     if not found:
         data.print("No budgets are declared, or nothing draws on them yet; see `budgets:` in docs/platform-yaml.md.")
         return
-    table = Table("OF", "NAME", "PER", box=None)
-    for title in ("USED", "LIMIT", "LEFT"):
-        table.add_column(title, justify="right")
-    table.add_column("")
-    table.add_column("BEGINS ANEW")
+    amounts = ("USED", "LIMIT", "LEFT")
+    table = new_table("OF", "NAME", "PER", *amounts, "", "BEGINS ANEW", kept=("NAME", *amounts), numbers=amounts)
     for each in found:
         table.add_row(*_budget_cells(each))
     data.print(table)
@@ -98,11 +92,11 @@ def audit(
 
     Example: `hanok audit --last 50`
     """
-    entries = Ledger.of(load(file or DEFAULT_FILE)).audit(limit=last)
+    entries = Ledger.of(load_to_ask(file)).audit(limit=last)
     if as_json:
         print_json({"entries": [{**asdict(each), "at": iso(each.at)} for each in entries]})
         return
-    table = Table("TIME", "BY", "ACTION", "SUBJECT", "DETAIL", box=None)
+    table = new_table("TIME", "BY", "ACTION", "SUBJECT", "DETAIL", kept=("SUBJECT",))
     for each in entries:
         detail = ", ".join(f"{name}={_short(value)}" for name, value in each.detail.items() if _short(value))
         table.add_row(iso(each.at), each.actor, each.action, escape(each.subject), escape(detail))
@@ -171,12 +165,12 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
         f"{row.cost_usd:.6f}",
         f"{row.saved_usd:.6f}",
         f"{row.mean_latency_ms:,.0f} ms",
-        f"{row.mean_first_token_ms:,.0f} ms",
+        f"{row.mean_first_token_ms:,.0f} ms" if row.first_tokens else "–",
     )
 
 
 def _total(rows: list[UsageRow]) -> UsageRow:
-    calls = sum(row.calls for row in rows)
+    calls, first_tokens = sum(row.calls for row in rows), sum(row.first_tokens for row in rows)
     return UsageRow(
         group="total",
         calls=calls,
@@ -186,7 +180,8 @@ def _total(rows: list[UsageRow]) -> UsageRow:
         cost_nano_usd=sum(row.cost_nano_usd for row in rows),
         saved_nano_usd=sum(row.saved_nano_usd for row in rows),
         mean_latency_ms=sum(row.mean_latency_ms * row.calls for row in rows) / calls,
-        mean_first_token_ms=sum(row.mean_first_token_ms * row.calls for row in rows) / calls,
+        mean_first_token_ms=sum(row.mean_first_token_ms * row.first_tokens for row in rows) / max(1, first_tokens),
+        first_tokens=first_tokens,
     )
 
 

@@ -12,13 +12,12 @@ from urllib.parse import quote
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from hanok.cli.server import Server
 from hanok.cli.state import read_server
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 from hanok.errors import StartError
-from hanok.spec import Loaded, load
+from hanok.spec import Loaded
 
 _PATH = "/admin/cache"
 cache = typer.Typer(name="cache", help="Answers that are kept and given again.", no_args_is_help=True)
@@ -29,15 +28,14 @@ def show(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok cache show`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     admin = _find_admin(loaded)
     shown = admin.ask("GET", _PATH) if admin else asyncio.run(_count(loaded))
     if as_json:
         print_json(shown)
         return
-    table = Table("MODEL", box=None)
-    for title in ("ENTRIES", "MIB", "HITS", "SEMANTIC", "MISSES"):
-        table.add_column(title, justify="right")
+    titles = ("ENTRIES", "MIB", "HITS", "SEMANTIC", "MISSES")
+    table = new_table("MODEL", *titles, kept=("MODEL",), numbers=titles)
     for row in shown["models"]:
         counts = [f"{row[name]:,}" if name in row else "–" for name in ("hits", "semantic", "misses")]
         table.add_row(escape(row["model"]), f"{row['entries']:,}", f"{row['bytes'] / 2**20:,.1f}", *counts)
@@ -53,7 +51,7 @@ def clear(
 
     Example: `hanok cache clear --model local`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     if model is not None and loaded.platform.model(model) is None:
         known = ", ".join(each.name for each in loaded.platform.models)
         raise StartError(f"no model is called {model!r}", hint=f"models here: {known}")
@@ -68,15 +66,15 @@ def clear(
 
 def _find_admin(loaded: Loaded) -> Server | None:
     """The way to the running server; None where the answers are reached without it. Raises `StartError`."""
+    in_redis = loaded.platform.cache.store == "redis"
     server, key = read_server(loaded.state), loaded.platform.gateway.admin_key
-    if server is not None and key is not None:
-        return Server(server, key.get_secret_value())
-    if loaded.platform.cache.store == "redis":
+    if in_redis and (server is None or key is None):
+        loaded.require("cache")
+        loaded.require("ledger")
         return None
     if server is None:
         raise StartError("no server runs here, so nothing is kept in memory", hint="start one with `hanok up`")
-    hint = "set `gateway.admin_key` in platform.yaml, or start the server anew to forget all"
-    raise StartError("the answers are in the server's memory, which only its admin API reaches", hint=hint)
+    return Server.of_admin(loaded)
 
 
 async def _count(loaded: Loaded) -> dict[str, Any]:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
-from hanok.cli.server import Server, running_server
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
-from hanok.errors import StartError
-from hanok.spec import load
+from hanok.cli.server import Server
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json
 
 
 def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
@@ -20,18 +16,12 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok fleet`
     """
-    loaded = load(file or DEFAULT_FILE)
-    found = running_server(loaded)
-    key = loaded.platform.gateway.admin_key
-    if key is None:
-        hint = "declare `gateway: {admin_key: ${env:HANOK_ADMIN_KEY}}`"
-        raise StartError("the fleet is shown by the admin API, which has no key", hint=hint)
-    server = Server(found, key.get_secret_value())
+    server = Server.of_admin(load_to_ask(file))
     endpoints = server.ask("GET", "/admin/fleet")["endpoints"]
     if as_json:
         print_json({"server": server.url, "endpoints": endpoints})
         return
-    table = Table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS", box=None)
+    table = new_table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS")
     for each in endpoints:
         table.add_row(*_row(each))
     data.print(table)

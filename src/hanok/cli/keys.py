@@ -10,13 +10,12 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from hanok.cli.state import LOCAL, keep_local_key, wait_until_known
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
-from hanok.spec import Allowance, Loaded, Period, Rates, load
+from hanok.spec import Allowance, Loaded, Period, Rates
 
 keys = typer.Typer(help="Make, list, change, rotate and revoke the keys that open the API.", no_args_is_help=True)
 _SPAN = re.compile(r"^(\d+)([smhdw])$")
@@ -24,7 +23,10 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 TeamOption = Annotated[str | None, typer.Option(help="The team it belongs to, declared in platform.yaml.")]
 UserOption = Annotated[str | None, typer.Option(help="Whom it acts for.")]
-ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="A model it opens, or a pattern; may repeat.")]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", "--models", help="A model it opens, or a pattern; may repeat, or be parted by commas."),
+]
 ExpiresOption = Annotated[str | None, typer.Option(help="When it ends: `30d`, `12h`, or a date like `2026-12-31`.")]
 UsdOption = Annotated[float | None, typer.Option(min=0, help="US dollars it may spend, in each `--per`.")]
 TokensOption = Annotated[int | None, typer.Option(min=0, help="Tokens it may use, in each `--per`.")]
@@ -56,7 +58,7 @@ def create(
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", name):
         raise typer.BadParameter("letters, digits and . _ @ - (at most 64), beginning with a letter or digit")
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     changes = _policy(loaded, team, user, model, expires, _budgets(usd, tokens, per), _limits(rpm, tpm, concurrent))
     new = Ledger.of(loaded).create_key(name, **changes)
     _show_new(new, as_json)
@@ -83,7 +85,7 @@ def update(
 
     Example: `hanok keys update alice --usd 50 --per month`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     changes = _policy(loaded, team, user, model, expires, _budgets(usd, tokens, per), _limits(rpm, tpm, concurrent))
     if not changes:
         raise typer.BadParameter("name what is to change, as --usd 50")
@@ -119,7 +121,7 @@ def rotate(
     if match is None:
         raise typer.BadParameter("takes 30s, 10m, 1h or 2d", param_hint="--grace")
     seconds = int(match.group(1)) * _UNIT_S[match.group(2)]
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     new = Ledger.of(loaded).rotate_key(name, grace_s=seconds)
     _show_new(new, as_json)
     if new.key.name == LOCAL:
@@ -137,7 +139,8 @@ def list_(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"keys": [_form(key) for key in found]})
         return
-    table = Table("NAME", "ID", "KEY", "TEAM", "USER", "CREATED", "STATUS", box=None)
+    titles = ("NAME", "ID", "KEY", "TEAM", "USER", "CREATED", "STATUS")
+    table = new_table(*titles, kept=("NAME", "ID"))
     for key in found:
         cells = (key.name, key.id, key.shown, key.team or "–", key.user or "–", _time(key.created_at), _status(key))
         table.add_row(*map(escape, cells))
@@ -178,7 +181,7 @@ def _policy(
     given = {
         "team": team,
         "user": user,
-        "models": tuple(models) if models else None,
+        "models": tuple(name for each in models or () for name in each.split(",") if name) or None,
         "expires_at": _moment(expires) if expires else None,
         "budgets": budgets or None,
         "limits": limits,
@@ -212,12 +215,12 @@ def _moment(text: str) -> float:
 
 
 def _ledger(file: Path | None) -> Ledger:
-    return Ledger.of(load(file or DEFAULT_FILE))
+    return Ledger.of(load_to_ask(file))
 
 
 def _show_new(new: NewKey, as_json: bool) -> None:
     if as_json:
-        print_json({"key": new.secret, **{name: value for name, value in _form(new.key).items() if name != "key"}})
+        print_json({"key": new.secret, "secret": new.secret, **{k: v for k, v in _form(new.key).items() if k != "key"}})
     else:
         print(new.secret)
         talk.print("This key is shown only now; the ledger keeps its hash.")
@@ -228,7 +231,7 @@ def _show(key: Key, as_json: bool) -> None:
     if as_json:
         print_json(form)
         return
-    table = Table(box=None, show_header=False)
+    table = new_table()
     for name, value in form.items():
         table.add_row(name.replace("_", " "), escape(_words(value)) or "–")
     data.print(table)

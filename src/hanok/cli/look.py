@@ -14,11 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from hanok.cli.state import RunningServer, read_server
-from hanok.cli.terminal import DEFAULT_FILE, FileArgument, FileOption, JsonOption, data, print_json, talk
+from hanok.cli.terminal import (
+    DEFAULT_FILE,
+    FileArgument,
+    FileOption,
+    JsonOption,
+    data,
+    load_to_ask,
+    new_table,
+    print_json,
+    talk,
+)
 from hanok.errors import EngineError, HanokError, SpecError
 from hanok.serving.client import Pool
 from hanok.serving.discover import discover
@@ -64,7 +73,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
             {"file": str(loaded.file), "valid": True, "listen": listen, "state": str(loaded.state), "endpoints": rows}
         )
         return
-    table = Table("ENDPOINT", "MODEL", "ENGINE", "STARTS", "PRICE", box=None)
+    table = new_table("ENDPOINT", "MODEL", "ENGINE", "STARTS", "PRICE", kept=("ENDPOINT", "MODEL"))
     for row in rows:
         table.add_row(*row.values())
     data.print(table)
@@ -77,7 +86,7 @@ def models(file: FileOption = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok models`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     server = read_server(loaded.state)
     states = asyncio.run(_states(server)) if server else {}
     rows = [
@@ -97,7 +106,7 @@ def models(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"server": server.url if server else None, "models": rows})
         return
-    table = Table("MODEL", "TYPE", "ENGINE", "ENDPOINT", "STATE", box=None)
+    table = new_table("MODEL", "TYPE", "ENGINE", "ENDPOINT", "STATE", kept=("MODEL",))
     for row in rows:
         table.add_row(*row.values())
     data.print(table)

@@ -54,10 +54,11 @@ def litellm(
     """
     from hanok.migration import NothingToCarryOver, render, translate
 
+    source = _text(file)
     if out != STDOUT and out.exists() and not force:
         raise StartError(f"{out} exists", hint="name another file with --out, or write over it with --force")
     try:
-        translation = translate(_text(file), file)
+        translation = translate(source, file)
     except NothingToCarryOver as error:
         _tell(file, None, None, error.notes, (), as_json=as_json)
         raise

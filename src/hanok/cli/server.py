@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from hanok.cli.state import RunningServer, local_key, read_server, wait_until_known
+from hanok.cli.state import RunningServer, own_secret, read_server
 from hanok.errors import StartError
-from hanok.ledger import Ledger
 from hanok.spec import Loaded
 
 PATIENCE_S = 60.0
 PIECE_BYTES = 256 * 1024
+_ADMIN_HINT = (
+    'declare `gateway: {admin_key: "${env:HANOK_ADMIN_KEY}"}`, set the variable where the server runs and here, '
+    "and start the server again"
+)
 _BOUNDARY = "hanok-5f0c1ab86c7d4e0e"
 
 
@@ -34,10 +37,17 @@ class Server:
     def open_to_us(cls, loaded: Loaded) -> Self:
         """The server, asked with this machine's own key. Raises `StartError` when none runs."""
         found = running_server(loaded)
-        secret, fresh = local_key(loaded.state, Ledger.of(loaded))
-        if fresh:
-            wait_until_known(loaded.state, secret)
-        return cls(found, secret)
+        return cls(found, own_secret(loaded))
+
+    @classmethod
+    def of_admin(cls, loaded: Loaded) -> Self:
+        """The server, asked as its admin. Raises `StartError` when none runs or no key is declared."""
+        found = running_server(loaded)
+        loaded.require("gateway.admin_key")
+        key = loaded.platform.gateway.admin_key
+        if key is None:
+            raise StartError("only the admin API tells this, and platform.yaml has no key for it", hint=_ADMIN_HINT)
+        return cls(found, key.get_secret_value())
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One call with JSON in and out. Raises `StartError` with what the server says is wrong."""
@@ -86,6 +96,8 @@ class Server:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer says why
                 connection.request(method, path, body, headers={**headers, "authorization": f"Bearer {self._secret}"})
             response = connection.getresponse()
+            if response.status == http.HTTPStatus.NOT_FOUND and path.startswith("/admin/"):
+                raise StartError(f"the server at {server.url} runs without `gateway.admin_key`", hint=_ADMIN_HINT)
             if response.status >= http.HTTPStatus.BAD_REQUEST:
                 raise StartError(f"{_said(response.read())} (status {response.status})")
             yield response

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from hanok.errors import StoreError
+from hanok.errors import SpecError, StoreError
 from hanok.ledger import Key, KeyRing, Ledger
+from hanok.spec import Loaded
 
 LOCAL = "local"
 """The name of the key for this machine's own commands."""
@@ -73,6 +74,23 @@ def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
     secret = _renewed(ledger, local)
     keep_local_key(state, secret)
     return secret, True
+
+
+def own_secret(loaded: Loaded) -> str:
+    """This machine's own key, known to the running server. Where the ledger's address is not set, the one kept here.
+
+    Raises `SpecError` when none is kept either.
+    """
+    try:
+        ledger = Ledger.of(loaded)
+    except SpecError:
+        if kept := _kept_key(loaded.state):
+            return kept
+        raise
+    secret, fresh = local_key(loaded.state, ledger)
+    if fresh:
+        wait_until_known(loaded.state, secret)
+    return secret
 
 
 def keep_local_key(state: Path, secret: str) -> None:

@@ -11,12 +11,12 @@ import typer
 from rich.markup import escape
 
 from hanok.cli.ask import connected
-from hanok.cli.terminal import DEFAULT_FILE, FileOption, JsonOption, data, print_json
+from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
 from hanok.errors import StartError
 from hanok.gateway import Sorter
 from hanok.ledger import PriceList
 from hanok.routing.tiers import Verdict
-from hanok.spec import Auto, Loaded, load
+from hanok.spec import Auto, Loaded
 from hanok.wire import NANO, ChatRequest, Usage
 
 BYTES_PER_TOKEN = 4
@@ -42,7 +42,7 @@ def explain(
 
     Example: `hanok tiers explain "Summarize this article in three sentences."`
     """
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_ask(file)
     auto = _declared(loaded, name)
     said = sys.stdin.read() if text == "-" else text
     verdict = asyncio.run(_judge(loaded, auto, ChatRequest.ask(auto.name, [{"role": "user", "content": said}])))
@@ -120,7 +120,10 @@ class _Nothing:
 def _declared(loaded: Loaded, name: str | None) -> Auto:
     autos = {auto.name: auto for auto in loaded.platform.tiers}
     if not autos:
-        raise StartError("no tiers are declared", hint="see docs/tiers.md: `tiers: [{simple: …, moderate: …, …}]`")
+        raise StartError(
+            "no tiers are declared",
+            hint="see docs/tiers.md: `tiers: [{name: auto, simple: …, moderate: …, complex: …}]`",
+        )
     found = next(iter(autos.values())) if name is None else autos.get(name)
     if found is None:
         raise StartError(f"no tiers are called {name!r}", hint=f"declared: {', '.join(autos)}")

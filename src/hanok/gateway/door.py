@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Protocol
 
@@ -241,7 +241,16 @@ class Door:
             await call.reply(405, body, JSON_TYPE, (b"allow", allowed.encode()))
         else:
             self._metrics.refused(404)
-            body = envelope(
-                f"there is nothing at {call.path}; see /openapi.json", "invalid_request_error", code="not_found"
-            )
+            meant = _meant(call.path, {*self._posts, *self._gets})
+            advice = f"did you mean {meant}?" if meant else "see /openapi.json"
+            message = f"there is nothing at {call.path}; {advice}"
+            body = envelope(message, "invalid_request_error", code="not_found")
             await call.reply(404, body, JSON_TYPE)
+
+
+def _meant(path: str, known: Set[str]) -> str | None:
+    """The path that a base URL without `/v1`, or with two of them, was to lead to."""
+    bare = path.rstrip("/")
+    while bare.startswith("/v1/"):
+        bare = bare.removeprefix("/v1")
+    return next((each for each in (f"/v1{bare}", bare) if each != path and each in known), None)

@@ -91,7 +91,8 @@ class Ledger:
 
     @classmethod
     def of(cls, loaded: Loaded) -> Self:
-        """The books of a platform. Raises as the constructor does."""
+        """The books of a platform. Raises as the constructor does, and `SpecError` where their address is not set."""
+        loaded.require("ledger.database")
         database = loaded.platform.ledger.database
         return cls(loaded.state, database=database.get_secret_value() if database else None)
 

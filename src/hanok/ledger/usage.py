@@ -22,7 +22,8 @@ class UsageRow:
     """A group of charges added up.
 
     `group` is the key's name, the team, user, model, tier, endpoint, session, run or day (UTC); empty for charges
-    without. `saved_nano_usd` is what was saved by tiers and by answers from a cache.
+    without. `saved_nano_usd` is what was saved by tiers and by answers from a cache. `first_tokens` of the calls have
+    a first token, and its mean is over those.
     """
 
     group: str
@@ -34,6 +35,7 @@ class UsageRow:
     mean_latency_ms: float
     mean_first_token_ms: float
     saved_nano_usd: int = 0
+    first_tokens: int = 0
 
     @property
     def cost_usd(self) -> float:

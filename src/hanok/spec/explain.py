@@ -70,8 +70,8 @@ def _advice(message: str, given: object, about: str | None) -> str | None:
 
 def _plain(kind: str, message: str, context: Mapping[str, Any], wanted: Any, place: tuple[str | int, ...]) -> str:
     words = {
-        "too_short": "must not be empty",
-        "string_too_short": "must not be empty",
+        "too_short": _too_short(context) if context.get("field_type") == "Value" else "must not be empty",  # a secret
+        "string_too_short": _too_short(context),
         "finite_number": "must be a finite number",
         "greater_than": f"must be more than {_number(context.get('gt'))}",
         "greater_than_equal": f"must be at least {_number(context.get('ge'))}",
@@ -101,6 +101,11 @@ def _plain(kind: str, message: str, context: Mapping[str, Any], wanted: Any, pla
         blocks = place[-1:] == ("serve",)
         return "must be a mapping of keys, or a list of them" if blocks else "must be a list"
     return "must be a whole number" if kind == "number_type" and wanted is int else message[0].lower() + message[1:]
+
+
+def _too_short(context: Mapping[str, Any]) -> str:
+    least = context.get("min_length")
+    return f"must have at least {least} characters" if isinstance(least, int) and least > 1 else "must not be empty"
 
 
 def _number(value: object) -> str:

@@ -2,13 +2,16 @@
 
 YAML is composed into nodes first, so that each value keeps its place; `${env:NAME}` and `${env:NAME:-default}` are
 filled in (nothing else reads the environment); then Pydantic checks shapes and `spec.checks` what refers to what.
+
+Who only asks a running server may read leniently: a variable that is not set is then told by `Loaded.require` alone,
+and something of a fitting shape stands in its place.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -24,25 +27,31 @@ from hanok.spec.tree import Loaded, Platform
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+_STAND_INS = ("variable-not-set", "http://variable-not-set.invalid/v1", "1", "true")
 _BEGINNING = re.compile(r"\$\{env:", re.IGNORECASE)
 
 
-def load(file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
-    """Read and check a platform file.
+def load(file: Path, environment: Mapping[str, str] | None = None, *, lenient: bool = False) -> Loaded:
+    """Read and check a platform file; `lenient` lets pass variables that are not set.
 
     Raises `SpecError` with every problem found: an unreadable file, broken UTF-8 or YAML, wrong shapes, names that
     refer to nothing (these only when all shapes are right).
     """
-    return parse(read(file), file, environment)
+    return parse(read(file), file, environment, lenient=lenient)
 
 
-def parse(text: str, file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
+def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *, lenient: bool = False) -> Loaded:
     """Check a platform given as text; `file` is for messages and relative paths. Raises `SpecError`."""
     environment = os.environ if environment is None else environment
     book = Book(file)
     root = compose(text, file)
     walk(root, (), book, [])
     filled = _fill(construct(root, file), (), environment, book)
+    book.blamed |= book.unset.keys()
+    if lenient:
+        _stand_in(filled, book)
+    else:
+        book.problems += book.unset.values()
     try:
         platform = Platform.model_validate(filled)
     except ValidationError as error:
@@ -53,7 +62,8 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None) -
         if not book.problems:
             folder = file.resolve().parent
             state = folder / platform.state
-            return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text))
+            unset = tuple(book.unset.values())
+            return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
     raise SpecError(_sorted(book.problems)) from None
 
 
@@ -112,7 +122,8 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
         if found is None and name not in missing:
             missing.add(name)
             hint = f"set it (`export {name}=…`) or give a default: ${{env:{name}:-…}}"
-            blame(f"the environment has no variable {name}", hint)
+            message = f"the environment has no variable {name}"
+            book.unset[place] = problem(book.file, *where(place, book.places), place, message, hint)
         if found and NOT_TEXT.search(found):
             blame(f"the variable {name} is not UTF-8", "set it to text")
         return found or ""
@@ -126,6 +137,31 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
     if filled != value:
         book.written[filled] = value
     return filled
+
+
+def _stand_in(filled: Any, book: Book) -> None:
+    """Put something of a fitting shape where variables are not set: the first of the stand-ins that is taken."""
+    wanting = set(book.unset)
+    for stand_in in _STAND_INS:
+        for place in wanting:
+            _put(filled, place, stand_in)
+        wanting = set(_refused(filled, book)) & set(book.unset)
+
+
+def _put(tree: Any, place: Place, value: str) -> None:
+    for step in place[:-1]:
+        tree = tree[step]
+    tree[place[-1]] = value
+
+
+def _refused(filled: Any, book: Book) -> Iterator[Place]:
+    """Where shapes are wrong: the places themselves, and those above them."""
+    try:
+        Platform.model_validate(filled)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            place = _as_written(explain(Platform, detail).place, book.places)
+            yield from (place[:length] for length in range(1, len(place) + 1))
 
 
 def _place(findings: list[Finding], book: Book) -> None:

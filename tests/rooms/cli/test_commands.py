@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ import yaml
 from hanok.cli.state import local_key
 from hanok.ledger import KeyRing, Ledger
 from hanok.spec import Allowance
+from tests.charges import charge
 from tests.conftest import ECHO, free_port
-from tests.journeys.test_hanok_up import hanok
+from tests.journeys.test_hanok_up import hanok, start_up
 
 
 @pytest.fixture
@@ -175,3 +177,69 @@ def test_check_tells_machines_what_is_wrong_and_people_too(folder: Path) -> None
     told = json.loads(seen.stdout)
     assert (told["valid"], told["problems"][0]["line"], told["problems"][0]["path"]) == (False, 1, "modles")
     assert "did you mean 'models'?" in seen.stderr
+
+
+def test_who_only_asks_the_running_server_needs_no_variable_that_is_set_there(tmp_path: Path) -> None:
+    remote = {"engine": "openai", "url": "${env:THEIR_URL}", "key": "${env:THEIR_KEY}", "weight": "${env:WEIGHT}"}
+    platform = {
+        "models": [ECHO, {"name": "theirs", "routing": "weighted", "serve": remote}],
+        "gateway": {"admin_key": "${env:HANOK_ADMIN_KEY}"},
+        "tiers": [{"simple": "echo", "moderate": "echo", "complex": "theirs"}],
+    }
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump(platform))
+    there = {"THEIR_URL": f"http://127.0.0.1:{free_port()}/v1", "THEIR_KEY": "x", "WEIGHT": "2"}
+    with contextlib.ExitStack() as stack:
+        admin = {"HANOK_ADMIN_KEY": "an-admin-key-long-enough"}
+        up = start_up(stack, tmp_path, free_port(), env={**os.environ, **there, **admin})
+        up.wait_for("Ready")
+        assert hanok(tmp_path, "ask", "hello", "-m", "echo").stdout == "hello\n"
+        for command in (["usage"], ["models"], ["batches", "list"], ["keys", "list"], ["tiers", "explain", "hi"]):
+            seen = hanok(tmp_path, *command)
+            assert (seen.returncode, "variable" in seen.stderr) == (0, False), seen.stderr
+        for command in (["fleet"], ["cache", "show"]):
+            refused = hanok(tmp_path, *command)
+            assert (refused.returncode, "no variable HANOK_ADMIN_KEY" in refused.stderr) == (2, True), refused.stderr
+            assert "THEIR_KEY" not in refused.stderr
+        assert "theirs#1" in hanok(tmp_path, "fleet", env={**os.environ, **admin}).stdout
+    alone = hanok(tmp_path, "ask", "hello", "-m", "echo")
+    assert (alone.returncode, "no variable THEIR_KEY" in alone.stderr) == (2, True)
+
+
+def test_a_server_without_an_admin_api_is_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO], "gateway": {"reload": False}}))
+    with contextlib.ExitStack() as stack:
+        start_up(stack, tmp_path, free_port()).wait_for("Ready.")
+        lacking = hanok(tmp_path, "fleet")
+        assert '{admin_key: "${env:HANOK_ADMIN_KEY}"}' in lacking.stderr
+        declared = {"models": [ECHO], "gateway": {"reload": False, "admin_key": "declared-after-the-start"}}
+        (tmp_path / "platform.yaml").write_text(yaml.safe_dump(declared))
+        late = hanok(tmp_path, "fleet")
+        assert (late.returncode, "runs without `gateway.admin_key`" in late.stderr) == (1, True)
+
+
+def test_the_total_of_usage_is_the_same_however_it_is_grouped(folder: Path) -> None:
+    with Ledger(folder / ".hanok") as ledger:
+        ledger.start()
+        for number, (tier, endpoint, first_token_ms) in enumerate(
+            [("simple", "a#1", 10.0), ("simple", "a#1", 30.0), ("complex", "b#1", 0.0), ("complex", "a#1", 50.0)]
+        ):
+            ledger.record(charge(number, tier=tier, endpoint=endpoint, first_token_ms=first_token_ms))
+    by_tier, by_endpoint = (hanok(folder, "usage", "--by", by).stdout.splitlines() for by in ("tier", "endpoint"))
+    assert by_tier[-1].split() == by_endpoint[-1].split()
+    assert by_tier[-1].split()[-2:] == ["30", "ms"]
+    assert next(line for line in by_endpoint if "b#1" in line).split()[-1] == "–"
+
+
+def test_names_are_whole_in_a_pipe_and_models_may_be_parted_by_commas(folder: Path) -> None:
+    name = "a" * 64
+    made = json.loads(hanok(folder, "keys", "create", name, "--models", "echo,other", "--json").stdout)
+    assert made["models"] == ["echo", "other"]
+    assert made["secret"] == made["key"]
+    line = next(line for line in hanok(folder, "keys", "list").stdout.splitlines() if name in line)
+    assert made["id"] in line
+
+
+def test_what_is_too_short_is_told_how_long_it_must_be(folder: Path) -> None:
+    (folder / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO], "gateway": {"admin_key": "sk-1234"}}))
+    assert "must have at least 16 characters" in hanok(folder, "check").stderr
+    assert "no such file" in hanok(folder, "import", "litellm", "none.yaml").stderr

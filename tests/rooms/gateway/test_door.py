@@ -154,6 +154,17 @@ def test_unknown_paths_and_wrong_methods_get_the_envelope_too(house: Start) -> N
     assert (wrong.status, wrong.headers["allow"], wrong.error["code"]) == (405, "POST", "method_not_allowed")
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [("/chat/completions", "/v1/chat/completions"), ("/messages", "/v1/messages"), ("/v1/v1/models", "/v1/models"),
+     ("/v1/health/ready", "/health/ready")],
+)  # fmt: skip
+def test_a_path_of_another_base_url_is_answered_with_the_right_one(house: Start, path: str, meant: str) -> None:
+    started = house(ECHO)
+    refused = call(f"{started.url}{path}", headers=started.headers)
+    assert (refused.status, f"did you mean {meant}?" in refused.error["message"]) == (404, True)
+
+
 def test_a_request_id_is_kept_or_made(house: Start) -> None:
     started = house(ECHO)
     assert chat(started, None, **{"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"

@@ -135,7 +135,8 @@ class Tables:
         sql = f"""
             SELECT {group}, count(*), count(*) FILTER (WHERE status = 'failed'), CAST(sum(prompt_tokens) AS INTEGER),
                    CAST(sum(completion_tokens) AS INTEGER), CAST(sum(cost_nano_usd) AS INTEGER), avg(latency_ms),
-                   coalesce(avg(nullif(first_token_ms, 0)), 0), CAST(sum(saved_nano_usd) AS INTEGER)
+                   coalesce(avg(nullif(first_token_ms, 0)), 0), CAST(sum(saved_nano_usd) AS INTEGER),
+                   count(nullif(first_token_ms, 0))
             FROM charges WHERE at >= ? GROUP BY 1 ORDER BY {order}
         """  # noqa: S608
         return [_usage_row(*row) for row in self._run(sql, since).fetchall()]
@@ -239,6 +240,7 @@ def _usage_row(
     mean_latency_ms: float,
     mean_first_token_ms: float,
     saved_nano_usd: int,
+    first_tokens: int,
 ) -> UsageRow:
     return UsageRow(
         group=group,
@@ -250,6 +252,7 @@ def _usage_row(
         mean_latency_ms=mean_latency_ms,
         mean_first_token_ms=mean_first_token_ms,
         saved_nano_usd=saved_nano_usd,
+        first_tokens=first_tokens,
     )
 
 

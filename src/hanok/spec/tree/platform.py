@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hanok.errors import Problem, SpecError
 from hanok.spec.tree.batches import Batches
 from hanok.spec.tree.caches import Cache
 from hanok.spec.tree.gateway import Gateway
@@ -48,7 +49,8 @@ class Platform(Tree):
 class Loaded(BaseModel):
     """A platform and where it came from: `file` for messages, `folder` for relative paths, `state` made absolute.
 
-    `digest` is the SHA-256 of the file's text.
+    `digest` is the SHA-256 of the file's text. `unset` are the values that stand for variables which are not set here,
+    where a file was read leniently.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,3 +60,9 @@ class Loaded(BaseModel):
     folder: Path
     state: Path
     digest: str = ""
+    unset: tuple[Problem, ...] = ()
+
+    def require(self, path: str = "") -> None:
+        """Raise `SpecError` when a value at or beneath `path` needs a variable that is not set."""
+        if missing := [each for each in self.unset if not path or f"{each.path}.".startswith(f"{path}.")]:
+            raise SpecError(missing)
