@@ -124,8 +124,9 @@ class Cached:
     def _is_from(self, rule: Rule, answer: Answer | TaskResult) -> bool:
         """Whether the model that was asked for gave this answer, as the rule knows it: no fallback, nothing older."""
         now = self.rules.get(rule.model)
-        declared = now is not None and now.seed == rule.seed and self._is_declared(answer.endpoint)
-        return declared and answer.model == rule.model
+        if now is None or now.seed != rule.seed or now.sources != rule.sources:
+            return False
+        return answer.model == rule.model and self._is_declared(answer.endpoint)
 
     def _again(self, entry: Entry, request: ChatRequest, how: Literal["hit", "semantic"]) -> GivenAgain | None:
         chunk = replay(entry, request)

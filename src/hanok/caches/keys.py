@@ -88,9 +88,9 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
 
 
 def _key(rule: Rule, request: ChatRequest | TaskRequest, canonical: bytes) -> bytes:
-    digest = blake2b(rule.seed, digest_size=DIGEST_BYTES)
-    digest.update(canonical)
     tags = _tags(rule, request.options)
+    digest = blake2b(rule.seed_of(tags, request.caller.team), digest_size=DIGEST_BYTES)
+    digest.update(canonical)
     whose = _tenant(request.caller) if not rule.shared or request.caller.team in rule.teams else ""
     told = f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"
     digest.update(told.encode())
