@@ -105,6 +105,10 @@ class OpenAIEngine:
             refusal = Refusal(status=response.status, body=b"")
             raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
 
+    def pieces(self) -> int:
+        """How many pieces of answers have come, ever."""
+        return self._pool.pieces()
+
     async def count_prompt(self, request: ChatRequest) -> int | None:
         return None if self._tokenizer is None else await self._tokenizer.count(request)
 
