@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,30 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 @pytest.fixture
 def key(started: Up) -> str:
     return started.headers["authorization"].removeprefix("Bearer ")
+
+
+@pytest.mark.timeout(120)
+def test_openais_sdk_has_json_of_the_embedded_model(started: Up, key: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"capital": {"type": "string", "maxLength": 12}},
+        "required": ["capital"],
+        "additionalProperties": False,
+    }
+    forms: list[Any] = [
+        {"type": "json_schema", "json_schema": {"name": "town", "schema": schema, "strict": True}},
+        {"type": "json_object"},
+    ]
+    with openai.OpenAI(base_url=f"{started.url}/v1", api_key=key, max_retries=0) as client:
+        answers = [
+            client.chat.completions.create(
+                model="local", messages=HELLO, max_tokens=40, temperature=0, response_format=form
+            )
+            for form in forms
+        ]
+    said = [answer.choices[0].message.content or "" for answer in answers]
+    assert list(json.loads(said[0])) == ["capital"]
+    assert said[1].strip().startswith("{")
 
 
 @pytest.mark.timeout(120)

@@ -307,6 +307,7 @@ def let_in(house: House, platform: Platform) -> None:
         told_headers={rule.name for model in platform.models for rule in model.routing.headers},
     )
     house.tiered.change(platform.tiers, platform.models, tracing(platform.telemetry))
+    house.caches.semantics.trace = tracing(platform.telemetry)
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.replays.change(retries=platform.gateway.replay_retries)

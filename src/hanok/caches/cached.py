@@ -7,7 +7,7 @@ each ask the model: nobody waits for another's answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, Self
 
 import msgspec
@@ -19,7 +19,7 @@ from hanok.caches.rules import Rule
 from hanok.caches.semantic import Place, Semantics
 from hanok.caches.store import Store, StoreCounts
 from hanok.caches.stores.memory import MemoryStore
-from hanok.wire import Answer, ChatRequest, Chunk, Kept, ModelPath, TaskRequest, TaskResult, Usage
+from hanok.wire import Answer, ChatRequest, Chunk, Kept, ModelPath, Take, TaskRequest, TaskResult, Usage, pour
 
 ENDPOINT = "cache"
 """Who gives a kept answer, in the place of an endpoint's name."""
@@ -124,8 +124,9 @@ class Cached:
     def _is_from(self, rule: Rule, answer: Answer | TaskResult) -> bool:
         """Whether the model that was asked for gave this answer, as the rule knows it: no fallback, nothing older."""
         now = self.rules.get(rule.model)
-        declared = now is not None and now.seed == rule.seed and self._is_declared(answer.endpoint)
-        return declared and answer.model == rule.model
+        if now is None or now.seed != rule.seed or now.sources != rule.sources:
+            return False
+        return answer.model == rule.model and self._is_declared(answer.endpoint)
 
     def _again(self, entry: Entry, request: ChatRequest, how: Literal["hit", "semantic"]) -> GivenAgain | None:
         chunk = replay(entry, request)
@@ -228,6 +229,9 @@ class KeptAnswer:
     async def __anext__(self) -> Chunk:
         return await self.inner.__anext__()
 
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return pour(self.inner, take)
+
     async def aclose(self) -> None:
         await self.inner.aclose()
 
@@ -249,14 +253,20 @@ class RecordedAnswer(KeptAnswer):
         self._usage: Usage | None = None
 
     async def __anext__(self) -> Chunk:
-        chunk = await self.inner.__anext__()
+        return self._see(await self.inner.__anext__())
+
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return pour(self.inner, lambda chunk: take(self._see(chunk)))
+
+    def _see(self, chunk: Chunk) -> Chunk:
+        """Record the chunk, and give it as it was asked for."""
         if self._pieces is not None:
-            self._take(chunk)
+            self._record(chunk)
         if chunk.usage is not None and self._request.stream and not self._request.wants_usage:
             return Chunk(without_usage(chunk.data), chunk.events, chunk.usage, chunk.last)
         return chunk
 
-    def _take(self, chunk: Chunk) -> None:
+    def _record(self, chunk: Chunk) -> None:
         assert self._pieces is not None
         self._room -= len(chunk.data)
         if self._room < 0:

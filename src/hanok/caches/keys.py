@@ -106,14 +106,15 @@ def canonical_digest(body: bytes, *, strict: bool) -> bytes | None:
 
 
 def _key(rule: Rule, request: ChatRequest | TaskRequest, canonical: bytes) -> bytes:
-    digest = blake2b(rule.seed, digest_size=DIGEST_BYTES)
+    tags = _tags(rule, request.options)
+    digest = blake2b(rule.seed_of(tags, request.caller.team), digest_size=DIGEST_BYTES)
     digest.update(canonical)
     digest.update(_told(rule, request).encode())
     return digest.digest()
 
 
 def _told(rule: Rule, request: ChatRequest | TaskRequest) -> str:
-    """What counts beside rule and body: the kind of call, whose it is, and its tags."""
+    """What counts beside body and declaration: the kind of call, whose it is, and its tags."""
     tags = _tags(rule, request.options)
     whose = _tenant(request.caller) if not rule.shared or request.caller.team in rule.teams else ""
     return f"{request.operation}\n{whose}" if not tags else f"{request.operation}\n{whose}\n{sorted(tags)}"

@@ -19,6 +19,7 @@ from hanok.caches.guards import Facts, differ, facts
 from hanok.caches.keys import LARGE_BYTES, relevant, scope_key
 from hanok.caches.rules import Rule
 from hanok.errors import HanokError, StartError
+from hanok.telemetry import Trace, hand_on, in_child_span
 from hanok.wire import ChatRequest, ModelPath, TaskRequest
 
 PATIENCE_S = 2.0
@@ -39,10 +40,14 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Semantics:
-    """The questions of all models that compare them. `models`, the outermost path, is set when there is one."""
+    """The questions of all models that compare them. `models`, the outermost path, is set when there is one.
+
+    `trace` continues a call's trace, so that the embedder's call has its own span.
+    """
 
     def __init__(self) -> None:
         self.models: ModelPath | None = None
+        self.trace: Trace = hand_on
         self._numpy: Any = None
         self._known: dict[str, _Known] = {}
         self._rules: Mapping[str, Rule] = {}
@@ -76,7 +81,9 @@ class Semantics:
             return None
         text, others = found
         asked = msgspec.structs.replace(
-            TaskRequest.embed(rule.semantic.embedder, [text], encoding_format="float"), caller=request.caller
+            TaskRequest.embed(rule.semantic.embedder, [text], encoding_format="float"),
+            caller=in_child_span(request.caller, self.trace),
+            options=request.options,
         )
         try:
             async with asyncio.timeout(PATIENCE_S):

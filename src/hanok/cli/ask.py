@@ -134,7 +134,11 @@ async def _say_until_stopped(pieces: AsyncIterator[str]) -> str:
     """Print an answer as it comes; Ctrl-C ends it, and what came by then is the answer."""
     said: list[str] = []
     saying, loop = asyncio.ensure_future(_say(pieces, said)), asyncio.get_running_loop()
-    before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(saying.cancel) and None)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(saying.cancel)
+
+    before = signal.signal(signal.SIGINT, stop)
     try:
         await asyncio.wait([saying])
     finally:

@@ -5,7 +5,7 @@ Every desk asks here before it does anything. Headers are read once, into a `Cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from hanok.gateway.access import Access
 from hanok.gateway.http import Call
 from hanok.gateway.runs import RUN_HEADER, read_run
 from hanok.ledger import Key
-from hanok.telemetry import TraceStart
+from hanok.telemetry import Trace
 from hanok.wire import NO_OPTIONS, Caller, Options
 
 Headers = dict[bytes, bytes]
@@ -61,10 +61,6 @@ class Keys(Protocol):
     """Who may come in."""
 
     def find(self, secret: str) -> Key | None: ...
-
-
-Trace = Callable[[bytes | None, bytes | None], TraceStart]
-"""From the `traceparent` and `tracestate` that came in to the trace that the call belongs to."""
 
 
 class Reception:

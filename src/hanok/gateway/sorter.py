@@ -32,7 +32,7 @@ from hanok.routing.tiers import (
     read_asked,
 )
 from hanok.spec import Auto, TierName
-from hanok.telemetry import TraceStart, hand_on
+from hanok.telemetry import Trace, hand_on, in_child_span
 from hanok.wire import Caller, ChatRequest, ModelPath, TaskRequest
 from hanok.wire.forms import read_whole_text
 
@@ -43,7 +43,6 @@ LEARN_LIMIT_S = 120.0
 """How long the embedding model may take for so many texts."""
 HOUSE = Caller(key_id="", key_name="hanok")
 """Who asks for the examples' vectors: the house itself."""
-Trace = Callable[[bytes | None, bytes | None], TraceStart]
 Failed = Callable[[str, str], None]
 """Is told of a classifier that failed: whose name was asked for, and what went wrong, as a code."""
 _log = logging.getLogger(__name__)
@@ -108,12 +107,12 @@ class Sorter:
     async def _compare(self, asked: Asked, request: ChatRequest) -> Verdict:
         if not self._examples:
             raise RequestError("the examples have no vectors yet", code="not_ready")
-        vectors = await self._vectors([excerpt(asked.text)], self._caller(request.caller), request)
+        vectors = await self._vectors([excerpt(asked.text)], in_child_span(request.caller, self.trace), request)
         return judge_by_examples(vectors[0], self._examples)
 
     async def _ask(self, asked: Asked, request: ChatRequest) -> Verdict:
         asking = ChatRequest.ask(self._model, question(asked.text), max_tokens=WORD_TOKENS, temperature=0)
-        caller = self._caller(request.caller)
+        caller = in_child_span(request.caller, self.trace)
         answer = await self._path.open(msgspec.structs.replace(asking, caller=caller, options=request.options))
         try:
             said = read_whole_text((await answer.__anext__()).data)
@@ -135,14 +134,6 @@ class Sorter:
     @property
     def _model(self) -> str:
         return self.auto.classifier_model or ""
-
-    def _caller(self, caller: Caller) -> Caller:
-        """The same caller in a span of its own, below that of the call."""
-        if caller.trace is None:
-            return caller
-        state = caller.trace_state
-        begun = self.trace(caller.trace.encode("ascii"), state.encode("ascii") if state else None)
-        return msgspec.structs.replace(caller, trace=begun.trace, parent_span=begun.parent_span)
 
     def _remember(self, digest: bytes, verdict: Verdict) -> None:
         self._decided[digest] = verdict

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import msgspec
 
 from hanok.errors import BudgetExceeded
-from hanok.gateway.sorter import Failed, Sorter, Trace
+from hanok.gateway.sorter import Failed, Sorter
 from hanok.ledger import Metered, MeteredAnswer, MeteredResult
 from hanok.routing.tiers import TIERS, higher
 from hanok.spec import Auto, Model, TierName
+from hanok.telemetry import Trace
 from hanok.wire import Caller, ChatRequest, TaskRequest, Tier
 
 SESSIONS = 10_000

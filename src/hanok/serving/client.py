@@ -93,6 +93,7 @@ class _Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self.closed = False
         self.exchanges = 0
+        self.pieces = 0
         self.deadline = 0.0
         self.waits_for = ""
         self.idle_since = 0.0
@@ -181,6 +182,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
+        self.pieces += 1
         if self.complete:
             return
         self._parts.append(body)
@@ -460,6 +462,7 @@ class Pool:
         self._heads: dict[tuple[str, str, str], bytes] = {}  # a few: paths are ours, not callers'
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
+        self._pieces = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         lines = {"host": self.origin.authority, "accept-encoding": "identity", "user-agent": "hanok"}
@@ -504,6 +507,8 @@ class Pool:
     def give_back(self, connection: _Connection) -> None:
         """Take a connection back after an exchange: keep it if it can be used again, cut it otherwise."""
         self._busy.discard(connection)
+        self._pieces += connection.pieces
+        connection.pieces = 0
         if connection.reusable() and not self._closed and len(self._idle) < IDLE_CONNECTIONS:
             connection.rest(time.monotonic())
             self._idle.append(connection)
@@ -526,6 +531,10 @@ class Pool:
     def connections(self) -> tuple[int, int]:
         """How many connections are busy and idle."""
         return len(self._busy), len(self._idle)
+
+    def pieces(self) -> int:
+        """How many pieces of bodies have come, ever: it grows while answers flow."""
+        return self._pieces + sum(each.pieces for each in self._busy)
 
     async def _exchange(self, connection: _Connection, message: bytes) -> Response:
         self._busy.add(connection)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
-from hanok.errors import HanokError
+from hanok.errors import EngineTimeout, HanokError
 from hanok.serving.fleet import Endpoint, Fleet
 
 CHECK_LIMIT_S = 5.0
@@ -49,15 +50,22 @@ class Watch:
 
 
 async def look(fleet: Fleet, endpoint: Endpoint) -> None:
-    """Check one endpoint once. An engine process that is starting or has failed is left to its launcher."""
+    """Check one endpoint once. An engine process that is starting or has failed is left to its launcher.
+
+    One that is slow to say how it is while its answers flow is busy, not down: an engine on a CPU has it all at work.
+    """
     launched = endpoint.state in ("starting", "failed") and endpoint.kind in LAUNCHED
     if launched:
         return
     limit_s = CHECK_LIMIT_S if endpoint.state != "starting" else 60.0
+    pieces = _pieces(endpoint)
     try:
         async with asyncio.timeout(limit_s):
             await endpoint.engine.check()
     except (HanokError, TimeoutError) as error:
+        if isinstance(error, TimeoutError | EngineTimeout) and _pieces(endpoint) > pieces:
+            _come_up(fleet, endpoint)
+            return
         reason = error.message if isinstance(error, HanokError) else f"no health answer in {limit_s:g} s"
         if endpoint.state != "down":
             _log.warning("%s is down: %s", endpoint.name, reason)
@@ -66,9 +74,21 @@ async def look(fleet: Fleet, endpoint: Endpoint) -> None:
         _log.exception("the health check of %s failed", endpoint.name)
         fleet.mark(endpoint, "down", f"{type(error).__name__}: {error}")
     else:
-        if endpoint.state != "up":
-            _log.info("%s is up", endpoint.name)
-            fleet.mark(endpoint, "up")
+        _come_up(fleet, endpoint)
+
+
+def _come_up(fleet: Fleet, endpoint: Endpoint) -> None:
+    """Who was told that it is down is told at the same loudness that it is not."""
+    if endpoint.state != "up":
+        back = endpoint.state == "down"
+        _log.log(logging.WARNING if back else logging.INFO, "%s is up%s", endpoint.name, " again" if back else "")
+        fleet.mark(endpoint, "up")
+
+
+def _pieces(endpoint: Endpoint) -> int:
+    """How many pieces of answers have come from it, where that is known."""
+    pieces: Callable[[], int] | None = getattr(endpoint.engine, "pieces", None)
+    return 0 if pieces is None else pieces()
 
 
 LAUNCHED = frozenset({"llamacpp", "vllm", "sentence-encoder"})

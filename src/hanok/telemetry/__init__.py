@@ -2,7 +2,7 @@
 
 from hanok.telemetry.client import Counts
 from hanok.telemetry.content import CONTENT_LIMIT_BYTES
-from hanok.telemetry.context import TraceStart, continue_trace, hand_on, is_sampled
+from hanok.telemetry.context import Trace, TraceStart, continue_trace, hand_on, in_child_span, is_sampled
 from hanok.telemetry.export import Exporter
 from hanok.telemetry.log import configure_logging
 from hanok.telemetry.metrics import Metrics
@@ -15,10 +15,12 @@ __all__ = [
     "Exporter",
     "Metrics",
     "Sums",
+    "Trace",
     "TraceStart",
     "configure_logging",
     "continue_trace",
     "hand_on",
+    "in_child_span",
     "is_sampled",
     "provider_names",
 ]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from hanok.wire import Caller
+
 _HEX = b"0123456789abcdef"
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _DIGITS_TO_ZERO = bytes.maketrans(_HEX, b"0" * 16)
@@ -34,6 +36,17 @@ class TraceStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_TRACE = TraceStart()
+Trace = Callable[[bytes | None, bytes | None], TraceStart]
+"""From the `traceparent` and `tracestate` that came in to the trace that the call belongs to."""
+
+
+def in_child_span(caller: Caller, trace: Trace) -> Caller:
+    """The same caller for a call that a call of theirs makes: in a span of its own, below that of the call."""
+    if caller.trace is None:
+        return caller
+    state = caller.trace_state
+    begun = trace(caller.trace.encode("ascii"), state.encode("ascii") if state else None)
+    return msgspec.structs.replace(caller, trace=begun.trace, parent_span=begun.parent_span)
 
 
 def hand_on(traceparent: bytes | None, trace_state: bytes | None) -> TraceStart:

@@ -51,6 +51,44 @@ def test_a_model_that_is_served_otherwise_gives_no_old_answers(house: Start, eng
         assert b"from the other" not in chat(started).body
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"weight": 5},
+        {"price": {"input": 3.0, "output": 3.0}},
+        {"max_in_flight": 9},
+        {"tags": ["eu"]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_does_not_change_answers_forgets_none(house: Start, engine: FakeEngine, changed: Any) -> None:
+    declared = model(engine)
+    routing = {"policy": "weighted"}
+    started = house({**declared, "routing": routing}, cache=CACHE)
+    assert [found(chat(started)) for _ in range(2)] == ["miss", "hit"]
+    taken(started, {**declared, "routing": routing, "serve": {**declared["serve"], **changed}}, cache=CACHE)
+    assert found(chat(started)) == "hit"
+
+
+@pytest.mark.parametrize(
+    ("headers", "before", "after"),
+    [({}, {"weight": 1}, {"weight": 0, "tags": ["old"]}), ({"x-hanok-tags": "eu"}, {"tags": ["eu"]}, {"tags": ["us"]})],
+    ids=["withdrawn", "without its tag"],
+)
+def test_an_endpoint_that_such_calls_do_not_come_to_any_longer_gives_none_of_its_old_answers(
+    house: Start, headers: Any, before: Any, after: Any
+) -> None:
+    with fake_engine(whole("first")) as first, fake_engine(whole("second")) as second:
+        one, two = model(first)["serve"], {**model(second)["serve"], "tags": ["eu"]}
+        started = house({"name": "m", "serve": [{**one, **before}, {**two, "max_in_flight": 1}]}, cache=CACHE)
+        started.house.fleet.of("m")[1].in_flight = 1  # full, so that the first is asked
+        assert b"first" in chat(started, headers=headers).body
+        started.house.fleet.of("m")[1].in_flight = 0
+        assert found(chat(started, headers=headers)) == "hit"
+        taken(started, {"name": "m", "serve": [{**one, **after}, two]}, cache=CACHE)
+        assert b"second" in chat(started, headers=headers).body
+
+
 def test_what_an_old_engine_answers_until_the_new_one_is_up_is_not_kept(house: Start, engine: FakeEngine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says anything
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"

@@ -128,7 +128,9 @@ def test_a_model_served_otherwise_has_other_keys() -> None:
     one = {"engine": "openai", "url": "http://one/v1"}
     known = seed(**one)
     assert seed(**one, key="secret", max_in_flight=3, verify_tls=False) == known
+    assert seed(**one, weight=3, price={"input": 1, "output": 1}, tags=["eu"], teams=["red"]) == known
     assert seed(serve=[one, {**one, "max_in_flight": 5}]) == known
+    assert seed(serve=[{**one, "role": "prefill"}, {**one, "role": "decode"}]) == known
     two = {"engine": "openai", "url": "http://two/v1"}
     assert seed(serve=[one, two]) == seed(serve=[two, one])
     others = [two, {**one, "model": "x"}, {**one, "headers": {"a": "b"}}, {"engine": "echo"}]

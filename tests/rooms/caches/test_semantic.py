@@ -127,6 +127,35 @@ def test_an_embedder_that_fails_is_a_miss(house: Start, engine: FakeEngine, embe
     assert found(chat(started, SAME)) == "semantic"
 
 
+def test_the_embedders_call_has_a_span_of_its_own_below_that_of_the_call(
+    house: Start, engine: FakeEngine, embedder: FakeEngine
+) -> None:
+    started = start(house, engine, embedder, telemetry={"export": {"url": engine.url}})
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    chat(started, ONE, headers={"traceparent": trace})
+    (asked,) = (each for each in engine.calls() if each.path.endswith("/chat/completions"))
+    (compared,) = embedder.calls()
+    ours, embedders = (each.headers["traceparent"].split("-") for each in (asked, compared))
+    assert ours[1] == embedders[1] == trace[3:35]
+    assert len({ours[2], embedders[2], trace[36:52]}) == 3
+
+
+def test_tags_hold_for_the_embedder_too(house: Start, engine: FakeEngine, embedder: FakeEngine) -> None:
+    with fake_engine(place) as abroad:
+        tagged = {"engine": "openai", "url": engine.url, "tags": ["eu"]}
+        serve = [
+            {"engine": "openai", "url": abroad.url, "weight": 1000},
+            {"engine": "openai", "url": embedder.url, "tags": ["eu"]},
+        ]
+        started = house(
+            {"name": "m", "serve": tagged, "cache": {"semantic": {"embedder": "e"}}},
+            {"name": "e", "type": "embedding", "serve": serve, "routing": {"policy": "weighted"}},
+        )
+        for number in range(5):
+            assert chat(started, f"{ONE} {number}", headers={"x-hanok-tags": "eu"}).status == 200
+        assert (len(abroad.calls()), len(embedder.calls())) == (0, 5)
+
+
 def test_the_oldest_question_is_forgotten_for_a_new_one(house: Start, engine: FakeEngine, embedder: FakeEngine) -> None:
     started = start(house, engine, embedder, semantic={"entries": 2})
     for question in (ONE, "first thing", "second thing"):

@@ -26,16 +26,20 @@ _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _REFUSAL_LIMIT_BYTES = 1024 * 1024
 _METRICS_LIMIT_BYTES = 4 * 1024 * 1024
 _MIB = 1024 * 1024
+_FORMS = ("tools", "functions", "grammar", "json_schema")
+"""Fields of a body that ask for an answer in a form; the last two are llama.cpp's own."""
+_NOT_GIVEN = (b"null", b"[]", b'""')
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
 
 class OpenAIEngine:
     """One OpenAI-compatible endpoint.
 
-    `served_name` is the model's name over there, `stop` texts are added to those of every request, `health_path` is
-    asked to see whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin
-    with. `root` reaches the same server above its `/v1`, where servers have their tokenizers; `metrics` gives
-    connections to where it shows its metrics.
+    `served_name` is the model's name over there, `stop` texts are added to those of every request, `plain_stop` texts
+    to those of requests for plain text (what has a form, as JSON, ends by its grammar), `health_path` is asked to see
+    whether the endpoint is up, and `trim_start` takes away the space that a base model's answers begin with. `root`
+    reaches the same server above its `/v1`, where servers have their tokenizers; `metrics` gives connections to where
+    it shows its metrics.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class OpenAIEngine:
         endpoint: str,
         served_name: str,
         stop: Sequence[str] = (),
+        plain_stop: Sequence[str] = (),
         answer_limit_mib: float = 64.0,
         health_path: str = "/models",
         metrics: Callable[[], Pool] | None = None,
@@ -58,6 +63,7 @@ class OpenAIEngine:
         self._endpoint = endpoint
         self._served_name = msgspec.Raw(json_bytes(served_name))
         self._stop = list(stop)
+        self._plain_stop = [*stop, *plain_stop]
         self._limit_bytes = int(answer_limit_mib * _MIB)
         self._health_path = health_path
         self._open_metrics = metrics
@@ -99,6 +105,10 @@ class OpenAIEngine:
             refusal = Refusal(status=response.status, body=b"")
             raise EngineRefused(f"{self._endpoint} answers its health check with {response.status}", refusal=refusal)
 
+    def pieces(self) -> int:
+        """How many pieces of answers have come, ever."""
+        return self._pool.pieces()
+
     async def count_prompt(self, request: ChatRequest) -> int | None:
         return None if self._tokenizer is None else await self._tokenizer.count(request)
 
@@ -134,8 +144,8 @@ class OpenAIEngine:
         elif request.max_tokens is not None:
             fields.setdefault(self._limit_field, msgspec.Raw(b"%d" % request.max_tokens))
         fields.pop("n_predict", None)  # llama.cpp's own name for the limit, which would win over the one we count with
-        if self._stop:
-            fields["stop"] = msgspec.Raw(json_bytes(_merged_stop(request.fields.get("stop"), self._stop)))
+        if self._plain_stop and (stop := self._stop if _has_form(request.fields) else self._plain_stop):
+            fields["stop"] = msgspec.Raw(json_bytes(_merged_stop(request.fields.get("stop"), stop)))
         return fields
 
     async def _post(self, path: str, body: bytes, accept: str, caller: Caller) -> Response:
@@ -176,6 +186,14 @@ def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
         return _USAGE_ON
     given = msgspec.json.decode(options)
     return msgspec.Raw(json_bytes({**given, "include_usage": True})) if isinstance(given, dict) else _USAGE_ON
+
+
+def _has_form(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the answer has to follow a grammar: what ends plain text, as an empty line, may stand within it."""
+    if any(bytes(fields.get(name, b"null")) not in _NOT_GIVEN for name in _FORMS):
+        return True
+    form: Any = msgspec.json.decode(fields.get("response_format", b"null"))
+    return isinstance(form, dict) and cast("dict[str, Any]", form).get("type", "text") != "text"
 
 
 def _merged_stop(given: msgspec.Raw | None, added: list[str]) -> list[str]:
