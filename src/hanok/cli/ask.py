@@ -10,6 +10,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
