@@ -206,6 +206,9 @@ def test_a_hangup_has_the_file_looked_at_and_the_terminal_tells_what_changed(tmp
         started.process.send_signal(signal.SIGHUP)
         started.wait_for("taken up: model echo removed, model other added")
         assert started.chat("other").status == 200
+        file.write_text(text_of({**ECHO, "name": "other"}, gateway={"reload": False, "host": "::1"}), "utf-8")
+        started.process.send_signal(signal.SIGHUP)
+        started.wait_for("taken up: takes effect at the next start: gateway.host")
 
 
 def test_a_budget_that_is_raised_keeps_what_is_used(house: Start) -> None:

@@ -163,9 +163,9 @@ class Config:
         self.loaded, self.taken_at, self.refused = taken.loaded, self._wall(), None
         self.at_next_start = taken.at_next_start
         self._metrics.reloaded("taken")
-        said = f"{self.loaded.file} taken up: {', '.join(taken.changes) or 'nothing that matters has changed'}"
-        if taken.at_next_start:
-            said += f"; takes effect at the next start: {', '.join(taken.at_next_start)}"
+        later = f"takes effect at the next start: {', '.join(taken.at_next_start)}" if taken.at_next_start else ""
+        now = ", ".join(taken.changes) or ("" if later else "nothing that matters has changed")
+        said = f"{self.loaded.file} taken up: {'; '.join(part for part in (now, later) if part)}"
         _log.info("%s", said)
         self.heard(said)
 

@@ -18,6 +18,7 @@ from hanok.ledger import Key, Ledger, NewKey, iso
 from hanok.spec import Allowance, Loaded, Period, Rates
 
 keys = typer.Typer(help="Make, list, change, rotate and revoke the keys that open the API.", no_args_is_help=True)
+WIDE = 120
 _SPAN = re.compile(r"^(\d+)([smhdw])$")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -139,11 +140,13 @@ def list_(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"keys": [_form(key) for key in found]})
         return
-    titles = ("NAME", "ID", "KEY", "TEAM", "USER", "CREATED", "STATUS")
-    table = new_table(*titles, kept=("NAME", "ID"))
+    wide = data.width >= WIDE
+    titles = ("NAME", "ID", "TEAM", "USER", "CREATED", "STATUS") + (("KEY",) if wide else ())
+    table = new_table(*titles, kept=("NAME", "ID", "CREATED"))
     for key in found:
-        cells = (key.name, key.id, key.shown, key.team or "–", key.user or "–", _time(key.created_at), _status(key))
-        table.add_row(*map(escape, cells))
+        created = _time(key.created_at) if wide else _time(key.created_at).partition(" ")[0]
+        cells = (key.name, key.id, key.team or "–", key.user or "–", created, _status(key), key.shown)
+        table.add_row(*map(escape, cells[: len(titles)]))
     data.print(table if found else "No keys yet: hanok keys create NAME")
 
 

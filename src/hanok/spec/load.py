@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,7 +52,7 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
     if lenient:
         _stand_in(filled, book)
     else:
-        book.problems += book.unset.values()
+        book.problems += chain.from_iterable(book.unset.values())
     try:
         platform = Platform.model_validate(filled)
     except ValidationError as error:
@@ -62,7 +63,7 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
         if not book.problems:
             folder = file.resolve().parent
             state = folder / platform.state
-            unset = tuple(book.unset.values())
+            unset = tuple(chain.from_iterable(book.unset.values()))
             return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
     raise SpecError(_sorted(book.problems)) from None
 
@@ -123,7 +124,8 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
             missing.add(name)
             hint = f"set it (`export {name}=…`) or give a default: ${{env:{name}:-…}}"
             message = f"the environment has no variable {name}"
-            book.unset[place] = problem(book.file, *where(place, book.places), place, message, hint)
+            told = problem(book.file, *where(place, book.places), place, message, hint)
+            book.unset.setdefault(place, []).append(told)
         if found and NOT_TEXT.search(found):
             blame(f"the variable {name} is not UTF-8", "set it to text")
         return found or ""

@@ -65,7 +65,7 @@ class Book:
     """Values with variables filled in, to how they stand in the file: messages show only that."""
     blamed: set[Place] = field(default_factory=set[Place])
     problems: list[Problem] = field(default_factory=list[Problem])
-    unset: dict[Place, Problem] = field(default_factory=dict[Place, Problem])
+    unset: dict[Place, list[Problem]] = field(default_factory=dict[Place, list[Problem]])
     """Values whose variable is not set, where that is let pass."""
 
     def blame(self, mark: Mark, place: Place, message: str, hint: str, *, beneath: Place | None = None) -> None:
