@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from hanok.errors import StoreError
+from hanok.errors import KeptUnreachable
 
 PART = ".part"
 LEFT_AFTER_S = 3600.0
@@ -144,7 +144,7 @@ def _plain_errors(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror or error}") from error
+        raise KeptUnreachable(f"{path} cannot be used: {error.strerror or error}") from error
 
 
 def _sync_folder(folder: Path) -> None:
