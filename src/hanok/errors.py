@@ -170,6 +170,10 @@ class NotNow(RequestError):
     type = "server_error"
 
 
+class Draining(NotNow):
+    """The house is shutting down and begins nothing new."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
     """An engine's own error answer, kept as it came: HTTP status, body bytes, headers worth passing on."""

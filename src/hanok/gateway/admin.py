@@ -26,7 +26,7 @@ from hanok.caches import Cached
 from hanok.errors import NotNow, RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.replay import Handle
 from hanok.ledger import Admission, Grouping, Key, Ledger, NewKey, UsageRow, describe, digest, iso
 from hanok.spec import Allowance, Platform, Rates
@@ -88,6 +88,7 @@ class Admin:
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.files import DAY_S, ExpiresAfter
 from hanok.gateway.giving import JSON_TYPE
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.paging import read_page
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
@@ -42,6 +42,7 @@ class Batches:
     paths: Sequence[str] = ("/v1/batches",)
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 from hanok.errors import (
     BudgetExceeded,
+    Draining,
     EngineError,
     EngineRefused,
     KeptUnreachable,
@@ -52,6 +53,8 @@ def answer_error(error: Exception) -> ErrorAnswer:
         headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
         if isinstance(error, WrongMethod):
             headers = {"allow": error.allow}
+        if isinstance(error, Draining):
+            headers = {"retry-after": "5"}
         body = envelope(error.message, error.type, param=error.param, code=error.code)
         return ErrorAnswer(status=error.status, body=body, headers=headers)
     if isinstance(error, EngineRefused):

@@ -15,7 +15,7 @@ from hanok.errors import BodyTooLarge, RequestError, Unknown, WrongMethod
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.multipart import Form, read_form
 from hanok.gateway.paging import read_page
 from hanok.gateway.reception import Reception
@@ -45,6 +45,7 @@ class Files:
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(self, shelf: Shelf, *, reception: Reception, settings: Callable[[], Batches]) -> None:
         self._shelf = shelf
