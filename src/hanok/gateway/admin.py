@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import hmac
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -81,7 +80,7 @@ class Configuration(Protocol):
 class Admin:
     """The admin API. `changed` is called after a change of keys or runs, to take it up at once.
 
-    `fleet` gives every endpoint as it is now, in JSON's terms.
+    `fleet` gives every endpoint as it is now, in JSON's terms; `wall` Unix seconds.
     """
 
     paths: Sequence[str] = ("/admin",)
@@ -101,7 +100,9 @@ class Admin:
         configuration: Configuration,
         caches: Cached,
         fleet: Callable[[], list[dict[str, Any]]],
+        wall: Callable[[], float],
     ) -> None:
+        self._wall = wall
         self._caches = caches
         self._fleet = fleet
         self._configuration = configuration
@@ -220,7 +221,7 @@ class Admin:
         """The fields that were given, checked."""
         given = {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not msgspec.UNSET}
         if "expires_in_s" in given:
-            given["expires_at"] = time.time() + given.pop("expires_in_s")
+            given["expires_at"] = self._wall() + given.pop("expires_in_s")
         elif isinstance(given.get("expires_at"), str):
             given["expires_at"] = _moment(given["expires_at"])
         for name in ("models", "knowledge", "agents"):
