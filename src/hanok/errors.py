@@ -82,7 +82,11 @@ class StartError(HanokError):
 
 
 class StoreError(HanokError):
-    """The state folder cannot be read or written."""
+    """The books, or something else in the state folder, cannot be read or written."""
+
+
+class KeptUnreachable(StoreError):
+    """What is kept for callers, as files, batches and responses, cannot be read or written now; calls can be let in."""
 
 
 class RequestError(HanokError):
@@ -164,6 +168,10 @@ class NotNow(RequestError):
 
     status = 503
     type = "server_error"
+
+
+class Draining(NotNow):
+    """The house is shutting down and begins nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)

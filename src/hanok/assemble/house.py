@@ -212,6 +212,7 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         return None
     return Admin(
         key.get_secret_value(),
+        wall=time.time,
         ledger=house.ledger,
         admission=house.admission,
         platform=lambda: house.loaded.platform,
@@ -269,7 +270,7 @@ def make_ordered(
     loaded: Loaded, asker: Asker, *, serves: Callable[[], bool], waiting: Callable[[], Mapping[str, int]]
 ) -> Ordered:
     """Files and batches. `waiting` says how many calls wait for each model: those go before lines of batches."""
-    tables, folder = Tables(loaded.state / "batches.db"), Folder(loaded.state)
+    tables, folder = Tables(loaded.state / "batches.db"), Folder(loaded.state, wall=time.time)
     runner = Runner(
         loaded.state,
         tables=tables,

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import hmac
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +25,7 @@ from hanok.caches import Cached
 from hanok.errors import NotNow, RequestError, SpecError, StartError, StoreError, Unauthenticated, Unknown
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.replay import Handle
 from hanok.ledger import Admission, Grouping, Key, Ledger, NewKey, UsageRow, describe, digest, iso
 from hanok.spec import Allowance, Platform, Rates
@@ -81,13 +80,14 @@ class Configuration(Protocol):
 class Admin:
     """The admin API. `changed` is called after a change of keys or runs, to take it up at once.
 
-    `fleet` gives every endpoint as it is now, in JSON's terms.
+    `fleet` gives every endpoint as it is now, in JSON's terms; `wall` Unix seconds.
     """
 
     paths: Sequence[str] = ("/admin",)
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(
         self,
@@ -100,7 +100,9 @@ class Admin:
         configuration: Configuration,
         caches: Cached,
         fleet: Callable[[], list[dict[str, Any]]],
+        wall: Callable[[], float],
     ) -> None:
+        self._wall = wall
         self._caches = caches
         self._fleet = fleet
         self._configuration = configuration
@@ -219,7 +221,7 @@ class Admin:
         """The fields that were given, checked."""
         given = {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not msgspec.UNSET}
         if "expires_in_s" in given:
-            given["expires_at"] = time.time() + given.pop("expires_in_s")
+            given["expires_at"] = self._wall() + given.pop("expires_in_s")
         elif isinstance(given.get("expires_at"), str):
             given["expires_at"] = _moment(given["expires_at"])
         for name in ("models", "knowledge", "agents"):

@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Meta
 
 from hanok.batches import Batch, Intake, Shelf, batch_form, list_form
-from hanok.errors import StoreError, Unknown, WrongMethod
+from hanok.errors import Unknown, WrongMethod
 from hanok.gateway.bodies import decode_body
-from hanok.gateway.envelope import ErrorAnswer, answer_error, error_event
-from hanok.gateway.files import DAY_S, ExpiresAfter, answer_store_error
+from hanok.gateway.envelope import answer_error, error_event
+from hanok.gateway.files import DAY_S, ExpiresAfter
 from hanok.gateway.giving import JSON_TYPE
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.paging import read_page
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
@@ -40,6 +40,9 @@ class Batches:
     """The desk. `settings` are those that hold now, `starts_at` is when lines are asked next, if that is not now."""
 
     paths: Sequence[str] = ("/v1/batches",)
+    answer_error = staticmethod(answer_error)
+    error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(
         self,
@@ -76,12 +79,6 @@ class Batches:
                 raise WrongMethod(call.path, "POST")
             case _:
                 raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")
-
-    def answer_error(self, error: Exception) -> ErrorAnswer:
-        return answer_store_error(error) if isinstance(error, StoreError) else answer_error(error)
-
-    def error_event(self, failed: ErrorAnswer) -> bytes:
-        return error_event(failed)
 
     async def _create(self, call: Call) -> None:
         caller = self._reception.caller(call, self._reception.find_key(call))

@@ -11,13 +11,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from hanok.errors import HanokError, OverLimit, Overloaded
+from hanok.errors import Draining, HanokError, OverLimit, Overloaded
 from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, parse_rerank, parse_text
 from hanok.gateway.envelope import ErrorAnswer, answer_error, envelope, error_event
 from hanok.gateway.giving import JSON_TYPE, Giving
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, Header
 from hanok.gateway.openapi import openapi
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle, Replays
@@ -34,12 +34,17 @@ class Desk(Protocol):
     """Answers whatever comes below its `paths`, as `/v1/files`; in its own words also what goes wrong there.
 
     `posts` are its model calls, by their exact paths: refused while the house drains, and replayed to who repeats them.
+    What is posted to one of its `paths` itself makes something there, and is refused then, too.
     """
 
     paths: Sequence[str]
     posts: Mapping[str, Handle]
 
     async def __call__(self, call: Call) -> None: ...
+
+    def also(self, call: Call) -> Sequence[Header]:
+        """Headers of everything that is answered here."""
+        ...
 
     def answer_error(self, error: Exception) -> ErrorAnswer: ...
 
@@ -117,9 +122,9 @@ class Door:
         path = call.path
         if call.method == "POST" and (post := self._posts.get(path)):
             if self.draining:
-                await self._refuse_while_draining(call)
-                return
+                self._refuse_while_draining(call)
             if self._replays.concern(call):
+                self._add_headers(call)
                 await self._replays.answer(call, self._reception.find_key(call).id, handle=post, fail=self._fail)
             else:
                 await post(call)
@@ -132,6 +137,8 @@ class Door:
                 await self._show_model(call)
                 return
         if (desk := self._find_desk(path)) is not None:
+            if self.draining and call.method == "POST" and path.rstrip("/") in desk.paths:
+                self._refuse_while_draining(call)
             await desk(call)
             return
         await self._no_such_door(call)
@@ -227,11 +234,15 @@ class Door:
                 headers = [(name.encode(), value.encode("latin-1")) for name, value in failed.headers.items()]
                 await call.reply(failed.status, failed.body, JSON_TYPE, *headers)
 
-    async def _refuse_while_draining(self, call: Call) -> None:
-        body = envelope("Hanok is shutting down", "server_error", code="draining")
-        self._metrics.refused(503)
+    def _refuse_while_draining(self, call: Call) -> NoReturn:
+        self._add_headers(call)
         call.keep_alive = False
-        await call.reply(503, body, JSON_TYPE, (b"retry-after", b"5"))
+        raise Draining("Hanok is shutting down", code="draining")
+
+    def _add_headers(self, call: Call) -> None:
+        """What is answered before a desk hears of the call is answered as there."""
+        if (desk := self._find_desk(call.path)) is not None:
+            call.also = desk.also(call)
 
     async def _no_such_door(self, call: Call) -> None:
         allowed = "POST" if call.path in self._posts else "GET" if call.path in self._gets else None

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanok.errors import BudgetExceeded, EngineError, EngineRefused, OverLimit, RequestError, StoreError, WrongMethod
+from hanok.errors import (
+    BudgetExceeded,
+    Draining,
+    EngineError,
+    EngineRefused,
+    KeptUnreachable,
+    OverLimit,
+    RequestError,
+    StoreError,
+    WrongMethod,
+)
 from hanok.wire import json_bytes
 from hanok.wire.forms import read_error_message
 
@@ -32,6 +42,9 @@ def answer_error(error: Exception) -> ErrorAnswer:
     """The HTTP answer for anything raised on the model path."""
     if isinstance(error, OverLimit):
         return _over_limit(error)
+    if isinstance(error, KeptUnreachable):
+        body = envelope(error.message, "server_error", code="store_unreachable")
+        return ErrorAnswer(status=503, body=body, headers={"retry-after": "5"})
     if isinstance(error, StoreError):
         message = f"no call can be let in while the books cannot be read: {error.message}"
         body = envelope(message, "server_error", code="books_unreachable")
@@ -40,6 +53,8 @@ def answer_error(error: Exception) -> ErrorAnswer:
         headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
         if isinstance(error, WrongMethod):
             headers = {"allow": error.allow}
+        if isinstance(error, Draining):
+            headers = {"retry-after": "5"}
         body = envelope(error.message, error.type, param=error.param, code=error.code)
         return ErrorAnswer(status=error.status, body=body, headers=headers)
     if isinstance(error, EngineRefused):

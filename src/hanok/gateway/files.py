@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from hanok.batches import Shelf, file_form, list_form
-from hanok.errors import BodyTooLarge, RequestError, StoreError, Unknown, WrongMethod
+from hanok.errors import BodyTooLarge, RequestError, Unknown, WrongMethod
 from hanok.gateway.bodies import decode_body
-from hanok.gateway.envelope import ErrorAnswer, answer_error, envelope, error_event
+from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
-from hanok.gateway.http import Call
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.multipart import Form, read_form
 from hanok.gateway.paging import read_page
 from hanok.gateway.reception import Reception
@@ -43,6 +43,9 @@ class Files:
 
     paths: Sequence[str] = ("/v1/files",)
     posts: Mapping[str, Handle] = MappingProxyType({})
+    answer_error = staticmethod(answer_error)
+    error_event = staticmethod(error_event)
+    also = staticmethod(no_headers)
 
     def __init__(self, shelf: Shelf, *, reception: Reception, settings: Callable[[], Batches]) -> None:
         self._shelf = shelf
@@ -73,12 +76,6 @@ class Files:
                 raise WrongMethod(call.path, "GET")
             case _:
                 raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")
-
-    def answer_error(self, error: Exception) -> ErrorAnswer:
-        return answer_store_error(error) if isinstance(error, StoreError) else answer_error(error)
-
-    def error_event(self, failed: ErrorAnswer) -> bytes:
-        return error_event(failed)
 
     async def _upload(self, call: Call, owner: str) -> dict[str, object]:
         settings = self._settings()
@@ -121,13 +118,6 @@ class Files:
             async for piece in pieces:
                 await call.more(piece)
         await call.end()
-
-
-def answer_store_error(error: StoreError) -> ErrorAnswer:
-    """Files and batches cannot be read or written now."""
-    return ErrorAnswer(
-        status=503, body=envelope(error.message, "server_error", code="store_unreachable"), headers={"retry-after": "5"}
-    )
 
 
 def _purpose(form: Form) -> str:

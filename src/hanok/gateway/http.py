@@ -48,6 +48,11 @@ Header = tuple[bytes, bytes] | bytes
 Handle = Callable[["Call"], Awaitable[None]]
 
 
+def no_headers(call: Call) -> Sequence[Header]:  # noqa: ARG001 - the shape of what gives some
+    """What answers have besides, where they have nothing."""
+    return ()
+
+
 class Tape(Protocol):
     """Somebody who takes down what is sent."""
 

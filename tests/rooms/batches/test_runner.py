@@ -7,6 +7,7 @@ import contextlib
 import json
 import resource
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from hanok.batches import Batch, FileEntry, Folder, Intake, Later, Outcome, Runner, Shelf, Tables, Tokens
 from hanok.batches.stores import results as results_module
+from hanok.batches.stores.folder import LEFT_AFTER_S
 from hanok.batches.stores.results import Results
 from hanok.errors import RequestError
 from hanok.spec import Batches
@@ -67,7 +69,7 @@ class Place:
         self.busy: set[str] = set()
         self.asker = Asker()
         self.state = state
-        self.tables, self.folder = Tables(state / "batches.db"), Folder(state)
+        self.tables, self.folder = Tables(state / "batches.db"), Folder(state, wall=time.time)
         self.runner = Runner(
             state,
             tables=self.tables,
@@ -327,3 +329,12 @@ def test_on_a_full_disk_a_line_waits_until_there_is_room(tmp_path: Path, monkeyp
         assert len((folder / "o").read_bytes().splitlines()) == 4
 
     run(work, tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_clock_that_the_folder_is_given(tmp_path: Path) -> None:
+    now = time.time()
+    for later_s, left in ((0.0, True), (LEFT_AFTER_S + 60, False)):
+        folder = Folder(tmp_path, wall=lambda at=now + later_s: at)
+        folder.begin(f"file-{later_s:g}").close()
+        folder.remove_unknown(set())
+        assert any((tmp_path / "files").iterdir()) == left

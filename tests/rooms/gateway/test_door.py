@@ -193,6 +193,23 @@ def test_a_draining_house_takes_no_new_calls_and_says_so(house: Start) -> None:
     assert call(f"{started.url}/health/live").status == 200
 
 
+@pytest.mark.parametrize("path", ["files", "files/", "batches", "messages", "responses"])
+def test_nothing_new_is_made_while_draining(house: Start, path: str) -> None:
+    started = house(ECHO)
+    started.house.door.draining = True
+    reply = call(f"{started.url}/v1/{path}", "POST", {}, started.headers)
+    assert (reply.status, reply.headers["retry-after"], reply.headers["connection"]) == (503, "5", "close")
+    assert reply.json["error"]["code"] == "draining"
+    assert call(f"{started.url}/v1/files", headers=started.headers).status == 200
+
+
+def test_a_batch_may_be_cancelled_while_draining(house: Start) -> None:
+    started = house(ECHO)
+    started.house.door.draining = True
+    reply = call(f"{started.url}/v1/batches/batch_1/cancel", "POST", {}, started.headers)
+    assert reply.status == 404
+
+
 def test_every_call_is_in_the_ledger_with_its_session_and_user(house: Start) -> None:
     started = house({**ECHO, "price": {"input": 1_000_000, "output": 2_000_000}})
     chat(started, {**CHAT, "user": "ann"}, **{"x-session-id": "s-1"})

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from hanok.errors import StoreError
+from hanok.errors import KeptUnreachable
 
 PART = ".part"
 LEFT_AFTER_S = 3600.0
@@ -24,9 +23,10 @@ PIECE_BYTES = 256 * 1024
 
 
 class Folder:
-    """The files in a state folder. All methods may wait for the disk, and raise `StoreError`."""
+    """The files in a state folder. All methods may wait for the disk, and raise `StoreError`. `wall`: Unix seconds."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, wall: Callable[[], float]) -> None:
+        self._wall = wall
         self._files = state / "files"
         self._batches = state / "batches"
 
@@ -68,7 +68,7 @@ class Folder:
 
     def remove_unknown(self, known: Collection[str | None]) -> None:
         """Remove what a killed process left: long there, and in no table."""
-        before = time.time() - LEFT_AFTER_S
+        before = self._wall() - LEFT_AFTER_S
         with _plain_errors(self._files), os.scandir(self._files) as entries:
             for entry in entries:
                 if entry.name not in known and entry.stat().st_mtime < before:
@@ -144,7 +144,7 @@ def _plain_errors(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror or error}") from error
+        raise KeptUnreachable(f"{path} cannot be used: {error.strerror or error}") from error
 
 
 def _sync_folder(folder: Path) -> None:

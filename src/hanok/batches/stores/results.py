@@ -19,7 +19,7 @@ import msgspec
 
 from hanok.batches.entries import Counts, Tokens
 from hanok.batches.forms import read_written
-from hanok.errors import StoreError
+from hanok.errors import KeptUnreachable
 
 FULL_DISK_WAIT_S = 5.0
 NO_TOKENS = Tokens()
@@ -82,7 +82,7 @@ class Results:
         try:
             self._output, self._errors = _Ends(output), _Ends(errors)
         except OSError as error:
-            raise StoreError(f"{output.parent} cannot be used: {error.strerror or error}") from error
+            raise KeptUnreachable(f"{output.parent} cannot be used: {error.strerror or error}") from error
         self.completed = self._read(self._output, self._add_tokens)
         self.failed = self._read(self._errors, lambda _: None)
 
@@ -147,7 +147,7 @@ class Results:
             try:
                 written = read_written(line)
             except msgspec.DecodeError as error:
-                raise StoreError(f"{file.path} is damaged: {error}") from error
+                raise KeptUnreachable(f"{file.path} is damaged: {error}") from error
             self.done.add(written.custom_id)
             see(written.tokens())
             count += 1

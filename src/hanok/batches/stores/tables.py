@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from hanok.batches.entries import Batch, FileEntry
-from hanok.errors import StoreError
+from hanok.errors import KeptUnreachable
 
 VERSION = 1
 BUSY_TIMEOUT_S = 10.0
@@ -185,7 +185,9 @@ class Tables:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self._file} cannot be used: {error}", hint="check the state folder's disk") from error
+            raise KeptUnreachable(
+                f"{self._file} cannot be used: {error}", hint="check the state folder's disk"
+            ) from error
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -196,7 +198,9 @@ def _connect(file: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            raise StoreError(f"{file} was written by a newer Hanok", hint="upgrade Hanok, or name another `state:`")
+            raise KeptUnreachable(
+                f"{file} was written by a newer Hanok", hint="upgrade Hanok, or name another `state:`"
+            )
         if version == 0:
             for statement in _SCHEMA:
                 connection.execute(statement)

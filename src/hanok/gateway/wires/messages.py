@@ -39,9 +39,13 @@ class MessagesDesk:
             "/v1/messages/count_tokens": self._count_tokens,
         }
 
+    def also(self, call: Call) -> Sequence[Header]:
+        """The request's id, by Anthropic's name."""
+        return ((b"request-id", call.request_id.encode()),)
+
     async def __call__(self, call: Call) -> None:
         """What is no call for an answer. Raises `RequestError`."""
-        call.also = _id_headers(call)
+        call.also = self.also(call)
         if call.path in _PATHS:
             raise WrongMethod(call.path, "POST")
         message = f"there is nothing at {call.path}"
@@ -50,7 +54,7 @@ class MessagesDesk:
         raise Unknown(message, code="not_found")
 
     async def _create(self, call: Call) -> None:
-        call.also = _id_headers(call)
+        call.also = self.also(call)
         key = self._reception.find_key(call)
         caller = self._reception.caller(call, key)
         data = await self._reception.body(call)
@@ -77,7 +81,7 @@ class MessagesDesk:
             await answer.aclose()
 
     async def _count_tokens(self, call: Call) -> None:
-        call.also = _id_headers(call)
+        call.also = self.also(call)
         key = self._reception.find_key(call)
         caller = self._reception.caller(call, key)
         data = await self._reception.body(call)
@@ -85,10 +89,6 @@ class MessagesDesk:
         self._reception.offer(asked.request.model, "chat", key)
         tokens, header = await count_or_guess(self._count, asked.request)
         await call.reply(200, json_bytes({"input_tokens": tokens}), JSON_TYPE, header)
-
-
-def _id_headers(call: Call) -> tuple[Header, ...]:
-    return ((b"request-id", call.request_id.encode()),)
 
 
 def _new_call_id() -> str:

@@ -15,7 +15,7 @@ import msgspec
 from hanok.errors import RequestError, StoreError, Unknown, WrongMethod
 from hanok.gateway.envelope import ErrorAnswer, answer_error
 from hanok.gateway.giving import JSON_TYPE, Giving
-from hanok.gateway.http import Call, Header
+from hanok.gateway.http import Call, Header, no_headers
 from hanok.gateway.reception import Reception
 from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
@@ -48,6 +48,7 @@ class ResponsesDesk:
 
     paths: Sequence[str] = (_PATH,)
     answer_error = staticmethod(answer_error)
+    also = staticmethod(no_headers)
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from hanok.errors import StoreError
+from hanok.errors import KeptUnreachable, StoreError
 
 BUSY_TIMEOUT_S = 10.0
 THREADS = 8
@@ -203,7 +203,7 @@ class ResponseStore:
             yield self._connection()
         except (sqlite3.Error, OSError) as error:
             hint = "check the state folder's permissions and free space"
-            raise StoreError(f"{self._file} cannot be used: {error}", hint=hint) from error
+            raise KeptUnreachable(f"{self._file} cannot be used: {error}", hint=hint) from error
 
 
 def _row(kept: KeptResponse) -> Sequence[Any]:

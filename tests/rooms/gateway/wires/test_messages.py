@@ -604,3 +604,20 @@ def test_the_versions_headers_are_taken(house: Start) -> None:
         create(client, extra_body={"seed": 5, "n": 50, "best_of": 9})
     asked = engine.calls()[1].json
     assert asked["seed"] == 5 and "n" not in asked and "best_of" not in asked
+
+
+def test_what_is_answered_before_the_desk_is_answered_in_its_form(house: Start) -> None:
+    body = {"model": "echo", "max_tokens": 5, "messages": HELLO}
+    started = house(ECHO)
+    named = {"idempotency-key": "k-1"}
+    first, again, other = (post(started, each, **named) for each in (body, body, {**body, "max_tokens": 6}))
+    started.house.door.draining = True
+    drained = post(started, body)
+    assert [each.status for each in (first, again, other, drained)] == [200, 200, 422, 503]
+    assert again.headers["idempotency-replayed"] == "true" and again.body == first.body
+    for each in (first, again, other, drained):
+        assert each.headers["request-id"] == each.headers["x-request-id"]
+    assert [(each.json["type"], each.json["error"]["type"]) for each in (other, drained)] == [
+        ("error", "invalid_request_error"),
+        ("error", "overloaded_error"),
+    ]

@@ -495,3 +495,11 @@ def test_the_file_is_made_with_the_first_response_and_is_its_owners_alone(house:
     assert not (started.house.loaded.state / "responses.db").exists()
     assert post(started, {"model": "echo", "input": "hello"}).json["store"] is True
     assert (started.house.loaded.state / "responses.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_responses_that_cannot_be_read_are_not_called_books(house: Start) -> None:
+    started = house(ECHO)
+    (started.house.loaded.state / "responses.db").mkdir()
+    refused = call(f"{started.url}/v1/responses/resp_1", headers=started.headers)
+    assert (refused.status, refused.error["code"], refused.headers["retry-after"]) == (503, "store_unreachable", "5")
+    assert "responses.db" in refused.error["message"]
