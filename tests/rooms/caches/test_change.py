@@ -166,7 +166,7 @@ def test_the_command_says_what_to_do_when_it_reaches_nothing(house: Start, engin
     folder = started.house.loaded.folder
     assert "hanok up" in hanok(folder, "cache", "show").stderr
     tell_where(started)
-    assert "gateway.admin_key" in hanok(folder, "cache", "clear").stderr
+    assert "gateway: {admin_key" in hanok(folder, "cache", "clear").stderr
 
 
 def test_the_command_reaches_redis_without_a_server(write_platform: Any, engine: FakeEngine, house: Start) -> None:
