@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, emoji=False)
 data = Console(emoji=False)
-if not data.file.isatty() and "COLUMNS" not in os.environ:  # a pipe has no edge: what is read there is not cut
+if not data.file.isatty():  # a pipe or a file has no edge: nothing that another program reads is folded or cut
     data.width = 10_000
 
 DEFAULT_FILE = Path("platform.yaml")

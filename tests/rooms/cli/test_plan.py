@@ -106,13 +106,11 @@ def test_exit_code_2_says_what_is_wrong_with_the_input(folder: Path, arguments: 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_table_fits_the_terminal_and_needs_no_colour(tmp_path: Path, width: int) -> None:
-    seen = environment(tmp_path, COLUMNS=str(width), NO_COLOR="1", PYTHONUTF8="1")
+def test_nothing_is_cut_in_a_pipe_and_no_colour_is_needed(tmp_path: Path) -> None:
+    seen = environment(tmp_path, COLUMNS="80", NO_COLOR="1", PYTHONUTF8="1")
     done = hanok(tmp_path, "plan", "--model", "deepseek-ai/DeepSeek-V3", "--spot", env=seen)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
-    assert max(len(line) for line in done.stdout.splitlines()) <= width
     assert "…" not in done.stdout
     for word in ("weights", "KV cache", "engine", "1× p5en.48xlarge", "Nearest misses"):
         assert word in done.stdout

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.calls import Reply, call
-from tests.conftest import ECHO, RunningHouse
+from tests.conftest import ECHO, RunningHouse, wait_until
 from tests.engine import DONE, STREAM_HEAD, Asked, FakeEngine, chunk, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
@@ -117,13 +117,19 @@ def priced(*engines: FakeEngine, **more: Any) -> dict[str, Any]:
     return {"name": "m", "serve": serve, "routing": "round-robin", **more}
 
 
+def settled(started: RunningHouse) -> RunningHouse:
+    """A house whose endpoints have all been looked at: which of them takes a call is said by its tag."""
+    wait_until(lambda: started.house.fleet.settled)
+    return started
+
+
 def at(tag: str) -> dict[str, dict[str, str]]:
     return {"headers": {"x-hanok-tags": tag}}
 
 
 def test_a_call_is_charged_by_the_price_of_the_endpoint_that_answers(house: Start) -> None:
     with fake_engine(whole()) as one, fake_engine(whole()) as two:
-        started = house(priced(one, two), budgets=[{"of": "key", "usd": 100}])
+        started = settled(house(priced(one, two), budgets=[{"of": "key", "usd": 100}]))
         for tag, left in (("cheap", "97.000000"), ("dear", "91.000000"), ("cheap", "88.000000")):
             assert chat(started, "m", max_tokens=5, **at(tag)).status == 200
             assert budget(started)["remaining"] == float(left)
@@ -132,7 +138,7 @@ def test_a_call_is_charged_by_the_price_of_the_endpoint_that_answers(house: Star
 
 def test_what_is_reserved_is_reserved_at_the_dearest_price_wherever_the_call_would_go(house: Start) -> None:
     with fake_engine(whole()) as one, fake_engine(whole()) as two:
-        started = house(priced(one, two), budgets=[{"of": "key", "usd": 10}])
+        started = settled(house(priced(one, two), budgets=[{"of": "key", "usd": 10}]))
         refused = chat(started, "m", max_tokens=6, **at("cheap"))
         assert refused.error["budget"]["needed"] == 12.0
         assert one.calls() == two.calls() == []
@@ -144,7 +150,7 @@ def test_what_is_reserved_is_reserved_at_the_dearest_price_wherever_the_call_wou
 def test_no_budget_is_passed_whichever_endpoints_answer_at_once(house: Start, stream_it: bool) -> None:
     sound = stream(*[delta("a")] * 3, DONE) if stream_it else whole()
     with fake_engine(sound) as one, fake_engine(sound) as two, ThreadPoolExecutor(8) as pool:
-        started = house(priced(one, two), budgets=[{"of": "key", "usd": 50}])
+        started = settled(house(priced(one, two), budgets=[{"of": "key", "usd": 50}]))
         replies = list(pool.map(lambda _: chat(started, "m", max_tokens=3, stream=stream_it), range(40)))
         assert {reply.status for reply in replies} == {200, 429}
         while chat(started, "m", max_tokens=3, stream=stream_it).status == 200:
@@ -170,7 +176,7 @@ def test_a_stream_is_cut_where_the_budget_ends_at_the_price_of_its_endpoint(
 
 def test_a_changed_price_of_an_endpoint_holds_from_the_next_call_on_by_whatever_name_it_goes(house: Start) -> None:
     with fake_engine(whole()) as one, fake_engine(whole()) as two:
-        started = house(priced(one, two), budgets=[{"of": "key", "usd": 100}], gateway={"reload": False})
+        started = settled(house(priced(one, two), budgets=[{"of": "key", "usd": 100}], gateway={"reload": False}))
         model = priced(one, two)
         model["serve"] = [{**model["serve"][1], "price": {"output": 3_000_000.0}}]
         file = started.house.loaded.file
