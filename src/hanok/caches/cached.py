@@ -19,11 +19,23 @@ from hanok.caches.rules import Rule
 from hanok.caches.semantic import Place, Semantics
 from hanok.caches.store import Store, StoreCounts
 from hanok.caches.stores.memory import MemoryStore
-from hanok.wire import Answer, ChatRequest, Chunk, Kept, ModelPath, Take, TaskRequest, TaskResult, Usage, pour
+from hanok.wire import (
+    BYTES_PER_TOKEN,
+    Answer,
+    ChatRequest,
+    Chunk,
+    Kept,
+    ModelPath,
+    Take,
+    TaskRequest,
+    TaskResult,
+    Usage,
+    WholeAnswer,
+    pour,
+)
 
 ENDPOINT = "cache"
 """Who gives a kept answer, in the place of an endpoint's name."""
-BYTES_PER_TOKEN = 4
 MISS = Kept(how="miss")
 Outcome = Literal["hit", "semantic", "miss"]
 
@@ -188,28 +200,14 @@ class _Keeping(msgspec.Struct, frozen=True):
             self.cached.semantics.note(self.place, self.key)
 
 
-class GivenAgain:
-    """An answer that we had: all of it in one chunk."""
+class GivenAgain(WholeAnswer):
+    """An answer that we had."""
 
-    __slots__ = ("_chunk", "endpoint", "kept", "model")
+    __slots__ = ("kept",)
 
     def __init__(self, chunk: Chunk, model: str, kept: Kept) -> None:
-        self._chunk: Chunk | None = chunk
+        super().__init__(chunk.data, chunk.usage, model=model, endpoint=ENDPOINT)
         self.kept = kept
-        self.model = model
-        self.endpoint = ENDPOINT
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        chunk, self._chunk = self._chunk, None
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        self._chunk = None
 
 
 class KeptAnswer:

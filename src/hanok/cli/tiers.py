@@ -13,13 +13,11 @@ from rich.markup import escape
 from hanok.cli.ask import connected
 from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json
 from hanok.errors import StartError
-from hanok.gateway import Sorter
 from hanok.ledger import PriceList
 from hanok.routing.tiers import Verdict
 from hanok.spec import Auto, Loaded
-from hanok.wire import NANO, ChatRequest, Usage
+from hanok.wire import BYTES_PER_TOKEN, NANO, ChatRequest, Usage
 
-BYTES_PER_TOKEN = 4
 tiers = typer.Typer(help="Names whose model is picked by each request's tier.", no_args_is_help=True)
 
 
@@ -98,6 +96,8 @@ def _show(found: _Explained) -> None:
 
 
 async def _judge(loaded: Loaded, auto: Auto, request: ChatRequest) -> Verdict:
+    from hanok.gateway import Sorter
+
     if auto.classifier == "rules":
         return await Sorter(auto, _Nothing()).judge(request)
     async with connected(loaded, auto.classifier_model or "") as models:

@@ -14,10 +14,9 @@ import msgspec
 
 from hanok.errors import EngineBroken
 from hanok.serving.fleet import Endpoint
-from hanok.wire import ChatRequest
+from hanok.wire import BYTES_PER_TOKEN, ChatRequest
 
 FIELD = "kv_transfer_params"
-BYTES_PER_TOKEN = 4
 _ASKED = msgspec.Raw(
     b'{"do_remote_decode":true,"do_remote_prefill":false,"remote_engine_id":null,"remote_block_ids":null,'
     b'"remote_host":null,"remote_port":null}'

@@ -14,7 +14,7 @@ from hanok.gateway.access import Access
 from hanok.gateway.http import Call
 from hanok.gateway.runs import RUN_HEADER, read_run
 from hanok.ledger import Key
-from hanok.telemetry import Trace
+from hanok.telemetry import Trace, TraceStart
 from hanok.wire import NO_OPTIONS, Caller, Options
 
 Headers = dict[bytes, bytes]
@@ -105,23 +105,19 @@ class Reception:
         """Who asks. Raises `RequestError` when the run that is named cannot be one."""
         headers = call.headers
         run = headers.get(RUN_HEADER)
-        trace = self._trace(headers.get(b"traceparent"), headers.get(b"tracestate"))
-        return Caller(
-            key_id=key.id,
-            key_name=key.name,
-            team=self._access.team(key),
-            user=key.user,
+        return self.caller_for(
+            key,
+            request_id=call.request_id,
             session=_session(headers),
             run=None if run is None else read_run(run.decode("latin-1")),
-            request_id=call.request_id,
-            trace=trace.trace,
-            trace_state=trace.trace_state,
-            parent_span=trace.parent_span,
+            trace=self._trace(headers.get(b"traceparent"), headers.get(b"tracestate")),
         )
 
-    def caller_for(self, key: Key, *, request_id: str, session: str | None, run: str | None) -> Caller:
-        """Who asks, where nobody calls: a call that was ordered before."""
-        trace = self._trace(None, None)
+    def caller_for(
+        self, key: Key, *, request_id: str, session: str | None, run: str | None, trace: TraceStart | None = None
+    ) -> Caller:
+        """Who asks, in a trace of its own unless told otherwise: also for a call that was ordered before."""
+        trace = trace or self._trace(None, None)
         return Caller(
             key_id=key.id,
             key_name=key.name,

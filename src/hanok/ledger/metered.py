@@ -14,6 +14,7 @@ from hanok.ledger.accounts import Account
 from hanok.ledger.admission import Admission, Hold
 from hanok.ledger.standing import describe
 from hanok.wire import (
+    BYTES_PER_TOKEN,
     Answer,
     Charge,
     ChatRequest,
@@ -30,8 +31,6 @@ from hanok.wire import (
 )
 from hanok.wire.forms import cut_events, measure_events
 
-BYTES_PER_TOKEN = 4
-"""For estimates only: English averages about four bytes a token, Korean about three."""
 LONG_BYTES = 8
 LOOKS = 3
 NO_TAB = -1

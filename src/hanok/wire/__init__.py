@@ -7,6 +7,7 @@ never parsed, and an engine's chunk is relayed as the engine wrote it.
 from hanok.wire.charge import NANO, Charge, Ending
 from hanok.wire.chat import (
     ANONYMOUS,
+    BYTES_PER_TOKEN,
     NO_OPTIONS,
     Answer,
     Caller,
@@ -26,12 +27,14 @@ from hanok.wire.chat import (
     TaskResult,
     Tier,
     Usage,
+    WholeAnswer,
     json_bytes,
     pour,
 )
 
 __all__ = [
     "ANONYMOUS",
+    "BYTES_PER_TOKEN",
     "NANO",
     "NO_OPTIONS",
     "Answer",
@@ -54,6 +57,7 @@ __all__ = [
     "TaskResult",
     "Tier",
     "Usage",
+    "WholeAnswer",
     "json_bytes",
     "pour",
 ]

@@ -28,6 +28,10 @@ _MEDIUM_BYTES = 4000
 """What an image or a sound counts for: about a thousand tokens, whatever its bytes."""
 
 
+BYTES_PER_TOKEN = 4
+"""For estimates only: English averages about four bytes a token, Korean about three."""
+
+
 def text_bytes(raw: bytes) -> int:
     """The size of a prompt in JSON, images and sounds in it counted by their number."""
     pictures = raw.count(b'"image_url"') // 2  # once as the part's type, once as its field
@@ -249,6 +253,29 @@ async def _iterate(answer: Answer, take: Take) -> bool:
         if not take(chunk):
             return chunk.last
     return True
+
+
+class WholeAnswer:
+    """An answer that is there at once, in one chunk."""
+
+    __slots__ = ("_chunk", "endpoint", "model")
+
+    def __init__(self, data: bytes, usage: Usage | None, *, model: str, endpoint: str) -> None:
+        self._chunk: Chunk | None = Chunk(data, 0, usage, True)
+        self.model = model
+        self.endpoint = endpoint
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        chunk, self._chunk = self._chunk, None
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        self._chunk = None
 
 
 class ChatModel(Protocol):

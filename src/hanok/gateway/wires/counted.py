@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from hanok.gateway.http import Header
-from hanok.wire import ChatRequest
+from hanok.wire import BYTES_PER_TOKEN, ChatRequest
 
-BYTES_PER_TOKEN = 4
-"""For estimates: English averages about four bytes a token."""
 COUNTED_BY = b"x-hanok-counted-by"
 CountTokens = Callable[[ChatRequest], Awaitable[int | None]]
 """How many tokens a prompt has, asked of an engine; None where none can say."""

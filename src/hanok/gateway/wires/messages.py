@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from hanok.errors import Unknown, WrongMethod
 from hanok.gateway.giving import JSON_TYPE, Giving
 from hanok.gateway.http import Call, Header
 from hanok.gateway.reception import Reception
-from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
 from hanok.gateway.wires.counted import CountTokens, count_or_guess
 from hanok.gateway.wires.large import work_on
 from hanok.gateway.wires.messages_answer import PING, MessageWriter
 from hanok.gateway.wires.messages_errors import answer_anthropic_error, anthropic_error_event
-from hanok.gateway.wires.messages_request import MessagesRequest, parse_count, parse_messages
-from hanok.gateway.wires.retelling import Retold, retell
+from hanok.gateway.wires.messages_request import parse_count, parse_messages
+from hanok.gateway.wires.retelling import give_retold
 from hanok.wire import json_bytes
 
 _PATHS = {"/v1/messages", "/v1/messages/count_tokens"}
@@ -61,24 +59,7 @@ class MessagesDesk:
         asked = await work_on(len(data), parse_messages, data, caller, self._reception.options(call))
         self._reception.offer(asked.request.model, "chat", key)
         writer = MessageWriter(asked, message_id=f"msg_{secrets.token_hex(12)}", new_call_id=_new_call_id)
-        await (self._stream if asked.request.stream else self._give_whole)(call, asked, writer)
-
-    async def _stream(self, call: Call, asked: MessagesRequest, writer: MessageWriter) -> None:
-        opening = retell(self._giving.models.open(asked.request), writer)
-        headers = partial(self._stream_headers, asked.request.model)
-        await relay(call, opening, headers=headers, keep_alive_s=self._giving.keep_alive_s, comment=PING)
-
-    def _stream_headers(self, model: str, retold: Retold | None) -> list[Header]:
-        return self._giving.stream_headers(model, None if retold is None else retold.answer)
-
-    async def _give_whole(self, call: Call, asked: MessagesRequest, writer: MessageWriter) -> None:
-        answer = await self._giving.models.open(asked.request)
-        try:
-            chunk = await answer.__anext__()
-            body = writer.whole(chunk.data, answer)
-            await call.reply(200, body, JSON_TYPE, *self._giving.about(asked.request.model, answer))
-        finally:
-            await answer.aclose()
+        await give_retold(self._giving, call, asked.request, writer, comment=PING)
 
     async def _count_tokens(self, call: Call) -> None:
         call.also = self.also(call)

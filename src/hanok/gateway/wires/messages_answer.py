@@ -39,7 +39,7 @@ class MessageWriter:
         self._endpoint = ""
         self._blocks = self._sorted(kept=False)
 
-    def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
+    async def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
         """An unstreamed answer. Raises `EngineBroken` and `EngineRefused`."""
         self._endpoint, self._model = answer.endpoint, answer.model
         blocks = self._sorted(kept=True)

@@ -15,9 +15,8 @@ import msgspec
 from hanok.errors import RequestError, StoreError, Unknown, WrongMethod
 from hanok.gateway.envelope import ErrorAnswer, answer_error
 from hanok.gateway.giving import JSON_TYPE, Giving
-from hanok.gateway.http import Call, Header, no_headers
+from hanok.gateway.http import Call, no_headers
 from hanok.gateway.reception import Reception
-from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
 from hanok.gateway.wires.counted import CountTokens, count_or_guess
 from hanok.gateway.wires.fields import invalid, shown, unsupported
@@ -31,7 +30,7 @@ from hanok.gateway.wires.responses_request import (
     with_referred,
 )
 from hanok.gateway.wires.responses_store import CHAIN, CHAIN_BYTES, KeptResponse, ResponseStore, Turn
-from hanok.gateway.wires.retelling import Retold, retell
+from hanok.gateway.wires.retelling import give_retold
 from hanok.wire import Caller, ChatRequest, json_bytes
 
 _Json = dict[str, Any]
@@ -99,7 +98,7 @@ class ResponsesDesk:
         name = secrets.token_hex(16)
         keep = partial(self._keep, asked, name, caller.tenant)
         writer = ResponseWriter(asked, name=name, new_call_id=_new_call_id, wall=self._wall, keep=keep)
-        await (self._stream if request.stream else self._give_whole)(call, request, writer)
+        await give_retold(self._giving, call, request, writer)
 
     async def _read(self, call: Call) -> tuple[ResponsesRequest, ChatRequest]:
         key = self._reception.find_key(call)
@@ -145,23 +144,6 @@ class ResponsesDesk:
             raise RequestError(message, param="previous_response_id", code="previous_response_not_found")
         before = [part for turn in turns for part in (turn.items, turn.response)]
         return before, sum(map(len, before))
-
-    async def _stream(self, call: Call, request: ChatRequest, writer: ResponseWriter) -> None:
-        opening = retell(self._giving.models.open(request), writer)
-        headers = partial(self._stream_headers, request.model)
-        await relay(call, opening, headers=headers, keep_alive_s=self._giving.keep_alive_s)
-
-    def _stream_headers(self, model: str, retold: Retold | None) -> list[Header]:
-        return self._giving.stream_headers(model, None if retold is None else retold.answer)
-
-    async def _give_whole(self, call: Call, request: ChatRequest, writer: ResponseWriter) -> None:
-        answer = await self._giving.models.open(request)
-        try:
-            chunk = await answer.__anext__()
-            body = await writer.whole(chunk.data, answer)
-            await call.reply(200, body, JSON_TYPE, *self._giving.about(request.model, answer))
-        finally:
-            await answer.aclose()
 
     async def _keep(self, asked: ResponsesRequest, name: str, tenant: str, form: _Json) -> _Json:
         """Write a finished response down. Where that fails it is still given, and says that it is not kept."""

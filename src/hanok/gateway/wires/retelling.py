@@ -1,16 +1,23 @@
-"""An opened answer told on another wire: the engine's events in, this wire's events out, chunk by chunk."""
+"""An answer told on another wire: the engine's body or events in, this wire's out, chunk by chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 from typing import Protocol, Self
 
+from hanok.gateway.giving import JSON_TYPE, Giving
+from hanok.gateway.http import Call, Header
+from hanok.gateway.relay import COMMENT, relay
 from hanok.ledger import MeteredAnswer
-from hanok.wire import Chunk
+from hanok.wire import ChatRequest, Chunk
 
 
 class Teller(Protocol):
-    """Tells one streamed answer in a wire's own events. What it raises ends the answer."""
+    """Tells one answer in a wire's own form, whole or as events. What it raises ends the answer."""
+
+    async def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
+        """The body for this body of the engine."""
+        ...
 
     def begin(self, answer: MeteredAnswer) -> bytes:
         """The events that come first."""
@@ -78,6 +85,29 @@ class Retold:
         await self.answer.aclose()
 
 
-async def retell(opening: Awaitable[MeteredAnswer], teller: Teller) -> Retold:
-    """Await the answer; it will be told by `teller`."""
+async def give_retold(
+    giving: Giving, call: Call, request: ChatRequest, teller: Teller, *, comment: bytes = COMMENT
+) -> None:
+    """Ask for text and give it as `teller` tells it, streamed or whole; `comment` is said while nothing comes."""
+    opening = giving.models.open(request)
+    if not request.stream:
+        await _give_whole(giving, call, request, teller, await opening)
+        return
+
+    def headers(retold: Retold | None) -> list[Header]:
+        return giving.stream_headers(request.model, None if retold is None else retold.answer)
+
+    await relay(call, _retell(opening, teller), headers=headers, keep_alive_s=giving.keep_alive_s, comment=comment)
+
+
+async def _give_whole(giving: Giving, call: Call, request: ChatRequest, teller: Teller, answer: MeteredAnswer) -> None:
+    try:
+        chunk = await answer.__anext__()
+        body = await teller.whole(chunk.data, answer)
+        await call.reply(200, body, JSON_TYPE, *giving.about(request.model, answer))
+    finally:
+        await answer.aclose()
+
+
+async def _retell(opening: Awaitable[MeteredAnswer], teller: Teller) -> Retold:
     return Retold(await opening, teller)

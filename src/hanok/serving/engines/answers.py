@@ -17,29 +17,6 @@ _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]*)"')
 _NOTHING_LIKE = (b"", b"")
 
 
-class WholeAnswer:
-    """An unstreamed answer: one chunk."""
-
-    __slots__ = ("_chunk", "endpoint", "model")
-
-    def __init__(self, data: bytes, usage: Usage | None, *, model: str, endpoint: str) -> None:
-        self._chunk: Chunk | None = Chunk(data, 0, usage, True)
-        self.model = model
-        self.endpoint = endpoint
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        chunk, self._chunk = self._chunk, None
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        self._chunk = None
-
-
 class RelayedAnswer:
     """A stream of server-sent events from an engine's response, passed on as bytes.
 

@@ -15,10 +15,9 @@ from typing import Any
 import msgspec
 
 from hanok.errors import EngineBroken, EngineError, EngineRefused, EngineTimeout, EngineUnreachable, Refusal, StartError
-from hanok.serving.engines.answers import WholeAnswer
 from hanok.serving.engines.spoken import SpokenAnswer
 from hanok.spec import LiteLLMEndpoint, Timeouts
-from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult, json_bytes
+from hanok.wire import Answer, ChatRequest, Chunk, TaskRequest, TaskResult, WholeAnswer, json_bytes
 from hanok.wire.forms import DONE, read_usage
 
 # What callers may set. LiteLLM takes addresses, credentials and providers as arguments too, so everything else is left

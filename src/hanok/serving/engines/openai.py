@@ -9,10 +9,10 @@ import msgspec
 
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.serving.client import Pool, Response
-from hanok.serving.engines.answers import RelayedAnswer, WholeAnswer, trim_first_space
+from hanok.serving.engines.answers import RelayedAnswer, trim_first_space
 from hanok.serving.engines.tokenizer import Tokenizer
 from hanok.spec import Timeouts
-from hanok.wire import Answer, Caller, ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
+from hanok.wire import Answer, Caller, ChatRequest, TaskRequest, TaskResult, Usage, WholeAnswer, json_bytes
 from hanok.wire.forms import read_usage
 
 _PATHS = {

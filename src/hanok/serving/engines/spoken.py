@@ -7,8 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
-from hanok.serving.engines.answers import WholeAnswer
-from hanok.wire import Answer, ChatRequest, Chunk, Usage
+from hanok.wire import Answer, ChatRequest, Chunk, Usage, WholeAnswer
 from hanok.wire.forms import (
     DONE,
     FinishReason,
