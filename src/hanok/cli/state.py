@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
 import time
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -65,15 +68,16 @@ def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
     """This machine's own key, and whether it was made just now.
 
     It is kept in `local.key`, readable by its owner only, so that `hanok ask` and the printed curl line work. One that
-    opens nothing any more is renewed.
+    opens nothing any more is renewed. Of several processes that begin at once, one makes it.
     """
-    kept = _kept_key(state)
-    local = next((key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None), None)
-    if local is not None and kept and KeyRing([local]).find(kept) is not None:
-        return kept, False
-    secret = _renewed(ledger, local)
-    keep_local_key(state, secret)
-    return secret, True
+    with _alone(state):
+        kept = _kept_key(state)
+        local = next((key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None), None)
+        if local is not None and kept and KeyRing([local]).find(kept) is not None:
+            return kept, False
+        secret = _renewed(ledger, local)
+        keep_local_key(state, secret)
+        return secret, True
 
 
 def own_secret(loaded: Loaded) -> str:
@@ -112,6 +116,20 @@ def _renewed(ledger: Ledger, local: Key | None) -> str:
     if local is not None:
         ledger.revoke_key(local.id)
     return ledger.create_key(LOCAL).secret
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Generator[None]:
+    """While others of this folder wait, until we are done or dead. Raises `StoreError`."""
+    try:
+        lock = os.open(state / f"{_KEY}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"{state / _KEY}.lock cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,15 @@ def test_the_total_of_usage_is_the_same_however_it_is_grouped(folder: Path) -> N
     assert by_tier[-1].split() == by_endpoint[-1].split()
     assert by_tier[-1].split()[-2:] == ["30", "ms"]
     assert next(line for line in by_endpoint if "b#1" in line).split()[-1] == "–"
+
+
+def test_of_many_who_begin_at_once_one_makes_the_local_key(folder: Path) -> None:
+    state = folder / ".hanok"
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(6) as pool:
+        ledgers = [stack.enter_context(Ledger(state)) for _ in range(6)]
+        found = list(pool.map(lambda ledger: local_key(state, ledger), ledgers))
+    assert len({secret for secret, _ in found}) == 1
+    assert sorted(fresh for _, fresh in found) == [*[False] * 5, True]
 
 
 def test_names_are_whole_in_a_pipe_and_models_may_be_parted_by_commas(folder: Path) -> None:
