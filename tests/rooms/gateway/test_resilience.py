@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.calls import Reply, call
-from tests.conftest import ECHO, RunningHouse
+from tests.conftest import ECHO, RunningHouse, wait_until
 from tests.engine import DONE, STREAM_HEAD, Answer, Asked, FakeEngine, chunk, delta, fake_engine, status, stream, whole
 
 Start = Callable[..., RunningHouse]
@@ -270,7 +270,7 @@ def test_a_stream_that_takes_too_long_in_all_ends_with_an_error_event(house: Sta
         assert reply.body.startswith(delta("x"))
         assert reply.events[-1]["error"]["code"] == "engine_timeout"
         assert engine.gone.wait(5)
-        assert started.house.fleet.endpoints[0].in_flight == 0
+        wait_until(lambda: started.house.fleet.endpoints[0].in_flight == 0)
 
 
 def test_a_call_that_is_over_in_time_is_not_touched_by_its_deadline(house: Start) -> None:
