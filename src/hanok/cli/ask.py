@@ -10,7 +10,6 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +56,10 @@ def chat(
 
     Example: `hanok chat --model local`
     """
-    asyncio.run(_chat(load_to_ask(file), model, system, max_tokens))
+    try:
+        asyncio.run(_chat(load_to_ask(file), model, system, max_tokens))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _ask(
@@ -93,6 +95,7 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
     name = _chosen(loaded, model)
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
+    _on_interrupt(_whole_chat())
     async with connected(loaded, name) as models:
         talk.print(
             f"Talking with [bold]{name}[/]. Ctrl-C ends an answer, Ctrl-D the chat, /new begins afresh.",
@@ -134,21 +137,28 @@ async def _next_line() -> str:
 async def _say_until_stopped(pieces: AsyncIterator[str]) -> str:
     """Print an answer as it comes; Ctrl-C ends it, and what came by then is the answer."""
     said: list[str] = []
-    saying, loop = asyncio.ensure_future(_say(pieces, said)), asyncio.get_running_loop()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(saying.cancel)
-
-    before = signal.signal(signal.SIGINT, stop)
+    saying = asyncio.ensure_future(_say(pieces, said))
+    _on_interrupt(saying)
     try:
         await asyncio.wait([saying])
     finally:
-        signal.signal(signal.SIGINT, before)
+        _on_interrupt(_whole_chat())
         saying.cancel()
     if not saying.cancelled():
         saying.result()
     sys.stdout.write("\n")
     return "".join(said)
+
+
+def _whole_chat() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _on_interrupt(task: asyncio.Future[Any]) -> None:
+    """Let Ctrl-C end this task. The loop hears of signals by a pipe, so that none is missed as it begins to wait."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
 
 
 async def _say(pieces: AsyncIterator[str], said: list[str]) -> None:
