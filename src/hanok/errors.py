@@ -5,6 +5,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     HanokError
     ├── SpecError             platform.yaml cannot be read or does not hold together      (exit 2)
     ├── PlanError             a model, or a file of figures, that nothing can be planned with      (exit 2)
+    ├── PreflightError        what preflight was given cannot be looked at                (exit 2)
     ├── StartError            the house cannot start: port taken, engine or extra missing (exit 1)
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
@@ -75,6 +76,10 @@ class SpecError(HanokError):
 
 class PlanError(HanokError):
     """A model that is not known or not modelled, or figures that cannot be used."""
+
+
+class PreflightError(HanokError):
+    """Something that preflight was given cannot be looked at: no such file, no schemas, a broken certificate."""
 
 
 class StartError(HanokError):

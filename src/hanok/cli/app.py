@@ -11,9 +11,24 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli import ask, batches, books, cache, catalog, create, fleet, keys, look, migrate, plan, tiers, up
+from hanok.cli import (
+    ask,
+    batches,
+    books,
+    cache,
+    catalog,
+    create,
+    fleet,
+    keys,
+    look,
+    migrate,
+    plan,
+    preflight,
+    tiers,
+    up,
+)
 from hanok.cli.terminal import talk
-from hanok.errors import HanokError, PlanError, SpecError
+from hanok.errors import HanokError, PlanError, PreflightError, SpecError
 
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -60,6 +75,8 @@ app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
 app.command("plan")(plan.plan)
 app.add_typer(catalog.catalog, name="catalog")
+app.command("preflight")(preflight.preflight)
+app.add_typer(preflight.rules, name="rules")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 
@@ -79,6 +96,6 @@ def saying_what_went_wrong() -> Generator[None]:
         talk.print(Text.assemble(("error:", "bold red"), " ", error.message), soft_wrap=True)
         if error.hint:
             talk.print(Text.assemble(("hint:", "cyan"), " ", error.hint), soft_wrap=True)
-        sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError | PlanError) else EXIT_FAILED)
+        sys.exit(EXIT_WRONG_INPUT if isinstance(error, SpecError | PlanError | PreflightError) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

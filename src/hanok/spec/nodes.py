@@ -83,7 +83,7 @@ def compose(text: str, file: Path) -> MappingNode:
         loader = _Loader(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark, message, hint = _syntax(error, text)
+        mark, message, hint = explain_syntax(error, text)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise SpecError([problem(file, line, column, (), message, hint)]) from None
     except ReaderError as error:
@@ -105,7 +105,7 @@ def compose(text: str, file: Path) -> MappingNode:
     return node
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[Mark | None, str, str]:
+def explain_syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[Mark | None, str, str]:
     """Where and how to tell a mistake of YAML itself, and what to do about it."""
     said, context = str(error.problem or ""), str(error.context or "")
     for limit in (_TOO_DEEP, _TOO_MANY):

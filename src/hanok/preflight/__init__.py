@@ -1,0 +1,43 @@
+"""Preflight: prove, before a cent is spent, that manifests can work on a cluster.
+
+`load` gathers files into a `Cluster`; a `Case` is that cluster and what is known (`Facts`); checks ask it questions,
+layer by layer, and answer with findings; `judge` gives the verdict. Only `load` opens files. Who adds a rule writes a
+`Rule` beside the check that finds it, lists the check in its module's `CHECKS`, and explains it in `pages/ID.md`.
+"""
+
+from hanok.preflight.case import Case
+from hanok.preflight.facts import Facts
+from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity
+from hanok.preflight.load import STDIN, Gathered, gather
+from hanok.preflight.manifests import Cluster, Manifest
+from hanok.preflight.rules import LAYERS, checks, page, rules
+from hanok.preflight.verdict import FILES, Claim, Report, Verdict, judge
+
+__all__ = [
+    "FILES",
+    "LAYERS",
+    "SEVERITIES",
+    "STDIN",
+    "Case",
+    "Claim",
+    "Cluster",
+    "Facts",
+    "Finding",
+    "Gathered",
+    "Manifest",
+    "Report",
+    "Rule",
+    "Severity",
+    "Verdict",
+    "checks",
+    "gather",
+    "judge",
+    "page",
+    "preflight",
+    "rules",
+]
+
+
+def preflight(case: Case) -> Report:
+    """The report on a case, every layer asked."""
+    return judge(case, {layer: checks(layer) for layer in LAYERS})

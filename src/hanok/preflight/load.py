@@ -1,0 +1,192 @@
+"""Files in: manifests, articles, Hanok's own file, folders of them, and what is piped in.
+
+A folder is searched for `.yaml`, `.yml` and `.json`; what in it is no manifest is passed over with a word. What a user
+names is looked at whatever it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from hanok.errors import PreflightError
+from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.manifests import Cluster, Manifest, Source, text_at
+from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
+
+NO_MANIFEST = Rule(
+    "HK004",
+    "info",
+    "not a Kubernetes object",
+    "nothing to do, unless it should be one: it needs both `apiVersion` and `kind`",
+)
+
+FILE_LIMIT_BYTES = 32 * 1024 * 1024
+TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
+SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
+STDIN = "-"
+_SKIPPED = {"node_modules", "__pycache__", "venv"}
+
+
+@dataclass
+class _Gathered:
+    """What was read so far."""
+
+    manifests: list[Manifest] = field(default_factory=list[Manifest])
+    fragments: list[Manifest] = field(default_factory=list[Manifest])
+    sources: list[Source] = field(default_factory=list[Source])
+    findings: list[Finding] = field(default_factory=list[Finding])
+    platforms: list[Path] = field(default_factory=list[Path])
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What there is to look at: a cluster of manifests, and platform files."""
+
+    cluster: Cluster
+    platforms: Sequence[Path]
+
+
+def gather(paths: Sequence[Path]) -> Gathered:
+    """Everything at these paths; `-` is stdin. Raises `PreflightError` where there is no such file."""
+    found = _Gathered()
+    for path in paths:
+        if str(path) == STDIN:
+            _add(sys.stdin.buffer.read(FILE_LIMIT_BYTES + 1), "stdin", found)
+        elif path.is_dir():
+            for file in _files(path, found):
+                _read(file, found, named=False)
+        else:
+            _read(path, found, named=True)
+    cluster = Cluster(
+        manifests=found.manifests, fragments=found.fragments, sources=found.sources, findings=found.findings
+    )
+    return Gathered(cluster=cluster, platforms=found.platforms)
+
+
+def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
+    """The YAML files of a folder, in order. A Helm chart's templates are passed over, with a word."""
+    entries = sorted(folder.iterdir())
+    if (folder / "Chart.yaml").is_file() and (folder / "templates").is_dir():
+        message = "a Helm chart: its templates are not manifests yet"
+        hint = f"`helm template {folder} | hanok preflight -`"
+        found.findings.append(TEMPLATE.at(str(folder / "Chart.yaml"), 0, message, hint=hint))
+        entries = []
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _SKIPPED:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _files(entry, found)
+        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+            yield entry
+
+
+def _read(file: Path, found: _Gathered, *, named: bool) -> None:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(FILE_LIMIT_BYTES + 1)
+    except OSError as error:
+        if named:
+            raise PreflightError(
+                f"{file} cannot be read: {error.strerror}", hint="name files, folders, or `-`"
+            ) from None
+        found.findings.append(UNREADABLE.at(str(file), 0, f"cannot be read: {error.strerror}"))
+        return
+    _add(data, str(file), found, path=file)
+
+
+def _add(data: bytes, name: str, found: _Gathered, *, path: Path | None = None) -> None:
+    found.bytes += len(data)
+    text = _text(data, name, found)
+    if text is None:
+        return
+    article = path is not None and path.suffix.lower() in ARTICLES
+    parts = list(blocks(text)) if article else [(text, 0)]
+    found.sources.append(Source(name=name, parts=parts, digest=sha256(data).hexdigest()))
+    for piece, offset in parts:
+        for document in documents(piece, name, found.findings.append, offset=offset):
+            if path is not None and _is_platform(document.value):
+                found.platforms.append(path)
+            else:
+                _sort(document, name, found, article=article)
+
+
+def _text(data: bytes, name: str, found: _Gathered) -> str | None:
+    def refuse(message: str, hint: str) -> None:
+        found.findings.append(UNREADABLE.at(name, 0, message, hint=hint))
+
+    if len(data) > FILE_LIMIT_BYTES or found.bytes > TOTAL_LIMIT_BYTES:
+        limit, what = (FILE_LIMIT_BYTES, "file") if len(data) > FILE_LIMIT_BYTES else (TOTAL_LIMIT_BYTES, "run")
+        refuse(f"is too large: a {what} may have {limit // 2**20} MiB", "look at a part of it")
+        return None
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        refuse(f"is not UTF-8: a byte in line {line} belongs to no character", "save the file as UTF-8")
+        return None
+
+
+def _is_platform(value: Any) -> bool:
+    """Whether a document is Hanok's own file."""
+    keys = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return isinstance(keys.get("models"), list) and "kind" not in keys and "apiVersion" not in keys
+
+
+def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> None:
+    """A document among manifests, fragments, or what is neither."""
+    value, node = document.value, document.node
+    if not isinstance(value, dict):
+        _pass_over(document, name, found, "a list or a single value")
+        return
+    body = cast("dict[str, Any]", value)
+    if isinstance(body.get("items"), list) and text_at(body, "kind").endswith("List"):
+        for inner, below in zip(cast("list[Any]", body["items"]), _items(node), strict=False):
+            if isinstance(inner, dict):
+                _sort(Document(value=inner, node=below, offset=document.offset), name, found, article=article)
+        return
+    manifest = Manifest(body=body, file=name, node=node, offset=document.offset)
+    if manifest.kind and manifest.api_version and not _is_tools_own(manifest):
+        found.manifests.append(manifest)
+    elif manifest.kind or manifest.api_version:
+        _half(manifest, found)
+    elif article:
+        found.fragments.append(manifest)
+    else:
+        _pass_over(document, name, found, "a mapping without `kind` and `apiVersion`")
+
+
+def _is_tools_own(manifest: Manifest) -> bool:
+    """A file that tells a tool what to do, and that no API server is given."""
+    return manifest.group in ("kustomize.config.k8s.io", "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io")
+
+
+def _half(manifest: Manifest, found: _Gathered) -> None:
+    if _is_tools_own(manifest) or manifest.kind in ("Kustomization", "Component"):
+        folder = Path(manifest.file).parent
+        hint = f"`kubectl kustomize {folder} | hanok preflight -` looks at what it makes"
+        found.findings.append(NO_MANIFEST.on(manifest, message=f"{manifest.kind} is a tool's own file", hint=hint))
+        return
+    missing = "apiVersion" if manifest.kind else "kind"
+    message = f"an object needs `{missing}`, and has none as text"
+    found.findings.append(NO_MANIFEST.on(manifest, message=message, severity="error"))
+
+
+def _pass_over(document: Document, name: str, found: _Gathered, what: str) -> None:
+    if document.value is not None:
+        line = document.node.start_mark.line + 1 + document.offset
+        found.findings.append(NO_MANIFEST.at(name, line, f"passed over: {what}"))
+
+
+def _items(node: Node) -> list[Node]:
+    pairs = cast("list[tuple[Node, Node]]", node.value) if isinstance(node, MappingNode) else []
+    found = next((value for key, value in pairs if key.value == "items"), None)
+    return cast("list[Node]", found.value) if isinstance(found, SequenceNode) else []

@@ -1,0 +1,62 @@
+"""Where pods may stand, and where they would: what scheduling finds out, and memory and money reckon with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hanok.gpu.catalog import Instance
+from hanok.preflight.manifests import Manifest
+from hanok.preflight.quantities import Amounts
+from hanok.preflight.workloads import Workload
+
+Capacity = Literal["on-demand", "spot", "reserved"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How GPUs of a node are shared out: as MIG slices, or as replicas that take turns."""
+
+    kind: Literal["mig", "time-slicing", "mps"]
+    profile: str = ""
+    """The MIG profile that a pod is given."""
+    replicas: int = 1
+    """So many pods are given the same GPU."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seat:
+    """An instance type of a pool that a pod may be put on."""
+
+    pool: str
+    manifest: Manifest | None
+    """The pool's, or the node's."""
+    instance: str
+    host: Instance
+    capacities: frozenset[Capacity]
+    sharing: Sharing | None = None
+    usd_hour: float | None = None
+    """On demand."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Node:
+    """A node that would be started, and what stands on it."""
+
+    seat: Seat
+    capacity: Capacity
+    pods: Sequence[tuple[Workload, int]]
+    free: Amounts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Placement:
+    """Seats by workload, and the nodes with as few and with as many replicas as there may be.
+
+    A workload without an entry in `seats` could not be judged: its nodes are not among what was given.
+    """
+
+    seats: Mapping[Workload, Sequence[Seat]] = field(default_factory=dict[Workload, Sequence[Seat]])
+    least: Sequence[Node] = ()
+    most: Sequence[Node] = ()

@@ -1,0 +1,39 @@
+"""Every check by its layer, and every rule by its id: the one place that knows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from types import ModuleType
+
+from hanok.preflight import ignores, load, reading, verdict
+from hanok.preflight.case import Check
+from hanok.preflight.findings import Rule
+
+LAYERS: Mapping[str, Sequence[ModuleType]] = {
+    "schema": (),
+    "references": (),
+    "scheduling": (),
+    "memory": (),
+    "consistency": (),
+    "cost and availability": (),
+}
+"""The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""
+
+
+def checks(layer: str) -> Iterator[Check]:
+    """The checks of one layer."""
+    for module in LAYERS[layer]:
+        yield from module.CHECKS
+
+
+def rules() -> dict[str, Rule]:
+    """Every rule, by id."""
+    modules = [reading, load, ignores, verdict, *(module for each in LAYERS.values() for module in each)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Rule)]
+    return {rule.id: rule for rule in sorted(set(found), key=lambda rule: rule.id)}
+
+
+def page(rule: str) -> str:
+    """The page about a rule, in Markdown. Raises `FileNotFoundError`."""
+    return resources.files("hanok.preflight").joinpath(f"pages/{rule}.md").read_text("utf-8")

@@ -1,0 +1,67 @@
+"""What the tests of preflight share: a look at some text, as the command line would take it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
+from hanok.preflight import Case, Facts, Finding, Report, gather, preflight
+
+CRDS = Path(__file__).parents[4] / "shared" / "data" / "crds"
+SEEDS = Path(__file__).parents[4] / "shared" / "seeds"
+Look = Callable[..., Report]
+
+
+@cache
+def catalog() -> Catalog:
+    return load_catalog()[0]
+
+
+@cache
+def anatomy(model: str) -> Anatomy:
+    return load_model(model, folder=Path("/nonexistent"), fetch=None)
+
+
+def facts(**more: Any) -> Facts:
+    """What is known in tests: the catalogue that ships, a day that stays the same."""
+    return Facts(**{"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1), **more})
+
+
+def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Report:
+    """The report on these files."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    gathered = gather([folder])
+    return preflight(Case(cluster=gathered.cluster, facts=facts(**more)))
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """`look(text)` or `look({"a.yaml": text})`: the report on it."""
+
+    def look(files: str | Mapping[str, str | bytes], **more: Any) -> Report:
+        return look_at(tmp_path, {"all.yaml": files} if isinstance(files, str) else files, **more)
+
+    return look
+
+
+def ids(report: Report) -> list[str]:
+    """The rules of the findings that count, in order."""
+    return [each.rule.id for each in report.findings]
+
+
+def only(report: Report, rule: str) -> Finding:
+    """The one finding of a rule."""
+    (found,) = [each for each in report.findings if each.rule.id == rule]
+    return found
+
+
+__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "only"]
