@@ -72,7 +72,14 @@ def _row(parameter: Any) -> str:
 def _takes(kind: type) -> str:
     if issubclass(kind, Enum):
         return " or ".join(f"`{each.value}`" for each in kind)
-    return {str: "text", int: "number", float: "number", Path: "file", list[str]: "text, may repeat"}[kind]
+    return {
+        str: "text",
+        int: "number",
+        float: "number",
+        Path: "file",
+        list[str]: "text, may repeat",
+        list[Path]: "files",
+    }[kind]
 
 
 def _default(value: Any) -> str:
