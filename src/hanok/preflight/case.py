@@ -11,6 +11,7 @@ from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
+from hanok.preflight.scheduling.counting import Counts
 from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.workloads import Workload, workloads
 
@@ -32,9 +33,14 @@ class Case:
         return Ground(self.cluster, self.facts, self.workloads)
 
     @cached_property
+    def counts(self) -> Counts:
+        """How many nodes there will be."""
+        return Counts(self.ground)
+
+    @cached_property
     def placement(self) -> Placement:
         """Where pods may stand, and the nodes that they would need."""
-        return Placement(seats={workload: seats for workload, seats in self.ground.seats.items() if seats})
+        return self.counts.placement
 
     @cached_property
     def engines(self) -> Sequence[Engine]:

@@ -1,7 +1,7 @@
 """How GPUs are shared out: what the GPU operator, or NVIDIA's device plugin alone, is told, and what nodes then offer.
 
-A node's labels choose the configuration: `nvidia.com/mig.config` names a MIG layout, `nvidia.com/device-plugin.config` a
-key of the plugin's ConfigMap. Source: NVIDIA k8s-device-plugin 0.17 and gpu-operator v26.7 (their values and docs).
+A node's labels choose the configuration: `nvidia.com/mig.config` names a MIG layout, `nvidia.com/device-plugin.config`
+a key of the plugin's ConfigMap. Source: NVIDIA k8s-device-plugin 0.17 and gpu-operator v26.7 (their values and docs).
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def ask(workload: Workload, cluster: Cluster) -> Ask:
     name = text_at(spec, "nodeName") or _named_by_affinity(spec)
     return Ask(
         workload=workload, requests=judged, unjudged=unjudged, alternatives=tuple(_alternatives(workload, cluster)),
-        tolerations=read_tolerations(mappings_at(spec, "tolerations")), node_name=name, ports=frozenset(_ports(workload)),
-        repels=tuple(_repelled(workload)), claimed=claimed,
+        tolerations=read_tolerations(mappings_at(spec, "tolerations")), node_name=name,
+        ports=frozenset(_ports(workload)), repels=tuple(_repelled(workload)), claimed=claimed,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class Pool:
     @cached_property
     def capacities(self) -> frozenset[Capacity]:
         wanted = self.choices.get(CAPACITY, ANY)
-        usual = [each for each in CAPACITIES if each != "reserved" or not wanted.others]
+        usual: list[Capacity] = [each for each in CAPACITIES if each != "reserved" or not wanted.others]
         return frozenset(each for each in usual if wanted.has(each))
 
     @cached_property

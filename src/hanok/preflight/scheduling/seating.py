@@ -6,7 +6,7 @@ demand on instance types is a set of their names, so that looking is intersectin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,7 +48,7 @@ class Ground:
         self.asks = [ask(each, cluster) for each in workloads]
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
-        self._assumed = {} if names & _ASSUMED_NAMES else ASSUMED
+        self._assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
         self._rooms: dict[tuple[object, str], Room] = {}
         self._standing: dict[object, Sequence[Ask]] = {}
         self._fitting: dict[tuple[object, object], Sequence[str]] = {}
@@ -56,7 +56,7 @@ class Ground:
         self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
 
     def _reach(self, daemon: Ask) -> frozenset[str]:
-        return frozenset().union(*(self.types.left(_told_now(each)) for each in daemon.alternatives))
+        return _all(self.types.left(_told_now(each)) for each in daemon.alternatives)
 
     @cached_property
     def pods(self) -> Sequence[Ask]:
@@ -100,7 +100,7 @@ class Ground:
             return None
         if pool.cloud == "node":
             return pool.names
-        return frozenset().union(*(pool.names & self.types.left(each) for each in agreed))
+        return _all(pool.names & self.types.left(each) for each in agreed)
 
     def fits(self, ask: Ask, pool: Pool, name: str) -> bool:
         free = self.room(pool, name).free
@@ -156,9 +156,10 @@ class Ground:
     def host(self, pool: Pool, name: str) -> Instance:
         return pool.fixed[name][0] if name in pool.fixed else self.types.instances[name]
 
-    def seat(self, ask: Ask, pool: Pool, name: str) -> Seat:
-        capacities = capacities_of(ask, pool)
-        sharing = sharing_of(ask, pool)
+    def seat(self, ask: Ask | None, pool: Pool, name: str) -> Seat:
+        """The seat of a pod; without one, of an empty node."""
+        capacities = capacities_of(ask, pool) if ask else pool.capacities
+        sharing = sharing_of(ask, pool) if ask else None
         key = (pool.name, name, capacities, sharing)
         found = self._seats.get(key)
         if found is None:
@@ -174,6 +175,10 @@ class Ground:
         found = self.types.instances.get(name)
         price = found.usd_hour if found else None
         return price is None, price or 0.0, name
+
+
+def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset(each for found in sets for each in found)
 
 
 def disagreement(wanted: Choices, pool: Pool) -> str | None:
