@@ -10,6 +10,9 @@ from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Cluster
+from hanok.preflight.placement import Placement
+from hanok.preflight.scheduling.counting import Counts
+from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.workloads import Workload, workloads
 
 
@@ -23,6 +26,21 @@ class Case:
     @cached_property
     def workloads(self) -> Sequence[Workload]:
         return workloads(self.cluster)
+
+    @cached_property
+    def ground(self) -> Ground:
+        """Pools, what pods ask for, and who may stand where."""
+        return Ground(self.cluster, self.facts, self.workloads)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many nodes there will be."""
+        return Counts(self.ground)
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where pods may stand, and the nodes that they would need."""
+        return self.counts.placement
 
     @cached_property
     def engines(self) -> Sequence[Engine]:
