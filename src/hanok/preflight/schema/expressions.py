@@ -10,12 +10,12 @@ from __future__ import annotations
 import datetime
 import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any, cast
-
-import cel
-from cel.stdlib import STDLIB_FUNCTIONS
 
 from hanok.preflight.manifests import Body, Step, text_at
 from hanok.preflight.schema.formats import FORMATS
@@ -23,17 +23,33 @@ from hanok.preflight.schema.functions import FORMAT_NAMES, FUNCTIONS, validate
 from hanok.preflight.schema.shapes import Shape
 from hanok.preflight.schema.walk import Fault, Path
 
-_KEYWORDS = frozenset(
-    "true false null in as break const continue else for function if import let loop package namespace return var void "
-    "while".split()
-)
+_KEYWORDS = frozenset((
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
+    "loop", "package", "namespace", "return", "var", "void", "while",
+))  # fmt: skip
 """Words that a field cannot be called in CEL (its specification, "RESERVED"): written as `__word__`."""
+_NUMBER = frozenset(("number",))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Mapping[str, str] = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _STEP = re.compile(r"\.([A-Za-z_][\w]*)|\[(?:'([^']*)'|\"([^\"]*)\"|(\d+))\]")
 _FAILURES = (ValueError, RuntimeError, TypeError, KeyError, OverflowError, ArithmeticError, AttributeError, IndexError)
 """What the library raises where a rule cannot be evaluated."""
-_cel: Any = cel
+_COMMAND_LINE = "cel.cli"
+
+
+def _library() -> Any:
+    """The library, without its command line: that brings a prompt and its colours, and takes half a second."""
+    if "cel" in sys.modules or _COMMAND_LINE in sys.modules:
+        return import_module("cel")
+    sys.modules[_COMMAND_LINE] = ModuleType(_COMMAND_LINE)
+    try:
+        return import_module("cel")
+    finally:
+        del sys.modules[_COMMAND_LINE]
+
+
+_cel: Any = _library()
+_STANDARD: Mapping[str, Any] = import_module("cel.stdlib").STDLIB_FUNCTIONS
 _PARTS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -43,7 +59,7 @@ class Rules:
     def __init__(self) -> None:
         logging.getLogger("cel").setLevel(logging.CRITICAL)  # it warns of each failing function; we say it ourselves
         self._context = _cel.Context()
-        for name, function in {**STDLIB_FUNCTIONS, **FUNCTIONS, "validate": _validate}.items():
+        for name, function in {**_STANDARD, **FUNCTIONS, "validate": _validate}.items():
             self._context.add_function(name, function)
         for name in FORMAT_NAMES:
             self._context.add_function(name, _constantly(name))
@@ -94,7 +110,7 @@ def handed(shape: Shape, value: Any) -> Any:
         return items if shape.items is None else [handed(shape.items, each) for each in items]
     if isinstance(value, str):
         return _typed(shape.format, value) if shape.format else value
-    if isinstance(value, int) and not isinstance(value, bool) and shape.types == {"number"}:
+    if isinstance(value, int) and not isinstance(value, bool) and shape.types == _NUMBER:
         return float(value)
     if isinstance(value, float) and value.is_integer() and "integer" in shape.types:
         return int(value)
@@ -154,7 +170,10 @@ def _named_format(_: str, name: str) -> Any:
 
 
 def _constantly(name: str) -> Any:
-    return lambda *_: name
+    def named(*_: object) -> str:
+        return name
+
+    return named
 
 
 def _steps(path: str) -> tuple[Step, ...]:

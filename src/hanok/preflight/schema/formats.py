@@ -31,9 +31,8 @@ _UNITS = r"(?:ns|us|µs|μs|ms|s|m|h|d|w)"
 _DURATION = re.compile(
     rf"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)\s*{_UNITS})+|\d+\s*(?:nano|micro|milli|s|m|h|d|w)\w*)", re.ASCII
 )
-_HOSTNAME = re.compile(
-    r"(?=.{1,253}\.?$)[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*\.?"
-)
+_PART = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}\.?$){_PART}(?:\.{_PART})*\.?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ class BuiltinForms(Protocol):
 class NoForms:
     """No custom kind is known."""
 
-    def forms(self, kind: str) -> Sequence[Form]:
+    def forms(self, kind: str) -> Sequence[Form]:  # noqa: ARG002 - the seam's own shape
         return ()
 
     def problems(self) -> Sequence[tuple[str, str]]:
@@ -100,13 +100,16 @@ def defined(definition: Body) -> Iterator[Form]:
         schema = mapping_at(each, "schema", "openAPIV3Schema") or older
         if spec.get("preserveUnknownFields") is True or not schema:
             schema = {**schema, "x-kubernetes-preserve-unknown-fields": True}
-        deprecated = (
-            text_at(each, "deprecationWarning") or "it is deprecated" if each.get("deprecated") is True else None
-        )
         yield _form(
             text_at(spec, "group"), text_at(each, "name"), text_at(spec, "names", "kind"), schema,
-            served=each.get("served") is not False, deprecated=deprecated,
+            served=each.get("served") is not False, deprecated=_deprecation(each),
         )  # fmt: skip
+
+
+def _deprecation(version: Body) -> str | None:
+    if version.get("deprecated") is not True:
+        return None
+    return text_at(version, "deprecationWarning") or "its definition says that it is deprecated"
 
 
 def recorded(record: Mapping[str, object]) -> Form:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -51,7 +52,7 @@ def find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
 
 
 def index_of(held: Any, wanted: Any, start: int = 0) -> int:
-    """Of a text or a list."""
+    """Of a text or a list; -1 where it is not there."""
     if isinstance(held, str):
         return held.find(wanted, start)
     return next((index for index, each in enumerate(held) if each == wanted), -1)
@@ -64,7 +65,7 @@ def last_index_of(held: Any, wanted: Any, start: int | None = None) -> int:
 
 
 def is_sorted(items: Sequence[Any]) -> bool:
-    return all(first <= second for first, second in zip(items, items[1:], strict=False))
+    return all(first <= second for first, second in pairwise(items))
 
 
 def as_quantity(text: Any) -> str:
@@ -168,6 +169,52 @@ def _succeeds(make: Callable[[], object]) -> bool:
     return True
 
 
+def _is_less(first: Any, second: Any) -> bool:
+    return compare_to(first, second) < 0
+
+
+def _is_greater(first: Any, second: Any) -> bool:
+    return compare_to(first, second) > 0
+
+
+def _is_whole(value: Any) -> bool:
+    return _number(value) == int(_number(value))
+
+
+def _whole(value: Any) -> int:
+    return int(_number(value))
+
+
+def _fraction(value: Any) -> float:
+    return float(_number(value))
+
+
+def _sign(value: Any) -> int:
+    return compare_to(value, 0)
+
+
+def _add(first: Any, second: Any) -> str:
+    return _decimal(_number(first) + _number(second))
+
+
+def _sub(first: Any, second: Any) -> str:
+    return _decimal(_number(first) - _number(second))
+
+
+def _interface(text: str) -> str:
+    if "/" not in text:
+        raise ValueError(f"{text!r} is not a network")
+    return str(ipaddress.ip_interface(text))
+
+
+def _prefix_length(text: str) -> int:
+    return _network(text).prefixlen
+
+
+def _masked(text: str) -> str:
+    return str(_network(text))
+
+
 def _url(read: Callable[[SplitResult], Any]) -> Callable[[str], Any]:
     return lambda text: read(urlsplit(text))
 
@@ -195,14 +242,14 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "quantity": as_quantity,
     "isQuantity": is_quantity,
     "compareTo": compare_to,
-    "isLessThan": lambda first, second: compare_to(first, second) < 0,
-    "isGreaterThan": lambda first, second: compare_to(first, second) > 0,
-    "asInteger": lambda value: int(_number(value)),
-    "isInteger": lambda value: _number(value) == int(_number(value)),
-    "asApproximateFloat": lambda value: float(_number(value)),
-    "sign": lambda value: compare_to(value, 0),
-    "add": lambda first, second: _decimal(_number(first) + _number(second)),
-    "sub": lambda first, second: _decimal(_number(first) - _number(second)),
+    "isLessThan": _is_less,
+    "isGreaterThan": _is_greater,
+    "asInteger": _whole,
+    "isInteger": _is_whole,
+    "asApproximateFloat": _fraction,
+    "sign": _sign,
+    "add": _add,
+    "sub": _sub,
     "ip": as_address,
     "isIP": is_address,
     "ip.isCanonical": is_canonical,
@@ -212,12 +259,12 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "isLinkLocalMulticast": _of_address(lambda each: each.is_multicast and each.is_link_local),
     "isLinkLocalUnicast": _of_address(lambda each: each.is_link_local and not each.is_multicast),
     "isGlobalUnicast": _of_address(lambda each: not (each.is_multicast or each.is_loopback or each.is_unspecified)),
-    "cidr": lambda text: str(ipaddress.ip_interface(text)) if "/" in text else as_url(""),
+    "cidr": _interface,
     "isCIDR": is_network,
     "containsIP": contains_address,
     "containsCIDR": contains_network,
-    "prefixLength": lambda text: _network(text).prefixlen,
-    "masked": lambda text: str(_network(text)),
+    "prefixLength": _prefix_length,
+    "masked": _masked,
     "url": as_url,
     "isURL": is_uri,
     "getScheme": _url(lambda found: found.scheme),

@@ -207,9 +207,9 @@ def _best(versions: Sequence[str]) -> str:
 
 def _move(manifest: Manifest) -> Body | None:
     """What became of a kind, by the table of moves."""
-    for each in load_moves():
-        group, _, version = text_at(each, "was").rpartition("/")
-        if group == manifest.group and version in ("*", manifest.version) and each.get("kind") in ("*", manifest.kind):
+    for each in load_moves().get(manifest.group, ()):
+        version = text_at(each, "was").rpartition("/")[2]
+        if version in ("*", manifest.version) and each.get("kind") in ("*", manifest.kind):
             return each
     return None
 

@@ -69,10 +69,13 @@ def load_custom(paths: Sequence[Path]) -> Shelf:
 
 
 @cache
-def load_moves() -> Sequence[Body]:
-    """What became of kinds that were renamed or removed: `moves.yaml`."""
+def load_moves() -> Mapping[str, Sequence[Body]]:
+    """What became of kinds that were renamed or removed, by their group: `moves.yaml`."""
     text = resources.files("hanok.preflight.schema").joinpath("moves.yaml").read_text("utf-8")
-    return mappings_at(read_mapping(text), "moves")
+    found: dict[str, list[Body]] = {}
+    for each in mappings_at(read_mapping(text), "moves"):
+        found.setdefault(text_at(each, "was").rpartition("/")[0], []).append(each)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,12 +16,21 @@ from hanok.preflight.manifests import Body, at, list_at, mapping_at, mappings_at
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
+_PYTHON: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "array": (list,),
+    "object": (dict,),
+}
+_NOTHING_MORE: Mapping[str, Body] = {}
 _REFERENCE = "#/$defs/"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Definitions:
-    """Named schemas that refer to each other. `more` adds to fields of some what the schemas leave out: enumerations."""
+    """Named schemas that refer to each other. `more` adds to fields what the schemas leave out: enumerations."""
 
     schemas: Mapping[str, Body]
     more: Mapping[str, Mapping[str, Body]] = field(default_factory=dict[str, Mapping[str, Body]])
@@ -56,6 +65,11 @@ class Shape:
         return frozenset(_types(self.schema)) - {"null"}
 
     @cached_property
+    def accepts(self) -> frozenset[type]:
+        """The same as types of Python; a fraction that is whole counts as an integer besides."""
+        return frozenset(each for name in self.types for each in _PYTHON.get(name, ()))
+
+    @cached_property
     def nullable(self) -> bool:
         return self.schema.get("nullable") is True or "null" in _types(self.schema) or not self.types
 
@@ -69,7 +83,7 @@ class Shape:
 
     @cached_property
     def properties(self) -> Mapping[str, Shape]:
-        more = self.definitions.more.get(self.name, {}) if self.definitions else {}
+        more = self.definitions.more.get(self.name, _NOTHING_MORE) if self.definitions else _NOTHING_MORE
         own = mapping_at(self.schema, "properties")
         found = {
             name: self._below({**mapping_at(own, name), **more[name]} if name in more else mapping_at(own, name))

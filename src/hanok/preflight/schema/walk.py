@@ -73,7 +73,7 @@ class Walk:
             if not shape.nullable:
                 self._say("type", path, f"is empty, and must be {_either(shape.types)}")
             return
-        if shape.types and not any(_is(value, each) for each in shape.types):
+        if shape.accepts and type(cast("object", value)) not in shape.accepts and not _is_integral(value, shape):
             self._say("type", path, *_mistaken(value, shape.types))
             return
         if isinstance(value, dict):
@@ -131,9 +131,9 @@ class Walk:
             for index, each in enumerate(value):
                 self.look(shape.items, each, (*path, index))
         if shape.unique_by is not None:
-            self._unique(shape.unique_by, shape, value, path)
+            self._unique(shape.unique_by, value, path)
 
-    def _unique(self, keys: Sequence[str], shape: Shape, value: Sequence[Any], path: Path) -> None:
+    def _unique(self, keys: Sequence[str], value: Sequence[Any], path: Path) -> None:
         seen: dict[str, int] = {}
         for index, each in enumerate(value):
             mark = json.dumps(_identity(each, keys), sort_keys=True, default=str)
@@ -231,8 +231,9 @@ def completed(shape: Shape, value: Any) -> Any:
     if isinstance(value, dict):
         return _completed_mapping(shape, cast("Body", value))
     if isinstance(value, list) and shape.items is not None:
-        return [completed(shape.items, each) for each in cast("list[Any]", value)]
-    return value
+        inner = shape.items
+        return [completed(inner, each) for each in cast("list[Any]", value)]
+    return cast("Any", value)
 
 
 def _completed_mapping(shape: Shape, value: Body) -> Body:
@@ -257,16 +258,9 @@ def _identity(value: Any, keys: Sequence[str]) -> Any:
     return {key: fields.get(key) for key in keys}
 
 
-def _is(value: Any, kind: str) -> bool:
-    if kind == "integer":
-        return _is_number(value) and (isinstance(value, int) or value.is_integer())
-    if kind == "number":
-        return _is_number(value)
-    return isinstance(value, {"string": str, "boolean": bool, "array": list, "object": dict}.get(kind, object))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_integral(value: Any, shape: Shape) -> bool:
+    """Whether it is a whole number that is written as a fraction: `1.0`."""
+    return isinstance(value, float) and "integer" in shape.types and value.is_integer()
 
 
 def _mistaken(value: Any, types: frozenset[str]) -> tuple[str, str | None]:
