@@ -28,6 +28,10 @@ def preflight(
         typer.Argument(help="Manifests, folders, articles, a platform file, or `-`; by default `platform.yaml` here."),
     ] = None,
     kubernetes: Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")] = "1.37",
+    crds: Annotated[
+        list[Path] | None,
+        typer.Option("--crds", help="Schemas of custom kinds: a folder, or `kubectl get crds -o yaml`; may repeat."),
+    ] = None,
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
@@ -47,7 +51,7 @@ def preflight(
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog)))
+    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog, crds or [])))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -59,13 +63,18 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None) -> Facts:
+def _facts(kubernetes: str, catalog: Path | None, crds: list[Path]) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
+    from hanok.preflight.schema.load import load_builtins, load_custom, read_version
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=kubernetes)
+    version = read_version(kubernetes)
+    return Facts(
+        catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=version,
+        builtins=load_builtins(version), custom=load_custom(crds),
+    )  # fmt: skip
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

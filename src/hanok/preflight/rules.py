@@ -9,9 +9,10 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
+from hanok.preflight.schema import kinds
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
-    "schema": (),
+    "schema": (kinds,),
     "references": (),
     "scheduling": (),
     "memory": (),

@@ -12,6 +12,7 @@ import pytest
 
 from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
 from hanok.preflight import Case, Facts, Finding, Report, gather, preflight
+from hanok.preflight.schema.load import load_builtins
 
 CRDS = Path(__file__).parents[4] / "shared" / "data" / "crds"
 SEEDS = Path(__file__).parents[4] / "shared" / "seeds"
@@ -30,7 +31,8 @@ def anatomy(model: str) -> Anatomy:
 
 def facts(**more: Any) -> Facts:
     """What is known in tests: the catalogue that ships, a day that stays the same."""
-    return Facts(**{"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1), **more})
+    known = {"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1)}
+    return Facts(**{**known, "builtins": load_builtins(more.get("kubernetes", "1.37")), **more})
 
 
 def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Report:
