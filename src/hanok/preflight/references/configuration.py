@@ -26,6 +26,7 @@ _MADE_THERE = {"privateKeySecretRef", "writeConnectionSecretToRef", "publishConn
 """References to Secrets that are written, not read."""
 _MONITORED = {"username", "password", "credentials", "bearerTokenSecret", "keySecret", "secret", "clientSecret"}
 _LISTED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "Gateway": (("spec.listeners[].tls.certificateRefs[]", "Secret"),),
     "TriggerAuthentication": (("spec.secretTargetRef[]", "Secret"), ("spec.configMapTargetRef[]", "ConfigMap")),
 }
 _TEXTS: Mapping[str, tuple[tuple[str, str], ...]] = {

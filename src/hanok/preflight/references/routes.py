@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import spots
-from hanok.preflight.manifests import Body, Manifest, Step, at, mapping_at, mappings_at, selects, text_at, whole_at
+from hanok.preflight.manifests import (
+    Body,
+    Manifest,
+    Step,
+    at,
+    labels_at,
+    mapping_at,
+    mappings_at,
+    selects,
+    text_at,
+    whole_at,
+)
 from hanok.preflight.references.services import as_port, backend, port_findings
 from hanok.preflight.references.uses import OUTSIDE, Use, follow, is_name, together
 
@@ -272,7 +283,7 @@ def check_pools(case: Case) -> Iterator[Finding]:
 
 
 def _pods_of_pool(case: Case, pool: Manifest) -> Iterator[Finding]:
-    labels = {str(key): str(value) for key, value in mapping_at(pool.body, "spec", "selector", "matchLabels").items()}
+    labels = labels_at(pool.body, "spec", "selector", "matchLabels")
     pods = case.inventory.pods(pool.namespace, labels)
     if pods:
         for path, number in spots(pool.body, "spec.targetPorts[].number"):

@@ -12,6 +12,7 @@ from hanok.preflight.manifests import (
     Manifest,
     Step,
     at,
+    labels_at,
     list_at,
     mapping_at,
     mappings_at,
@@ -75,7 +76,7 @@ def check_pod_selectors(case: Case) -> Iterator[Finding]:
 
 
 def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], selector: Body) -> Iterator[Finding]:
-    labels = {str(key): str(value) for key, value in mapping_at(selector, "matchLabels").items()}
+    labels = labels_at(selector, "matchLabels")
     if not labels or case.inventory.selected(manifest.namespace, selector):
         return
     if case.inventory.may_have_pods(manifest.namespace, labels) is None and case.inventory.selected(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hanok.preflight.case import Case
+from hanok.preflight.case import Case, Check
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import CLUSTER_WIDE, Manifest, Step, names
 
@@ -92,3 +92,6 @@ def offer(case: Case, use: Use, hint: str) -> str:
     near = [each for each in case.cluster.of(use.kind) if each.namespace == use.namespace]
     there = names(near)[:5]
     return f"{hint}; there is {', '.join(f'`{each}`' for each in there)}" if there else hint
+
+
+CHECKS: tuple[Check, ...] = ()
