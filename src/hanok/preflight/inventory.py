@@ -78,6 +78,16 @@ class Inventory:
             return next(every, None)
         return None
 
+    @cached_property
+    def anybody(self) -> Manifest | None:
+        """Who may make objects of any name, anywhere."""
+        return next((each.by for each in self._opaque.get(EVERYWHERE, ()) if each.anything), None)
+
+    def offers(self, kind: str, namespace: str) -> list[str]:
+        """The names that there are of a kind, made ones, too."""
+        made = {each.name for each in self._made.values() if (each.kind, each.namespace) == (kind, namespace)}
+        return sorted(made | {each.name for each in self.cluster.of(kind) if each.namespace == namespace})
+
     def keys(self, kind: str, name: str, namespace: str) -> frozenset[str] | None:
         """What a ConfigMap or Secret holds; None where that is not known."""
         found = self.named(kind, name, namespace)

@@ -56,10 +56,8 @@ def walk(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Ste
     while waiting:
         here, each = waiting.pop()
         yield here, each
-        if isinstance(each, dict):
-            waiting.extend(((*here, key), inner) for key, inner in mapping_at(each).items())
-        elif isinstance(each, list):
-            waiting.extend(((*here, index), inner) for index, inner in enumerate(list_at(each)))
+        waiting.extend(((*here, key), inner) for key, inner in mapping_at(each).items())
+        waiting.extend(((*here, index), inner) for index, inner in enumerate(list_at(each)))
 
 
 def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], object]]:

@@ -100,8 +100,9 @@ def _in_manifest(manifest: Manifest) -> Iterator[Use]:
     if manifest.kind in ("CustomResourceDefinition", "ConfigMap", "Secret"):
         return
     for path, value in walk(manifest.body):
-        if path and isinstance(path[-1], str) and isinstance(value, dict | list):
-            yield from _at_key(manifest, path, path[-1], value)
+        key = path[-1] if path else 0
+        if isinstance(key, str) and not isinstance(value, str):
+            yield from _at_key(manifest, path, key, value)
     for pattern, key in _TEXTS.get(manifest.kind, ()):
         for path, name in spots(manifest.body, pattern):
             if isinstance(name, str):

@@ -89,9 +89,8 @@ def _settings(case: Case, part: str) -> list[Setting]:
 def _places(manifest: Manifest, part: str) -> Iterator[tuple[Step, ...]]:
     if manifest.kind == "ClusterPolicy" and manifest.group == "nvidia.com":
         yield ("spec", part, "config")
-    chart = text_at(manifest.body, "spec", "chart", "spec", "chart") or text_at(
-        manifest.body, "spec", "chartRef", "name"
-    )
+    spec = mapping_at(manifest.body, "spec")
+    chart = text_at(spec, "chart", "spec", "chart") or text_at(spec, "chartRef", "name")
     if manifest.kind == "HelmRelease" and chart in _CHARTS:
         yield ("spec", "values", part, "config")
         if chart == "nvidia-device-plugin" and part == "devicePlugin":
@@ -101,9 +100,8 @@ def _places(manifest: Manifest, part: str) -> Iterator[tuple[Step, ...]]:
 def _setting(case: Case, manifest: Manifest, path: tuple[Step, ...], config: Body, part: str) -> Setting:
     name = text_at(config, "name")
     space = text_at(manifest.body, "spec", "targetNamespace") or manifest.namespace
-    found = next(
-        (each for each in case.cluster.of("ConfigMap") if each.name == name and space in ("", each.namespace)), None
-    )
+    same = (each for each in case.cluster.of("ConfigMap") if each.name == name)
+    found = next((each for each in same if space in ("", each.namespace)), None)
     data = mapping_at(config, "data") or mapping_at(config, "map") or (mapping_at(found.body, "data") if found else {})
     names = frozenset(data) if part == "devicePlugin" else _mig_names(data)
     return Setting(manifest=manifest, path=path, config_map=name, names=names if data else None)

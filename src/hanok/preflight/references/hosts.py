@@ -30,7 +30,8 @@ _URL = re.compile(rf"\b(?P<scheme>{_SCHEMES})://(?:[^\s/@\"'<>{{}}]*@)?(?P<host>
 _FULL = re.compile(rf"(?<![-.\w/])(?P<host>{_HOST}\.svc(?:\.cluster\.local)?)(?::(?P<port>\d+))?(?![-.\w])")
 _PLAIN = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{2,5}}))?")
 _PAIR = re.compile(
-    rf"^[ \t-]*[\"']?(?P<key>[\w.-]+)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<host>{_LABEL}\.{_LABEL})(?::(?P<port>\d+))?[\"']?,?[ \t]*(?:#.*)?$",
+    rf"^[ \t-]*[\"']?(?P<key>[\w.-]+)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<host>{_LABEL}\.{_LABEL})"
+    r"(?::(?P<port>\d+))?[\"']?,?[ \t]*(?:#.*)?$",
     re.MULTILINE,
 )
 """A line of a configuration file that gives a key a host of two parts."""
@@ -157,9 +158,8 @@ def _means_service(case: Case, manifest: Manifest, host: Host, name: str, space:
     if case.cluster.find("Service", space, manifest.namespace) is not None:
         return False  # a pod's own name before its headless Service
     if _is_ours(case, space):
-        return (host.named or host.port is not None) and not (
-            host.scheme == "https" and host.port == 443 and _is_domain(space)
-        )
+        public = host.scheme == "https" and host.port == 443 and _is_domain(space)
+        return (host.named or host.port is not None) and not public
     return bool(host.scheme) and host.scheme != "https" and not _is_domain(space)
 
 
@@ -177,12 +177,10 @@ def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
         case "missing" if _is_pod(case, first):
             return
         case "missing":
-            bare = not any(_written(case, each) for each in users)
+            bare = not any(_is_written_out(each) for each in users)
             ours = case.inventory.is_peopled(first.namespace) or first.namespace == first.manifest.namespace
             if ours:
-                message = (
-                    f"no Service {first.name} in {first.namespace}{and_others(users)}: the name means nothing there"
-                )
+                message = f"no Service {first.name} in {first.namespace}{and_others(users)}: nothing answers there"
                 severity = "warning" if bare else None
                 hint = offer(case, first, NO_HOST.hint)
                 yield NO_HOST.on(first.manifest, *first.path, message=message, hint=hint, severity=severity)
@@ -199,7 +197,7 @@ def _outside(use: Use, why: str) -> Finding:
     return OUTSIDE.on(use.manifest, *use.path, message=f"{use.title}, a host here, is not in these files; {why}")
 
 
-def _written(case: Case, use: Use) -> bool:
+def _is_written_out(use: Use) -> bool:
     """Whether the namespace stands in the text."""
     return f"{use.name}.{use.namespace}" in str(at(use.manifest.body, *use.path))
 

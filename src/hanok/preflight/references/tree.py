@@ -24,6 +24,7 @@ NO_NAMESPACE = Rule(
 )
 
 _GIVEN_SPACES = frozenset({"", "default", "kube-system", "kube-public", "kube-node-lease"})
+_NOT_SUBSTITUTED = "kustomize.toolkit.fluxcd.io/substitute"
 _SAME_GROUPS = {"extensions": "networking.k8s.io"}
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:?[-=][^}]*)?\}")
 _TEXT_KINDS = frozenset({
@@ -58,10 +59,8 @@ def _twice(again: Manifest, first: Manifest) -> Finding:
     """In one file it is a slip; in two they may be for two clusters, of which this cannot know."""
     where = f"line {first.first_line}" if again.file == first.file else f"{first.file}:{first.first_line}"
     versions = "" if again.version == first.version else f", as {first.api_version}"
-    message = f"{again.title} is there already: {where}{versions}"
-    return TWICE.on(
-        again, "metadata", "name", message=message, severity=None if again.file == first.file else "warning"
-    )
+    severity = None if again.file == first.file else "warning"
+    return TWICE.on(again, "metadata", "name", message=f"is there already: {where}{versions}", severity=severity)
 
 
 def _patches(case: Case) -> frozenset[str]:
@@ -85,10 +84,7 @@ def _is_patch(manifest: Manifest, patches: frozenset[str]) -> bool:
 def check_variables(case: Case) -> Iterator[Finding]:
     given = _substituted(case)
     for manifest in case.cluster.manifests:
-        if (
-            manifest.kind in _TEXT_KINDS
-            or manifest.annotations.get("kustomize.toolkit.fluxcd.io/substitute") == "disabled"
-        ):
+        if manifest.kind in _TEXT_KINDS or manifest.annotations.get(_NOT_SUBSTITUTED) == "disabled":
             continue
         said: set[str] = set()
         for leaf in case.inventory.leaves(manifest):
@@ -137,7 +133,7 @@ def check_namespaces(case: Case) -> Iterator[Finding]:
     said = set(case.inventory.namespaces) | _created(case)
     for each in case.cluster.manifests:
         space = text_at(each.body, "metadata", "namespace") if each.namespace else ""
-        if space in _GIVEN_SPACES or space in said or not is_name(space) or case.inventory.maker(""):
+        if space in _GIVEN_SPACES or space in said or not is_name(space) or case.inventory.anybody is not None:
             continue
         said.add(space)
         message = f"nothing here makes the namespace {space}: until it is there, objects in it are refused"

@@ -35,7 +35,7 @@ def check_config_maps(case: Case) -> Iterator[Finding]:
     for each in case.cluster.of("ConfigMap", group=""):
         if _is_for_somebody(each) or each.name in named:
             continue
-        message = f"nothing in these files names {each.title}: no pod mounts it, no release or argument means it"
+        message = "nothing in these files names it: no pod mounts it, and no release or argument means it"
         yield UNREAD.on(each, "metadata", "name", message=message)
 
 
@@ -43,8 +43,7 @@ def check_secrets(case: Case) -> Iterator[Finding]:
     named = _named_words(case)
     for each in case.cluster.of("Secret", group=""):
         if text_at(each.body, "type") not in _OWN_TYPES and not _is_for_somebody(each) and each.name not in named:
-            message = f"nothing in these files names {each.title}"
-            yield UNREAD_SECRET.on(each, "metadata", "name", message=message)
+            yield UNREAD_SECRET.on(each, "metadata", "name", message="nothing in these files names it")
 
 
 def _is_for_somebody(manifest: Manifest) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hanok.preflight.case import Case, Check
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import CLUSTER_WIDE, Manifest, Step, names
+from hanok.preflight.manifests import CLUSTER_WIDE, Manifest, Step
 
 OUTSIDE = Rule(
     "HK210",
@@ -89,8 +89,7 @@ def and_others(users: list[Use]) -> str:
 
 def offer(case: Case, use: Use, hint: str) -> str:
     """A hint with the names that there are."""
-    near = [each for each in case.cluster.of(use.kind) if each.namespace == use.namespace]
-    there = names(near)[:5]
+    there = case.inventory.offers(use.kind, use.namespace)[:5]
     return f"{hint}; there is {', '.join(f'`{each}`' for each in there)}" if there else hint
 
 
