@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from hanok.preflight.labelled import Labelled
 from hanok.preflight.makers import (
     EVERYWHERE,
     Made,
@@ -22,7 +23,7 @@ from hanok.preflight.makers import (
     opaque_of,
     walk,
 )
-from hanok.preflight.manifests import CLUSTER_WIDE, Cluster, Manifest, Step, mapping_at, matches, selects, text_at
+from hanok.preflight.manifests import CLUSTER_WIDE, Cluster, Manifest, Step, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.workloads import Workload
 
 Standing = Literal["defined", "made", "perhaps", "missing"]
@@ -83,10 +84,16 @@ class Inventory:
         """Who may make objects of any name, anywhere."""
         return next((each.by for each in self._opaque.get(EVERYWHERE, ()) if each.anything), None)
 
-    def offers(self, kind: str, namespace: str) -> list[str]:
+    def offers(self, kind: str, namespace: str) -> Sequence[str]:
         """The names that there are of a kind, made ones, too."""
-        made = {each.name for each in self._made.values() if (each.kind, each.namespace) == (kind, namespace)}
-        return sorted(made | {each.name for each in self.cluster.of(kind) if each.namespace == namespace})
+        return self._offers.get((kind, namespace), ())
+
+    @cached_property
+    def _offers(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        found: dict[tuple[str, str], list[str]] = {}
+        for kind, namespace, name in sorted({*self._by_name, *self._made}):
+            found.setdefault((kind, namespace), []).append(name)
+        return found
 
     def keys(self, kind: str, name: str, namespace: str) -> frozenset[str] | None:
         """What a ConfigMap or Secret holds; None where that is not known."""
@@ -109,16 +116,20 @@ class Inventory:
         return frozenset(each.name for each in self.cluster.of("Namespace", "Project"))
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Workload]:
-        """The pods that a plain selector means."""
-        candidates = [self._labelled.get((namespace, *pair), ()) for pair in labels.items()]
-        fewest = min(candidates, key=len, default=())
-        return [each for each in fewest if matches(labels, each.labels)]
+        """The pods that a plain selector means; an empty one means none."""
+        return self.selected(namespace, {"matchLabels": dict(labels)}) if labels else []
 
-    def selected(self, namespace: str, selector: object) -> list[Workload]:
-        """The pods that a label selector means; an empty one means all."""
-        plain = {str(key): str(value) for key, value in mapping_at(selector, "matchLabels").items()}
-        found = self.pods(namespace, plain) if plain else self._pods_in.get(namespace, [])
-        return [each for each in found if selects(selector, each.labels)]
+    def selected(self, namespace: str | None, selector: object) -> list[Workload]:
+        """The pods that a label selector means, in one namespace or (None) in all; an empty one means all."""
+        return self._pods.selected(namespace, selector)
+
+    def services(self, namespace: str | None, selector: object) -> list[Manifest]:
+        """The Services that a label selector means, in one namespace or (None) in all."""
+        return self._services.selected(namespace, selector)
+
+    def is_pod_name(self, name: str, namespace: str) -> bool:
+        """Whether a pod in the tree gives itself, or somebody else, that host name."""
+        return (namespace, name) in self._pod_names
 
     def may_have_pods(self, namespace: str, labels: Mapping[str, str]) -> Manifest | None:
         """Who may make pods there that are not in the tree."""
@@ -211,19 +222,16 @@ class Inventory:
         return frozenset(each.namespace for each in placed if text_at(each.body, "metadata", "namespace"))
 
     @cached_property
-    def _labelled(self) -> Mapping[tuple[str, str, str], Sequence[Workload]]:
-        found: dict[tuple[str, str, str], list[Workload]] = {}
-        for each in self.workloads:
-            for key, value in each.labels.items():
-                found.setdefault((each.namespace, key, value), []).append(each)
-        return found
+    def _pods(self) -> Labelled[Workload]:
+        return Labelled((each.namespace, each.labels, each) for each in self.workloads)
 
     @cached_property
-    def _pods_in(self) -> Mapping[str, list[Workload]]:
-        found: dict[str, list[Workload]] = {}
-        for each in self.workloads:
-            found.setdefault(each.namespace, []).append(each)
-        return found
+    def _services(self) -> Labelled[Manifest]:
+        return Labelled((each.namespace, each.labels, each) for each in self.cluster.of("Service", group=""))
+
+    @cached_property
+    def _pod_names(self) -> frozenset[tuple[str, str]]:
+        return frozenset((each.namespace, name) for each in self.workloads for name in _names_of(each))
 
     @cached_property
     def _pod_makers(self) -> Mapping[str, Sequence[Manifest]]:
@@ -231,6 +239,12 @@ class Inventory:
         for each in self.cluster.of("Agent", "MCPServer", "RayCluster", "RayService", "Gateway", "LeaderWorkerSet"):
             found.setdefault(each.namespace, []).append(each)
         return found
+
+
+def _names_of(workload: Workload) -> Iterator[str]:
+    yield from (text_at(workload.spec, "hostname"), text_at(workload.spec, "subdomain"))
+    for each in mappings_at(workload.spec, "hostAliases"):
+        yield from texts_at(each, "hostnames")
 
 
 def _begins(name: str, stem: str) -> bool:

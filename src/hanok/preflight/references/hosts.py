@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.inventory import Leaf
-from hanok.preflight.manifests import Manifest, Step, at, mappings_at, text_at
+from hanok.preflight.manifests import Manifest, Step, at, text_at
 from hanok.preflight.references.services import is_open_ended, wrong_port
 from hanok.preflight.references.uses import OUTSIDE, Use, and_others, offer, together
 
@@ -174,7 +174,7 @@ def _is_domain(label: str) -> bool:
 def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
     first = users[0]
     match case.inventory.standing("Service", first.name, first.namespace, user=first.manifest):
-        case "missing" if _is_pod(case, first):
+        case "missing" if case.inventory.is_pod_name(first.name, first.namespace):
             return
         case "missing":
             bare = not any(_is_written_out(each) for each in users)
@@ -200,16 +200,6 @@ def _outside(use: Use, why: str) -> Finding:
 def _is_written_out(use: Use) -> bool:
     """Whether the namespace stands in the text."""
     return f"{use.name}.{use.namespace}" in str(at(use.manifest.body, *use.path))
-
-
-def _is_pod(case: Case, use: Use) -> bool:
-    """Whether a pod in the tree gives itself that name."""
-    pods = case.inventory.selected(use.namespace, {})
-    return any(use.name in (text_at(each.spec, "hostname"), text_at(each.spec, "subdomain")) for each in pods) or any(
-        use.name in (text_at(alias, "ip"), *map(str, at(alias, "hostnames") or ()))
-        for each in pods
-        for alias in mappings_at(each.spec, "hostAliases")
-    )
 
 
 def _port(case: Case, use: Use, host: Host) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ from hanok.preflight.manifests import (
     list_at,
     mapping_at,
     mappings_at,
-    selects,
     text_at,
     texts_at,
 )
@@ -93,7 +92,8 @@ def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], 
 def check_service_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("ServiceMonitor"):
         spaces = _spaces(monitor)
-        services = [each for each in case.cluster.of("Service", group="") if _is_meant(each, monitor, spaces)]
+        selector = at(monitor.body, "spec", "selector")
+        services = [each for space in spaces or (None,) for each in case.inventory.services(space, selector)]
         if services:
             yield from _monitored_ports(monitor, services)
         elif spaces is not None and all(_is_known(case, each, monitor) for each in spaces):
@@ -118,11 +118,6 @@ def _spaces(monitor: Manifest) -> frozenset[str] | None:
     return frozenset(texts_at(chosen, "matchNames")) or frozenset({monitor.namespace})
 
 
-def _is_meant(found: Manifest, monitor: Manifest, spaces: frozenset[str] | None) -> bool:
-    inside = spaces is None or found.namespace in spaces
-    return inside and selects(at(monitor.body, "spec", "selector"), found.labels)
-
-
 def _monitored_ports(monitor: Manifest, services: Sequence[Manifest]) -> Iterator[Finding]:
     ports = [each for service in services for each in mappings_at(service.body, "spec", "ports")]
     named = {text_at(each, "name") for each in ports} - {""}
@@ -137,7 +132,7 @@ def check_pod_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("PodMonitor"):
         spaces = _spaces(monitor)
         selector = at(monitor.body, "spec", "selector")
-        pods = [pod for space in spaces or () for pod in case.inventory.selected(space, selector)]
+        pods = [pod for space in spaces or (None,) for pod in case.inventory.selected(space, selector)]
         ports = [each for pod in pods for box in pod.containers for each in mappings_at(box.body, "ports")]
         named = {text_at(each, "name") for each in ports}
         for path, port in spots(monitor.body, "spec.podMetricsEndpoints[].port"):

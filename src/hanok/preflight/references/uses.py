@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from hanok.preflight.case import Case, Check
 from hanok.preflight.findings import Finding, Rule
@@ -17,6 +18,8 @@ OUTSIDE = Rule(
     "look whether it is there, or give the manifests that define it, too",
     open=True,
 )
+FEW, MANY = 5, 500
+"""So many names are offered all; of so many the nearest are looked for."""
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.:]*[A-Za-z0-9])?")
 
 
@@ -89,8 +92,9 @@ def and_others(users: list[Use]) -> str:
 
 def offer(case: Case, use: Use, hint: str) -> str:
     """A hint with the names that there are."""
-    there = case.inventory.offers(use.kind, use.namespace)[:5]
-    return f"{hint}; there is {', '.join(f'`{each}`' for each in there)}" if there else hint
+    there = case.inventory.offers(use.kind, use.namespace)
+    near = there if len(there) <= FEW else get_close_matches(use.name, there[:MANY], n=3)
+    return f"{hint}; there is {', '.join(f'`{each}`' for each in near)}" if near else hint
 
 
 CHECKS: tuple[Check, ...] = ()
