@@ -9,6 +9,7 @@ from functools import cached_property
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
+from hanok.preflight.inventory import Inventory
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
 from hanok.preflight.scheduling.counting import Counts
@@ -45,6 +46,10 @@ class Case:
     @cached_property
     def engines(self) -> Sequence[Engine]:
         return engines(self.workloads)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        return Inventory(cluster=self.cluster, workloads=self.workloads)
 
 
 Check = Callable[[Case], Iterator[Finding]]

@@ -9,11 +9,36 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
+from hanok.preflight.references import (
+    configuration,
+    devices,
+    hosts,
+    links,
+    routes,
+    scaling,
+    services,
+    storage,
+    tree,
+    unread,
+    uses,
+)
 from hanok.preflight.schema import kinds
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (kinds,),
-    "references": (),
+    "references": (
+        uses,
+        tree,
+        configuration,
+        storage,
+        links,
+        services,
+        routes,
+        scaling,
+        hosts,
+        unread,
+        devices,
+    ),
     "scheduling": (),
     "memory": (),
     "consistency": (),
