@@ -9,7 +9,9 @@ from functools import cached_property
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
+from hanok.preflight.fit.needs import EngineFit, fits
 from hanok.preflight.manifests import Cluster
+from hanok.preflight.placement import Placement
 from hanok.preflight.workloads import Workload, workloads
 
 
@@ -27,6 +29,15 @@ class Case:
     @cached_property
     def engines(self) -> Sequence[Engine]:
         return engines(self.workloads)
+
+    @cached_property
+    def placement(self) -> Placement:
+        return Placement()
+
+    @cached_property
+    def fits(self) -> Sequence[EngineFit]:
+        """What every engine takes wherever it may stand."""
+        return fits(self.engines, self.placement, self.facts)
 
 
 Check = Callable[[Case], Iterator[Finding]]
