@@ -9,6 +9,7 @@ from functools import cached_property
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
+from hanok.preflight.fit.needs import EngineFit, fits
 from hanok.preflight.inventory import Inventory
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
@@ -50,6 +51,11 @@ class Case:
     @cached_property
     def inventory(self) -> Inventory:
         return Inventory(cluster=self.cluster, workloads=self.workloads)
+
+    @cached_property
+    def fits(self) -> Sequence[EngineFit]:
+        """What every engine takes wherever it may stand."""
+        return fits(self.engines, self.placement, self.facts)
 
 
 Check = Callable[[Case], Iterator[Finding]]

@@ -9,6 +9,7 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
+from hanok.preflight.fit import flags, host, memory, readiness
 from hanok.preflight.references import (
     configuration,
     devices,
@@ -40,7 +41,7 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
         devices,
     ),
     "scheduling": (),
-    "memory": (),
+    "memory": (flags, memory, readiness, host),
     "consistency": (),
     "cost and availability": (),
 }
