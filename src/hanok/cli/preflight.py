@@ -29,6 +29,10 @@ def preflight(
     ] = None,
     kubernetes: Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")] = "1.37",
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
+    max_usd_month: Annotated[
+        float | None,
+        typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
+    ] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,14 +44,17 @@ def preflight(
     Example: `hanok preflight deploy/ --json`
     """
     from hanok.cli import preflight_view
-    from hanok.preflight import Case, gather
+    from hanok.preflight import Case, declare, gather
     from hanok.preflight import preflight as prove
+    from hanok.spec.load import parse
 
     gathered = gather(paths or [DEFAULT_FILE])
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog)))
+    platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
+    facts = _facts(kubernetes, catalog, max_usd_month)
+    report = prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -59,13 +66,19 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None) -> Facts:
+def _facts(kubernetes: str, catalog: Path | None, ceiling: float | None) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=kubernetes)
+    return Facts(
+        catalog=figures,
+        anatomy=cache(partial(_anatomy, Path())),
+        today=today,
+        kubernetes=kubernetes,
+        ceiling_usd_month=ceiling,
+    )
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

@@ -7,7 +7,7 @@ from hanok.gpu.anatomy import Anatomy, read_anatomy
 from hanok.gpu.catalog import Catalog, changes
 from hanok.gpu.load import load_catalog, load_model, load_models, read_catalog
 from hanok.gpu.memory import GIB, Fit, Split, fit
-from hanok.gpu.planning import Cost, Miss, Option, Plan, api_million, api_price, option_on, plan
+from hanok.gpu.planning import Cost, Miss, Option, Plan, api_million, api_price, option_on, plan, want
 from hanok.gpu.speed import DENSE_ERROR, EXPERTS_ERROR, Rate, Shape
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "plan",
     "read_anatomy",
     "read_catalog",
+    "want",
 ]

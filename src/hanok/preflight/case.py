@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hanok.preflight.cost.bill import Bill, make_bill
+from hanok.preflight.declared import Declared
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Cluster
+from hanok.preflight.placement import Placement
+from hanok.preflight.platform.planned import Planned, planned
 from hanok.preflight.workloads import Workload, workloads
 
 
@@ -19,6 +23,7 @@ class Case:
 
     cluster: Cluster
     facts: Facts
+    platforms: Sequence[Declared] = ()
 
     @cached_property
     def workloads(self) -> Sequence[Workload]:
@@ -27,6 +32,21 @@ class Case:
     @cached_property
     def engines(self) -> Sequence[Engine]:
         return engines(self.workloads)
+
+    @cached_property
+    def placement(self) -> Placement:
+        return Placement()
+
+    @cached_property
+    def planned(self) -> Sequence[Planned]:
+        return planned(self.platforms, self.facts.catalog, self.facts.anatomy)
+
+    @cached_property
+    def bill(self) -> Bill:
+        facts = self.facts
+        return make_bill(
+            self.placement, self.workloads, self.engines, self.planned, catalog=facts.catalog, anatomy=facts.anatomy
+        )
 
 
 Check = Callable[[Case], Iterator[Finding]]

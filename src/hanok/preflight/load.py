@@ -139,9 +139,10 @@ def _text(data: bytes, name: str, found: _Gathered) -> str | None:
 
 def _is_platform(value: Any, *, named: bool) -> bool:
     """Whether a document is Hanok's own file: it is `named` so, or has models that are served."""
-    if not isinstance(value, dict) or text_at(value, "kind") or text_at(value, "apiVersion"):
+    body = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if not body or text_at(body, "kind") or text_at(body, "apiVersion"):
         return False
-    return named or any("serve" in model for model in mappings_at(value, "models"))
+    return named or any("serve" in model for model in mappings_at(body, "models"))
 
 
 def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> None:

@@ -8,7 +8,9 @@ from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
+from hanok.preflight.cost import disruption, hygiene, money, replicas, scaling
 from hanok.preflight.findings import Rule
+from hanok.preflight.platform import door, file, models
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (),
@@ -16,7 +18,8 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "scheduling": (),
     "memory": (),
     "consistency": (),
-    "cost and availability": (),
+    "cost and availability": (money, replicas, disruption, scaling, hygiene),
+    "platform": (file, models, door),
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""
 
