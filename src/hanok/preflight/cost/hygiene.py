@@ -32,7 +32,7 @@ AS_ROOT = Rule(
 NO_REQUESTS = Rule(
     "HK627",
     "warning",
-    "pods that ask for nothing",
+    "pods that ask for no CPU or memory",
     "set `resources.requests` of cpu and memory: the scheduler sees an empty pod, and it is the first to be evicted",
 )
 NO_LIMIT = Rule(

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from hanok.preflight.case import Case
 from hanok.preflight.declared import Declared
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Step, at
+from hanok.preflight.manifests import Step, at, mapping_at
 from hanok.spec.tree import Tree
 
 PLAIN_SECRET = Rule(
@@ -76,7 +76,8 @@ def _written(declared: Declared, path: tuple[Step, ...]) -> Any:
     """What stands in the file at a place of the tree; one block may stand for a list of one."""
     value: Any = declared.manifest.body
     for step in path:
-        value = value if step == 0 and isinstance(value, Mapping) else at(value, step)
+        alone = step == 0 and bool(mapping_at(value))
+        value = value if alone else at(value, step)
     return value
 
 
