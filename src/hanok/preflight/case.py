@@ -14,6 +14,8 @@ from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
 from hanok.preflight.platform.planned import Planned, planned
+from hanok.preflight.scheduling.counting import Counts
+from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.workloads import Workload, workloads
 
 
@@ -30,12 +32,23 @@ class Case:
         return workloads(self.cluster)
 
     @cached_property
-    def engines(self) -> Sequence[Engine]:
-        return engines(self.workloads)
+    def ground(self) -> Ground:
+        """Pools, what pods ask for, and who may stand where."""
+        return Ground(self.cluster, self.facts, self.workloads)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many nodes there will be."""
+        return Counts(self.ground)
 
     @cached_property
     def placement(self) -> Placement:
-        return Placement()
+        """Where pods may stand, and the nodes that they would need."""
+        return self.counts.placement
+
+    @cached_property
+    def engines(self) -> Sequence[Engine]:
+        return engines(self.workloads)
 
     @cached_property
     def planned(self) -> Sequence[Planned]:
