@@ -33,6 +33,10 @@ def preflight(
         typer.Option("--crds", help="Schemas of custom kinds: a folder, or `kubectl get crds -o yaml`; may repeat."),
     ] = None,
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
+    max_usd_month: Annotated[
+        float | None,
+        typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
+    ] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,14 +48,17 @@ def preflight(
     Example: `hanok preflight deploy/ --json`
     """
     from hanok.cli import preflight_view
-    from hanok.preflight import Case, gather
+    from hanok.preflight import Case, declare, gather
     from hanok.preflight import preflight as prove
+    from hanok.spec.load import parse
 
     gathered = gather(paths or [DEFAULT_FILE])
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog, crds or [])))
+    platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
+    facts = _facts(kubernetes, catalog, crds or [], max_usd_month)
+    report = prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -63,7 +70,7 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None, crds: list[Path]) -> Facts:
+def _facts(kubernetes: str, catalog: Path | None, crds: list[Path], ceiling: float | None) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
     from hanok.preflight.schema.load import load_builtins, load_custom, read_version
@@ -72,9 +79,14 @@ def _facts(kubernetes: str, catalog: Path | None, crds: list[Path]) -> Facts:
     today = datetime.datetime.now(datetime.UTC).date()
     version = read_version(kubernetes)
     return Facts(
-        catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=version,
-        builtins=load_builtins(version), custom=load_custom(crds),
-    )  # fmt: skip
+        catalog=figures,
+        anatomy=cache(partial(_anatomy, Path())),
+        today=today,
+        kubernetes=version,
+        ceiling_usd_month=ceiling,
+        builtins=load_builtins(version),
+        custom=load_custom(crds),
+    )
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hanok.preflight.cost.bill import Bill, make_bill
+from hanok.preflight.declared import Declared
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
@@ -13,6 +15,7 @@ from hanok.preflight.fit.needs import EngineFit, fits
 from hanok.preflight.inventory import Inventory
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
+from hanok.preflight.platform.planned import Planned, planned
 from hanok.preflight.scheduling.counting import Counts
 from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.workloads import Workload, workloads
@@ -24,6 +27,7 @@ class Case:
 
     cluster: Cluster
     facts: Facts
+    platforms: Sequence[Declared] = ()
 
     @cached_property
     def workloads(self) -> Sequence[Workload]:
@@ -56,6 +60,17 @@ class Case:
     def fits(self) -> Sequence[EngineFit]:
         """What every engine takes wherever it may stand."""
         return fits(self.engines, self.placement, self.facts)
+
+    @cached_property
+    def planned(self) -> Sequence[Planned]:
+        return planned(self.platforms, self.facts.catalog, self.facts.anatomy)
+
+    @cached_property
+    def bill(self) -> Bill:
+        facts = self.facts
+        return make_bill(
+            self.placement, self.workloads, self.engines, self.planned, catalog=facts.catalog, anatomy=facts.anatomy
+        )
 
 
 Check = Callable[[Case], Iterator[Finding]]

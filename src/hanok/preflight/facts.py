@@ -24,3 +24,5 @@ class Facts:
     """Schemas of custom kinds."""
     quotas: Mapping[str, float] = field(default_factory=dict[str, float])
     """Quotas of the cloud account by their code, in their unit."""
+    ceiling_usd_month: float | None = None
+    """USD that a month may cost at most."""
