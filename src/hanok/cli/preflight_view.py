@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from hanok.cli.terminal import data
-from hanok.preflight import SEVERITIES, Claim, Finding, Report, Severity, marked
+from hanok.preflight import SEVERITIES, Claim, Finding, Report, Severity, is_grave, marked
 
 WIDEST = 120
 """Lines longer than that are hard to read, however wide the terminal."""
@@ -70,7 +70,7 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
     """The report for people, on stdout."""
     width = console.width if not console.is_terminal else min(console.width, WIDEST)
     page = _Page(console=console, width=width, lines=_lines(report) if looks.quote else {})
-    shown = [each for each in report.findings if visible(each, looks.least)]
+    shown = [each for each in report.findings if is_grave(each, looks.least)]
     lines = [
         *_findings(shown, page, looks),
         *(_claim(each, report) for each in report.claims),
@@ -79,11 +79,6 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
         *_counts(report, shown, page),
     ]
     console.print(Group(*lines), soft_wrap=True)
-
-
-def visible(finding: Finding, least: Severity) -> bool:
-    """Whether a finding is grave enough to be seen; what leaves the verdict open always is."""
-    return finding.rule.open or SEVERITIES.index(finding.severity) <= SEVERITIES.index(least)
 
 
 def _findings(shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[Text]:
@@ -170,7 +165,8 @@ def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[T
     bar = (f"{'':{indent}}│ ", "blue")
     under = Text(text[:start]).cell_len, max(1, Text(text[start:end]).cell_len)
     yield Text.assemble(bar, text)
-    yield Text.assemble(bar, " " * under[0], ("^" * under[1], style))
+    if (start, end) != (0, len(text)):
+        yield Text.assemble(bar, " " * under[0], ("^" * under[1], style))
 
 
 def _lines(report: Report) -> dict[str, dict[int, str]]:
@@ -192,7 +188,9 @@ def _claim(claim: Claim, report: Report) -> Text:
     mark, style = _VERDICTS[claim.verdict]
     told = ", ".join(_numbers(claim.errors, claim.warnings, 0, claim.open))
     wide = max(len(each.layer) for each in report.claims)
-    return Text.assemble((f" {mark} ", style), f"{claim.layer:{wide}}  " if told else claim.layer, (told, "bright_black"))
+    return Text.assemble(
+        (f" {mark} ", style), f"{claim.layer:{wide}}  " if told else claim.layer, (told, "bright_black")
+    )
 
 
 def _verdict(report: Report, page: _Page, looks: Looks) -> Iterator[Text]:
@@ -232,7 +230,10 @@ def _where(finding: Finding) -> str:
 def _scope(report: Report) -> str:
     """What the proof is about."""
     cluster, facts = report.case.cluster, report.case.facts
-    objects, files = _number(len(cluster.manifests), "object", "objects"), _number(len(cluster.sources), "file", "files")
+    objects, files = (
+        _number(len(cluster.manifests), "object", "objects"),
+        _number(len(cluster.sources), "file", "files"),
+    )
     return f"{objects} in {files}, on Kubernetes {facts.kubernetes}, with figures of {facts.catalog.date}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hanok.preflight.case import Case
 from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
-from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity
+from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
 from hanok.preflight.load import STDIN, Gathered, gather
 from hanok.preflight.manifests import Cluster, Manifest
 from hanok.preflight.rules import LAYERS, checks, page, rules
@@ -35,6 +35,7 @@ __all__ = [
     "Verdict",
     "checks",
     "gather",
+    "is_grave",
     "judge",
     "marked",
     "page",

@@ -8,14 +8,13 @@ tells a time or a place, and whoever doubts it runs preflight again and compares
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, cast
 
 from hanok.errors import PreflightError
 from hanok.preflight.facts import Facts
-from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Source, at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Node, Placement
 from hanok.preflight.reports.plain import plain_claims, plain_finding
@@ -32,7 +31,7 @@ class Options:
     """What was asked of preflight, as far as it may change the answer."""
 
     paths: Sequence[str]
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     more: Mapping[str, str] | None = None
     """Further options by their name on the command line, as text."""
     timestamp: str | None = None
@@ -208,6 +207,15 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise PreflightError("this is no certificate: not a JSON object", hint=_HINT)
     return cast("dict[str, Any]", found)
+
+
+def moved(statement: Mapping[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    """A statement on files that lie elsewhere, with the names that they had."""
+    predicate = dict(mapping_at(statement, "predicate"))
+    for key in ("counterExamples", "missing", "accepted"):
+        predicate[key] = [{**each, "file": rename(text_at(each, "file"))} for each in mappings_at(predicate, key)]
+    files = [{**each, "name": rename(text_at(each, "name"))} for each in mappings_at(statement, "subject")]
+    return {**statement, "predicate": predicate, "subject": files}
 
 
 def differences(certificate: Certificate, again: Mapping[str, Any]) -> list[str]:

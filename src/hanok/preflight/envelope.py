@@ -51,9 +51,7 @@ def encode(payload: bytes, kind: str = PAYLOAD_TYPE) -> bytes:
 def seal(payload: bytes, signer: Signer) -> bytes:
     """The payload in an envelope, signed."""
     signature = {"keyid": signer.id, "sig": b64encode(signer.sign(encode(payload))).decode()}
-    return canonical(
-        {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": [signature]}
-    )
+    return canonical({"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": [signature]})
 
 
 def is_envelope(data: bytes) -> bool:
@@ -66,7 +64,9 @@ def open_envelope(data: bytes) -> Envelope:
     form = parse(data)
     if at(form, "payloadType") != PAYLOAD_TYPE:
         raise PreflightError(f"the envelope's payloadType is {at(form, 'payloadType')!r}, not {PAYLOAD_TYPE!r}")
-    signatures = [(text_at(each, "keyid"), _bytes(text_at(each, "sig"), "sig")) for each in mappings_at(form, "signatures")]
+    signatures = [
+        (text_at(each, "keyid"), _bytes(text_at(each, "sig"), "sig")) for each in mappings_at(form, "signatures")
+    ]
     if not signatures:
         raise PreflightError("the envelope has no signature", hint="`hanok certificate sign FILE --key KEY` makes one")
     return Envelope(payload=_bytes(text_at(form, "payload"), "payload"), signatures=signatures)
@@ -75,9 +75,7 @@ def open_envelope(data: bytes) -> Envelope:
 def is_signed(envelope: Envelope, verifier: Verifier) -> bool:
     """Whether one of its signatures is this key's. A signature that names another key is not tried."""
     data = encode(envelope.payload)
-    return any(
-        key in ("", verifier.id) and verifier.verify(signature, data) for key, signature in envelope.signatures
-    )
+    return any(key in ("", verifier.id) and verifier.verify(signature, data) for key, signature in envelope.signatures)
 
 
 def _bytes(text: str, key: str) -> bytes:

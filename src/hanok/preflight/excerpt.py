@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ENTRY = re.compile(r"(?:-\s+)*(?P<key>\"[^\"]*\"|'[^']*'|[^\s:#][^:#]*?)\s*:(?:\s+(?P<value>[^\s#].*?))?\s*(?:\s#.*)?$")
+_ENTRY = re.compile(
+    r"(?:-\s+)*(?P<key>\"[^\"]*\"|'[^']*'|[^\s:#][^:#]*?)\s*:(?:\s+(?P<value>[^\s#].*?))?\s*(?:\s#.*)?$"
+)
 _ITEM = re.compile(r"(?:-\s+)+(?P<value>[^\s#].*?)\s*(?:\s#.*)?$")
 
 

@@ -101,6 +101,9 @@ def make_keys(private: Path, public: Path) -> PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+    for file in (private, public):
+        if file.exists():
+            raise PreflightError(f"{file} is there already", hint="name another file: keys are not overwritten")
     key = Ed25519PrivateKey.generate()
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
@@ -128,7 +131,5 @@ def _write_new(file: Path, data: bytes, mode: int) -> None:
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
             opened.write(data)
-    except FileExistsError:
-        raise PreflightError(f"{file} is there already", hint="name another file: keys are not overwritten") from None
     except OSError as error:
         raise PreflightError(f"{file} cannot be written: {error.strerror}") from None

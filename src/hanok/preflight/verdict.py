@@ -85,7 +85,7 @@ def judge(
     case: Case,
     layers: Mapping[str, Iterable[Check]],
     *,
-    terms: Terms = Terms(),  # noqa: B008 - a frozen value
+    terms: Terms = Terms(),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Ask every check of every layer, and give the verdict. `tell` hears which layer is asked."""

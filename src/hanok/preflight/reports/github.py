@@ -1,7 +1,7 @@
 """Findings as GitHub Actions' workflow commands: a line each, which the log turns into a note at the place.
 
-The form is GitHub's: `::error file=…,line=…,title=…::message`; `%`, line ends, and in properties `:` and `,` are escaped
-(docs.github.com, "Workflow commands for GitHub Actions").
+The form is GitHub's: `::error file=…,line=…,title=…::message`; `%`, line ends, and in properties `:` and `,` are
+escaped (docs.github.com, "Workflow commands for GitHub Actions").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A report as JUnit's XML: a suite for each layer, in it a case for each object and file that was looked at.
 
-What refutes is a failure, what is open makes its case skipped, and what is left goes to the case's output, as test pages
-show it. There is no standard; the form is the one that Jenkins, GitLab and GitHub's actions read (one failure a case).
+What refutes is a failure, what is open makes its case skipped, and what is left goes to the case's output, as test
+pages show it. There is no standard: this is what Jenkins, GitLab and GitHub's actions read (one failure a case).
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit(report: Report) -> str:
     """The report as one XML document."""
-    suites = [_suite(report, claim) for claim in report.claims]
-    tests, failures, skipped = (sum(each[place] for each in suites) for place in range(3))
-    head = f'<testsuites name="hanok preflight" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}">'
-    body = "".join(text for *_, text in suites)
+    suites = [_cases(report, claim) for claim in report.claims]
+    head = f'<testsuites name="hanok preflight" {_counts([case for cases in suites for case in cases])}>'
+    body = "".join(_suite(claim, cases) for claim, cases in zip(report.claims, suites, strict=True))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n{body}</testsuites>\n'
 
 
-def _suite(report: Report, claim: Claim) -> tuple[int, int, int, str]:
-    """How many cases, failures and skipped ones a layer has, and its element."""
+def _suite(claim: Claim, cases: Sequence[str]) -> str:
+    return f'  <testsuite name={_quote(claim.layer)} {_counts(cases)} time="0">\n{"".join(cases)}  </testsuite>\n'
+
+
+def _counts(cases: Sequence[str]) -> str:
+    failures, skipped = (sum(kind in text for text in cases) for kind in ("<failure", "<skipped"))
+    return f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
+
+
+def _cases(report: Report, claim: Claim) -> list[str]:
     found: dict[_Key, list[Finding]] = {key: [] for key in _looked_at(report, claim.layer)}
     for each in report.findings:
         if each.layer == claim.layer:
             found.setdefault((each.file, each.object), []).append(each)
-    cases = [_case(report, claim.layer, key, findings) for key, findings in found.items()]
-    failures, skipped = (sum(kind in text for text in cases) for kind in ("<failure", "<skipped"))
-    counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}" time="0"'
-    text = f"  <testsuite name={_quote(claim.layer)} {counts}>\n{''.join(cases)}  </testsuite>\n"
-    return len(cases), failures, skipped, text
+    return [_case(report, claim.layer, key, findings) for key, findings in found.items()]
 
 
 def _looked_at(report: Report, layer: str) -> Iterator[_Key]:
@@ -60,7 +63,8 @@ def _outcome(report: Report, findings: Sequence[Finding]) -> Iterator[str]:
     missing = [each for each in findings if each.rule.open]
     told = [each for each in findings if each not in refuting and (refuting or each not in missing)]
     if refuting:
-        yield f'<failure type="{refuting[0].rule.id}" message={_quote(refuting[0].message)}>{_lines(refuting)}</failure>'
+        worst = refuting[0]
+        yield f'<failure type="{worst.rule.id}" message={_quote(worst.message)}>{_lines(refuting)}</failure>'
     elif missing:
         yield f"<skipped message={_quote('; '.join(each.message for each in missing))}/>"
     if told:
