@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Timer
 
@@ -12,7 +12,7 @@ MOMENT_S = 1.0
 
 
 @contextmanager
-def patience(doing: str) -> Iterator[Callable[[str], None]]:
+def patience(doing: str) -> Generator[Callable[[str], None]]:
     """Show a spinner once the work inside takes longer than a moment; the caller tells what it is at."""
     if not talk.is_terminal:
         yield lambda _: None

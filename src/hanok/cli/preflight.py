@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache, partial
@@ -157,7 +157,7 @@ def _trimmed(report: Report, least: Severity) -> Report:
 
 
 @contextmanager
-def _telling_in_json(wanted: bool) -> Iterator[None]:
+def _telling_in_json(wanted: bool) -> Generator[None]:
     """Whoever reads JSON is told in JSON, too, why there is no report."""
     try:
         yield

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from hanok.errors import PreflightError
 from hanok.preflight.facts import Facts
-from hanok.preflight.manifests import Source, at, list_at, mapping_at, mappings_at, text_at, texts_at
+from hanok.preflight.manifests import Source, at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Node, Placement
 from hanok.preflight.reports.plain import plain_claims, plain_finding
 from hanok.preflight.verdict import Report, Terms
@@ -232,8 +232,6 @@ def _difference(key: str, before: object, after: object) -> str:
         then, now = ({text_at(each, "layer"): each for each in mappings_at(side)} for side in (before, after))
         layers = [layer for layer in dict.fromkeys((*then, *now)) if then.get(layer) != now.get(layer)]
         return f"claims differ: {', '.join(layers)}"
-    if isinstance(before, list) and isinstance(after, list):
-        return f"{key}: {len(list_at(before))} then, {len(list_at(after))} now, or others"
     return f"{key} differ" if key.endswith("s") else f"{key} differs"
 
 

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ class PublicKey:
 
     key: Ed25519PublicKey
 
-    @cached_property
+    @property
     def id(self) -> str:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -114,10 +115,8 @@ _MAKE = "`hanok certificate keygen FILE` makes a pair of keys"
 
 
 def _require() -> None:
-    try:
-        import cryptography.hazmat.primitives  # noqa: F401
-    except ImportError:
-        raise PreflightError("signatures need a library", hint='pip install "hanok[k8s]"') from None
+    if find_spec("cryptography") is None:
+        raise PreflightError("signatures need a library", hint='pip install "hanok[k8s]"')
 
 
 def _read(file: Path) -> bytes:

@@ -89,5 +89,5 @@ def _location(finding: Finding) -> dict[str, Any]:
 
 def _uri(file: str) -> tuple[str, bool]:
     """A file's URI, and whether it is relative to the root."""
-    path = PurePath(file)
-    return (quote(path.as_posix()), True) if not path.is_absolute() else (path.as_uri(), False)
+    path = quote(PurePath(file).as_posix())
+    return (f"file://{path}", False) if path.startswith("/") else (path, True)
