@@ -15,10 +15,12 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from hanok.cli.terminal import data
-from hanok.preflight import SEVERITIES, Claim, Finding, Report, Severity, is_grave, marked
+from hanok.preflight import SEVERITIES, Claim, Finding, Manifest, Report, Severity, is_grave, marked
 
 WIDEST = 120
 """Lines longer than that are hard to read, however wide the terminal."""
+ROOMY = 70
+"""From this width on messages stand in a column of their own."""
 NAMED = 3
 """So many of the places that are alike are named."""
 LISTED = 12
@@ -83,11 +85,11 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
 
 def _findings(shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[Text]:
     told = [_Told(finding=each) for each in shown] if looks.everything else _fold(shown)
+    by_file = {file: list(group) for file, group in groupby(shown, key=lambda each: each.file)}
     for file, group in groupby(told, key=lambda each: each.finding.file):
-        here = list(group)
         title = (file or "everything together", "bold underline")
-        yield Text.assemble(title, "  ", _tally([each.finding for each in here]))
-        for thing, parts in groupby(here, key=lambda each: each.finding.object):
+        yield Text.assemble(title, "  ", _tally(by_file[file]))
+        for thing, parts in groupby(group, key=lambda each: each.finding.object):
             yield Text()
             if thing:
                 yield from page.wrap(Text(thing, style="bold"), Text(), 2)
@@ -118,13 +120,16 @@ def _likeness(finding: Finding) -> str:
 def _finding(told: _Told, page: _Page) -> Iterator[Text]:
     finding = told.finding
     mark, style = _mark(finding)
-    first = Text.assemble((f"{finding.line or '':>6} ", "bright_black"), (f"{mark} {finding.rule.id} ", style))
-    indent = first.cell_len if page.width >= 70 else 9
-    yield from page.wrap(_spoken(finding.message), first, indent if page.width >= 70 else first.cell_len)
+    first = Text.assemble((f"{finding.line or '':>6} ", "bright_black"), (f"{mark} ", style))
+    rule, message = Text(f"{finding.rule.id} ", style=style), _spoken(finding.message)
+    if page.width >= ROOMY:
+        first, rule = Text.assemble(first, rule), Text()
+    indent = first.cell_len
+    yield from page.wrap(Text.assemble(rule, message), first, indent)
     yield from _quote(finding, style, indent, page)
     yield from page.wrap(Text(finding.hint, style="cyan"), Text(f"{'':{indent}}→ ", style="cyan"), indent + 2)
     if told.others:
-        words = Text(_others(told.others), style="bright_black")
+        words = Text(_others(told), style="bright_black")
         yield from page.wrap(words, Text(f"{'':{indent}}⋯ ", style="bright_black"), indent + 2)
 
 
@@ -140,21 +145,25 @@ def _spoken(message: str) -> Text:
     return text
 
 
-def _others(others: Sequence[Finding]) -> str:
-    places = list(dict.fromkeys(_place(each) for each in others))
+def _others(told: _Told) -> str:
+    places = list(dict.fromkeys(_place(each, told.finding) for each in told.others))
     named = ", ".join(places[:NAMED]) + (", …" if len(places) > NAMED else "")
-    return f"and {len(others)} more like it: {named}"
+    return f"and {len(told.others)} more like it: {named}"
 
 
-def _place(finding: Finding) -> str:
-    where = f"{finding.file}:{finding.line}" if finding.line else finding.file
-    return f"{finding.object} ({where})" if finding.object else where
+def _place(finding: Finding, first: Finding) -> str:
+    """Where a finding is, seen from another one."""
+    if finding.file == first.file:
+        where = f"line {finding.line}" if finding.line else finding.file
+    else:
+        where = _where(finding)
+    return f"{finding.object} ({where})" if finding.object not in ("", first.object) else where
 
 
 def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[Text]:
-    """The line of the file, what it is about marked beneath. Lines of a Secret are nobody's to print."""
+    """The line of the file, what it is about marked beneath."""
     line = page.lines.get(finding.file, {}).get(finding.line, "").rstrip()
-    if not line.strip() or (finding.manifest is not None and finding.manifest.kind == "Secret"):
+    if not line.strip() or (finding.manifest is not None and not _quotable(finding.manifest, finding)):
         return
     text = line.strip().expandtabs(2)
     start, end = marked(text, finding.path)
@@ -167,6 +176,11 @@ def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[T
     yield Text.assemble(bar, text)
     if (start, end) != (0, len(text)):
         yield Text.assemble(bar, " " * under[0], ("^" * under[1], style))
+
+
+def _quotable(manifest: Manifest, finding: Finding) -> bool:
+    """Not the first line of an object, which says nothing, nor a Secret's, which is nobody's to print."""
+    return bool(finding.path) and manifest.kind != "Secret"
 
 
 def _lines(report: Report) -> dict[str, dict[int, str]]:
@@ -195,16 +209,16 @@ def _claim(claim: Claim, report: Report) -> Text:
 
 def _verdict(report: Report, page: _Page, looks: Looks) -> Iterator[Text]:
     mark, style = _VERDICTS[report.verdict]
-    first = Text(f" {mark} {report.verdict}: ", style=style)
+    first, verdict = Text(f" {mark} ", style=style), Text(f"{report.verdict}: ", style=style)
     if report.verdict == "refuted":
         worst = report.refuting[0]
-        yield from page.wrap(_spoken(sentence(worst)), first, 3)
+        yield from page.wrap(Text.assemble(verdict, _spoken(sentence(worst))), first, 3)
         where = " · ".join(each for each in (_where(worst), f"hanok rules show {worst.rule.id}") if each)
         yield from page.wrap(Text(where, style="bright_black"), Text("   "), 3)
     elif report.verdict == "proved":
-        yield from page.wrap(Text(_scope(report)), first, 3)
+        yield from page.wrap(Text.assemble(verdict, _scope(report)), first, 3)
     else:
-        yield from page.wrap(Text("the proof needs what is missing here:"), first, 3)
+        yield from page.wrap(Text.assemble(verdict, "the proof needs what is missing here:"), first, 3)
         yield from _missing(report, page, looks)
 
 
@@ -241,8 +255,7 @@ def _counts(report: Report, shown: Sequence[Finding], page: _Page) -> Iterator[T
     """How many of what, and what was not shown."""
     told = list(_numbers(*_by_severity(report.findings)))
     told += [f"{len(report.ignored)} ignored"] if report.ignored else []
-    notes = sum(each.severity == "info" and each not in shown for each in report.findings)
-    told += [f"{notes} of them with --info"] if notes and notes == len(report.findings) - len(shown) else []
+    told += [f"{len(report.findings) - len(shown)} of these not shown"] if len(shown) < len(report.findings) else []
     terms = report.terms
     told += [f"only {', '.join(terms.select)}"] if terms.select else []
     told += [f"without {', '.join(terms.skip)}"] if terms.skip else []
