@@ -17,6 +17,7 @@ from hanok.cli import (
     books,
     cache,
     catalog,
+    certificate,
     create,
     fleet,
     keys,
@@ -77,6 +78,7 @@ app.command("plan")(plan.plan)
 app.add_typer(catalog.catalog, name="catalog")
 app.command("preflight")(preflight.preflight)
 app.add_typer(preflight.rules, name="rules")
+app.add_typer(certificate.certificate, name="certificate")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 
