@@ -9,10 +9,10 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
-from hanok.preflight.schema import kinds
+from hanok.preflight.schema import amounts, kinds, names, objects, pods, schedules
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
-    "schema": (kinds,),
+    "schema": (kinds, objects, pods, amounts, names, schedules),
     "references": (),
     "scheduling": (),
     "memory": (),

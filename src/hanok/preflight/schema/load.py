@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -66,6 +67,12 @@ def load_custom(paths: Sequence[Path]) -> Shelf:
         else:
             raise PreflightError(f"--crds {path}: there is no such file or folder", hint="name one that holds CRDs")
     return Shelf(files=found)
+
+
+@cache
+def load_time_zones() -> frozenset[str]:
+    """The names of time zones that this machine knows; none where it has no database of them."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 @cache
