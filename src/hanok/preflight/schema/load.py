@@ -91,8 +91,12 @@ class Builtins:
 
     version: str
 
-    @cached_property
+    @property
     def definitions(self) -> Definitions:
+        return self._definitions
+
+    @cached_property
+    def _definitions(self) -> Definitions:
         text = _file(self.version, "_definitions.json")
         more = read_mapping(resources.files("hanok.preflight.schema").joinpath("choices.yaml").read_text("utf-8"))
         return Definitions(schemas=mapping_at(json.loads(text or "{}"), "$defs"), more=_choices(more))
