@@ -120,6 +120,11 @@ class Workload:
         return [*self._containers("containers"), *(each for each in self.inits if each.sidecar)]
 
     @cached_property
+    def everyone(self) -> Sequence[Container]:
+        """Every container once, in the order of the manifest."""
+        return [*self.inits, *self._containers("containers")]
+
+    @cached_property
     def inits(self) -> Sequence[Container]:
         return self._containers("initContainers")
 

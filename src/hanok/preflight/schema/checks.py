@@ -1,5 +1,5 @@
 """The checks of the schema layer, in the order in which they are asked."""
 
-from hanok.preflight.schema import kinds
+from hanok.preflight.schema import kinds, objects, pods, amounts, names, schedules
 
-MODULES = (kinds,)
+MODULES = (kinds, objects, pods, amounts, names, schedules,)
