@@ -29,6 +29,9 @@ def preflight(
     ] = None,
     kubernetes: Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")] = "1.37",
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+    ] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +50,7 @@ def preflight(
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog)))
+    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog, models)))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -59,19 +62,22 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None) -> Facts:
+def _facts(kubernetes: str, catalog: Path | None, models: Path | None) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=kubernetes)
+    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, models or Path())), today=today, kubernetes=kubernetes)
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:
+    """A model by its name, or by the last part of its name or path, in the folder; else as it is built in."""
     from hanok.gpu import load_model
 
-    return load_model(model, folder=folder, fetch=None)
+    names = (model.strip("/"), model.rstrip("/").rsplit("/", 1)[-1])
+    found = next((name for name in names if name and (folder / name / "config.json").is_file()), model)
+    return load_model(found, folder=folder, fetch=None)
 
 
 @rules.command("list")

@@ -9,13 +9,13 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
-from hanok.preflight.fit import flags, host, memory, readiness
+from hanok.preflight.fit import flags, gpu_operator, host, memory, readiness
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (),
     "references": (),
     "scheduling": (),
-    "memory": (flags, memory, readiness, host),
+    "memory": (flags, memory, readiness, host, gpu_operator),
     "consistency": (),
     "cost and availability": (),
 }
