@@ -68,7 +68,8 @@ def _facts(kubernetes: str, catalog: Path | None, models: Path | None) -> Facts:
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, models or Path())), today=today, kubernetes=kubernetes)
+    anatomy = cache(partial(_anatomy, models or Path()))
+    return Facts(catalog=figures, anatomy=anatomy, today=today, kubernetes=kubernetes)
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:
