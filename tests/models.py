@@ -143,7 +143,10 @@ KEPT_INSIDE = ("use_sparse_attention", "sparse_attention_freq", "sparse_index_di
 
 def render(folder: Path) -> str:
     """The file's text: JSON, one line a model."""
-    told = [f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in entries_and_kept(folder).items()]
+    told = [
+        f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}"
+        for name, entry in entries_and_kept(folder).items()
+    ]
     return "{\n" + ",\n".join(told) + "\n}\n"
 
 

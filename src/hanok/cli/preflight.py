@@ -28,9 +28,17 @@ def preflight(
         typer.Argument(help="Manifests, folders, articles, a platform file, or `-`; by default `platform.yaml` here."),
     ] = None,
     kubernetes: Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")] = "1.37",
+    crds: Annotated[
+        list[Path] | None,
+        typer.Option("--crds", help="Schemas of custom kinds: a folder, or `kubectl get crds -o yaml`; may repeat."),
+    ] = None,
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
     models: Annotated[
         Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+    ] = None,
+    max_usd_month: Annotated[
+        float | None,
+        typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
     ] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
@@ -43,14 +51,17 @@ def preflight(
     Example: `hanok preflight deploy/ --json`
     """
     from hanok.cli import preflight_view
-    from hanok.preflight import Case, gather
+    from hanok.preflight import Case, declare, gather
     from hanok.preflight import preflight as prove
+    from hanok.spec.load import parse
 
     gathered = gather(paths or [DEFAULT_FILE])
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog, models)))
+    platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
+    facts = _facts(kubernetes, catalog, crds or [], max_usd_month, models)
+    report = prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -62,14 +73,25 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None, models: Path | None) -> Facts:
+def _facts(
+    kubernetes: str, catalog: Path | None, crds: list[Path], ceiling: float | None, models: Path | None
+) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
+    from hanok.preflight.schema.load import load_builtins, load_custom, read_version
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    anatomy = cache(partial(_anatomy, models or Path()))
-    return Facts(catalog=figures, anatomy=anatomy, today=today, kubernetes=kubernetes)
+    version = read_version(kubernetes)
+    return Facts(
+        catalog=figures,
+        anatomy=cache(partial(_anatomy, models or Path())),
+        today=today,
+        kubernetes=version,
+        ceiling_usd_month=ceiling,
+        builtins=load_builtins(version),
+        custom=load_custom(crds),
+    )
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

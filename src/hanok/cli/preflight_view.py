@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from hanok.cli.preflight_bill import bill_form, show_bill
 from hanok.cli.terminal import data
 from hanok.preflight import Finding, Report
 
@@ -28,6 +29,7 @@ def show(report: Report, *, show_info: bool) -> None:
         for finding in findings:
             data.print(_finding(finding))
         data.print()
+    show_bill(report)
     data.print(_claims(report))
     data.print(_verdict(report, hidden=len(report.findings) - len(shown)))
 
@@ -83,6 +85,7 @@ def form(report: Report) -> dict[str, Any]:
         ],
         "findings": [finding_form(each) for each in report.findings],
         "ignored": [finding_form(each) | {"reason": each.ignored} for each in report.ignored],
+        "cost": bill_form(report),
     }
 
 

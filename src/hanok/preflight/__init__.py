@@ -6,6 +6,7 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 """
 
 from hanok.preflight.case import Case
+from hanok.preflight.declared import Declared, PlatformText, declare
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity
 from hanok.preflight.load import STDIN, Gathered, gather
@@ -21,15 +22,18 @@ __all__ = [
     "Case",
     "Claim",
     "Cluster",
+    "Declared",
     "Facts",
     "Finding",
     "Gathered",
     "Manifest",
+    "PlatformText",
     "Report",
     "Rule",
     "Severity",
     "Verdict",
     "checks",
+    "declare",
     "gather",
     "judge",
     "page",
