@@ -64,6 +64,7 @@ class Given:
 
     kubernetes: str = "1.37"
     catalog: Path | None = None
+    models: Path | None = None
     crds: Sequence[Path] = ()
     max_usd_month: float | None = None
 
@@ -76,6 +77,9 @@ def preflight(
     kubernetes: KubernetesOption = "1.37",
     crds: CrdsOption = None,
     catalog: CatalogOption = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+    ] = None,
     max_usd_month: Annotated[
         float | None,
         typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
@@ -113,7 +117,9 @@ def preflight(
     with _telling_in_json(kind is Output.json):
         inputs = [within(path) for path in paths or [DEFAULT_FILE]]
         now = datetime.datetime.now(datetime.UTC)
-        given = Given(kubernetes=kubernetes, catalog=catalog, crds=crds or (), max_usd_month=max_usd_month)
+        given = Given(
+            kubernetes=kubernetes, catalog=catalog, models=models, crds=crds or (), max_usd_month=max_usd_month
+        )
         report = look_over(inputs, facts_of(given, now.date()), terms_of(select, skip, strict=strict))
         seen = _trimmed(report, least.value if least else "info")
         for file, write in ((sarif, _sarif), (junit, _junit)):
@@ -257,7 +263,7 @@ def facts_of(given: Given, today: datetime.date) -> Facts:
     version = read_version(given.kubernetes)
     return Facts(
         catalog=read_catalog(given.catalog) if given.catalog else load_catalog(user_catalog())[0],
-        anatomy=cache(partial(_anatomy, Path())),
+        anatomy=cache(partial(_anatomy, given.models or Path())),
         today=today,
         kubernetes=version,
         ceiling_usd_month=given.max_usd_month,

@@ -269,12 +269,13 @@ def check_model(case: Case) -> Iterator[Finding]:
 
 def check_turns(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        turns = [each.seat.sharing for each in found.rooms if each.seat.sharing and each.seat.sharing.kind != "mig"]
-        if turns and turns[0].replicas > 1:
+        kinds = [each.seat.sharing for each in found.rooms if each.seat.sharing]
+        turns = [each.replicas for each in kinds if each.kind != "mig" and each.replicas != 1]
+        if turns:
             share = found.engine.number("gpu-memory-utilization", 0.92)
             message = (
-                f"its GPU is given to {turns[0].replicas} pods, and memory is not divided: it takes "
-                f"{share:.0%} of it, so that a second engine there finds none"
+                f"its GPU is given to {max(turns) or 'several'} pods, and memory is not divided: the engine takes "
+                f"{share:.0%} of it, so that a second one there finds none"
             )
             path = found.engine.path("gpu-memory-utilization")
             yield TURNS.on(found.engine.workload.manifest, *path, message=message)

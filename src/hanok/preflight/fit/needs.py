@@ -20,7 +20,7 @@ from hanok.gpu.speed import Device, device_fits
 from hanok.gpu.weights import LEAST_CAPABILITY, NAMED, packing_named
 from hanok.preflight.engines import Engine
 from hanok.preflight.facts import Facts
-from hanok.preflight.manifests import labels_at
+from hanok.preflight.manifests import labels_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Placement, Seat, Sharing
 from hanok.preflight.workloads import GPU, Workload
 
@@ -166,14 +166,15 @@ def _anywhere(engine: Engine, catalog: Catalog) -> Iterator[Seat]:
     asked = engine.container.requests
     slices = [name.removeprefix(MIG) for name in asked if name.startswith(MIG)]
     wanted = _selected(engine.workload)
+    shared = Sharing(kind="time-slicing", replicas=0) if SHARED in asked else None
     gpus = asked.get(GPU, 0) or asked.get(SHARED, 0)
-    found = sliced(slices[0], catalog) if slices else anywhere(gpus, catalog)
+    found = sliced(slices[0], catalog) if slices else anywhere(gpus, catalog, shared)
     yield from (each for each in found if not wanted or each.instance in wanted)
 
 
-def anywhere(gpus: int, catalog: Catalog) -> Iterator[Seat]:
+def anywhere(gpus: int, catalog: Catalog, sharing: Sharing | None = None) -> Iterator[Seat]:
     """Every instance type with so many GPUs; none for none."""
-    yield from (_seat(name, host) for name, host in catalog.instances.items() if 0 < gpus <= host.gpus)
+    yield from (_seat(name, host, sharing) for name, host in catalog.instances.items() if 0 < gpus <= host.gpus)
 
 
 def sliced(profile: str, catalog: Catalog) -> Iterator[Seat]:
@@ -191,9 +192,15 @@ def _seat(name: str, host: Instance, sharing: Sharing | None = None) -> Seat:
 
 
 def _selected(workload: Workload) -> frozenset[str]:
-    """Instance types that the pod selects by name; empty where it does not."""
+    """Instance types that the pod selects by name, and no others; empty where it does not."""
     labels = labels_at(workload.spec, "nodeSelector")
-    return frozenset(labels[each] for each in INSTANCE_LABELS if each in labels)
+    found = [{labels[each]} for each in INSTANCE_LABELS if each in labels]
+    affinity = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms = mappings_at(workload.spec, "affinity", "nodeAffinity", affinity, "nodeSelectorTerms")
+    wanted = mappings_at(terms[0], "matchExpressions") if len(terms) == 1 else []
+    named = [each for each in wanted if text_at(each, "key") in INSTANCE_LABELS and text_at(each, "operator") == "In"]
+    found += [{*texts_at(each, "values")} for each in named]
+    return frozenset(set.intersection(*found)) if found else frozenset()
 
 
 def device_of(seat: Seat, catalog: Catalog) -> Device | None:
