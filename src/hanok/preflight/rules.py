@@ -9,11 +9,12 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
+from hanok.preflight.scheduling import unplaced
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (),
     "references": (),
-    "scheduling": (),
+    "scheduling": (unplaced,),
     "memory": (),
     "consistency": (),
     "cost and availability": (),
