@@ -11,11 +11,12 @@ from hanok.preflight.case import Check
 from hanok.preflight.cost import disruption, hygiene, money, replicas, scaling
 from hanok.preflight.findings import Rule
 from hanok.preflight.platform import door, file, models
+from hanok.preflight.scheduling import unplaced
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (),
     "references": (),
-    "scheduling": (),
+    "scheduling": (unplaced,),
     "memory": (),
     "consistency": (),
     "cost and availability": (money, replicas, disruption, scaling, hygiene),
