@@ -255,7 +255,7 @@ def _counts(report: Report, shown: Sequence[Finding], page: _Page) -> Iterator[T
     """How many of what, and what was not shown."""
     told = list(_numbers(*_by_severity(report.findings)))
     told += [f"{len(report.ignored)} ignored"] if report.ignored else []
-    told += [f"{len(report.findings) - len(shown)} of these not shown"] if len(shown) < len(report.findings) else []
+    told += [f"{len(report.findings) - len(shown)} of them not shown"] if len(shown) < len(report.findings) else []
     terms = report.terms
     told += [f"only {', '.join(terms.select)}"] if terms.select else []
     told += [f"without {', '.join(terms.skip)}"] if terms.skip else []

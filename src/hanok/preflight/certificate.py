@@ -32,7 +32,9 @@ class Options:
 
     paths: Sequence[str]
     terms: Terms = field(default_factory=Terms)
-    more: Mapping[str, str] | None = None
+    schemas: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The SHA-256 of each file with schemas of custom kinds."""
+    more: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further options by their name on the command line, as text."""
     timestamp: str | None = None
     """When it was made (RFC 3339), where the user wants that to be told."""
@@ -63,13 +65,13 @@ def _predicate(report: Report, options: Options, version: str) -> dict[str, Any]
         "missing": [plain_finding(each) for each in report.missing],
         "accepted": [plain_finding(each) | {"reason": each.ignored} for each in report.ignored],
         "others": _count_others(report),
-        "assumptions": _assumptions(report.case.facts),
+        "assumptions": _assumptions(report.case.facts) | {"schemas": dict(options.schemas)},
         "options": {
             "paths": list(options.paths),
             "select": list(options.terms.select),
             "skip": list(options.terms.skip),
             "strict": options.terms.strict,
-            "more": dict(options.more or {}),
+            "more": dict(options.more),
         },
         "tool": {"name": "hanok", "version": version},
         **_placed(getattr(report.case, "placement", None)),
@@ -89,11 +91,9 @@ def _count_others(report: Report) -> dict[str, int]:
 def _assumptions(facts: Facts) -> dict[str, Any]:
     catalog = facts.catalog
     figures = {"date": str(catalog.date), "region": catalog.region, "sha256": _digest(catalog.model_dump(mode="json"))}
-    schemas = {"/".join(key): _digest(schema) for key, schema in facts.schemas.items()}
     return {
         "catalog": figures,
         "kubernetes": facts.kubernetes,
-        "schemas": schemas,
         "quotas": {name: _decimal(limit) for name, limit in facts.quotas.items()},
     }
 
@@ -201,7 +201,7 @@ def read_statement(data: bytes) -> Certificate:
 def parse(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises `PreflightError`."""
     try:
-        found: Any = json.loads(data.decode())
+        found: Any = json.loads(data.decode()) if data.endswith((b"}", b"}\n")) else None
     except (ValueError, RecursionError):
         raise PreflightError("this is no certificate: not JSON", hint=_HINT) from None
     if not isinstance(found, dict):
