@@ -203,7 +203,7 @@ def parse(data: bytes) -> dict[str, Any]:
     try:
         found: Any = json.loads(data.decode()) if data.endswith((b"}", b"}\n")) else None
     except (ValueError, RecursionError):
-        raise PreflightError("this is no certificate: not JSON", hint=_HINT) from None
+        raise PreflightError("this is no certificate: not a JSON object", hint=_HINT) from None
     if not isinstance(found, dict):
         raise PreflightError("this is no certificate: not a JSON object", hint=_HINT)
     return cast("dict[str, Any]", found)

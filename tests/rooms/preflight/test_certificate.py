@@ -144,11 +144,8 @@ def test_a_certificate_holds_where_the_files_lie_elsewhere(hanok: Hanok) -> None
     Path("deploy").rename("moved")
     assert verified(hanok, "c.json", "moved", "--again")[0] == 0
     status, found = verified(hanok, "c.json")
-    assert (status, found["valid"], found["error"]["message"]) == (
-        2,
-        False,
-        "deploy cannot be read: No such file or directory",
-    )
+    assert (status, found["valid"]) == (2, False)
+    assert found["error"]["message"] == "deploy cannot be read: No such file or directory"
     assert hanok("certificate", "verify", "c.json", "moved", "moved")[0] == 2
 
 
@@ -191,13 +188,13 @@ def test_a_key_asks_for_its_own_signature(hanok: Hanok) -> None:
         (["sign", "c.json", "--key", "k.pub"], "no private key in PEM"),
         (["sign", "c.json", "--key", "rsa"], "another kind than Ed25519"),
         (["sign", "c.json", "--key", "locked"], "locked by a passphrase"),
-        (["sign", "a.yaml", "--key", "k"], "not JSON"),
+        (["sign", "a.yaml", "--key", "k"], "not a JSON object"),
         (["sign", "list.json", "--key", "k"], "not a JSON object"),
         (["sign", "other.json", "--key", "k"], "no certificate of preflight"),
         (["sign", "s.json", "--key", "k"], "signed already"),
         (["verify", "c.json", "--key", "k"], "is a private key"),
         (["verify", "c.json", "--key", "a.yaml"], "no public key in PEM"),
-        (["verify", "a.yaml"], "not JSON"),
+        (["verify", "a.yaml"], "not a JSON object"),
         (["verify", "envelope.json"], "payloadType"),
         (["keygen", "k"], "is there already"),
         (["keygen", "none/k"], "cannot be written"),

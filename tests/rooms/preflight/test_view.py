@@ -137,6 +137,13 @@ def test_the_lines_of_a_secret_are_not_quoted(tmp_path: Path) -> None:
     assert ("is in plain sight" in said, "sesame" in said) == (True, False)
 
 
+def test_nothing_in_a_manifest_steers_the_terminal(tmp_path: Path) -> None:
+    text = deployments("x").replace("name: x", 'name: "\\e[2J\\u202E"')
+    said = seen(report_on(tmp_path, f"{text}---\na: \x07\n"))
+    assert "Deployment shop/�[2J�" in said
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
 def test_strange_terms_are_told_with_the_verdict(tmp_path: Path) -> None:
     report = report_on(tmp_path, deployments("a"), skip=["HK901"], strict=True)
     assert report.verdict == "refuted"
