@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli.preflight import CatalogOption, Given, facts_of, look_over, within, write_file
+from hanok.cli.preflight import CatalogOption, Given, facts_of, look_over, telling_in_json, within, write_file
 from hanok.cli.terminal import JsonOption, data, print_json, talk
 from hanok.errors import PreflightError
 
@@ -91,13 +91,9 @@ def verify(
 
     Example: `hanok certificate verify certificate.json --key preflight.key.pub --again`
     """
-    bytes_read = _read(file)
-    signature, found = _signature(bytes_read, key)
-    answers = [signature]
-    if found is not None and signature.holds is not False:
-        answers.append(_files(found, paths or []))
-        answers += [_again(found, paths or [], catalog)] if again else []
-        answers += [_proved(found)] if proved else []
+    with telling_in_json(as_json, valid=False):
+        answers, found = _answers(file, paths or [], key, catalog, again=again)
+        answers += [_proved(found)] if proved and found else []
     valid = all(each.holds is not False for each in answers)
     if as_json:
         told = [{"question": each.question, "holds": each.holds, "told": list(each.told)} for each in answers]
@@ -105,6 +101,16 @@ def verify(
     else:
         _show(answers, found if valid else None)
     raise typer.Exit(0 if valid else EXIT_NOT_VALID)
+
+
+def _answers(
+    file: Path, paths: Sequence[Path], key: Path | None, catalog: Path | None, *, again: bool
+) -> tuple[list[_Answer], Certificate | None]:
+    """What was checked, and what the certificate says, where its signature lets one listen."""
+    signature, found = _signature(_read(file), key)
+    if found is None or signature.holds is False:
+        return [signature], None
+    return [signature, _files(found, paths), *([_again(found, paths, catalog)] if again else [])], found
 
 
 def _read(file: Path) -> bytes:

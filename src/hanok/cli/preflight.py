@@ -114,7 +114,7 @@ def preflight(
     Example: `hanok preflight deploy/ --json`
     """
     kind = Output.json if as_json else output
-    with _telling_in_json(kind is Output.json):
+    with telling_in_json(kind is Output.json, verdict=None, findings=[]):
         inputs = [within(path) for path in paths or [DEFAULT_FILE]]
         now = datetime.datetime.now(datetime.UTC)
         given = Given(
@@ -188,14 +188,14 @@ def _trimmed(report: Report, least: Severity) -> Report:
 
 
 @contextmanager
-def _telling_in_json(wanted: bool) -> Generator[None]:
-    """Whoever reads JSON is told in JSON, too, why there is no report."""
+def telling_in_json(wanted: bool, **answer: Any) -> Generator[None]:
+    """Whoever reads JSON is told in JSON, too, why there is no other answer."""
     try:
         yield
     except HanokError as error:
         if wanted:
             told = {"message": error.message, "hint": error.hint}
-            print_json({"verdict": None, "findings": [], "error": told})
+            print_json({**answer, "error": told})
         raise
 
 

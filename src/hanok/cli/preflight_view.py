@@ -32,6 +32,10 @@ _OPEN = ("?", "bold magenta")
 _VERDICTS = {"proved": ("✓", "bold green"), "refuted": ("✗", "bold red"), "unknown": ("?", "bold magenta")}
 _PLURALS = (("error", "errors"), ("warning", "warnings"), ("info", "notes"))
 _VALUES = re.compile(r"`[^`]*`|\d[\d.,]*")
+_STEERING = dict.fromkeys(
+    [*range(10), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�"
+)
+"""Characters that terminals obey, or that turn text round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,9 @@ class _Page:
 
     def wrap(self, text: Text, first: Text, indent: int) -> Iterator[Text]:
         """The text behind `first`, its further lines indented."""
-        pieces = text.wrap(self.console, max(20, self.width - indent), overflow="fold")
+        room = max(20, self.width - indent)
+        short = text.cell_len <= room and "\n" not in text.plain
+        pieces = [text] if short else text.wrap(self.console, room, overflow="fold")
         for number, piece in enumerate(pieces):
             piece.rstrip()
             yield Text.assemble(Text(" " * indent) if number else _pad(first, indent), piece)
@@ -71,6 +77,7 @@ class _Page:
 
 def show(report: Report, looks: Looks, console: Console = data) -> None:
     """The report for people, on stdout."""
+    report = replace(report, findings=[_clean(each) for each in report.findings])
     width = console.width if not console.is_terminal else min(console.width, WIDEST)
     page = _Page(console=console, width=width, lines=_lines(report) if looks.quote else {})
     shown = [each for each in report.findings if is_grave(each, looks.least)]
@@ -83,6 +90,14 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
         *_counts(report, shown, page),
     ]
     console.print(Group(*lines), soft_wrap=True)
+
+
+def _clean(finding: Finding) -> Finding:
+    """A finding without what would steer the terminal: a name in a manifest may be `\x1b[2J`."""
+    told = {key: getattr(finding, key) for key in ("file", "object", "message", "hint")}
+    if all(text.isprintable() for text in told.values()):
+        return finding
+    return replace(finding, **{key: text.translate(_STEERING) for key, text in told.items()})
 
 
 def _findings(shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[Text]:
@@ -164,10 +179,10 @@ def _place(finding: Finding, first: Finding) -> str:
 
 def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[Text]:
     """The line of the file, what it is about marked beneath."""
-    line = page.lines.get(finding.file, {}).get(finding.line, "").rstrip()
+    line = page.lines.get(_source(finding), {}).get(finding.line, "").rstrip()
     if not line.strip() or (finding.manifest is not None and not _quotable(finding.manifest, finding)):
         return
-    text = line.strip().expandtabs(2)
+    text = line.strip().expandtabs(2).translate(_STEERING)
     start, end = marked(text, finding.path)
     room = max(20, page.width - indent - 2)
     if len(text) > room:
@@ -180,6 +195,11 @@ def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[T
         yield Text.assemble(bar, " " * under[0], ("^" * under[1], style))
 
 
+def _source(finding: Finding) -> str:
+    """The file's name as it is, which may not be fit to print."""
+    return finding.manifest.file if finding.manifest else finding.file
+
+
 def _quotable(manifest: Manifest, finding: Finding) -> bool:
     """Not the first line of an object, which says nothing, nor a Secret's, which is nobody's to print."""
     return bool(finding.path) and manifest.kind != "Secret"
@@ -189,7 +209,7 @@ def _lines(report: Report) -> dict[str, dict[int, str]]:
     """The lines that findings are about, by file and number."""
     wanted: dict[str, set[int]] = {}
     for each in report.findings:
-        wanted.setdefault(each.file, set()).add(each.line)
+        wanted.setdefault(_source(each), set()).add(each.line)
     found: dict[str, dict[int, str]] = {}
     for source in report.case.cluster.sources:
         numbers = wanted.get(source.name, set())
@@ -257,7 +277,7 @@ def _counts(report: Report, shown: Sequence[Finding], page: _Page) -> Iterator[T
     """How many of what, and what was not shown."""
     told = list(_numbers(*_by_severity(report.findings)))
     told += [f"{len(report.ignored)} ignored"] if report.ignored else []
-    told += [f"{len(report.findings) - len(shown)} of these not shown"] if len(shown) < len(report.findings) else []
+    told += [f"{len(report.findings) - len(shown)} of them not shown"] if len(shown) < len(report.findings) else []
     terms = report.terms
     told += [f"only {', '.join(terms.select)}"] if terms.select else []
     told += [f"without {', '.join(terms.skip)}"] if terms.skip else []

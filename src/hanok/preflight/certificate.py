@@ -32,7 +32,9 @@ class Options:
 
     paths: Sequence[str]
     terms: Terms = field(default_factory=Terms)
-    more: Mapping[str, str] | None = None
+    schemas: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The SHA-256 of each file with schemas of custom kinds."""
+    more: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further options by their name on the command line, as text."""
     timestamp: str | None = None
     """When it was made (RFC 3339), where the user wants that to be told."""
@@ -63,13 +65,13 @@ def _predicate(report: Report, options: Options, version: str) -> dict[str, Any]
         "missing": [plain_finding(each) for each in report.missing],
         "accepted": [plain_finding(each) | {"reason": each.ignored} for each in report.ignored],
         "others": _count_others(report),
-        "assumptions": _assumptions(report.case.facts),
+        "assumptions": _assumptions(report.case.facts) | {"schemas": dict(options.schemas)},
         "options": {
             "paths": list(options.paths),
             "select": list(options.terms.select),
             "skip": list(options.terms.skip),
             "strict": options.terms.strict,
-            "more": dict(options.more or {}),
+            "more": dict(options.more),
         },
         "tool": {"name": "hanok", "version": version},
         **_placed(getattr(report.case, "placement", None)),
@@ -200,9 +202,9 @@ def read_statement(data: bytes) -> Certificate:
 def parse(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises `PreflightError`."""
     try:
-        found: Any = json.loads(data.decode())
+        found: Any = json.loads(data.decode()) if data.endswith((b"}", b"}\n")) else None
     except (ValueError, RecursionError):
-        raise PreflightError("this is no certificate: not JSON", hint=_HINT) from None
+        raise PreflightError("this is no certificate: not a JSON object", hint=_HINT) from None
     if not isinstance(found, dict):
         raise PreflightError("this is no certificate: not a JSON object", hint=_HINT)
     return cast("dict[str, Any]", found)

@@ -74,7 +74,11 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
 def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
     """The YAML files of a folder, in order. A Helm chart's templates are passed over, with a word."""
-    entries = sorted(folder.iterdir())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        found.findings.append(UNREADABLE.at(str(folder), 0, f"cannot be read: {error.strerror}"))
+        return
     if (folder / "Chart.yaml").is_file() and (folder / "templates").is_dir():
         message = "a Helm chart: its templates are not manifests yet"
         hint = f"`helm template {folder} | hanok preflight -`"

@@ -16,6 +16,9 @@ from hanok.preflight.findings import Finding, Rule, order
 from hanok.preflight.ignores import apply
 
 BROKEN = Rule("HK008", "warning", "a check broke off", "please report it with the manifest", open=True)
+NOTHING = Rule(
+    "HK009", "warning", "nothing to prove", "name manifests: Kubernetes objects with `apiVersion` and `kind`", open=True
+)
 
 FILES = "files"
 """The layer of what is wrong with the files themselves."""
@@ -89,7 +92,7 @@ def judge(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Ask every check of every layer, and give the verdict. `tell` hears which layer is asked."""
-    found = [replace(each, layer=FILES) for each in case.cluster.findings]
+    found = [replace(each, layer=FILES) for each in (*case.cluster.findings, *_empty(case))]
     for layer, checks in layers.items():
         tell(layer)
         found += [replace(finding, layer=layer) for check in checks for finding in _ask(check, case)]
@@ -104,6 +107,12 @@ def judge(
         ignored=[each for each in everything if each.ignored is not None],
         terms=terms,
     )
+
+
+def _empty(case: Case) -> Iterator[Finding]:
+    """Of nothing everything could be proved."""
+    if not (case.cluster.manifests or case.cluster.fragments):
+        yield NOTHING.at("", 0, "no Kubernetes object is among what was read")
 
 
 def weigh(findings: Iterable[Finding], terms: Terms) -> Verdict:

@@ -61,7 +61,7 @@ def _case(report: Report, layer: str, key: _Key, findings: Sequence[Finding]) ->
 def _outcome(report: Report, findings: Sequence[Finding]) -> Iterator[str]:
     refuting = [each for each in findings if report.terms.refuting(each)]
     missing = [each for each in findings if each.rule.open]
-    told = [each for each in findings if each not in refuting and (refuting or each not in missing)]
+    told = [each for each in findings if not (report.terms.refuting(each) if refuting else each.rule.open)]
     if refuting:
         worst = refuting[0]
         yield f'<failure type="{worst.rule.id}" message={_quote(worst.message)}>{_lines(refuting)}</failure>'
