@@ -8,6 +8,17 @@ from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
+from hanok.preflight.consistency import (
+    apis,
+    embeddings,
+    images,
+    metrics,
+    names,
+    probes,
+    releases,
+    secrets,
+    settings,
+)
 from hanok.preflight.findings import Rule
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
@@ -15,7 +26,7 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "references": (),
     "scheduling": (),
     "memory": (),
-    "consistency": (),
+    "consistency": (embeddings, names, settings, probes, metrics, apis, images, secrets, releases),
     "cost and availability": (),
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""

@@ -53,8 +53,9 @@ def read_embedded(outer: Manifest, text: str, *path: Step) -> Manifest | None:
     """
     scalar = _node(outer.node, path)
     for document in documents(text, outer.file, lambda _: None, offset=outer.line(*path)):
-        if isinstance(document.value, dict):
-            body = cast("Body", document.value)
+        value: object = document.value
+        if isinstance(value, dict):
+            body = cast("Body", value)
             if _is_block(scalar):
                 return Manifest(body=body, file=outer.file, node=document.node, offset=document.offset)
             return Manifest(body=body, file=outer.file, node=scalar, offset=outer.offset)
