@@ -11,6 +11,7 @@ from hanok.preflight.case import Check
 from hanok.preflight.consistency import (
     apis,
     embeddings,
+    experiments,
     images,
     metrics,
     names,
@@ -26,7 +27,7 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "references": (),
     "scheduling": (),
     "memory": (),
-    "consistency": (embeddings, names, settings, probes, metrics, apis, images, secrets, releases),
+    "consistency": (embeddings, names, settings, probes, metrics, apis, images, secrets, releases, experiments),
     "cost and availability": (),
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""

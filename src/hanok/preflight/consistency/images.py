@@ -35,9 +35,13 @@ NO_STORES = Rule(
     "a Langfuse without its stores",
     "take the chart oci://ghcr.io/langfuse/langfuse-k8s/charts/langfuse, which brings worker, ClickHouse, Redis and S3",
 )
-INVENTED_VARIABLES = Rule(
-    "HK557", "warning", "variables that llm-d does not read", "configure the endpoint picker by an EndpointPickerConfig"
+NO_ROUTER = Rule(
+    "HK557",
+    "error",
+    "a router that llm-d does not have",
+    "take the chart oci://ghcr.io/llm-d/charts/llm-d-router-gateway: a Gateway, an InferencePool, the endpoint picker",
 )
+OLD = Rule("HK558", "info", "an old release", "read what changed, and take a current one")
 
 _STAND_IN = re.compile(
     r"^your[-_]?[a-z]|^my[-_]?(?:registry|repo|repository|org|company|account)(?=[-./:]|$)|^ai-platform/|"
@@ -54,7 +58,7 @@ LANGFUSE_NEEDS = (
     ("S3", ("LANGFUSE_S3_EVENT_UPLOAD_BUCKET",)),
 )
 """What Langfuse asks for at its start since version 3. Source: langfuse's packages/shared/src/env.ts."""
-_LLMD_VARIABLES = ("BACKENDS", "ROUTING_STRATEGY", "PROMETHEUS_ENDPOINT")
+_LLMD_VARIABLES = ("BACKENDS", "ROUTING_STRATEGY")
 
 
 def _images(case: Case) -> Iterator[tuple[Workload, Container]]:
@@ -124,15 +128,25 @@ def check_langfuse(case: Case) -> Iterator[Finding]:
                 yield NO_STORES.on(workload.manifest, *where, message=message, severity="warning")
 
 
-def check_llmd(case: Case) -> Iterator[Finding]:
-    """Variables of an llm-d that never was."""
+def check_routers(case: Case) -> Iterator[Finding]:
+    """Images of llm-d that are told where engines are: its router finds them by an InferencePool."""
     for workload in case.workloads:
         for container in workload.containers:
             image = read_image(container.image)
-            named = [name for name in _LLMD_VARIABLES if name in container.env]
-            if image and re.search(r"(^|/)llm-d(/|$)", image.name) and len(named) > 1:
-                message = f"{' and '.join(named)}: no component of llm-d reads these"
-                yield INVENTED_VARIABLES.on(workload.manifest, *container.path, "env", message=message)
+            told = all(name in container.env for name in _LLMD_VARIABLES)
+            if image and told and re.search(r"(^|/)llm-d(/|$)", image.name):
+                message = f"no component of llm-d reads {' and '.join(_LLMD_VARIABLES)}, and {image.name} is no router"
+                yield NO_ROUTER.on(workload.manifest, *container.path, "image", message=message)
 
 
-CHECKS = (check_names, check_langfuse, check_llmd)
+def check_age(case: Case) -> Iterator[Finding]:
+    """Releases from long ago; engines are looked at elsewhere."""
+    for workload, container in _images(case):
+        old, image = load_figures()["old"].get(component(container)), read_image(container.image)
+        if old and image and image.version and image.version < tuple(old["before"]):
+            said = ".".join(str(each) for each in image.version)
+            message = f"{old['name']} {said}; {old['current']} was current in November 2026"
+            yield OLD.on(workload.manifest, *container.path, "image", message=message)
+
+
+CHECKS = (check_names, check_langfuse, check_routers, check_age)

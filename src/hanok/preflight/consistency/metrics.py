@@ -64,6 +64,8 @@ _WRONG_LABELS = {
 }
 """What people write on vLLM's metrics, and what vLLM writes. Source: vllm/v1/metrics/loggers.py, labelnames."""
 _PERCENT = 100.0
+_SHARES = ("vllm:kv_cache_usage_perc", "DCGM_FI_DEV_FB_USED_PERCENT")
+"""Metrics from 0 to 1, whatever their names say. Sources: vLLM's loggers.py, dcgm_fields.h."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +237,7 @@ def check_units(case: Case) -> Iterator[Finding]:
                 message = f"{name} is in MiB, and {operator} {number:g} looks like percent"
                 hint = "write DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE) > 0.95"
                 yield each.finding(OTHER_UNIT, message, hint)
-            elif name == "vllm:kv_cache_usage_perc" and operator.startswith(">") and number > 1:
+            elif name in _SHARES and operator.startswith(">") and number > 1:
                 yield each.finding(OTHER_UNIT, f"{name} runs from 0 to 1, and is never {operator} {number:g}")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.consistency.gateways import Gateway, gateways
-from hanok.preflight.consistency.image import component, read_image
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Step, at, list_at, mapping_at, text_at, texts_at
@@ -36,20 +35,14 @@ NO_SUCH_STRATEGY = Rule(
 NO_CALLBACK_KEYS = Rule(
     "HK519",
     "warning",
-    "a callback without its keys",
-    "give the container the variables from a Secret, or take the callback out",
+    "a receiver of traces without its keys",
+    "give the container the variables from a Secret, or send it nothing",
 )
 NO_VARIABLE = Rule(
     "HK520",
     "error",
     "a variable that the gateway is not given",
     "add it to the container's env, from a Secret",
-)
-OLD_GATEWAY = Rule(
-    "HK521",
-    "info",
-    "an old LiteLLM",
-    "take a current release, pinned by its digest, after reading what changed",
 )
 
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
@@ -60,11 +53,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "langfuse_otel": ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"),
     "langsmith": ("LANGSMITH_API_KEY",),
     "helicone": ("HELICONE_API_KEY",),
-    "datadog": ("DD_API_KEY",),
 }
 """The variables without which a callback sends nothing. Source: litellm/integrations of LiteLLM 1.109.1."""
-OLD_BEFORE = (1, 80)
-"""LiteLLM's versions before this one are a year old and more. 1.109.1 is of November 2026, 1.80 of November 2025."""
 _NAMES_VARIABLE = re.compile(r"os\.environ/(\w+)")
 
 
@@ -150,6 +140,18 @@ def _callbacks(gateway: Gateway) -> Iterator[tuple[str, tuple[Step, ...]]]:
                 yield name, ("litellm_settings", key)
 
 
+def check_senders(case: Case) -> Iterator[Finding]:
+    """Containers that are told where Langfuse is, and not who they are."""
+    for workload in case.workloads:
+        for container in workload.containers:
+            given = environment(case.cluster, workload, container)
+            address = given.variables.get("LANGFUSE_HOST") or given.variables.get("LANGFUSE_BASE_URL")
+            missing = [key for key in KEYS["langfuse"] if not given.may_have(key)]
+            if address and missing:
+                message = f"{address.name} is given, and {' and '.join(missing)} not: Langfuse takes nothing from it"
+                yield NO_CALLBACK_KEYS.on(address.manifest, *address.path, message=message)
+
+
 def check_variables(case: Case) -> Iterator[Finding]:
     """`os.environ/NAME` in the configuration of a container that is not given NAME."""
     for gateway in gateways(case):
@@ -179,15 +181,4 @@ def _given(case: Case, gateway: Gateway, name: str) -> bool:
     return all(each.may_have(name) for each in given)
 
 
-def check_age(case: Case) -> Iterator[Finding]:
-    """LiteLLM's version by its image."""
-    for workload in case.workloads:
-        for container in workload.containers:
-            image = read_image(container.image)
-            if component(container) == "litellm" and image and image.version[:2] < OLD_BEFORE and image.version:
-                said = ".".join(str(each) for each in image.version)
-                message = f"LiteLLM {said}; 1.109 was current in November 2026"
-                yield OLD_GATEWAY.on(workload.manifest, *container.path, "image", message=message)
-
-
-CHECKS = (check_fallbacks, check_settings, check_callbacks, check_variables, check_age)
+CHECKS = (check_fallbacks, check_settings, check_callbacks, check_senders, check_variables)
