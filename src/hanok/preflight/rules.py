@@ -8,6 +8,7 @@ from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
+from hanok.preflight.consistency import checks as consistency
 from hanok.preflight.cost import checks as cost
 from hanok.preflight.findings import Rule
 from hanok.preflight.fit import checks as fit
@@ -21,6 +22,7 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "references": references.MODULES,
     "scheduling": scheduling.MODULES,
     "memory": fit.MODULES,
+    "consistency": consistency.MODULES,
     "cost and availability": cost.MODULES,
     "platform": platform.MODULES,
 }

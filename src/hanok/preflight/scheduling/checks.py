@@ -1,5 +1,8 @@
 """The checks of scheduling, in the order in which they are asked."""
 
-from hanok.preflight.scheduling import unplaced, shared_gpus
+from hanok.preflight.scheduling import shared_gpus, unplaced
 
-MODULES = (unplaced, shared_gpus,)
+MODULES = (
+    unplaced,
+    shared_gpus,
+)
