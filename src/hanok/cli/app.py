@@ -19,6 +19,7 @@ from hanok.cli import (
     catalog,
     create,
     fleet,
+    gpu,
     keys,
     look,
     migrate,
@@ -75,6 +76,7 @@ app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
 app.command("plan")(plan.plan)
 app.add_typer(catalog.catalog, name="catalog")
+app.add_typer(gpu.gpu, name="gpu")
 app.command("preflight")(preflight.preflight)
 app.add_typer(preflight.rules, name="rules")
 app.command("schema")(look.schema)
