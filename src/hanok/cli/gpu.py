@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -26,6 +27,12 @@ EXIT_UNSEEN, EXIT_MARKED = 1, 3
 PATIENCE_S = 5.0
 TICK_S = 0.2
 """So soon a key, or a new size of the terminal, is noticed."""
+
+_KEY = re.compile(r"\x1b\[\d*[A-Z~]|[^\x1b]")
+_ENDS = ("q", "Q", "\x03", "\x04")
+_STEPS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1, "\x1b[5~": -10, "\x1b[6~": 10, " ": 10, "g": -(10**6), "G": 10**6}
+Pressed = Callable[[float], str]
+"""Waits some seconds for keys, and says which were pressed."""
 
 gpu = typer.Typer(name="gpu", help="What GPUs do now, and what they cost.", no_args_is_help=True)
 
@@ -267,38 +274,35 @@ def _live(monitor: _Monitor, every_s: float) -> None:
 
     from hanok.cli import gpu_view
 
-    scroll = gpu_view.Scroll(height=data.height)
-    monitor.watch.wait_first()
-    if not monitor.quiet:
+    scroll = gpu_view.Scroll(console=data)
+    if not monitor.quiet:  # only this machine is asked, and it answers at once
+        monitor.watch.wait_first()
         _refuse_nothing(monitor.look())
     with _keys() as pressed, Live(console=data, screen=True, auto_refresh=False) as live:
         while True:
-            scroll.height = data.height
             seen = monitor.look()
             live.update(gpu_view.table(seen, pricing=monitor.pricing, scroll=scroll), refresh=True)
-            if not _wait(pressed, scroll, every_s):
+            if not _wait(pressed, scroll, every_s if monitor.watch.all_told else 2 * TICK_S):
                 return
 
 
-def _wait(pressed: Callable[[float], str], scroll: Scroll, every_s: float) -> bool:
+def _wait(pressed: Pressed, scroll: Scroll, every_s: float) -> bool:
     """Return when it is time to draw: after a while, a key or another size. False when it is time to end."""
     size = data.size
     for _ in range(max(1, round(every_s / TICK_S))):
-        key = pressed(TICK_S)
-        if key in ("q", "Q", "\x03", "\x04"):
+        keys = _KEY.findall(pressed(TICK_S))
+        if any(key in _ENDS for key in keys):
             return False
-        scroll.top += _STEPS.get(key, 0)
-        if key in _STEPS or data.size != size:
+        for key in keys:
+            scroll.move(_STEPS.get(key, 0))
+        if keys or data.size != size:
             return True
     return True
 
 
-_STEPS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1, "\x1b[5~": -10, "\x1b[6~": 10, " ": 10, "g": -(10**6), "G": 10**6}
-
-
 @contextmanager
-def _keys() -> Generator[Callable[[float], str]]:
-    """A function that waits some seconds for a key and says which; the terminal is given back as it was."""
+def _keys() -> Generator[Pressed]:
+    """Keys as they are pressed, without a line's end; the terminal is given back as it was."""
     import os
     import select
     import termios
@@ -312,7 +316,7 @@ def _keys() -> Generator[Callable[[float], str]]:
 
     def pressed(wait_s: float) -> str:
         ready, _, _ = select.select([number], [], [], wait_s)
-        return os.read(number, 16).decode("ascii", "replace") if ready else ""
+        return os.read(number, 256).decode("ascii", "replace") or "q" if ready else ""
 
     try:
         tty.setcbreak(number)

@@ -34,37 +34,44 @@ class _Column:
 
 def table(seen: Overview, *, pricing: Pricing, scroll: Scroll | None = None) -> RenderableType:
     """Everything for people. `scroll` says which rows, where not all of them fit."""
-    rows = list(seen.rows)
-    above = below = 0
-    if scroll is not None:
-        above, rows, below = scroll.cut(rows, others=len(seen.loads) + len(seen.faults))
-    parts: list[RenderableType] = [_header(seen, pricing), Text("")]
-    if rows:
-        parts.append(_Fitting(_COLUMNS, rows))
-    if above or below:
-        parts.append(Text(f"… {above} above, {below} below: ↑ ↓", style=_FAINT))
-    if seen.loads:
-        parts += [Text(""), _loads(seen.loads)]
-    if seen.faults:
-        parts += [Text(""), *(_fault(each) for each in seen.faults)]
-    return Group(*parts)
+    around = [_header(seen, pricing), Text("")]
+    below: list[RenderableType] = [Text(""), _loads(seen.loads)] if seen.loads else []
+    below += [Text(""), *(_fault(each) for each in seen.faults)] if seen.faults else []
+    if not seen.rows:
+        return Group(*around, *below)
+    return Group(*around, _gpus(seen.rows, scroll, Group(*around, *below)), *below)
+
+
+def _gpus(rows: Sequence[Row], scroll: Scroll | None, around: RenderableType) -> RenderableType:
+    """The GPUs, or as many of them as the screen has room for beside what is `around` them."""
+    if scroll is None:
+        return _Fitting(_COLUMNS, rows)
+    above, shown, below = scroll.cut(rows, around)
+    if not above and not below:
+        return _Fitting(_COLUMNS, shown)
+    return Group(_Fitting(_COLUMNS, shown), Text(f"… {above} above, {below} below (↑ ↓)", style=_FAINT))
 
 
 @dataclass
 class Scroll:
-    """Which rows a screen of `height` lines shows, from the row `top` on."""
+    """Which rows the screen shows, from the row `top` on."""
 
-    height: int
+    console: Console
     top: int = 0
 
-    def cut(self, rows: list[Row], *, others: int) -> tuple[int, list[Row], int]:
-        """How many are above, the rows to be shown, how many are below. `others` are lines beneath."""
-        room = max(3, self.height - 6 - (others + 2 if others else 0))
-        if len(rows) <= room:
-            self.top = 0
-            return 0, rows, 0
+    def move(self, rows: int) -> None:
+        """Down by so many rows, or up."""
+        self.top = max(0, self.top + rows)
+
+    def cut(self, rows: Sequence[Row], around: RenderableType) -> tuple[int, Sequence[Row], int]:
+        """How many rows are above, the rows to be shown, how many are below. `around` stands there, too."""
+        taken = len(self.console.render_lines(around, pad=False)) + 1  # and the titles
+        room = max(3, self.console.height - taken)
+        if len(rows) > room:
+            room = max(3, room - 1)  # and the line that tells how many are not shown
         self.top = max(0, min(self.top, len(rows) - room))
-        return self.top, rows[self.top : self.top + room], len(rows) - self.top - room
+        shown = rows[self.top : self.top + room]
+        return self.top, shown, len(rows) - self.top - len(shown)
 
 
 class _Fitting:
@@ -106,6 +113,8 @@ def _shortened(text: Text, cells: int) -> Text:
 
 def _header(seen: Overview, pricing: Pricing) -> Text:
     totals = seen.totals
+    if not seen.rows and not seen.loads:
+        return Text("No GPU is seen yet.", style="bold")
     parts = [_counted(totals), f"used {_percent(totals.utilization)}"]
     parts += [f"memory {_gib(totals.memory_used_mib)} of {_gib(totals.memory_total_mib)} GiB"]
     parts += [f"{totals.power_w:,.0f} W"] if totals.power_w else []

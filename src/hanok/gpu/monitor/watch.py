@@ -80,6 +80,11 @@ class Watch:
         for event in self._first:
             event.wait(max(0.0, end - self._monotonic()))
 
+    @property
+    def all_told(self) -> bool:
+        """Whether every source has told something, or failed, at least once."""
+        return all(event.is_set() for event in self._first)
+
     def seen(self) -> list[Seen]:
         """What is known now. Who has not answered for longer than `patience_s` has failed."""
         now = self._monotonic()
