@@ -48,22 +48,8 @@ def test_once_prints_a_table_that_no_pipe_cuts(tmp_path: Path, served: Exporter)
     assert "1 hot · 1 idle" in seen.stdout
     assert re.search(r"≈ \$2\.8\d of \$5\.49 an hour idle \(estimate: on demand, us-east-1, ", seen.stdout)
     first, second = (line.split() for line in seen.stdout.splitlines() if line.startswith("node-1"))
-    assert first == [
-        "node-1",
-        "0",
-        "A100-SXM4-40GB",
-        "97%",
-        "█████░",
-        "35/40",
-        "40%",
-        "52%",
-        "61°",
-        "302/400",
-        "1410",
-        "0.08",
-        "ok",
-        "vllm-0",
-    ]
+    assert first[:10] == ["node-1", "0", "A100-SXM4-40GB", "97%", "█████░", "35/40", "40%", "52%", "61°", "302/400"]
+    assert first[10:] == ["1410", "0.08", "ok", "vllm-0"]
     assert second[-3:] == ["hot", "idle", "–"]
     assert "Qwen/Qwen3-32B" in seen.stdout
     assert "\x1b" not in seen.stdout
@@ -170,16 +156,8 @@ def test_wrong_input_is_refused(tmp_path: Path, flags: list[str]) -> None:
 def test_a_list_says_what_gpus_are_and_marks_prices_that_are_guessed(tmp_path: Path, served: Exporter) -> None:
     served.pages["/metrics"] = dcgm(gpu(0), gpu(1, labels={"GPU_I_ID": "7", "GPU_I_PROFILE": "1g.5gb"}))
     lines = hanok(tmp_path, "gpu", "list", "--dcgm", served.url).stdout.splitlines()
-    assert lines[1].split() == [
-        "node-1",
-        "0",
-        "A100-SXM4-40GB",
-        "a100-40gb",
-        "40",
-        "2.74",
-        "p4d.24xlarge?",
-        "GPU-00000000-cafe",
-    ]
+    assert lines[1].split()[:5] == ["node-1", "0", "A100-SXM4-40GB", "a100-40gb", "40"]
+    assert lines[1].split()[5:] == ["2.74", "p4d.24xlarge?", "GPU-00000000-cafe"]
     assert lines[2].split()[1:6] == ["1/7", "1g.5gb", "A100-SXM4-40GB", "a100-40gb", "40"]
 
 
