@@ -21,6 +21,7 @@ import pytest
 
 from tests.conftest import free_port
 from tests.exporters import Exporter, answer, dcgm, exporter, gpu, scraped, vllm
+from tests.generated import ROOT
 from tests.journeys.test_hanok_up import hanok
 
 POD = {"namespace": "llm", "pod": "vllm-0", "container": "vllm"}
@@ -159,6 +160,34 @@ def test_a_list_says_what_gpus_are_and_marks_prices_that_are_guessed(tmp_path: P
     assert lines[1].split()[:5] == ["node-1", "0", "A100-SXM4-40GB", "a100-40gb", "40"]
     assert lines[1].split()[5:] == ["2.74", "p4d.24xlarge?", "GPU-00000000-cafe"]
     assert lines[2].split()[1:6] == ["1/7", "1g.5gb", "A100-SXM4-40GB", "a100-40gb", "40"]
+
+
+_LIBRARY = """
+from tests.nvml import MIB, Device, FakeNvml
+
+_driver = FakeNvml(
+    devices=[Device(uuid="GPU-0", processes=[(7, 60000 * MIB)]), Device(lost="GPU is lost")],
+    names={7: "VLLM::EngineCore"},
+)
+
+
+def __getattr__(name):
+    return getattr(_driver, name)
+"""
+
+
+def test_this_machine_is_shown_without_a_flag_with_processes_the_engine_on_it_and_a_lost_gpu(
+    tmp_path: Path, served: Exporter
+) -> None:
+    (tmp_path / "pynvml.py").write_text(_LIBRARY)  # stands before the real one: the working folder is looked in first
+    served.pages["/metrics"] = vllm(running=9)
+    environment = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{ROOT}"}
+    told = json.loads(hanok(tmp_path, "gpu", "top", "--json", "--vllm", served.url, env=environment).stdout)
+    whole, lost = told["gpus"]
+    assert (whole["name"], whole["accelerator"], whole["source"]) == ("NVIDIA H100 80GB HBM3", "h100", "nvml")
+    assert whole["processes"] == [{"pid": 7, "name": "VLLM::EngineCore", "memory_mib": 60000.0}]
+    assert whole["engines"] == [served.url.removeprefix("http://")]
+    assert (lost["index"], lost["marks"], lost["trouble"]) == ("1", ["lost"], "GPU is lost")
 
 
 # on a terminal
