@@ -268,3 +268,16 @@ def test_without_sources_a_terminal_is_told_so_at_once(tmp_path: Path) -> None:
     drawn = terminal.read_until("no source tells of a GPU")
     assert "\x1b[?1049h" not in drawn
     assert terminal.end() == 1
+
+
+def test_a_screen_full_of_silent_sources_and_engines_still_shows_gpus(tmp_path: Path, many: Exporter) -> None:
+    engines = b"".join(vllm(f"model-{number}") for number in range(30))
+    many.pages["/engines"] = engines
+    silent = [word for port in range(1, 21) for word in ("--dcgm", f"127.0.0.1:{port}")]
+    sources = ["--dcgm", many.url, "--vllm", f"{many.url}/engines", *silent]
+    terminal = Terminal(tmp_path, "gpu", "top", *sources, columns=100, lines=30)
+    drawn = terminal.read_until("14 more silent sources")
+    assert "24 more engines" in drawn
+    assert "pod-2 " in drawn
+    terminal.press("q")
+    assert terminal.end() == 0
