@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -188,6 +189,23 @@ def test_this_machine_is_shown_without_a_flag_with_processes_the_engine_on_it_an
     assert whole["processes"] == [{"pid": 7, "name": "VLLM::EngineCore", "memory_mib": 60000.0}]
     assert whole["engines"] == [served.url.removeprefix("http://")]
     assert (lost["index"], lost["marks"], lost["trouble"]) == ("1", ["lost"], "GPU is lost")
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and sys.platform == "linux"), reason="no C compiler")
+def test_nvidias_own_library_is_asked_as_it_wants_to_be(tmp_path: Path) -> None:
+    library = tmp_path / "libnvidia-ml.so.1"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, ROOT / "tests" / "nvml.c"], check=True, timeout=60)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    told = json.loads(hanok(tmp_path, "gpu", "top", "--json", env=environment).stdout)
+    whole, part, lost = told["gpus"]
+    assert (whole["uuid"], whole["utilization"], whole["memory_bandwidth"]) == ("GPU-aaaa", 0.93, 0.41)
+    assert (whole["memory_used_mib"], whole["memory_total_mib"], whole["temperature_c"]) == (1000, 81559, 64)
+    assert (whole["power_w"], whole["power_ceiling_w"], whole["power_limit_w"]) == (512.345, 700, None)
+    assert (whole["clock_mhz"], whole["clock_ceiling_mhz"], whole["marks"]) == (1755, 1980, [])
+    assert whole["processes"] == [{"pid": 4242, "name": "app-4242", "memory_mib": 800}]
+    assert (part["uuid"], part["slice"]) == ("GPU-bbbb", {"profile": "1g.10gb", "id": "9"})
+    assert (part["utilization"], part["memory_total_mib"], part["power_w"]) == (None, 10000, 512.345)
+    assert (lost["index"], lost["trouble"], lost["marks"]) == ("2", "GPU is lost", ["lost"])
 
 
 # on a terminal
