@@ -193,8 +193,9 @@ def check_flags_that_change_nothing(case: Case) -> Iterator[Finding]:
 
 def check_model_flag(case: Case) -> Iterator[Finding]:
     for engine in engines_told(case):
-        served = engine.by_serve or (engine.official and engine.version and engine.version >= SERVES_SINCE)
-        if served and "model" in engine.given:
+        by_image = engine.official and not list_at(engine.container.body, "command")
+        newly = engine.version is not None and engine.version >= SERVES_SINCE
+        if (engine.by_serve or (by_image and newly)) and "model" in engine.given:
             message = "vLLM warns that `--model` will be removed"
             hint = f"give the model as the first argument: `vllm serve {engine.given['model'] or 'MODEL'} …`"
             yield MODEL_FLAG.on(engine.workload.manifest, *engine.path("model"), message=message, hint=hint)

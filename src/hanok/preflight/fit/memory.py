@@ -152,9 +152,9 @@ def check_context(case: Case) -> Iterator[Finding]:
 
 def check_split(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        for told in obstacles(found.anatomy, found.split) if found.anatomy else ():
+        if told := obstacles(found.anatomy, found.split) if found.anatomy else []:
             path = found.engine.path("tensor-parallel-size")
-            yield NO_SPLIT.on(found.engine.workload.manifest, *path, message=f"{found.engine.model}: {told}")
+            yield NO_SPLIT.on(found.engine.workload.manifest, *path, message=f"{found.engine.model}: {'; '.join(told)}")
 
 
 def check_count(case: Case) -> Iterator[Finding]:
