@@ -12,8 +12,8 @@ import pytest
 from hanok.gpu import GIB
 from hanok.preflight.fit.needs import EngineFit, fits
 from hanok.preflight.placement import Placement, Seat, Sharing
-from tests.rooms.preflight.conftest import Look, catalog, facts, only
-from tests.rooms.preflight.engine_text import LLAMA_8B, LLAMA_70B, engine, told
+from tests.fittings.preflight.conftest import Look, catalog, facts, only
+from tests.fittings.preflight.engine_text import LLAMA_8B, LLAMA_70B, engine, told
 
 SHORT = "--max-model-len=8192"
 OLD_70B = "meta-llama/Meta-Llama-3-70B-Instruct"
@@ -133,6 +133,14 @@ def test_gpus_of_all_sizes_multiply(look: Look, args: list[str]) -> None:
     assert told(look(engine("Qwen/Qwen3-30B-A3B", SHORT, *args, on="p5.48xlarge", gpus=4))) == []
 
 
+def test_an_engine_that_asks_for_no_gpu_is_told(look: Look) -> None:
+    assert told(look(engine(on=[], resources={}))) == ["HK424"]
+    env = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]
+    assert told(look(engine(on=[], resources={}, env=env))) == []
+    assert told(look(engine(on=[], resources={"claims": [{"name": "gpu"}]}))) == []
+    assert told(look(engine(on=[], resources={"limits": {"amd.com/gpu": 1}}))) == []
+
+
 def test_the_gpus_of_a_whole_group_count(look: Look) -> None:
     container = (
         "{name: vllm, image: 'vllm/vllm-openai:v0.32.0', resources: {limits: {nvidia.com/gpu: 8}}, "
@@ -189,7 +197,7 @@ def test_gpus_that_are_taken_in_turns_are_told(look: Look) -> None:
         sharing=Sharing(kind="time-slicing", replicas=4), usd_hour=host.usd_hour,
     )  # fmt: skip
     (found,) = fits([given], Placement(seats={given.workload: [seat]}), facts())
-    assert (found.assumed, [each.seat for each in found.rooms]) == (False, [seat])
+    assert (found.assumed, [each.seat for each in found.fittings]) == (False, [seat])
     shared = engine(on=[], resources={"limits": {"nvidia.com/gpu.shared": 1}})
     assert "92%" in only(look(shared), "HK430").message
 
