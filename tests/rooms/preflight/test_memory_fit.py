@@ -12,8 +12,8 @@ import pytest
 from hanok.gpu import GIB
 from hanok.preflight.fit.needs import EngineFit, fits
 from hanok.preflight.placement import Placement, Seat, Sharing
-from tests.fittings.preflight.conftest import Look, catalog, facts, only
-from tests.fittings.preflight.engine_text import LLAMA_8B, LLAMA_70B, engine, told
+from tests.rooms.preflight.conftest import Look, catalog, facts, only
+from tests.rooms.preflight.engine_text import LLAMA_8B, LLAMA_70B, engine, told
 
 SHORT = "--max-model-len=8192"
 OLD_70B = "meta-llama/Meta-Llama-3-70B-Instruct"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hanok.preflight import Case, Report, gather, preflight
-from tests.fittings.preflight.conftest import SEEDS, Look, facts, only
-from tests.fittings.preflight.engine_text import LLAMA_8B, engine, told
+from tests.rooms.preflight.conftest import SEEDS, Look, facts, only
+from tests.rooms.preflight.engine_text import LLAMA_8B, engine, told
 
 SHORT = "--max-model-len=8192"
 

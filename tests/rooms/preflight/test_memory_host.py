@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.fittings.preflight.conftest import Look, only
-from tests.fittings.preflight.engine_text import HEALTH, LLAMA_8B, LLAMA_70B, engine, told, volume
+from tests.rooms.preflight.conftest import Look, only
+from tests.rooms.preflight.engine_text import HEALTH, LLAMA_8B, LLAMA_70B, engine, told, volume
 
 LARGE = [LLAMA_70B, "-tp=4", "--max-model-len=8192"]
 CACHE = {"name": "cache", "mountPath": "/root/.cache/huggingface"}

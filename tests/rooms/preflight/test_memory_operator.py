@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.fittings.preflight.conftest import Look, only
-from tests.fittings.preflight.engine_text import told
+from tests.rooms.preflight.conftest import Look, only
+from tests.rooms.preflight.engine_text import told
 
 NODES = """apiVersion: karpenter.k8s.aws/v1
 kind: EC2NodeClass
