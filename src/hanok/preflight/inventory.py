@@ -38,6 +38,11 @@ _UNPEOPLED = frozenset({
     "HelmRepository", "OCIRepository", "GitRepository", "ExternalSecret", "SealedSecret",
 })  # fmt: skip
 """Kinds that say nothing of what else stands in their namespace."""
+_NOT_FROM_CHARTS = frozenset({
+    "HelmRepository", "OCIRepository", "GitRepository", "Bucket", "HelmRelease", "Kustomization", "EC2NodeClass",
+    "NodeClass", "NodePool", "LocalQueue", "ClusterQueue", "ResourceFlavor",
+})  # fmt: skip
+"""Kinds that people write themselves, and that no chart brings."""
 _SILENT = frozenset({"CustomResourceDefinition"})
 
 
@@ -67,7 +72,8 @@ class Inventory:
             return "defined"
         if name in _BUILT_IN.get(kind, ()) or self._is_made(kind, name, where) or self._is_unplaced(kind, name):
             return "made"
-        return "perhaps" if self.maker(where) or self._may_be_elsewhere(kind, name, where, user) else "missing"
+        maker = self.anybody if kind in _NOT_FROM_CHARTS else self.maker(where)
+        return "perhaps" if maker or self._may_be_elsewhere(kind, name, where, user) else "missing"
 
     def maker(self, namespace: str) -> Manifest | None:
         """Who may make objects of any name there; in the empty namespace, those that stand in none."""
@@ -199,6 +205,8 @@ class Inventory:
     def _is_made(self, kind: str, name: str, namespace: str) -> bool:
         if (kind, namespace, name) in self._made or (kind, EVERYWHERE, name) in self._made:
             return True
+        if kind in _NOT_FROM_CHARTS:
+            return False
         near = (*self._opaque.get(namespace, ()), *self._opaque.get(EVERYWHERE, ()))
         return any(_begins(name, stem) for each in near for stem in each.stems)
 

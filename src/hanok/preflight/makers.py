@@ -76,7 +76,7 @@ def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], objec
 _TLS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 _ISSUERS = ("cert-manager.io/issuer", "cert-manager.io/cluster-issuer")
 _BY_NAME: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "Milvus": {"Service": ["{}-milvus", "{}-milvus-headless"]},
+    "Milvus": {"Service": ["{}-milvus"]},
     "RayCluster": {"Service": ["{}-head-svc", "{}-headless-worker-svc", "{}-serve-svc"]},
     "RayService": {"Service": ["{}-head-svc", "{}-serve-svc"]},
     "LeaderWorkerSet": {"Service": ["{}"]},

@@ -8,17 +8,21 @@ from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
+from hanok.preflight.consistency import checks as consistency
 from hanok.preflight.cost import checks as cost
 from hanok.preflight.findings import Rule
 from hanok.preflight.fit import checks as fit
 from hanok.preflight.platform import checks as platform
 from hanok.preflight.references import checks as references
+from hanok.preflight.scheduling import checks as scheduling
 from hanok.preflight.schema import checks as schema
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": schema.MODULES,
     "references": references.MODULES,
+    "scheduling": scheduling.MODULES,
     "memory": fit.MODULES,
+    "consistency": consistency.MODULES,
     "cost and availability": cost.MODULES,
     "platform": platform.MODULES,
 }

@@ -15,7 +15,7 @@ from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
-from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say, times
+from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -216,25 +216,25 @@ def check_grace(case: Case) -> Iterator[Finding]:
 
 def check_surge(case: Case) -> Iterator[Finding]:
     for workload in case.workloads:
-        extra = _surge(workload)
-        if not extra or not workload.gpus:
+        if not workload.gpus or not _needs_one_more(workload):
             continue
-        for why in (_beyond_limits(case, workload, extra), _beyond_quota(case, workload, extra)):
+        for why in (_beyond_limits(case, workload), _beyond_quota(case, workload)):
             if why:
-                pods = f"{extra} pod{'s' if extra > 1 else ''} of {say(GPU, workload.gpus)}"
-                message = f"an update starts {pods} before it ends an old one, but {why}: it waits for ever"
+                message = (
+                    f"an update starts a pod with {workload.gpus} GPUs before it ends an old one, but {why}: it hangs"
+                )
                 yield NO_ROOM.on(workload.manifest, "spec", "strategy", message=message)
 
 
-def _surge(workload: Workload) -> int:
-    """Pods that an update must start before it may end one; none where it may end one first."""
+def _needs_one_more(workload: Workload) -> bool:
+    """Whether an update must start a pod before it may end one."""
     body, count = workload.manifest.body, _usual(workload)
     if workload.manifest.kind != "Deployment" or text_at(body, "spec", "strategy", "type") == "Recreate" or not count:
-        return 0
+        return False
     rolling = mapping_at(body, "spec", "strategy", "rollingUpdate")
     surge = share_of(rolling.get("maxSurge", "25%"), count, up=True)
     gone = share_of(rolling.get("maxUnavailable", "25%"), count, up=False)
-    return 0 if gone or not surge else 1
+    return bool(surge) and not gone
 
 
 def _usual(workload: Workload) -> int:
@@ -242,15 +242,15 @@ def _usual(workload: Workload) -> int:
     return workload.most if workload.least == workload.most else workload.least
 
 
-def _beyond_limits(case: Case, workload: Workload, extra: int) -> str:
-    """Why no pool may start a node for these pods, in words; empty where one may, or has room."""
+def _beyond_limits(case: Case, workload: Workload) -> str:
+    """Why no pool may start a node for one more pod, in words; empty where one may, or has room."""
     seats = case.placement.seats.get(workload, ())
     nodes = case.placement.most if workload.least == workload.most else case.placement.least
     pools = {id(each.manifest): each.manifest for each in seats if each.manifest}
     if not pools or any(each.kind != "NodePool" for each in pools.values()):
         return ""
     mine = [each for each in nodes if each.seat.manifest and id(each.seat.manifest) in pools]
-    if any(_has_room(each, times(workload.requests, extra)) for each in mine):
+    if any(_has_room(each, workload.requests) for each in mine):
         return ""
     told = [_pool_full(pool, [each for each in seats if each.manifest is pool], mine) for pool in pools.values()]
     return told[0] if all(told) else ""
@@ -280,7 +280,7 @@ def _capacity(seat: Seat) -> dict[str, int]:
     return {GPU: host.gpus, CPU: round(host.cpu * 1000), MEMORY: host.memory_mib << 20}
 
 
-def _beyond_quota(case: Case, workload: Workload, extra: int) -> str:
+def _beyond_quota(case: Case, workload: Workload) -> str:
     """Why a ResourceQuota refuses the pod, in words."""
     key = f"requests.{GPU}"
     for quota in case.cluster.of("ResourceQuota"):
@@ -289,8 +289,8 @@ def _beyond_quota(case: Case, workload: Workload, extra: int) -> str:
         hard = amounts(mapping_at(quota.body, "spec", "hard")).get(key)
         near = [each for each in case.workloads if each.namespace == workload.namespace and not each.per_node]
         used = sum(each.requests.get(GPU, 0) * _usual(each) for each in near)
-        if hard is not None and used <= hard < used + workload.requests.get(GPU, 0) * extra:
-            return f"ResourceQuota {quota.name} allows {say(GPU, hard)}, and {used} are in use"
+        if hard is not None and used <= hard < used + workload.requests.get(GPU, 0):
+            return f"ResourceQuota {quota.name} allows {hard}, and {used} are in use"
     return ""
 
 

@@ -38,6 +38,8 @@ def check_ceiling(case: Case) -> Iterator[Finding]:
     if most > ceiling:
         least = bill.least.high * MONTH_H
         message = f"at the most replicas ${most:,.0f} a month, at the fewest ${least:,.0f}; allowed are ${ceiling:,.0f}"
+        dearest = sorted(bill.pools, key=lambda pool: -pool.most.high)[:3]
+        message += "".join(f"; pool {each.pool} ${each.most.high * MONTH_H:,.0f}" for each in dearest)
         yield CEILING.at("", 0, message)
     for workload in bill.left_out:
         message = "its nodes are not among the files, so the ceiling cannot be held against it"

@@ -57,7 +57,7 @@ def _without_secret(case: Case, uses: list[Use]) -> Iterator[Finding]:
         standing = case.inventory.standing("Secret", first.name, first.namespace, user=first.manifest)
         if standing == "missing":
             message = f"nothing here makes {first.title}{and_others(users)}: until somebody does, pods wait"
-            yield NO_SECRET.on(first.manifest, *first.path, message=message)
+            yield first.say(NO_SECRET, message)
         elif standing == "perhaps":
             yield outside(case, first)
 
@@ -72,7 +72,7 @@ def _without_key(case: Case, uses: list[Use]) -> Iterator[Finding]:
         if is_name(each.key):
             said.add(what)
             has = ", ".join(f"`{key}`" for key in sorted(held)[:6])
-            yield NO_KEY.on(each.manifest, *each.path, message=f"{each.title} has no key `{each.key}`; it has {has}")
+            yield each.say(NO_KEY, f"{each.title} has no key `{each.key}`; it has {has}")
 
 
 def check_providers(case: Case) -> Iterator[Finding]:

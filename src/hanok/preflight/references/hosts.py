@@ -64,6 +64,8 @@ class Host:
     port: int | None = None
     scheme: str = ""
     named: bool = True
+    before: str = ""
+    """The text before it."""
 
 
 def check_hosts(case: Case) -> Iterator[Finding]:
@@ -71,7 +73,7 @@ def check_hosts(case: Case) -> Iterator[Finding]:
     for manifest in case.cluster.manifests:
         for leaf in () if _is_passed_over(manifest) else case.inventory.leaves(manifest):
             for host in _hosts_of(manifest, leaf):
-                use = _read(case, manifest, leaf.path, host)
+                use = _read(case, manifest, leaf, host)
                 if use is not None:
                     uses.append(use)
                     yield from _port(case, use, host)
@@ -113,7 +115,7 @@ def _plain(text: str, key: str) -> Iterator[Host]:
 
 def _host(found: re.Match[str], *, scheme: str = "", named: bool = True) -> Host:
     port = int(found["port"]) if found["port"] else _DEFAULT_PORTS.get(scheme)
-    return Host(host=found["host"], port=port, scheme=scheme, named=named)
+    return Host(host=found["host"], port=port, scheme=scheme, named=named, before=found.string[: found.start("host")])
 
 
 def _is_outer(manifest: Manifest, path: tuple[Step, ...]) -> bool:
@@ -137,7 +139,7 @@ def _key(manifest: Manifest, leaf: Leaf) -> str:
     return last
 
 
-def _read(case: Case, manifest: Manifest, path: tuple[Step, ...], host: Host) -> Use | None:
+def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host) -> Use | None:
     """The Service that a host means; None where it means none."""
     parts = host.host.removesuffix(".cluster.local").split(".")
     full = parts[-1] == "svc" and len(parts) >= 3
@@ -149,7 +151,8 @@ def _read(case: Case, manifest: Manifest, path: tuple[Step, ...], host: Host) ->
         return None
     if not full and not _means_service(case, manifest, host, name, space, len(parts)):
         return None
-    return Use(manifest=manifest, path=path, kind="Service", name=name, namespace=space)
+    line = manifest.line_within(leaf.path, host.before) if "\n" in leaf.text else 0
+    return Use(manifest=manifest, path=leaf.path, kind="Service", name=name, namespace=space, line=line)
 
 
 def _means_service(case: Case, manifest: Manifest, host: Host, name: str, space: str, parts: int) -> bool:
@@ -183,7 +186,7 @@ def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
                 message = f"no Service {first.name} in {first.namespace}{and_others(users)}: nothing answers there"
                 severity = "warning" if bare else None
                 hint = offer(case, first, NO_HOST.hint)
-                yield NO_HOST.on(first.manifest, *first.path, message=message, hint=hint, severity=severity)
+                yield first.say(NO_HOST, message, hint=hint, severity=severity)
             else:
                 yield _outside(first, "nothing that works there is in these files")
         case "perhaps":
@@ -194,7 +197,7 @@ def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
 
 
 def _outside(use: Use, why: str) -> Finding:
-    return OUTSIDE.on(use.manifest, *use.path, message=f"{use.title}, a host here, is not in these files; {why}")
+    return use.say(OUTSIDE, f"{use.title}, a host here, is not in these files; {why}")
 
 
 def _is_written_out(use: Use) -> bool:

@@ -90,7 +90,7 @@ def check_gateway_classes(case: Case) -> Iterator[Finding]:
         first = users[0]
         if case.cluster.find("GatewayClass", first.name) is None and not _brings_class(case, first.name):
             message = f"GatewayClass {first.name} is not in these files; its controller must be in the cluster"
-            yield OUTSIDE.on(first.manifest, *first.path, message=message)
+            yield first.say(OUTSIDE, message)
 
 
 def _class_of(gateway: Manifest) -> str:
@@ -228,10 +228,10 @@ def _ungranted(case: Case, use: Use, group: str) -> Iterator[Finding]:
     if not any(_grants(each, use, group) for each in grants):
         if case.inventory.maker(use.namespace) is not None or not case.inventory.is_peopled(use.namespace):
             message = f"a ReferenceGrant in {use.namespace} must allow {use.manifest.kind} there from outside"
-            yield OUTSIDE.on(use.manifest, *use.path, message=message)
+            yield use.say(OUTSIDE, message)
         else:
             message = f"no ReferenceGrant in {use.namespace} lets {use.manifest.title} use {use.title}"
-            yield NO_GRANT.on(use.manifest, *use.path, message=message)
+            yield use.say(NO_GRANT, message)
 
 
 def _grants(grant: Manifest, use: Use, group: str) -> bool:

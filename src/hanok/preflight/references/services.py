@@ -139,9 +139,7 @@ def wrong_port(use: Use, service: Manifest, port: object) -> Iterator[Finding]:
     number = as_port(port)
     if (number not in numbers) if number is not None else (port not in named):
         there = ", ".join(str(whole_at(each, "port")) for each in ports) or "none"
-        yield NO_PORT.on(
-            use.manifest, *use.path, message=f"{use.title} has no port {port}; it has {there}", hint=NO_PORT.hint
-        )
+        yield use.say(NO_PORT, f"{use.title} has no port {port}; it has {there}")
 
 
 CHECKS = (check_selectors,)

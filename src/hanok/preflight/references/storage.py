@@ -88,7 +88,7 @@ def _one_node(workload: Workload, use: Use, claim: Manifest) -> Finding:
     sure = workload.per_node or workload.replicas > 1 or workload.least > 1
     mode = texts_at(claim.body, "spec", "accessModes")[0]
     message = f"{count} of {workload.title} mount {claim.title}, which is {mode}: those on other nodes do not start"
-    return ONE_NODE.on(use.manifest, *use.path, message=message, severity="error" if sure else "warning")
+    return use.say(ONE_NODE, message, severity="error" if sure else "warning")
 
 
 def check_classes(case: Case) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def check_classes(case: Case) -> Iterator[Finding]:
             what = "is one that some clusters are born with" if known else "is not in these files"
             message = f"StorageClass {first.name} {what}{and_others(users)}: without it claims stay Pending"
             severity = "info" if known else None
-            yield NO_CLASS.on(first.manifest, *first.path, message=message, severity=severity)
+            yield first.say(NO_CLASS, message, severity=severity)
 
 
 def _class_uses(case: Case) -> Iterator[Use]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from hanok.preflight.case import Case, Check
-from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.findings import Finding, Rule, Severity
 from hanok.preflight.manifests import CLUSTER_WIDE, Manifest, Step
 
 OUTSIDE = Rule(
@@ -34,6 +34,13 @@ class Use:
     namespace: str = ""
     key: str = ""
     optional: bool = False
+    line: int = 0
+    """Where it stands in a text of several lines."""
+
+    def say(self, rule: Rule, message: str, *, hint: str | None = None, severity: Severity | None = None) -> Finding:
+        """A finding at the place of the use."""
+        found = rule.on(self.manifest, *self.path, message=message, hint=hint, severity=severity)
+        return replace(found, line=self.line) if self.line else found
 
     @property
     def title(self) -> str:
@@ -70,7 +77,7 @@ def follow(case: Case, uses: Iterable[Use], rule: Rule, so: str, *, sure: bool =
         match case.inventory.standing(first.kind, first.name, first.namespace, user=None if sure else first.manifest):
             case "missing":
                 message = f"{first.title} does not exist{and_others(users)}: {so}"
-                yield rule.on(first.manifest, *first.path, message=message, hint=offer(case, first, rule.hint))
+                yield first.say(rule, message, hint=offer(case, first, rule.hint))
             case "perhaps":
                 yield outside(case, first)
             case _:
@@ -81,7 +88,7 @@ def outside(case: Case, use: Use) -> Finding:
     """The finding for a name that somebody may define."""
     maker = case.inventory.maker("" if use.kind in CLUSTER_WIDE else use.namespace)
     who = f"{maker.title} may make it" if maker else "it may stand elsewhere"
-    return OUTSIDE.on(use.manifest, *use.path, message=f"{use.title} is not in these files; {who}")
+    return use.say(OUTSIDE, f"{use.title} is not in these files; {who}")
 
 
 def and_others(users: list[Use]) -> str:

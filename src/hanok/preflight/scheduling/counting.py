@@ -1,4 +1,4 @@
-"""How many nodes there will be, with as few and with as many replicas as there may be, and who finds no room on them."""
+"""How many nodes there will be, with as few and as many replicas as there may be, and who finds no room on them."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def _split(nodes: list[Started], node: Started, count: int, each: int, ask: Ask,
     if count < node.count:
         node.count -= count
         node = Started(
-            pool=node.pool, name=node.name, count=count, free=dict(node.free), choices=node.choices, pods=dict(node.pods)
+            pool=node.pool, name=node.name, count=count, free=dict(node.free), choices=node.choices,
+            pods=dict(node.pods),
         )  # fmt: skip
         nodes.append(node)
     put(ask, each, node.free)
@@ -238,9 +239,9 @@ def _node(ground: Ground, each: Started, prefer: Sequence[Capacity]) -> Node:
     asks = sorted(each.pods, key=lambda ask: (-sum(ask.extended.values()), ask.workload.title))
     seat = ground.seat(asks[0] if asks else None, each.pool, each.name)
     wanted = each.choices.get(CAPACITY, ANY)
-    ways = [way for way in prefer if way in each.pool.capacities and wanted.has(way)]
+    ways: list[Capacity] = [way for way in prefer if way in each.pool.capacities and wanted.has(way)]
     pods = tuple((ask.workload, each.pods[ask]) for ask in asks)
-    return Node(seat=seat, capacity=ways[0] if ways else "on-demand", pods=pods, free=dict(each.free))
+    return Node(seat=seat, capacity=ways[0] if ways else prefer[0], pods=pods, free=dict(each.free))
 
 
 def bound(ground: Ground, counts: Mapping[Ask, int], pools: Sequence[Pool], resource: str) -> int:

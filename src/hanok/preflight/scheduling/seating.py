@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.gpu.catalog import Instance
+from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Capacity, Seat, Sharing
@@ -20,7 +21,7 @@ from hanok.preflight.scheduling.choices import ABSENT, ANY, Choice, Choices, con
 from hanok.preflight.scheduling.pools import Pool, read_pools
 from hanok.preflight.scheduling.taints import untolerated
 from hanok.preflight.scheduling.types import CAPACITY, KNOWN, NODEPOOL, Types
-from hanok.preflight.workloads import Workload
+from hanok.preflight.workloads import Workload, operated
 
 ASSUMED: Amounts = {CPU: 150, PODS: 2}
 """What `aws-node` (50m) and `kube-proxy` (100m) take of each node of EC2: EKS's own defaults, general knowledge."""
@@ -45,10 +46,10 @@ class Ground:
         self.cluster, self.facts = cluster, facts
         self.types = Types(facts.catalog)
         self.pools = read_pools(cluster, self.types)
-        self.asks = [ask(each, cluster) for each in workloads]
+        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster))]
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
-        self._assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
+        self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
         self._rooms: dict[tuple[object, str], Room] = {}
         self._standing: dict[object, Sequence[Ask]] = {}
         self._fitting: dict[tuple[object, object], Sequence[str]] = {}
@@ -57,6 +58,14 @@ class Ground:
 
     def _reach(self, daemon: Ask) -> frozenset[str]:
         return _all(self.types.left(_told_now(each)) for each in daemon.alternatives)
+
+    @cached_property
+    def engines(self) -> Mapping[Workload, Sequence[Engine]]:
+        """Engines by the workload that they run in."""
+        found: dict[Workload, list[Engine]] = {}
+        for each in engines([its.workload for its in self.asks]):
+            found.setdefault(each.workload, []).append(each)
+        return found
 
     @cached_property
     def pods(self) -> Sequence[Ask]:
@@ -103,8 +112,19 @@ class Ground:
         return _all(pool.names & self.types.left(each) for each in agreed)
 
     def fits(self, ask: Ask, pool: Pool, name: str) -> bool:
-        free = self.room(pool, name).free
-        return all(free.get(each, 0) >= wanted for each, wanted in ask.requests.items() if each != DISK or each in free)
+        return has_room(ask.requests, self.room(pool, name).free)
+
+    def just_fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
+        """Types that the pod fits on where nothing runs that is not in the tree."""
+        if pool.cloud != "ec2" or not self.assumed or not self.suits(ask, pool):
+            return ()
+        lighter = {each: value - self.assumed.get(each, 0) for each, value in ask.requests.items()}
+        rooms = ((name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ()))
+        return [name for name, free in rooms if has_room(lighter, free)]
+
+    def suits(self, ask: Ask, pool: Pool) -> bool:
+        """Whether labels, taints and names suit, whatever the pod's size."""
+        return _is_meant(ask, pool) and bool(self.reachable(ask, pool))
 
     def room(self, pool: Pool, name: str) -> Room:
         """What an empty node of this type leaves to pods that are no daemons."""
@@ -118,7 +138,7 @@ class Ground:
         whole = self.whole(pool, name)
         real = self._real(pool, name, whole)
         taken = add({}, *(each.requests for each in self.daemons(pool, name)))
-        taken = add(taken, self._assumed) if pool.cloud == "ec2" else taken
+        taken = add(taken, self.assumed) if pool.cloud == "ec2" else taken
         seen = {each: value - taken.get(each, 0) for each, value in whole.items()}
         free = {each: min(seen.get(each, 0), real.get(each, 0)) for each in {*seen, *real}}
         return Room(free=free, seen=seen, real=real)
@@ -175,6 +195,11 @@ class Ground:
         found = self.types.instances.get(name)
         price = found.usd_hour if found else None
         return price is None, price or 0.0, name
+
+
+def has_room(requests: Amounts, free: Amounts) -> bool:
+    """Whether so much is free; disk is not asked after where nobody knows it."""
+    return all(free.get(each, 0) >= wanted for each, wanted in requests.items() if each != DISK or each in free)
 
 
 def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:

@@ -1,5 +1,12 @@
 """The checks of the schema layer, in the order in which they are asked."""
 
-from hanok.preflight.schema import kinds
+from hanok.preflight.schema import amounts, kinds, names, objects, pods, schedules
 
-MODULES = (kinds,)
+MODULES = (
+    kinds,
+    objects,
+    pods,
+    amounts,
+    names,
+    schedules,
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -69,6 +70,12 @@ def load_custom(paths: Sequence[Path]) -> Shelf:
 
 
 @cache
+def load_time_zones() -> frozenset[str]:
+    """The names of time zones that this machine knows; none where it has no database of them."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+@cache
 def load_moves() -> Mapping[str, Sequence[Body]]:
     """What became of kinds that were renamed or removed, by their group: `moves.yaml`."""
     text = resources.files("hanok.preflight.schema").joinpath("moves.yaml").read_text("utf-8")
@@ -84,8 +91,12 @@ class Builtins:
 
     version: str
 
-    @cached_property
+    @property
     def definitions(self) -> Definitions:
+        return self._definitions
+
+    @cached_property
+    def _definitions(self) -> Definitions:
         text = _file(self.version, "_definitions.json")
         more = read_mapping(resources.files("hanok.preflight.schema").joinpath("choices.yaml").read_text("utf-8"))
         return Definitions(schemas=mapping_at(json.loads(text or "{}"), "$defs"), more=_choices(more))

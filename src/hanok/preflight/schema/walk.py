@@ -15,8 +15,9 @@ from typing import Any, Literal, cast
 
 from hanok.preflight.findings import dotted
 from hanok.preflight.manifests import Body, Step
+from hanok.preflight.quantities import quantity
 from hanok.preflight.schema.formats import FORMATS, RANGES, compiled
-from hanok.preflight.schema.shapes import OBJECT_META, OF_EVERY_OBJECT, Definitions, Shape
+from hanok.preflight.schema.shapes import OBJECT_META, OF_EVERY_OBJECT, QUANTITY, Definitions, Shape
 
 Sort = Literal["unknown", "missing", "type", "value", "twice", "rule", "unread"]
 Path = tuple[Step, ...]
@@ -149,6 +150,8 @@ class Walk:
             self._number(shape, value, path)
 
     def _text(self, shape: Shape, value: str, path: Path) -> None:
+        if shape.name == QUANTITY and quantity(value) is None and "${" not in value:
+            self._say("value", path, f"{_shown(value)} is not a quantity", "write it as 500m, 2, 1.5 or 16Gi")
         if shape.bounded:
             self._count(shape, len(value), path, "Length", "characters")
         if shape.pattern and (pattern := compiled(shape.pattern)) and not pattern(value):
