@@ -210,6 +210,15 @@ def test_the_cache_is_told_as_calls_at_once(look: Look) -> None:
     assert "not the 256 of --max-num-seqs" in message
 
 
+def test_a_copy_over_several_machines_costs_all_of_them(look: Look) -> None:
+    container = (
+        "{name: vllm, image: 'vllm/vllm-openai:v0.32.0', resources: {limits: {nvidia.com/gpu: 8}}, "
+        "args: [meta-llama/Llama-3.1-405B-Instruct, --max-model-len=8192, -tp=8, -pp=2]}"
+    )
+    message = only(look(group(container)), "HK427").message
+    assert "2 × p4de.24xlarge (16 × NVIDIA A100 80GB SXM, $54.89/h)" in message
+
+
 def test_a_model_that_is_not_known_is_asked_for_once(look: Look, tmp_path: Path) -> None:
     text = engine("/models/ours", SHORT)
     report = look({"a.yaml": text, "b.yaml": text.replace("name: engine\n", "name: other\n")})

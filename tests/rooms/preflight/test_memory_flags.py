@@ -117,6 +117,12 @@ def test_old_images_tokens_and_variables_are_told(look: Look) -> None:
     assert only(now, "HK409").severity == "info"
 
 
+@pytest.mark.parametrize(("value", "severity"), [("1", "info"), ("0", "warning")])
+def test_asking_for_the_only_engine_is_harmless(look: Look, value: str, severity: str) -> None:
+    found = only(look(engine(env=[{"name": "VLLM_USE_V1", "value": value}])), "HK408")
+    assert (found.severity, found.hint) == (severity, "delete it: there is one engine")
+
+
 def test_model_as_a_flag_is_told_where_vllm_serve_is_given(look: Look) -> None:
     served = engine(command=["vllm", "serve"], args=["--model", LLAMA_8B, SHORT])
     assert only(look(served), "HK404").severity == "info"

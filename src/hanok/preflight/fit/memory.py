@@ -255,7 +255,7 @@ def check_capacity(case: Case) -> Iterator[Finding]:
 
 
 def _capacity(found: EngineFit, fitting: Fitting) -> str:
-    on = f"{fitting.seat.instance} ({found.split.gpus} × {fitting.title}, ${price(fitting.seat):.2f}/h)"
+    on = _machines(found, fitting)
     on = f"no pool takes it here; the cheapest type that would hold it is {on}" if found.assumed else f"on {on}"
     calls = fitting.fit.concurrency
     told = (
@@ -264,6 +264,14 @@ def _capacity(found: EngineFit, fitting: Fitting) -> str:
     )
     most = found.engine.whole("max-num-seqs", 0)
     return f"{told}, not the {most} of --max-num-seqs" if most > calls else told
+
+
+def _machines(found: EngineFit, fitting: Fitting) -> str:
+    """The GPUs that one copy takes, in as many machines as they stand in; the price is that of whole machines."""
+    gpus = found.split.gpus
+    count = -(-gpus // fitting.seat.host.gpus)
+    each = f"{fitting.seat.instance} ({gpus} × {fitting.title}, ${price(fitting.seat) * count:.2f}/h)"
+    return each if count == 1 else f"{count} × {each}"
 
 
 def check_model(case: Case) -> Iterator[Finding]:
