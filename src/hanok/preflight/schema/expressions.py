@@ -59,7 +59,7 @@ class Rules:
     def __init__(self) -> None:
         logging.getLogger("cel").setLevel(logging.CRITICAL)  # it warns of each failing function; we say it ourselves
         self._context = _cel.Context()
-        for name, function in {**_STANDARD, **FUNCTIONS, "validate": _validate}.items():
+        for name, function in {**_STANDARD, **FUNCTIONS, "validate": _validate, "matches": _matches}.items():
             self._context.add_function(name, function)
         for name in FORMAT_NAMES:
             self._context.add_function(name, _constantly(name))
@@ -163,6 +163,11 @@ def _duration(text: str) -> Any:
 def _validate(name: str, text: str) -> Any:
     found = validate(name, text)
     return _cel.OptionalValue.of(found) if found else _cel.OptionalValue.none()
+
+
+def _matches(text: str, pattern: str) -> bool:
+    """`matches(text, pattern)`, which the library knows only as `text.matches(pattern)`."""
+    return _program("text.matches(pattern)").execute({"text": text, "pattern": pattern})
 
 
 def _named_format(_: str, name: str) -> Any:

@@ -1,0 +1,235 @@
+"""Layer 1 against what others wrote: two articles, a hundred definitions, and the judgement of another validator."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from hanok.preflight import Case, Finding, gather
+from hanok.preflight.rules import checks
+from hanok.preflight.schema.expressions import Rules
+from hanok.preflight.schema.forms import Form, recorded
+from hanok.preflight.schema.load import load_builtins, load_custom
+from hanok.preflight.schema.shapes import Shape
+from hanok.preflight.schema.walk import look as walk
+from tests.rooms.preflight.conftest import CRDS, SEEDS, facts
+
+needs_crds = pytest.mark.skipif(not CRDS.is_dir(), reason=f"{CRDS} is not there: schemas of custom kinds")
+needs_articles = pytest.mark.skipif(not SEEDS.is_dir(), reason=f"{SEEDS} is not there: the articles")
+
+
+def schema_findings(article: str) -> list[Finding]:
+    cluster = gather([SEEDS / article]).cluster
+    case = Case(cluster=cluster, facts=facts(custom=load_custom([CRDS])))
+    return [finding for check in checks("schema") for finding in check(case)]
+
+
+def told(findings: list[Finding]) -> dict[str, set[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for each in findings:
+        found.setdefault(each.object, set()).add((each.rule.id, each.path))
+    return found
+
+
+@needs_crds
+@needs_articles
+def test_of_the_first_article_seven_objects_are_refused_and_no_other() -> None:
+    found = told([each for each in schema_findings("agentic-ai-platform.md") if each.severity == "error"])
+    assert found.pop("EC2NodeClass gpu-nodes") == {("HK102", "spec.amiSelectorTerms")}
+    gpu = "spec.template.spec.containers[0].resources.requests.nvidia.com/gpu"
+    for part in ("prefill", "decode"):
+        assert found.pop(f"Deployment default/llm-d-{part}") == {("HK102", "spec.selector"), ("HK126", gpu)}
+    assert found.pop("InferencePool ai-inference/llama3-pool") == {("HK108", "apiVersion")}
+    assert found.pop("EndpointPicker ai-inference/prefix-aware-picker") == {("HK109", "apiVersion")}
+    assert found.pop("NodePool gpu-spot") == {("HK102", "spec.template.spec.nodeClassRef")}
+    agent = found.pop("Agent ai-agents/research-agent")
+    assert {path for rule, path in agent if rule == "HK101"} >= {
+        "spec.llm", "spec.systemPrompt", "spec.resources", "spec.replicas", "spec.autoscaling", "spec.tools[0].spec",
+    }  # fmt: skip
+    assert ("HK103", "spec.memory") in agent
+    assert ("HK104", "spec.tools[0].type") in agent
+    assert found == {}
+
+
+@needs_crds
+@needs_articles
+def test_of_the_second_article_only_selectors_are_wrong() -> None:
+    found = told(schema_findings("agentic-ai-challenges.md"))
+    assert found == {
+        "Deployment ai-gateway/litellm-proxy": {("HK121", "spec.selector")},
+        "Deployment observability/langfuse-web": {("HK121", "spec.selector")},
+        "Deployment ai-inference/llm-d-router": {("HK121", "spec.selector")},
+    }
+
+
+@needs_articles
+def test_without_definitions_each_kind_is_said_to_be_open_once() -> None:
+    cluster = gather([SEEDS / "agentic-ai-platform.md"]).cluster
+    found = [each for check in checks("schema") for each in check(Case(cluster=cluster, facts=facts()))]
+    kinds = [each.object.split()[0] for each in found if each.rule.id == "HK107"]
+    assert sorted(kinds) == sorted(set(kinds))
+    assert {"NodePool", "EC2NodeClass", "Milvus", "HelmRelease"} <= set(kinds)
+    assert "InferencePool" not in kinds
+
+
+def forms() -> list[Form]:
+    return [recorded(json.loads(file.read_text("utf-8"))) for file in sorted(CRDS.glob("*.json"))]
+
+
+def shapes(shape: Shape, depth: int = 0) -> Iterator[Shape]:
+    yield shape
+    if depth < 40:
+        below = [*shape.properties.values(), shape.extra, shape.items]
+        for each in below:
+            if each is not None:
+                yield from shapes(each, depth + 1)
+
+
+@needs_crds
+def test_every_rule_of_every_definition_compiles_and_can_be_asked() -> None:
+    rules = Rules()
+    asked = 0
+    for form in forms():
+        for shape in shapes(form.shape):
+            if shape.rules:
+                found = [each.text for each in rules.ask(shape, minimal(shape), ()) if each.sort == "unread"]
+                missing = [each for each in found if "ndefined" in each or "parse" in each or "rror: Python" in each]
+                assert missing == [], form.kind
+                asked += len(shape.rules)
+    assert asked > 1000
+
+
+def minimal(shape: Shape) -> Any:
+    """The least value of a shape: what is required, and defaults."""
+    if shape.default is not None:
+        return shape.default
+    if shape.choices:
+        return shape.choices[0]
+    if "object" in shape.types:
+        return {name: minimal(shape.properties[name]) for name in shape.required if name in shape.properties}
+    if "array" in shape.types:
+        count = shape.whole("minItems") or 0
+        return [minimal(shape.items) for _ in range(count)] if shape.items else []
+    if "string" in shape.types and not shape.int_or_string:
+        return "a" * max(1, shape.whole("minLength") or 1)
+    if shape.types & {"integer", "number"}:
+        return shape.number("minimum") or 1
+    return False
+
+
+@needs_crds
+def test_a_least_object_of_every_definition_breaks_at_most_formats_and_rules() -> None:
+    for form in forms():
+        body = {**minimal(form.shape), "apiVersion": form.api_version, "kind": form.kind, "metadata": {"name": "a"}}
+        found = [each for each in walk(form.shape, body, definitions=None) if each.sort in ("unknown", "type", "missing")]
+        wanted = [each for each in found if not each.text.startswith("needs one of")]
+        assert wanted == [], form.kind
+
+
+BUILTIN: list[dict[str, Any]] = [
+    {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"app": "web"}},
+        "spec": {
+            "replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "strategy": {"rollingUpdate": {"maxSurge": "25%"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "containers": [{
+                        "name": "web", "image": "web:1", "args": ["--port", "80"],
+                        "ports": [{"containerPort": 80, "name": "http"}],
+                        "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}],
+                        "resources": {"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": "500m"}},
+                        "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5},
+                        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                    }],
+                    "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
+                    "tolerations": [{"key": "a", "operator": "Exists"}],
+                },
+            },
+        },
+    },
+    {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]},
+    },
+    {
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+        "spec": {
+            "schedule": "0 1 * * *",
+            "jobTemplate": {"spec": {"template": {"spec": {
+                "restartPolicy": "Never", "containers": [{"name": "c", "image": "c"}],
+            }}}},
+        },
+    },
+    {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "n"},
+        "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"a": "b"}}}]}]},
+    },
+    {
+        "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "gpu"},
+        "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
+    },
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}},
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+    },
+]  # fmt: skip
+WRONG: list[Any] = ["text", 7, 1.5, True, None, [], {}, [1], {"a": 1}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to everything in a body."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*path, key))
+
+
+def mutations(body: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The body, with one thing taken out, put in, or made something else; `apiVersion` and `kind` stay."""
+    for path in places(body):
+        if path[0] in ("apiVersion", "kind"):
+            continue
+        for wrong in (*WRONG, "out", "in"):
+            if wrong is None and path[-1] in ("cpu", "memory", "sizeLimit", "targetPort", "port", "maxSurge"):
+                continue  # it refuses null for a quantity, as null is both text and a number to it
+            changed = copy.deepcopy(body)
+            holder: Any = changed
+            for step in path[:-1]:
+                holder = holder[step]
+            if wrong == "out":
+                del holder[path[-1]]
+            elif wrong == "in":
+                if not isinstance(holder[path[-1]], dict):
+                    continue
+                holder[path[-1]]["unheardOf"] = "x"
+            else:
+                holder[path[-1]] = wrong
+            yield path, changed
+
+
+@pytest.mark.parametrize("body", BUILTIN, ids=lambda body: body["kind"])
+def test_built_in_kinds_are_judged_as_another_validator_judges_them(body: dict[str, Any]) -> None:
+    builtins = load_builtins("1.37")
+    assert builtins is not None
+    cases = [((), body), *random.Random(7).sample(list(mutations(body)), 25)]
+    for path, each in cases:
+        try:
+            kubernetes_validate.validate(each, "1.37", strict=True)
+            accepted = True
+        except kubernetes_validate.ValidationError:
+            accepted = False
+        group, _, version = each["apiVersion"].rpartition("/")
+        form = builtins.form(group, version, each["kind"])
+        assert form is not None
+        found = walk(form.shape, each, definitions=builtins.definitions)
+        ours = [fault for fault in found if fault.sort != "value"]  # it knows no choices, bounds and quantities
+        assert (ours == []) is accepted, (path, each, [fault.message for fault in found])
