@@ -127,7 +127,9 @@ def minimal(shape: Shape) -> Any:
 def test_a_least_object_of_every_definition_breaks_at_most_formats_and_rules() -> None:
     for form in forms():
         body = {**minimal(form.shape), "apiVersion": form.api_version, "kind": form.kind, "metadata": {"name": "a"}}
-        found = [each for each in walk(form.shape, body, definitions=None) if each.sort in ("unknown", "type", "missing")]
+        found = [
+            each for each in walk(form.shape, body, definitions=None) if each.sort in ("unknown", "type", "missing")
+        ]
         wanted = [each for each in found if not each.text.startswith("needs one of")]
         assert wanted == [], form.kind
 

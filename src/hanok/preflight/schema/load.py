@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources, util
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -236,7 +237,7 @@ def _cut(text: str) -> Iterator[str]:
         cuts = [found.start() for found in _ITEM.finditer(piece)] if re.search(r"^items:", piece, re.MULTILINE) else []
         if not cuts:
             yield piece
-        for start, end in zip(cuts, [*cuts[1:], len(piece)], strict=True):
+        for start, end in pairwise([*cuts, len(piece)]):
             yield re.split(r"^\w", piece[start:end], maxsplit=1, flags=re.MULTILINE)[0]
 
 
