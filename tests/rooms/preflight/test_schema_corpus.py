@@ -18,7 +18,7 @@ from hanok.preflight.schema.forms import Form, recorded
 from hanok.preflight.schema.load import load_builtins, load_custom
 from hanok.preflight.schema.shapes import Shape
 from hanok.preflight.schema.walk import look as walk
-from tests.rooms.preflight.conftest import CRDS, SEEDS, facts
+from tests.rooms.preflight.conftest import CRDS, SEEDS, Look, facts
 
 needs_crds = pytest.mark.skipif(not CRDS.is_dir(), reason=f"{CRDS} is not there: schemas of custom kinds")
 needs_articles = pytest.mark.skipif(not SEEDS.is_dir(), reason=f"{SEEDS} is not there: the articles")
@@ -138,14 +138,17 @@ BUILTIN: list[dict[str, Any]] = [
     {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"app": "web"}},
         "spec": {
-            "replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "strategy": {"rollingUpdate": {"maxSurge": "25%"}},
+            "replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"rollingUpdate": {"maxSurge": "25%"}},
             "template": {
                 "metadata": {"labels": {"app": "web"}},
                 "spec": {
                     "containers": [{
                         "name": "web", "image": "web:1", "args": ["--port", "80"],
                         "ports": [{"containerPort": 80, "name": "http"}],
-                        "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}],
+                        "env": [
+                            {"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
+                        ],
                         "resources": {"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": "500m"}},
                         "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5},
                         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
@@ -175,7 +178,7 @@ BUILTIN: list[dict[str, Any]] = [
     },
     {
         "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "gpu"},
-        "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
+        "spec": {"spec": {"devices": {"requests": [{"name": "a", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
     },
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}},
     {
@@ -235,3 +238,222 @@ def test_built_in_kinds_are_judged_as_another_validator_judges_them(body: dict[s
         found = walk(form.shape, each, definitions=builtins.definitions)
         ours = [fault for fault in found if fault.sort != "value"]  # it knows no choices, bounds and quantities
         assert (ours == []) is accepted, (path, each, [fault.message for fault in found])
+
+
+VALID = """
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {name: gpu}
+spec:
+  weight: 10
+  limits: {cpu: 1000, nvidia.com/gpu: 16}
+  disruption: {consolidationPolicy: WhenEmpty, consolidateAfter: 5m, budgets: [{nodes: 10%}]}
+  template:
+    metadata: {labels: {workload: inference}}
+    spec:
+      expireAfter: Never
+      taints: [{key: nvidia.com/gpu, effect: NoSchedule}]
+      nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: gpu}
+      requirements:
+        - {key: karpenter.sh/capacity-type, operator: In, values: [spot, on-demand]}
+        - {key: karpenter.k8s.aws/instance-gpu-count, operator: Gt, values: ["0"]}
+        - {key: node.kubernetes.io/instance-type, operator: In, values: [g6e.12xlarge, p5.48xlarge], minValues: 2}
+---
+apiVersion: karpenter.k8s.aws/v1
+kind: EC2NodeClass
+metadata: {name: gpu}
+spec:
+  role: gpu-nodes
+  amiSelectorTerms: [{alias: al2023@v20261001}]
+  subnetSelectorTerms: [{tags: {karpenter.sh/discovery: prod}}]
+  securityGroupSelectorTerms: [{tags: {karpenter.sh/discovery: prod}}]
+  blockDeviceMappings: [{deviceName: /dev/xvda, ebs: {volumeSize: 500Gi, volumeType: gp3, encrypted: true}}]
+---
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: llama}
+spec:
+  selector: {matchLabels: {app: llama}}
+  targetPorts: [{number: 8000}]
+  endpointPickerRef: {name: llama-epp, port: {number: 9002}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: ai}
+spec:
+  gatewayClassName: agentgateway
+  listeners:
+    - {name: http, protocol: HTTP, port: 80}
+    - {name: https, protocol: HTTPS, port: 443, tls: {mode: Terminate, certificateRefs: [{name: cert}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llama}
+spec:
+  parentRefs: [{name: ai}]
+  hostnames: [ai.example.org]
+  rules:
+    - matches: [{path: {type: PathPrefix, value: /v1}, headers: [{name: x-tier, value: gold}]}]
+      filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
+      backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: llama, weight: 1}]
+      timeouts: {request: 300s}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: llama}
+spec:
+  scaleTargetRef: {name: llama}
+  minReplicaCount: 0
+  maxReplicaCount: 8
+  triggers:
+    - type: prometheus
+      metadata: {serverAddress: "http://prometheus:9090", query: "sum(vllm:num_requests_waiting)", threshold: "5"}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: operator}
+spec:
+  interval: 10m
+  chartRef: {kind: OCIRepository, name: operator}
+  install: {crds: CreateReplace, remediation: {retries: 3}}
+  values: {driver: {enabled: false}, anything: [1, two]}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: operator}
+spec: {interval: 1h, url: "oci://registry.example.org/charts/operator", ref: {tag: 1.2.3}}
+---
+apiVersion: kueue.x-k8s.io/v1beta2
+kind: ClusterQueue
+metadata: {name: gpus}
+spec:
+  namespaceSelector: {}
+  cohortName: all
+  resourceGroups:
+    - coveredResources: [cpu, nvidia.com/gpu]
+      flavors: [{name: h100, resources: [{name: cpu, nominalQuota: 96}, {name: nvidia.com/gpu, nominalQuota: 8}]}]
+---
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {name: deep}
+spec:
+  replicas: 2
+  leaderWorkerTemplate:
+    size: 2
+    restartPolicy: RecreateGroupOnPodRestart
+    workerTemplate:
+      spec:
+        containers:
+          - name: worker
+            image: vllm/vllm-openai:v0.33.0
+            resources: {limits: {nvidia.com/gpu: "8"}}
+            ports: [{containerPort: 8000, name: http}]
+            readinessProbe: {tcpSocket: {port: 8000}, periodSeconds: 10}
+---
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: ray}
+spec:
+  rayVersion: 2.52.0
+  headGroupSpec:
+    rayStartParams: {dashboard-host: 0.0.0.0}
+    template: {spec: {containers: [{name: head, image: "ray:2.52.0", resources: {limits: {cpu: 2, memory: 4Gi}}}]}}
+  workerGroupSpecs:
+    - groupName: gpu
+      replicas: 1
+      minReplicas: 0
+      maxReplicas: 4
+      rayStartParams: {}
+      template: {spec: {containers: [{name: worker, image: "ray:2.52.0"}]}}
+---
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainJob
+metadata: {name: tune}
+spec:
+  runtimeRef: {name: torch-distributed}
+  trainer: {numNodes: 2, numProcPerNode: 8, resourcesPerNode: {limits: {nvidia.com/gpu: 8}}}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata: {name: vllm}
+spec:
+  selector: {matchLabels: {app: llama}}
+  endpoints: [{port: http, path: /metrics, interval: 15s}]
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata: {name: vllm}
+spec:
+  groups:
+    - name: vllm
+      interval: 30s
+      rules: [{alert: Slow, expr: "vllm:num_requests_waiting > 10", for: 5m, labels: {severity: page}}]
+---
+apiVersion: milvus.io/v1beta1
+kind: Milvus
+metadata: {name: vectors}
+spec:
+  mode: cluster
+  dependencies: {msgStreamType: woodpecker, storage: {external: true, type: S3, endpoint: "s3.amazonaws.com:443"}}
+  components: {proxy: {serviceType: ClusterIP}, queryNode: {replicas: 2, resources: {limits: {memory: 8Gi}}}}
+  config: {common: {storageType: remote}}
+---
+apiVersion: kagent.dev/v1alpha2
+kind: Agent
+metadata: {name: helper}
+spec:
+  type: Declarative
+  declarative:
+    modelConfig: llama
+    systemMessage: You help.
+    tools: [{type: McpServer, mcpServer: {kind: RemoteMCPServer, apiGroup: kagent.dev, name: tools, toolNames: [find]}}]
+---
+apiVersion: nvidia.com/v1
+kind: ClusterPolicy
+metadata: {name: cluster-policy}
+spec:
+  operator: {defaultRuntime: containerd}
+  driver: {enabled: false}
+  toolkit: {enabled: false}
+  devicePlugin: {}
+  daemonsets: {}
+  dcgm: {}
+  dcgmExporter: {serviceMonitor: {enabled: true}}
+  gfd: {}
+  nodeStatusExporter: {}
+  mig: {strategy: mixed}
+"""
+
+
+@needs_crds
+def test_objects_of_many_custom_kinds_that_are_right_are_found_right(look: Look) -> None:
+    report = look(VALID, custom=load_custom([CRDS]))
+    found = [f"{each.object} {each.rule.id} {each.message}" for each in report.findings if each.layer == "schema"]
+    assert found == []
+
+
+@needs_crds
+@pytest.mark.parametrize(
+    ("change", "rule", "said"),
+    [
+        (("operator: In, values: [spot, on-demand]", "operator: In"), "HK105", "values"),
+        (("alias: al2023@v20261001", "alias: al2023"), "HK105", "alias"),
+        (
+            ("endpointPickerRef: {name: llama-epp, port: {number: 9002}}", "endpointPickerRef: {name: e}"),
+            "HK105",
+            "port",
+        ),
+        (("name: https, protocol: HTTPS, port: 443", "name: b, protocol: HTTP, port: 80"), "HK105", "unique"),
+        (("chartRef: {kind: OCIRepository, name: operator}", ""), "HK105", "chart"),
+        (("cohortName: all", "cohort: all"), "HK101", "cohort"),
+        (("consolidationPolicy: WhenEmpty", "consolidationPolicy: Never"), "HK104", "Never"),
+    ],
+)
+def test_rules_of_real_definitions_find_what_is_wrong(
+    look: Look, change: tuple[str, str], rule: str, said: str
+) -> None:
+    assert change[0] in VALID
+    report = look(VALID.replace(*change, 1), custom=load_custom([CRDS]))
+    found = [each for each in report.findings if each.layer == "schema"]
+    assert {each.rule.id for each in found} == {rule}
+    assert any(said in each.message for each in found)

@@ -98,7 +98,7 @@ def test_labels_must_be_such(look: Look, labels: str, fine: bool) -> None:
 
 
 def test_annotations_may_hold_anything_under_a_proper_key(look: Look) -> None:
-    text = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  annotations: {Example.org/A: 'any text, of any length'}\n"
+    text = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  annotations: {Example.org/A: 'any text'}\n"
     assert ids(look(text)) == []
     assert ids(look(text.replace("Example.org/A", "a b"))) == ["HK123"]
 
@@ -207,7 +207,8 @@ def test_schedules_that_jobs_run_by(schedule: str) -> None:
 @pytest.mark.parametrize(
     "schedule",
     ["", "0 1 * *", "0 1 * * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 7", "*/0 * * * *",
-     "5-1 * * * *", "a * * * *", "@often", "TZ=Asia/Seoul 0 1 * * *", "0 1 * * mon-", "every day at noon", "*-5 * * * *"],
+     "5-1 * * * *", "a * * * *", "@often", "TZ=Asia/Seoul 0 1 * * *", "0 1 * * mon-", "every day at noon",
+     "*-5 * * * *"],
 )  # fmt: skip
 def test_schedules_that_no_job_runs_by(schedule: str) -> None:
     assert wrong_schedule(schedule) is not None

@@ -32,7 +32,7 @@ _NUMBER = frozenset(("number",))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Mapping[str, str] = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _STEP = re.compile(r"\.([A-Za-z_][\w]*)|\[(?:'([^']*)'|\"([^\"]*)\"|(\d+))\]")
-_FAILURES = (ValueError, RuntimeError, TypeError, KeyError, OverflowError, ArithmeticError, AttributeError, IndexError)
+_FAILURES = (ValueError, RuntimeError, TypeError, OverflowError, ArithmeticError, AttributeError, IndexError)
 """What the library raises where a rule cannot be evaluated."""
 _COMMAND_LINE = "cel.cli"
 
@@ -79,6 +79,10 @@ class Rules:
         source = text_at(rule, "rule")
         try:
             holds = _program(source).execute(self._context)
+        except KeyError as error:  # the API server refuses it, too: `no such key`
+            said = f"{self._told(rule)} (the rule asks for {error}, which is not there)"
+            yield Fault(sort="rule", path=path, text=said)
+            return
         except _FAILURES as error:
             yield Fault(sort="unread", path=path, text=f"the rule `{_flat(source)}` cannot be evaluated: {_why(error)}")
             return
@@ -193,6 +197,4 @@ def _flat(text: str) -> str:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"there is no {error}"
     return _flat(str(error)).split(" Check ")[0]

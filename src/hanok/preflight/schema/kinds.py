@@ -150,8 +150,18 @@ def _age(manifest: Manifest, form: Form) -> Iterator[Finding]:
         yield OUTDATED.on(manifest, "apiVersion", message=f"{told}: {form.deprecated}")
     elif (move := _move(manifest)) and text_at(move, "state") != "gone":
         yield _outdated(manifest, move)
-    elif form.shape.definitions is not None and "alpha" in form.version:
-        yield OFF_BY_DEFAULT.on(manifest, "apiVersion", message=f"{told} is alpha: off unless it is switched on")
+    elif form.shape.definitions is not None and _is_off(form):
+        yield OFF_BY_DEFAULT.on(manifest, "apiVersion", message=f"{told} is off unless it is switched on")
+
+
+def _is_off(form: Form) -> bool:
+    """Whether an API is served only where it is asked for: alphas, and betas that came after Kubernetes 1.23."""
+    older = form.group in _OLDER_BETAS or form.kind == "CSIStorageCapacity"
+    return "alpha" in form.version or ("beta" in form.version and not older)
+
+
+_OLDER_BETAS = ("flowcontrol.apiserver.k8s.io", "autoscaling", "batch", "policy")
+"""Groups whose betas came before, and are on. Source: KEP-3136, "Beta APIs Are Off by Default"."""
 
 
 def _explained(manifest: Manifest, known: _Known) -> Generator[Finding, None, bool]:
