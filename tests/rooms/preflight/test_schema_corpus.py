@@ -14,7 +14,7 @@ import pytest
 from hanok.preflight import Case, Finding, gather
 from hanok.preflight.rules import checks
 from hanok.preflight.schema.expressions import Rules
-from hanok.preflight.schema.forms import Form, recorded
+from hanok.preflight.schema.kind_schemas import KindSchema, recorded
 from hanok.preflight.schema.load import load_builtins, load_custom
 from hanok.preflight.schema.shapes import Shape
 from hanok.preflight.schema.walk import look as walk
@@ -78,7 +78,7 @@ def test_without_definitions_each_kind_is_said_to_be_open_once() -> None:
     assert "InferencePool" not in kinds
 
 
-def forms() -> list[Form]:
+def recorded_kinds() -> list[KindSchema]:
     return [recorded(json.loads(file.read_text("utf-8"))) for file in sorted(CRDS.glob("*.json"))]
 
 
@@ -95,12 +95,12 @@ def shapes(shape: Shape, depth: int = 0) -> Iterator[Shape]:
 def test_every_rule_of_every_definition_compiles_and_can_be_asked() -> None:
     rules = Rules()
     asked = 0
-    for form in forms():
-        for shape in shapes(form.shape):
+    for schema in recorded_kinds():
+        for shape in shapes(schema.shape):
             if shape.rules:
                 found = [each.text for each in rules.ask(shape, minimal(shape), ()) if each.sort == "unread"]
                 missing = [each for each in found if "ndefined" in each or "parse" in each or "rror: Python" in each]
-                assert missing == [], form.kind
+                assert missing == [], schema.kind
                 asked += len(shape.rules)
     assert asked > 1000
 
@@ -125,13 +125,18 @@ def minimal(shape: Shape) -> Any:
 
 @needs_crds
 def test_a_least_object_of_every_definition_breaks_at_most_formats_and_rules() -> None:
-    for form in forms():
-        body = {**minimal(form.shape), "apiVersion": form.api_version, "kind": form.kind, "metadata": {"name": "a"}}
+    for schema in recorded_kinds():
+        body = {
+            **minimal(schema.shape),
+            "apiVersion": schema.api_version,
+            "kind": schema.kind,
+            "metadata": {"name": "a"},
+        }
         found = [
-            each for each in walk(form.shape, body, definitions=None) if each.sort in ("unknown", "type", "missing")
+            each for each in walk(schema.shape, body, definitions=None) if each.sort in ("unknown", "type", "missing")
         ]
         wanted = [each for each in found if not each.text.startswith("needs one of")]
-        assert wanted == [], form.kind
+        assert wanted == [], schema.kind
 
 
 BUILTIN: list[dict[str, Any]] = [
@@ -233,9 +238,9 @@ def test_built_in_kinds_are_judged_as_another_validator_judges_them(body: dict[s
         except kubernetes_validate.ValidationError:
             accepted = False
         group, _, version = each["apiVersion"].rpartition("/")
-        form = builtins.form(group, version, each["kind"])
-        assert form is not None
-        found = walk(form.shape, each, definitions=builtins.definitions)
+        schema = builtins.find(group, version, each["kind"])
+        assert schema is not None
+        found = walk(schema.shape, each, definitions=builtins.definitions)
         ours = [fault for fault in found if fault.sort != "value"]  # it knows no choices, bounds and quantities
         assert (ours == []) is accepted, (path, each, [fault.message for fault in found])
 

@@ -196,7 +196,7 @@ def test_a_pattern_that_cannot_be_read_refuses_nothing(look: Look) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "good", "bad"),
+    ("known", "good", "bad"),
     [
         ("date-time", "2026-11-01T12:00:00Z", "yesterday"),
         ("date", "2026-11-01", "2026-13-01"),
@@ -210,8 +210,8 @@ def test_a_pattern_that_cannot_be_read_refuses_nothing(look: Look) -> None:
         ("unheard-of", "anything", None),
     ],
 )
-def test_formats_that_the_api_server_knows_are_held(look: Look, form: str, good: str, bad: str | None) -> None:
-    schema = f"size: {{type: string, format: {form}}}"
+def test_formats_that_the_api_server_knows_are_held(look: Look, known: str, good: str, bad: str | None) -> None:
+    schema = f"size: {{type: string, format: {known}}}"
     assert ids(look(definition(schema) + model(f'size: "{good}"'))) == []
     if bad is not None:
         assert ids(look(definition(schema) + model(f'size: "{bad}"'))) == ["HK104"]
@@ -293,9 +293,8 @@ def test_outdated_kinds_are_a_warning_and_stay_open(look: Look, version: str, ki
 
 
 def test_a_kind_of_the_same_name_in_another_group_is_not_taken_for_it(look: Look) -> None:
-    report = look(
-        f"{definition('a: {type: integer}')}\n---\napiVersion: other.example.com/v1\nkind: Model\nmetadata: {{name: a}}\n"
-    )
+    other = "\n---\napiVersion: other.example.com/v1\nkind: Model\nmetadata: {name: a}\n"
+    report = look(definition("a: {type: integer}") + other)
     found = only(report, "HK107")
     assert "Model is known as example.org/v1" in found.message
     assert report.verdict == "unknown"

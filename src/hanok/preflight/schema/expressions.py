@@ -94,7 +94,7 @@ class Rules:
         if source := text_at(rule, "messageExpression"):
             try:
                 made = _program(source).execute(self._context)
-            except _FAILURES:
+            except (*_FAILURES, KeyError):
                 made = None
             if isinstance(made, str) and made.strip():
                 return _flat(made)

@@ -28,7 +28,7 @@ LONGEST_PREFIX, LONGEST_WORD = 253, 63
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Form:
+class _Look:
     """What a name must look like, and how that is said."""
 
     pattern: re.Pattern[str]
@@ -39,26 +39,26 @@ class _Form:
         return len(name) <= self.longest and self.pattern.fullmatch(name) is not None
 
 
-_SUBDOMAIN = _Form(
+_SUBDOMAIN = _Look(
     pattern=_PREFIX, longest=253, told="lower case letters, digits, `-` and `.`, with a letter or digit at both ends"
 )
-_LABEL = _Form(
+_LABEL = _Look(
     pattern=re.compile(_PART), longest=63,
     told="up to 63 lower case letters, digits and `-`, with a letter or digit at both ends",
 )  # fmt: skip
-_SERVICE = _Form(
+_SERVICE = _Look(
     pattern=re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?"), longest=63,
     told="up to 63 lower case letters, digits and `-`, with a letter first",
 )  # fmt: skip
-_PORT = _Form(
+_PORT = _Look(
     pattern=re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"), longest=15,
     told="up to 15 lower case letters, digits and single `-`, with a letter among them",
 )  # fmt: skip
-_CRON_JOB = _Form(pattern=_PREFIX, longest=52, told="up to 52 characters, as the jobs' names are longer by 11")
-_SEGMENT = _Form(pattern=re.compile(r"(?!\.\.?$)[^/%]+"), longest=253, told="anything without `/` and `%`")
-_KEY = _Form(pattern=re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+"), longest=253, told="letters, digits, `-`, `_` and `.`")
-_VARIABLE = _Form(pattern=re.compile(r"[ -<>-~]+"), longest=100_000, told="printable characters without `=`")
-_OF_KIND: Mapping[str, _Form] = {"Service": _SERVICE, "Namespace": _LABEL, "CronJob": _CRON_JOB}
+_CRON_JOB = _Look(pattern=_PREFIX, longest=52, told="up to 52 characters, as the jobs' names are longer by 11")
+_SEGMENT = _Look(pattern=re.compile(r"(?!\.\.?$)[^/%]+"), longest=253, told="anything without `/` and `%`")
+_KEY = _Look(pattern=re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+"), longest=253, told="letters, digits, `-`, `_` and `.`")
+_VARIABLE = _Look(pattern=re.compile(r"[ -<>-~]+"), longest=100_000, told="printable characters without `=`")
+_OF_KIND: Mapping[str, _Look] = {"Service": _SERVICE, "Namespace": _LABEL, "CronJob": _CRON_JOB}
 _FREE_GROUPS = ("rbac.authorization.k8s.io", "certificates.k8s.io")
 """Groups whose objects may be called nearly anything: `system:node`."""
 
@@ -84,9 +84,9 @@ def _object_name(manifest: Manifest) -> Iterator[Finding]:
     if at(manifest.body, "metadata", "name") is None and not prefix:
         yield WRONG_NAME.on(manifest, "metadata", message="the object has no name", hint="write `metadata.name`")
         return
-    form = _SEGMENT if manifest.group in _FREE_GROUPS else _SUBDOMAIN
-    form = _OF_KIND.get(manifest.kind, form) if manifest.group in ("", "batch") else form
-    yield from _named(manifest, ("metadata", "name"), name, form, "the name")
+    look = _SEGMENT if manifest.group in _FREE_GROUPS else _SUBDOMAIN
+    look = _OF_KIND.get(manifest.kind, look) if manifest.group in ("", "batch") else look
+    yield from _named(manifest, ("metadata", "name"), name, look, "the name")
     where = text_at(manifest.body, "metadata", "namespace")
     yield from _named(manifest, ("metadata", "namespace"), where, _LABEL, "the namespace")
 
@@ -107,11 +107,11 @@ def _pod_names(workload: Workload) -> Iterator[Finding]:
             yield from _named(manifest, where, text_at(variable, "name"), _VARIABLE, "the variable's name")
 
 
-def _named(manifest: Manifest, path: Path, name: str, form: _Form, what: str) -> Iterator[Finding]:
-    if name and "${" not in name and not form.fits(name):
-        said = f"of {len(name)} characters is too long" if len(name) > form.longest else "is not one"
+def _named(manifest: Manifest, path: Path, name: str, look: _Look, what: str) -> Iterator[Finding]:
+    if name and "${" not in name and not look.fits(name):
+        said = f"of {len(name)} characters is too long" if len(name) > look.longest else "is not one"
         message = f'{dotted(path)}: {what} "{name[:80]}" {said}'
-        yield WRONG_NAME.on(manifest, *path, message=message, hint=f"{form.told}; at most {form.longest} characters")
+        yield WRONG_NAME.on(manifest, *path, message=message, hint=f"{look.told}; at most {look.longest} characters")
 
 
 def check_labels(case: Case) -> Iterator[Finding]:
