@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,29 @@ def test_schemas_that_are_not_installed_leave_the_verdict_open(look: Look) -> No
     report = look(POD, builtins=None)
     assert only(report, "HK111").hint == 'pip install "hanok[k8s]"'
     assert report.verdict == "unknown"
+
+
+def test_without_the_language_of_rules_custom_kinds_leave_the_verdict_open(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hanok.preflight.schema.expressions", None)  # as where the library is missing
+    report = look(definition("a: {type: integer}") + model("a: b"))
+    assert set(ids(report)) == {"HK103", "HK111"}
+
+
+def test_an_object_within_an_object_is_one(look: Look) -> None:
+    schema = """
+inner:
+  type: object
+  x-kubernetes-embedded-resource: true
+  x-kubernetes-preserve-unknown-fields: true
+"""
+    inner = "inner: {apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: b}}, spec: {any: thing}}"
+    assert ids(look(definition(schema) + model(inner))) == []
+    report = look(definition(schema) + model("inner: {kind: Pod, metadata: {lables: {}}}"))
+    assert {(each.rule.id, each.path) for each in report.findings} == {
+        ("HK102", "spec.inner.apiVersion"), ("HK101", "spec.inner.metadata.lables"),
+    }  # fmt: skip
 
 
 CRD = definition("a: {type: integer}")

@@ -6,6 +6,7 @@ import pytest
 
 from hanok.preflight.schema.schedules import wrong_schedule
 from tests.rooms.preflight.conftest import Look, ids, only
+from tests.rooms.preflight.test_schema_kinds import definition
 
 
 def pod(container: str = "", spec: str = "") -> str:
@@ -54,6 +55,11 @@ def test_a_selector_must_find_its_own_pods(look: Look, kind: str) -> None:
         (f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {'a' * 254}}}\n", "of 254 characters is too long"),
         (pod("ports: [{name: Http, containerPort: 80}]"), 'the port\'s name "Http"'),
         (pod("ports: [{name: '8080', containerPort: 80}]"), 'the port\'s name "8080"'),
+        (pod("readinessProbe: {httpGet: {port: '80', path: /}}"), 'the port\'s name "80"'),
+        (
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80, targetPort: '8080'}]}\n",
+            'the port\'s name "8080"',
+        ),
         (pod("env: [{name: A=B, value: c}]"), 'the variable\'s name "A=B"'),
         (pod(spec="volumes: [{name: my.data}]"), 'the volume\'s name "my.data"'),
         (pod().replace("- name: worker", "- name: Worker"), 'the container\'s name "Worker"'),
@@ -72,6 +78,8 @@ def test_names_that_the_api_server_refuses(look: Look, text: str, said: str) -> 
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: map-}\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '${CLUSTER_NAME}-map', namespace: '${SPACE}'}\n",
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: 'system:My_role'}\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80, targetPort: http}]}\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: 9a}\nspec: {ports: [{port: 80, targetPort: 8080}]}\n",
         pod("ports: [{name: http-1, containerPort: 80}]\nenv: [{name: my.var-1, value: a}, {name: '9', value: b}]"),
     ],
 )
@@ -345,6 +353,18 @@ TARGET = "scaleTargetRef: {kind: Deployment, name: a, apiVersion: apps/v1}"
 def test_kinds_have_questions_of_their_own(look: Look, text: str, rules: list[str]) -> None:
     version, kind, rest = text.split(" ", 2)
     assert ids(look(f"{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}, {rest[1:]}\n")) == rules
+
+
+def test_until_kubernetes_1_33_a_service_began_with_a_letter(look: Look) -> None:
+    text = "apiVersion: v1\nkind: Service\nmetadata: {name: 9a}\nspec: {ports: [{port: 80}]}\n"
+    assert ids(look(text, kubernetes="1.33")) == ["HK122"]
+
+
+def test_a_definition_is_called_by_its_plural_and_group(look: Look) -> None:
+    text = definition("a: {type: integer}")
+    assert ids(look(text)) == []
+    found = only(look(text.replace("name: models.example.org", "name: model.example.org")), "HK134")
+    assert found.message == "metadata.name: must be models.example.org, and is model.example.org"
 
 
 def test_a_strategy_has_only_its_own_settings(look: Look) -> None:

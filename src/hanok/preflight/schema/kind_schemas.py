@@ -1,7 +1,7 @@
 """Schemas: one kind in one version, and the shape that its objects must have.
 
-Where schemas come from does not matter to checks: Kubernetes' own schemas, a folder of custom ones, or definitions among
-the manifests.
+Where they come from does not matter to checks: from Kubernetes itself, from files that a user names, or from definitions
+among the manifests.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ _QUALIFIED = re.compile(rf"(?:(?P<prefix>[^/]*)/)?(?P<name>{_WORD})")
 _VALUE = re.compile(rf"(?:{_WORD})?")
 _PREFIX = re.compile(rf"{_PART}(?:\.{_PART})*")
 LONGEST_PREFIX, LONGEST_WORD = 253, 63
+RELAXED_SERVICES = 34
+"""Since Kubernetes 1.34 names of Services may begin with a digit, where a feature gate is on (KEP-5311)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ _SEGMENT = _Look(pattern=re.compile(r"(?!\.\.?$)[^/%]+"), longest=253, told="any
 _KEY = _Look(pattern=re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+"), longest=253, told="letters, digits, `-`, `_` and `.`")
 _VARIABLE = _Look(pattern=re.compile(r"[ -<>-~]+"), longest=100_000, told="printable characters without `=`")
 _OF_KIND: Mapping[str, _Look] = {"Service": _SERVICE, "Namespace": _LABEL, "CronJob": _CRON_JOB}
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _FREE_GROUPS = ("rbac.authorization.k8s.io", "certificates.k8s.io")
 """Groups whose objects may be called nearly anything: `system:node`."""
 
@@ -66,7 +69,7 @@ _FREE_GROUPS = ("rbac.authorization.k8s.io", "certificates.k8s.io")
 def check_names(case: Case) -> Iterator[Finding]:
     """Names of objects, and of what is in them."""
     for manifest in case.cluster.manifests:
-        yield from _object_name(manifest)
+        yield from _object_name(manifest, minor=int(case.facts.kubernetes.partition(".")[2]))
         if manifest.group == "" and manifest.kind in ("ConfigMap", "Secret"):
             for field in ("data", "binaryData", "stringData"):
                 for key in mapping_at(manifest.body, field):
@@ -75,17 +78,20 @@ def check_names(case: Case) -> Iterator[Finding]:
             for index, port in enumerate(mappings_at(manifest.body, "spec", "ports")):
                 path = ("spec", "ports", index, "name")
                 yield from _named(manifest, path, text_at(port, "name"), _LABEL, "the port's name")
+                path = ("spec", "ports", index, "targetPort")
+                yield from _named(manifest, path, text_at(port, "targetPort"), _PORT, "the port's name")
     for workload in case.workloads:
         yield from _pod_names(workload)
 
 
-def _object_name(manifest: Manifest) -> Iterator[Finding]:
+def _object_name(manifest: Manifest, *, minor: int) -> Iterator[Finding]:
     name, prefix = text_at(manifest.body, "metadata", "name"), text_at(manifest.body, "metadata", "generateName")
     if at(manifest.body, "metadata", "name") is None and not prefix:
         yield WRONG_NAME.on(manifest, "metadata", message="the object has no name", hint="write `metadata.name`")
         return
     look = _SEGMENT if manifest.group in _FREE_GROUPS else _SUBDOMAIN
     look = _OF_KIND.get(manifest.kind, look) if manifest.group in ("", "batch") else look
+    look = _LABEL if look is _SERVICE and minor >= RELAXED_SERVICES else look
     yield from _named(manifest, ("metadata", "name"), name, look, "the name")
     where = text_at(manifest.body, "metadata", "namespace")
     yield from _named(manifest, ("metadata", "namespace"), where, _LABEL, "the namespace")
@@ -102,6 +108,11 @@ def _pod_names(workload: Workload) -> Iterator[Finding]:
         for index, port in enumerate(mappings_at(container.body, "ports")):
             where = (*path, "ports", index, "name")
             yield from _named(manifest, where, text_at(port, "name"), _PORT, "the port's name")
+        for probe in PROBES:
+            for handler in ("httpGet", "tcpSocket"):
+                where = (*path, probe, handler, "port")
+                name = text_at(container.body, probe, handler, "port")
+                yield from _named(manifest, where, name, _PORT, "the port's name")
         for index, variable in enumerate(mappings_at(container.body, "env")):
             where = (*path, "env", index, "name")
             yield from _named(manifest, where, text_at(variable, "name"), _VARIABLE, "the variable's name")
@@ -111,7 +122,10 @@ def _named(manifest: Manifest, path: Path, name: str, look: _Look, what: str) ->
     if name and "${" not in name and not look.fits(name):
         said = f"of {len(name)} characters is too long" if len(name) > look.longest else "is not one"
         message = f'{dotted(path)}: {what} "{name[:80]}" {said}'
-        yield WRONG_NAME.on(manifest, *path, message=message, hint=f"{look.told}; at most {look.longest} characters")
+        hint = f"{look.told}; at most {look.longest} characters"
+        if look is _PORT and name.isdigit():
+            hint = "write a number without quotes, or the name of a port"
+        yield WRONG_NAME.on(manifest, *path, message=message, hint=hint)
 
 
 def check_labels(case: Case) -> Iterator[Finding]:
