@@ -1,7 +1,7 @@
 """Schemas: one kind in one version, and the shape that its objects must have.
 
-Where they come from does not matter to checks: from Kubernetes itself, from files that a user names, or from definitions
-among the manifests.
+They come from Kubernetes itself, from files that a user names, or from definitions among the manifests; checks do not
+ask which.
 """
 
 from __future__ import annotations
