@@ -115,7 +115,9 @@ def test_rules_about_a_change_are_not_asked_unless_they_may_be_at_the_beginning(
     assert ids(look(optional + model("it: 1"))) == ["HK105"]
 
 
-@pytest.mark.parametrize("rule", ["self.unheardOf()", "this is not CEL", "1 / 0 == 1"])
+@pytest.mark.parametrize(
+    "rule", ["self.unheardOf()", "this is not CEL", "1 / 0 == 1", "(" * 19_000, "1 < 2" + " && 1 < 2" * 3000]
+)
 def test_a_rule_that_cannot_be_evaluated_leaves_the_verdict_open(look: Look, rule: str) -> None:
     report = look(ruled(rule) + model("it: {a: 1}"))
     assert ids(report) == ["HK110"]

@@ -28,6 +28,8 @@ _KEYWORDS = frozenset((
     "loop", "package", "namespace", "return", "var", "void", "while",
 ))  # fmt: skip
 """Words that a field cannot be called in CEL (its specification, "RESERVED"): written as `__word__`."""
+LONGEST = 20_000
+"""Characters of a rule: longer ones could exhaust the stack of the library's parser."""
 _NUMBER = frozenset(("number",))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Mapping[str, str] = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
@@ -70,8 +72,13 @@ class Rules:
     def ask(self, shape: Shape, value: Any, path: Path) -> Iterator[Fault]:
         """The rules of a shape that a value breaks."""
         asked = [rule for rule in shape.rules if not _is_about_a_change(rule)]
-        if asked:
+        if not asked:
+            return
+        try:
             self._context.add_variable("self", handed(shape, value))
+        except _FAILURES as error:
+            yield Fault(sort="unread", path=path, text=f"no rule can be asked of the value: {_why(error)}")
+            return
         for rule in asked:
             yield from self._one(rule, path)
 
@@ -133,6 +140,8 @@ def escaped(name: str) -> str:
 
 @cache
 def _program(source: str) -> Any:
+    if len(source) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST} characters")
     return _cel.compile(source)
 
 
