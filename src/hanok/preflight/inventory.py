@@ -35,7 +35,8 @@ _BUILT_IN: Mapping[str, frozenset[str]] = {
 """What Kubernetes itself makes in every namespace."""
 _UNPEOPLED = frozenset({
     "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "Role", "RoleBinding", "ServiceAccount",
-    "HelmRepository", "OCIRepository", "GitRepository", "ExternalSecret", "SealedSecret",
+    "HelmRepository", "OCIRepository", "GitRepository", "ExternalSecret", "SealedSecret", "ConfigMap", "Secret",
+    "PersistentVolumeClaim",
 })  # fmt: skip
 """Kinds that say nothing of what else stands in their namespace."""
 _NOT_FROM_CHARTS = frozenset({
@@ -43,6 +44,11 @@ _NOT_FROM_CHARTS = frozenset({
     "NodeClass", "NodePool", "LocalQueue", "ClusterQueue", "ResourceFlavor",
 })  # fmt: skip
 """Kinds that people write themselves, and that no chart brings."""
+_POD_MAKERS = (
+    "Agent", "MCPServer", "RayCluster", "RayService", "Gateway", "LeaderWorkerSet", "Prometheus", "PrometheusAgent",
+    "Alertmanager", "ThanosRuler", "ScaledJob", "TrainJob",
+)  # fmt: skip
+"""Kinds of which controllers make pods that no template here shows."""
 _SILENT = frozenset({"CustomResourceDefinition"})
 
 
@@ -141,11 +147,9 @@ class Inventory:
         """Who may make pods there that are not in the tree."""
         if maker := self.maker(namespace):
             return maker
-        words = set(labels.values())
-        for each in self._opaque.get(namespace, ()):
-            if each.by.name in words or any(each.by.name in word for word in words):
-                return each.by
-        return next((each for each in self._pod_makers.get(namespace, ()) if each.name in words), None)
+        words = {*labels.values(), *(key.split("/")[0] for key in labels)}
+        near = (*(each.by for each in self._opaque.get(namespace, ())), *self._pod_makers.get(namespace, ()))
+        return next((each for each in near if any(each.name in word or _is_of(each, word) for word in words)), None)
 
     def leaves(self, manifest: Manifest) -> Sequence[Leaf]:
         """Every text of a manifest."""
@@ -244,7 +248,7 @@ class Inventory:
     @cached_property
     def _pod_makers(self) -> Mapping[str, Sequence[Manifest]]:
         found: dict[str, list[Manifest]] = {}
-        for each in self.cluster.of("Agent", "MCPServer", "RayCluster", "RayService", "Gateway", "LeaderWorkerSet"):
+        for each in self.cluster.of(*_POD_MAKERS):
             found.setdefault(each.namespace, []).append(each)
         return found
 
@@ -253,6 +257,11 @@ def _names_of(workload: Workload) -> Iterator[str]:
     yield from (text_at(workload.spec, "hostname"), text_at(workload.spec, "subdomain"))
     for each in mappings_at(workload.spec, "hostAliases"):
         yield from texts_at(each, "hostnames")
+
+
+def _is_of(manifest: Manifest, domain: str) -> bool:
+    """Whether a label's domain is that of the manifest's group: `strimzi.io/cluster` of `kafka.strimzi.io`."""
+    return "." in domain and manifest.group.endswith(domain)
 
 
 def _begins(name: str, stem: str) -> bool:

@@ -104,7 +104,7 @@ def _setting(case: Case, manifest: Manifest, path: tuple[Step, ...], config: Bod
     found = next((each for each in same if space in ("", each.namespace)), None)
     data = mapping_at(config, "data") or mapping_at(config, "map") or (mapping_at(found.body, "data") if found else {})
     names = frozenset(data) if part == "devicePlugin" else _mig_names(data)
-    return Setting(manifest=manifest, path=path, config_map=name, names=names if data else None)
+    return Setting(manifest=manifest, path=path, config_map=name, names=names or None)
 
 
 def _mig_names(data: Body) -> frozenset[str]:

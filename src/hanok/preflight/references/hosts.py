@@ -27,7 +27,7 @@ _SCHEMES = (
     "clickhouse(?:\\+\\w+)?|memcached|qdrant|milvus|bolt|neo4j"
 )
 _URL = re.compile(rf"\b(?P<scheme>{_SCHEMES})://(?:[^\s/@\"'<>{{}}]*@)?(?P<host>{_HOST})(?::(?P<port>\d+))?(?![-.\w])")
-_FULL = re.compile(rf"(?<![-.\w/])(?P<host>{_HOST}\.svc(?:\.cluster\.local)?)(?::(?P<port>\d+))?(?![-.\w])")
+_FULL = re.compile(rf"(?<![-.\w/@])(?P<host>{_HOST}\.svc(?:\.cluster\.local)?)(?::(?P<port>\d+))?(?![-.\w])")
 _PLAIN = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{2,5}}))?")
 _PAIR = re.compile(
     rf"^[ \t-]*[\"']?(?P<key>[\w.-]+)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<host>{_LABEL}\.{_LABEL})"
@@ -38,7 +38,10 @@ _PAIR = re.compile(
 _HOST_KEY = re.compile(r"host|addr|server|url|uri|endpoint|broker|bootstrap", re.IGNORECASE)
 _BARE_KEY = re.compile(r"\w_HOST(?:NAME)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_NOT_SERVICES = frozenset({"localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes"})
+_NOT_SERVICES = frozenset({
+    "localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes", "example", "myhost",
+    "your-host", "server", "any", "all",
+})  # fmt: skip
 _SKIPPED_KINDS = frozenset({
     "CustomResourceDefinition", "Namespace", "NetworkPolicy", "Certificate", "PrometheusRule", "HelmRepository",
     "OCIRepository", "GitRepository", "Secret", "Issuer", "ClusterIssuer", "Node", "EC2NodeClass", "NodePool",
@@ -92,7 +95,8 @@ def _hosts_of(manifest: Manifest, leaf: Leaf) -> Iterator[Host]:
     text, key = leaf.text, _key(manifest, leaf)
     if "://" in text:
         for found in _URL.finditer(text):
-            yield _host(found, scheme=found["scheme"])
+            if "." in found["host"] or not _is_own_language(text, found.start()):
+                yield _host(found, scheme=found["scheme"])
     if ".svc" in text:
         for found in _FULL.finditer(text):
             yield _host(found)
@@ -102,6 +106,12 @@ def _hosts_of(manifest: Manifest, leaf: Leaf) -> Iterator[Host]:
                 yield _host(found)
     elif "://" not in text and ".svc" not in text:
         yield from _plain(text, key)
+
+
+def _is_own_language(text: str, start: int) -> bool:
+    """Whether a bare name is a comment's, or one that the text itself defines: an `upstream` of nginx."""
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    return line.lstrip().startswith(("#", "//", ";")) or "upstream" in text
 
 
 def _plain(text: str, key: str) -> Iterator[Host]:

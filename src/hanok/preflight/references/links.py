@@ -6,7 +6,7 @@ A table says where which kind names which other; one walk follows them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
@@ -135,7 +135,13 @@ _BY_INSTALLERS = ("nvidia", "nvidia-cdi", "nvidia-legacy", "gvisor", "runsc")
 
 def check_links(case: Case) -> Iterator[Finding]:
     for link in LINKS:
-        yield from follow(case, _uses(case, link), link.rule, link.so, sure=link.rule is NO_SOURCE)
+        found = follow(case, _uses(case, link), link.rule, link.so, sure=link.rule is NO_SOURCE)
+        yield from (replace(each, severity="warning") if _is_shared(each) else each for each in found)
+
+
+def _is_shared(finding: Finding) -> bool:
+    """ClusterRoles are brought by many, so one that is not here may well be there."""
+    return finding.rule is NO_ROLE and finding.message.startswith("ClusterRole ")
 
 
 def _uses(case: Case, link: Link) -> Iterator[Use]:
