@@ -56,7 +56,7 @@ def walk(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Ste
     while waiting:
         here, each = waiting.pop()
         yield here, each
-        below = mapping_at(each).items() if isinstance(each, dict) else enumerate(list_at(each))
+        below = [*mapping_at(each).items(), *enumerate(list_at(each))]
         waiting.extend(reversed([((*here, step), inner) for step, inner in below]))
 
 

@@ -67,7 +67,7 @@ def _apart(folders: tuple[str, str], pairs: Sequence[tuple[Manifest, Manifest]])
     if len(pairs) <= SAID_ONE_BY_ONE:
         yield from (_twice(each, other) for each, other in pairs)
         return
-    again, first = pairs[0]
+    again = pairs[0][0]
     message = f"and {len(pairs) - 1} more objects are in {folders[0] or '.'} already, with other content"
     hint = "look at one cluster's folder at a time"
     yield TWICE.on(again, "metadata", "name", message=message, hint=hint, severity="warning")
