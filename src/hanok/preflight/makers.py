@@ -280,4 +280,4 @@ def generated(kustomization: Manifest) -> Iterator[Made]:
 def brings_more(kustomization: Manifest) -> bool:
     """Whether a kustomization takes in what is not in the tree: charts, addresses."""
     taken = [*texts_at(kustomization.body, "resources"), *texts_at(kustomization.body, "bases")]
-    return bool(list_at(kustomization.body, "helmCharts")) or any("://" in each or "?ref=" in each for each in taken)
+    return bool(list_at(kustomization.body, "helmCharts")) or any("//" in each or "?ref=" in each for each in taken)

@@ -347,7 +347,7 @@ def test_the_mended_platform_is_clean(look: Look) -> None:
         ("endpointPickerRef: {name: picker", "endpointPickerRef: {name: epp", "HK214"),
         ("port: {number: 9002}", "port: {number: 9003}", "HK215"),
         ("targetPorts: [{number: 8000}]", "targetPorts: [{number: 8080}]", "HK213"),
-        ("selector: {matchLabels: {app: large}}\n  targetPorts", "selector: {matchLabels: {a: b}}\n  targetPorts", "HK221"),
+        ("matchLabels: {app: large}}\n  targetPorts", "matchLabels: {a: b}}\n  targetPorts", "HK221"),
         ("serviceName: redis", "serviceName: redis-headless", "HK214"),
         ("kind: EC2NodeClass, name: gpus", "kind: EC2NodeClass, name: default", "HK241"),
         ("group: karpenter.k8s.aws, kind", "group: eks.amazonaws.com, kind", "HK241"),

@@ -106,7 +106,9 @@ spec: {selector: {cnpg.io/poolerName: pool}, ports: [{port: 5432}]}
 @pytest.mark.parametrize(
     "text",
     [
-        pod(env="[{name: U, value: 'https://api.example.com:8443/v1'}, {name: V, value: 'http://schemas.example.org'}]"),
+        pod(
+            env="[{name: U, value: 'https://api.example.com:8443/v1'}, {name: V, value: 'http://schemas.example.org'}]"
+        ),
         pod(env="[{name: REDIS_HOST, value: localhost}, {name: BIND_HOST, value: 0.0.0.0}, {name: A, value: a.b}]"),
         pod(env="[{name: API_HOST, value: kubernetes.default.svc}, {name: U, value: 'http://$(NAME).shop:80'}]"),
         pod(env="[{name: U, value: 'http://kubernetes.default.svc.cluster.local:443'}]"),
@@ -122,7 +124,8 @@ spec: {selector: {cnpg.io/poolerName: pool}, ports: [{port: 5432}]}
         pod(extra="priorityClassName: system-cluster-critical"),
         pod(extra="serviceAccountName: default"),
         pod(extra="subdomain: peers\n      hostname: one", env="[{name: PEER_HOST, value: one.peers}]"),
-        pod(env="[{name: U, value: 'http://cache-primary.shop:6379'}, {name: S, value: 'http://store.shop:1'}]") + RELEASE,
+        pod(env="[{name: U, value: 'http://cache-primary.shop:6379'}, {name: S, value: 'http://store.shop:1'}]")
+        + RELEASE,
         pod(extra="volumes: [{name: v, persistentVolumeClaim: {claimName: data-db-0}}]")
         + """
 apiVersion: apps/v1
@@ -312,9 +315,7 @@ def test_a_variable_that_flux_is_not_given_is_found(look: Look) -> None:
 
 
 def test_variables_from_a_secret_that_is_not_here_are_taken_as_given(look: Look) -> None:
-    flux = FLUX.replace(
-        "postBuild: {", "postBuild: {substituteFrom: [{kind: Secret, name: cluster, optional: true}], "
-    )
+    flux = FLUX.replace("postBuild: {", "postBuild: {substituteFrom: [{kind: Secret, name: cluster, optional: true}], ")
     assert told(look({"flux.yaml": flux, "apps/app.yaml": FILLED.replace("CLUSTER", "REGION")})) == []
 
 

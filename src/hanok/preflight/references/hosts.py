@@ -119,8 +119,9 @@ def _plain(text: str, key: str) -> Iterator[Host]:
     value = text.rpartition("=")[2] if text.startswith("-") else text
     for each in value.split(","):
         found = _PLAIN.fullmatch(each.strip())
-        if found and ("." in found["host"] or _BARE_KEY.search(key)):
-            yield _host(found, named=bool(_HOST_KEY.search(key)))
+        named = bool(_HOST_KEY.search(key))
+        if found and ("." in found["host"] or _BARE_KEY.search(key) or (named and found["port"])):
+            yield _host(found, named=named)
 
 
 def _host(found: re.Match[str], *, scheme: str = "", named: bool = True) -> Host:
