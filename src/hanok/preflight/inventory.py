@@ -23,7 +23,17 @@ from hanok.preflight.makers import (
     opaque_of,
     walk,
 )
-from hanok.preflight.manifests import CLUSTER_WIDE, Cluster, Manifest, Step, mapping_at, mappings_at, text_at, texts_at
+from hanok.preflight.manifests import (
+    CLUSTER_WIDE,
+    Cluster,
+    Manifest,
+    Step,
+    labels_at,
+    mapping_at,
+    mappings_at,
+    text_at,
+    texts_at,
+)
 from hanok.preflight.workloads import Workload
 
 Standing = Literal["defined", "made", "perhaps", "missing"]
@@ -49,6 +59,19 @@ _POD_MAKERS = (
     "Alertmanager", "ThanosRuler", "ScaledJob", "TrainJob",
 )  # fmt: skip
 """Kinds of which controllers make pods that no template here shows."""
+_ADDED: Mapping[str, bool] = {
+    "statefulset.kubernetes.io/pod-name": True,
+    "batch.kubernetes.io/job-name": True,
+    "job-name": True,
+    "leaderworkerset.sigs.k8s.io/name": True,
+    "leaderworkerset.sigs.k8s.io/worker-index": False,
+    "leaderworkerset.sigs.k8s.io/group-index": False,
+    "apps.kubernetes.io/pod-index": False,
+    "batch.kubernetes.io/job-completion-index": False,
+    "pod-template-hash": False,
+    "controller-revision-hash": False,
+}
+"""Labels that controllers put on their pods, and whether the value begins with the owner's name."""
 _SILENT = frozenset({"CustomResourceDefinition"})
 
 
@@ -132,8 +155,19 @@ class Inventory:
         return self.selected(namespace, {"matchLabels": dict(labels)}) if labels else []
 
     def selected(self, namespace: str | None, selector: object) -> list[Workload]:
-        """The pods that a label selector means, in one namespace or (None) in all; an empty one means all."""
-        return self._pods.selected(namespace, selector)
+        """The pods that a label selector means, in one namespace or (None) in all; an empty one means all.
+
+        Labels that controllers put on pods stand in no template: by those that say whose pods they are, owners are
+        found; the others are passed over.
+        """
+        wanted = labels_at(selector, "matchLabels")
+        added = {key: value for key, value in wanted.items() if key in _ADDED}
+        if not added:
+            return self._pods.selected(namespace, selector)
+        written = {key: value for key, value in wanted.items() if key not in _ADDED}
+        near = self._pods.selected(namespace, {**mapping_at(selector), "matchLabels": written})
+        owners = [value for key, value in added.items() if _ADDED[key]]
+        return [each for each in near if all(_begins(owner, each.manifest.name) for owner in owners)]
 
     def services(self, namespace: str | None, selector: object) -> list[Manifest]:
         """The Services that a label selector means, in one namespace or (None) in all."""

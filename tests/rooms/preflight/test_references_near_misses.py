@@ -138,6 +138,30 @@ spec:
     spec: {containers: [{name: db, image: "example.com/db:1"}]}
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce]}}]
 """,
+        """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers: [{name: db, image: "example.com/db:1"}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: nobody-made}}]
+  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db-0, namespace: shop}
+spec: {selector: {statefulset.kubernetes.io/pod-name: db-0}, ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db-first, namespace: shop}
+spec: {selector: {app: db, apps.kubernetes.io/pod-index: "0"}, ports: [{port: 5432}]}
+""",
         pod()
         + """
 apiVersion: networking.k8s.io/v1
@@ -443,3 +467,13 @@ def test_no_shape_of_a_manifest_breaks_a_check(look: Look, kind: str, broken: st
     version, name = kind.split()
     report = look(f"apiVersion: {version}\nkind: {name}\n{broken}\n---\napiVersion: v1\nkind: Pod\n{broken}\n")
     assert [each.message for each in report.findings if each.rule.id == "HK008"] == []
+
+
+@pytest.mark.parametrize("piece", ["a", "-", "a.", "http://", "x: ", "a@", "${A", "a.b.svc"])
+def test_long_texts_are_looked_through_in_time(look: Look, piece: str) -> None:
+    """A search that tries every way again would not come back from these."""
+    line = piece * 60_000
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-root-ca.crt}\ndata:\n"
+    text += f"  a: '{line}'\n  b: |\n    {line}\n    x\n"
+    report = look(text + "---\n" + pod(env=f"[{{name: A_HOST, value: '{line}'}}]"))
+    assert "HK008" not in [each.rule.id for each in report.findings]
