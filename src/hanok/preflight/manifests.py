@@ -189,12 +189,23 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Code:
+    """A block of an article that is no YAML: its language, as the fence names it, and the lines before it."""
+
+    file: str
+    language: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cluster:
     """Everything that was read: manifests by kind, fragments of some, and what could not be read."""
 
     manifests: Sequence[Manifest]
     fragments: Sequence[Manifest] = ()
     """Mappings of no kind, as articles show them: `args: […]`."""
+    codes: Sequence[Code] = ()
     sources: Sequence[Source] = ()
     findings: Sequence[Finding] = field(default=())
     """What was wrong with the files themselves."""
