@@ -29,6 +29,10 @@ def preflight(
     ] = None,
     kubernetes: Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")] = "1.37",
     catalog: Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")] = None,
+    quotas: Annotated[
+        Path | None,
+        typer.Option("--quotas", help="The account's EC2 quotas: JSON of `aws service-quotas`, or by code."),
+    ] = None,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +51,7 @@ def preflight(
     if not (gathered.cluster.sources or gathered.cluster.findings):
         told = ", ".join(str(path) for path in paths or ())
         raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog)))
+    report = prove(Case(cluster=gathered.cluster, facts=_facts(kubernetes, catalog, quotas)))
     if as_json:
         print_json(preflight_view.form(report))
     else:
@@ -59,13 +63,19 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def _facts(kubernetes: str, catalog: Path | None) -> Facts:
+def _facts(kubernetes: str, catalog: Path | None, quotas: Path | None) -> Facts:
     from hanok.gpu import load_catalog, read_catalog
-    from hanok.preflight import Facts
+    from hanok.preflight import Facts, read_quotas
 
     figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=kubernetes)
+    return Facts(
+        catalog=figures,
+        anatomy=cache(partial(_anatomy, Path())),
+        today=today,
+        kubernetes=kubernetes,
+        quotas=read_quotas(quotas) if quotas else {},
+    )
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

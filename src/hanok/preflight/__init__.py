@@ -8,7 +8,7 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 from hanok.preflight.case import Case
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity
-from hanok.preflight.load import STDIN, Gathered, gather
+from hanok.preflight.load import STDIN, Gathered, gather, read_quotas
 from hanok.preflight.manifests import Cluster, Manifest
 from hanok.preflight.rules import LAYERS, checks, page, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Verdict, judge
@@ -34,6 +34,7 @@ __all__ = [
     "judge",
     "page",
     "preflight",
+    "read_quotas",
     "rules",
 ]
 

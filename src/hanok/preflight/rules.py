@@ -9,12 +9,12 @@ from types import ModuleType
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
 from hanok.preflight.findings import Rule
-from hanok.preflight.scheduling import shared_gpus, unplaced
+from hanok.preflight.scheduling import limits, namespaces, queues, shared_gpus, spreading, unplaced
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": (),
     "references": (),
-    "scheduling": (unplaced, shared_gpus),
+    "scheduling": (unplaced, shared_gpus, limits, namespaces, queues, spreading),
     "memory": (),
     "consistency": (),
     "cost and availability": (),
