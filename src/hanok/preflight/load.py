@@ -6,6 +6,7 @@ names is looked at whatever it is called.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from hanok.errors import PreflightError
 from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mappings_at, text_at
+from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
 
 NO_MANIFEST = Rule(
@@ -78,6 +79,26 @@ def gather(paths: Sequence[Path]) -> Gathered:
         findings=found.findings,
     )  # fmt: skip
     return Gathered(cluster=cluster, platforms=found.platforms)
+
+
+def read_quotas(path: Path) -> dict[str, float]:
+    """Quotas of a cloud account by code: `{"L-DB2E81BA": 64}`, or what `aws service-quotas list-service-quotas` prints.
+
+    Raises `PreflightError`.
+    """
+    hint = '`aws service-quotas list-service-quotas --service-code ec2 > quotas.json`, or {"L-DB2E81BA": 64}'
+    try:
+        told: object = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise PreflightError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
+    except (ValueError, RecursionError) as error:
+        raise PreflightError(f"{path} is not JSON: {error}", hint=hint) from None
+    listed = mappings_at(told, "Quotas")
+    pairs = [(each.get("QuotaCode"), each.get("Value")) for each in listed] or list(mapping_at(told).items())
+    found = {str(code): float(value) for code, value in pairs if isinstance(value, int | float)}
+    if not found:
+        raise PreflightError(f"{path} holds no quotas", hint=hint)
+    return found
 
 
 def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
