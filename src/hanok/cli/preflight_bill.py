@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,15 +25,15 @@ def bill_of(report: Report) -> Bill | None:
         return None
 
 
-def show_bill(report: Report) -> None:
+def show_bill(report: Report, console: Console = data) -> None:
     """The bill for people, on stdout; nothing where nothing costs."""
     bill, catalog = bill_of(report), report.case.facts.catalog
     if bill is None or bill.is_empty:
         return
-    data.print(_table(bill))
+    console.print(_table(bill))
     for line in _notes(bill, catalog):
-        data.print(Text(line, style="bright_black"))
-    data.print()
+        console.print(Text(line, style="bright_black"))
+    console.print()
 
 
 def _table(bill: Bill) -> Table:

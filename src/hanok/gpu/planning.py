@@ -247,13 +247,14 @@ def _way(machine: Machine, split: Split, wanted: Wanted, catalog: Catalog) -> Wa
         utilization=deploy.memory_utilization,
     )
     unfit = obstacles(anatomy, split) + device_fits(anatomy, machine.device, kv_bytes=wanted.kv_bytes, least=least)
-    full = _memory_reasons(room, sliced=machine.profile is not None)
+    full = memory_reasons(room, sliced=machine.profile is not None)
     slow, slowness = _latency_reasons(_roofline(machine, split, wanted), wanted)
     gap = max((room.weights + room.overhead + room.sequence) / room.usable if full else 1.0, slowness)
     return Way(split=split, fit=room, reasons=[*full, *unfit, *slow], gap=gap * (10.0 if unfit else 1.0))
 
 
-def _memory_reasons(room: Fit, *, sliced: bool) -> list[str]:
+def memory_reasons(room: Fit, *, sliced: bool) -> list[str]:
+    """Why a GPU's memory is too small, in one sum; nothing where it is not."""
     told: list[str] = []
     if room.weights + room.overhead > room.usable:
         told.append(f"weights {_gib(room.weights)} + engine {_gib(room.overhead)} > {_gib(room.usable)} usable")

@@ -11,6 +11,8 @@ from hanok.preflight.declared import Declared
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
+from hanok.preflight.fit.needs import EngineFit, fits
+from hanok.preflight.inventory import Inventory
 from hanok.preflight.manifests import Cluster
 from hanok.preflight.placement import Placement
 from hanok.preflight.platform.planned import Planned, planned
@@ -49,6 +51,15 @@ class Case:
     @cached_property
     def engines(self) -> Sequence[Engine]:
         return engines(self.workloads)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        return Inventory(cluster=self.cluster, workloads=self.workloads)
+
+    @cached_property
+    def fits(self) -> Sequence[EngineFit]:
+        """What every engine takes wherever it may stand."""
+        return fits(self.engines, self.placement, self.facts)
 
     @cached_property
     def planned(self) -> Sequence[Planned]:

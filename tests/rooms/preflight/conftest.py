@@ -12,6 +12,7 @@ import pytest
 
 from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
 from hanok.preflight import Case, Facts, Finding, Report, declare, gather, preflight
+from hanok.preflight.schema.load import load_builtins
 from hanok.spec import Loaded
 from hanok.spec.load import parse
 
@@ -32,7 +33,8 @@ def anatomy(model: str) -> Anatomy:
 
 def facts(**more: Any) -> Facts:
     """What is known in tests: the catalogue that ships, a day that stays the same."""
-    return Facts(**{"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1), **more})
+    known = {"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1)}
+    return Facts(**{**known, "builtins": load_builtins(more.get("kubernetes", "1.37")), **more})
 
 
 def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from hanok.preflight.scheduling.types import ARCH, DECIDED, GPU, KNOWN, NODEPOOL
 SHOWN = 3
 _WEIGHT_SHARE = 0.85
 """Of a GPU's memory, what weights may take: an engine needs the rest. The memory layer says it exactly."""
+_PARAMETERS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[bB](?![a-zA-Z])")
+_PACKED = re.compile(r"(fp8|int8|w8a8)|(awq|gptq|int4|fp4|4bit|w4a16)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,9 +187,16 @@ def weights_of(ground: Ground, ask: Ask) -> float:
         try:
             anatomy = ground.facts.anatomy(engine.model)
         except PlanError:
-            continue
+            return _by_name(engine.model) / engine.tensor / engine.pipeline
         return weights_bytes(anatomy, Split(tensor=engine.tensor, pipeline=engine.pipeline))
     return 0.0
+
+
+def _by_name(model: str) -> float:
+    """Bytes of weights by a model's name, as `…-70B-…`: two bytes a parameter unless it says that it is packed."""
+    found = _PARAMETERS.search(model)
+    packed = _PACKED.search(model)
+    return float(found[1]) * 1e9 * (0.55 if packed and packed[2] else 1 if packed else 2) if found else 0.0
 
 
 def wanted_labels(ask: Ask) -> list[str]:

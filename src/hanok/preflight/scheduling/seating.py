@@ -21,7 +21,7 @@ from hanok.preflight.scheduling.choices import ABSENT, ANY, Choice, Choices, con
 from hanok.preflight.scheduling.pools import Pool, read_pools
 from hanok.preflight.scheduling.taints import untolerated
 from hanok.preflight.scheduling.types import CAPACITY, KNOWN, NODEPOOL, Types
-from hanok.preflight.workloads import Workload
+from hanok.preflight.workloads import Workload, operated
 
 ASSUMED: Amounts = {CPU: 150, PODS: 2}
 """What `aws-node` (50m) and `kube-proxy` (100m) take of each node of EC2: EKS's own defaults, general knowledge."""
@@ -46,7 +46,7 @@ class Ground:
         self.cluster, self.facts = cluster, facts
         self.types = Types(facts.catalog)
         self.pools = read_pools(cluster, self.types)
-        self.asks = [ask(each, cluster) for each in workloads]
+        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster))]
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
         self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
