@@ -199,3 +199,37 @@ def test_a_finding_of_a_platform_file_can_be_ignored_with_a_reason(look: Look) -
     text = CHAT.replace("  serve", "  # hanok: ignore HK707 many replicas behind this URL\n  serve")
     report = look({"platform.yaml": text})
     assert (ids(report), [each.rule.id for each in report.ignored]) == ([], ["HK707"])
+
+
+def provider(model: str, price: str = "", engine: str = "litellm") -> str:
+    own = 'url: "https://api.openai.com/v1", ' if engine == "openai" else ""
+    text = f"models:\n- name: chat\n  serve: {{engine: {engine}, {own}model: {model}}}\n"
+    return text + (f"  price: {price}\n" if price else "")
+
+
+def test_a_model_that_its_provider_has_ended_is_an_error(look: Look) -> None:
+    found = only(look({"platform.yaml": provider("anthropic/claude-2.1")}), "HK714")
+    assert (found.severity, found.line) == ("error", 3)
+    assert "is not served any more since 2025-07-21" in found.message
+    assert "HK714" in ids(look({"platform.yaml": provider("gpt-4-vision-preview", engine="openai")}))
+    assert "HK714" not in ids(look({"platform.yaml": provider("bedrock/claude-2.1")}))
+    assert "HK714" not in ids(look({"platform.yaml": CHAT.replace('v1"', 'v1", model: gpt-4-vision-preview')}))
+
+
+@pytest.mark.parametrize(
+    ("price", "found"),
+    [
+        ("{input: 0.5, output: 8}", True),
+        ("{input: 2, output: 1}", True),
+        ("{input: 2, output: 8}", False),
+        ("{input: 4, output: 16}", False),
+        ("", False),
+    ],
+)
+def test_a_price_below_the_providers_is_told(look: Look, price: str, found: bool) -> None:
+    assert ("HK715" in ids(look({"platform.yaml": provider("openai/gpt-4.1", price)}))) is found
+
+
+def test_spot_is_reckoned_with_where_the_file_asks_for_it(look: Look) -> None:
+    bill = look({"platform.yaml": chat("weights: Qwen/Qwen3-8B, spot: true")}).case.bill
+    assert bill.most.low < bill.most.high < bill.most.on_demand
