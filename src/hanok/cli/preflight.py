@@ -59,9 +59,9 @@ def preflight(
     kubernetes: KubernetesOption = "1.37",
     catalog: CatalogOption = None,
     select: Annotated[
-        str, typer.Option("--select", help="Only these rules count, by their id or how it begins: `HK2,HK301`.")
-    ] = "",
-    skip: Annotated[str, typer.Option("--skip", help="These rules do not count.")] = "",
+        str | None, typer.Option("--select", help="Only these rules count, by their id or how it begins: `HK2,HK301`.")
+    ] = None,
+    skip: Annotated[str | None, typer.Option("--skip", help="These rules do not count.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings refute, too.")] = False,
     allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Exit with 0 on `unknown`.")] = False,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
@@ -116,18 +116,18 @@ def within(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
 
 
-def terms_of(select: str, skip: str, *, strict: bool) -> Terms:
+def terms_of(select: str | None, skip: str | None, *, strict: bool) -> Terms:
     """Which findings count. Raises `PreflightError` for what is no rule."""
     from hanok.preflight import Terms
 
     return Terms(select=_rules_named(select, "--select"), skip=_rules_named(skip, "--skip"), strict=strict)
 
 
-def _rules_named(text: str, option: str) -> Sequence[str]:
+def _rules_named(text: str | None, option: str) -> Sequence[str]:
     """Ids of rules, or how they begin."""
     from hanok.preflight import rules as all_rules
 
-    named = [each.upper() for each in re.split(r"[\s,]+", text) if each]
+    named = [each.upper() for each in re.split(r"[\s,]+", text or "") if each]
     for each in named:
         if not (each.startswith("HK") and any(rule.startswith(each) for rule in all_rules())):
             raise PreflightError(f"{option}: no rule begins with {each!r}", hint="see `hanok rules list`")

@@ -13,7 +13,7 @@ from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
 from hanok.preflight.load import STDIN, Gathered, gather
 from hanok.preflight.manifests import Cluster, Manifest
-from hanok.preflight.rules import LAYERS, checks, page, rules
+from hanok.preflight.rules import LAYERS, checks, layer_of, page, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "gather",
     "is_grave",
     "judge",
+    "layer_of",
     "marked",
     "page",
     "preflight",
