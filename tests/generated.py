@@ -33,8 +33,8 @@ _PAGES = "../src/hanok/preflight/pages"
 _RULES_HEAD = """\
 # Rules
 
-What [`hanok preflight`](preflight.md) looks for. Generated from the code by `make docs`; do not edit. Each rule's page says why
-it is there, with a bad and a good example; `hanok rules show HK002` prints it.
+What [`hanok preflight`](preflight.md) looks for. Generated from the code by `make docs`; do not edit. Each rule's page
+says why it is there, with a bad and a good example; `hanok rules show HK002` prints it.
 """
 
 
