@@ -20,6 +20,7 @@ from hanok.cli import (
     certificate,
     create,
     fleet,
+    gpu,
     keys,
     look,
     migrate,
@@ -76,6 +77,7 @@ app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
 app.command("plan")(plan.plan)
 app.add_typer(catalog.catalog, name="catalog")
+app.add_typer(gpu.gpu, name="gpu")
 app.command("preflight")(preflight.preflight)
 app.add_typer(preflight.rules, name="rules")
 app.add_typer(certificate.certificate, name="certificate")

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from hanok import __version__
-from hanok.cli.preflight import CatalogOption, facts_of, look_over, telling_in_json, within, write_file
+from hanok.cli.preflight import CatalogOption, Given, facts_of, look_over, telling_in_json, within, write_file
 from hanok.cli.terminal import JsonOption, data, print_json, talk
 from hanok.errors import PreflightError
 
@@ -174,7 +174,7 @@ def _again(found: Certificate, paths: Sequence[Path], catalog: Path | None) -> _
     options = found.options
     stamp = options.timestamp
     today = datetime.date.fromisoformat(stamp[:10]) if stamp else datetime.datetime.now(datetime.UTC).date()
-    facts = facts_of(found.kubernetes, catalog, today)
+    facts = facts_of(Given(kubernetes=found.kubernetes, catalog=catalog), today)
     report = look_over(_places(found, paths), facts, options.terms)
     now = moved(certify(report, options, version=__version__), lambda name: _as_then(name, found, paths))
     told = differences(found, now)

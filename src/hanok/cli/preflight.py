@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
@@ -51,13 +52,38 @@ KubernetesOption = Annotated[str, typer.Option("--kubernetes", help="The cluster
 CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")]
 
 
+CrdsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--crds", help="Schemas of custom kinds: a folder, or `kubectl get crds -o yaml`; may repeat."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the user says of the cluster, and where figures and schemas are."""
+
+    kubernetes: str = "1.37"
+    catalog: Path | None = None
+    models: Path | None = None
+    crds: Sequence[Path] = ()
+    max_usd_month: float | None = None
+
+
 def preflight(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(help="Manifests, folders, articles, a platform file, or `-`; by default `platform.yaml` here."),
     ] = None,
     kubernetes: KubernetesOption = "1.37",
+    crds: CrdsOption = None,
     catalog: CatalogOption = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+    ] = None,
+    max_usd_month: Annotated[
+        float | None,
+        typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
+    ] = None,
     select: Annotated[
         str | None, typer.Option("--select", help="Only these rules count, by their id or how it begins: `HK2,HK301`.")
     ] = None,
@@ -91,7 +117,10 @@ def preflight(
     with telling_in_json(kind is Output.json, verdict=None, findings=[]):
         inputs = [within(path) for path in paths or [DEFAULT_FILE]]
         now = datetime.datetime.now(datetime.UTC)
-        report = look_over(inputs, facts_of(kubernetes, catalog, now.date()), terms_of(select, skip, strict=strict))
+        given = Given(
+            kubernetes=kubernetes, catalog=catalog, models=models, crds=crds or (), max_usd_month=max_usd_month
+        )
+        report = look_over(inputs, facts_of(given, now.date()), terms_of(select, skip, strict=strict))
         seen = _trimmed(report, least.value if least else "info")
         for file, write in ((sarif, _sarif), (junit, _junit)):
             if file:
@@ -136,15 +165,17 @@ def _rules_named(text: str | None, option: str) -> Sequence[str]:
 
 def look_over(paths: Sequence[Path], facts: Facts, terms: Terms) -> Report:
     """The report on what is there. Raises `PreflightError` where there is nothing to look at."""
-    from hanok.preflight import Case, gather
+    from hanok.preflight import Case, declare, gather
     from hanok.preflight import preflight as prove
+    from hanok.spec.load import parse
 
     with patience("reading") as tell:
         gathered = gather(paths)
         if not (gathered.cluster.sources or gathered.cluster.findings):
             told = ", ".join(str(path) for path in paths)
             raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
-        return prove(Case(cluster=gathered.cluster, facts=facts), terms=terms, tell=tell)
+        platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
+        return prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms), terms=terms, tell=tell)
 
 
 def _trimmed(report: Report, least: Severity) -> Report:
@@ -177,9 +208,10 @@ def write_file(file: Path, text: str | bytes) -> None:
 
 
 def _json(report: Report) -> str:
+    from hanok.cli.preflight_bill import bill_form
     from hanok.preflight.reports import plain
 
-    return _pretty(plain(report))
+    return _pretty(plain(report) | {"cost": bill_form(report)})
 
 
 def _sarif(report: Report) -> str:
@@ -222,13 +254,22 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def facts_of(kubernetes: str, catalog: Path | None, today: datetime.date) -> Facts:
+def facts_of(given: Given, today: datetime.date) -> Facts:
     """What is known besides the manifests."""
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts
+    from hanok.preflight.schema.load import load_builtins, load_custom, read_version
 
-    figures = read_catalog(catalog) if catalog else load_catalog(user_catalog())[0]
-    return Facts(catalog=figures, anatomy=cache(partial(_anatomy, Path())), today=today, kubernetes=kubernetes)
+    version = read_version(given.kubernetes)
+    return Facts(
+        catalog=read_catalog(given.catalog) if given.catalog else load_catalog(user_catalog())[0],
+        anatomy=cache(partial(_anatomy, given.models or Path())),
+        today=today,
+        kubernetes=version,
+        ceiling_usd_month=given.max_usd_month,
+        builtins=load_builtins(version),
+        custom=load_custom(given.crds),
+    )
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:

@@ -14,6 +14,7 @@ from itertools import groupby
 from rich.console import Console, Group
 from rich.text import Text
 
+from hanok.cli.preflight_bill import show_bill
 from hanok.cli.terminal import data
 from hanok.preflight import SEVERITIES, Claim, Finding, Manifest, Report, Severity, is_grave, marked
 
@@ -80,8 +81,9 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
     width = console.width if not console.is_terminal else min(console.width, WIDEST)
     page = _Page(console=console, width=width, lines=_lines(report) if looks.quote else {})
     shown = [each for each in report.findings if is_grave(each, looks.least)]
+    console.print(Group(*_findings(shown, page, looks)), soft_wrap=True)
+    show_bill(report, console)
     lines = [
-        *_findings(shown, page, looks),
         *(_claim(each, report) for each in report.claims),
         Text(),
         *_verdict(report, page, looks),

@@ -8,6 +8,7 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 from collections.abc import Callable
 
 from hanok.preflight.case import Case
+from hanok.preflight.declared import Declared, PlatformText, declare
 from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
@@ -24,16 +25,19 @@ __all__ = [
     "Case",
     "Claim",
     "Cluster",
+    "Declared",
     "Facts",
     "Finding",
     "Gathered",
     "Manifest",
+    "PlatformText",
     "Report",
     "Rule",
     "Severity",
     "Terms",
     "Verdict",
     "checks",
+    "declare",
     "gather",
     "is_grave",
     "judge",

@@ -94,6 +94,7 @@ def _assumptions(facts: Facts) -> dict[str, Any]:
     return {
         "catalog": figures,
         "kubernetes": facts.kubernetes,
+        "schemas": {"built_in": facts.builtins is not None},
         "quotas": {name: _decimal(limit) for name, limit in facts.quotas.items()},
     }
 

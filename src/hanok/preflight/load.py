@@ -16,8 +16,9 @@ from typing import Any, cast
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from hanok.errors import PreflightError
+from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Cluster, Manifest, Source, text_at
+from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
 
 NO_MANIFEST = Rule(
@@ -30,7 +31,8 @@ NO_MANIFEST = Rule(
 FILE_LIMIT_BYTES = 32 * 1024 * 1024
 TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
 SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
-STDIN = "-"
+FENCES = ("yaml", "yml", "json")
+STDIN, PLATFORM = "-", "platform.yaml"
 _SKIPPED = {"node_modules", "__pycache__", "venv"}
 
 
@@ -40,9 +42,10 @@ class _Gathered:
 
     manifests: list[Manifest] = field(default_factory=list[Manifest])
     fragments: list[Manifest] = field(default_factory=list[Manifest])
+    codes: list[Code] = field(default_factory=list[Code])
     sources: list[Source] = field(default_factory=list[Source])
     findings: list[Finding] = field(default_factory=list[Finding])
-    platforms: list[Path] = field(default_factory=list[Path])
+    platforms: list[PlatformText] = field(default_factory=list[PlatformText])
     bytes: int = 0
 
 
@@ -51,7 +54,7 @@ class Gathered:
     """What there is to look at: a cluster of manifests, and platform files."""
 
     cluster: Cluster
-    platforms: Sequence[Path]
+    platforms: Sequence[PlatformText]
 
 
 def gather(paths: Sequence[Path]) -> Gathered:
@@ -66,8 +69,9 @@ def gather(paths: Sequence[Path]) -> Gathered:
         else:
             _read(path, found, named=True)
     cluster = Cluster(
-        manifests=found.manifests, fragments=found.fragments, sources=found.sources, findings=found.findings
-    )
+        manifests=found.manifests, fragments=found.fragments, codes=found.codes, sources=found.sources,
+        findings=found.findings,
+    )  # fmt: skip
     return Gathered(cluster=cluster, platforms=found.platforms)
 
 
@@ -112,12 +116,16 @@ def _add(data: bytes, name: str, found: _Gathered, *, path: Path | None = None) 
     if text is None:
         return
     article = path is not None and path.suffix.lower() in ARTICLES
-    parts = list(blocks(text)) if article else [(text, 0)]
+    fenced = list(blocks(text)) if article else [("yaml", text, 0)]
+    parts = [(piece, offset) for language, piece, offset in fenced if language in FENCES]
+    others = (each for each in fenced if each[0] not in FENCES)
+    found.codes += [Code(file=name, language=each[0], text=each[1], offset=each[2]) for each in others]
     found.sources.append(Source(name=name, parts=parts, digest=sha256(data).hexdigest()))
     for piece, offset in parts:
         for document in documents(piece, name, found.findings.append, offset=offset):
-            if path is not None and _is_platform(document.value):
-                found.platforms.append(path)
+            if _is_platform(document.value, named=path is not None and path.name == PLATFORM):
+                manifest = Manifest(body=document.value, file=name, node=document.node, offset=document.offset)
+                found.platforms.append(PlatformText(text=piece, manifest=manifest, before=offset))
             else:
                 _sort(document, name, found, article=article)
 
@@ -139,10 +147,12 @@ def _text(data: bytes, name: str, found: _Gathered) -> str | None:
         return None
 
 
-def _is_platform(value: Any) -> bool:
-    """Whether a document is Hanok's own file."""
-    keys = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    return isinstance(keys.get("models"), list) and "kind" not in keys and "apiVersion" not in keys
+def _is_platform(value: Any, *, named: bool) -> bool:
+    """Whether a document is Hanok's own file: it is `named` so, or has models that are served."""
+    body = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if not body or text_at(body, "kind") or text_at(body, "apiVersion"):
+        return False
+    return named or any("serve" in model for model in mappings_at(body, "models"))
 
 
 def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> None:
@@ -162,7 +172,7 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
         found.manifests.append(manifest)
     elif manifest.kind or manifest.api_version:
         _half(manifest, found)
-    elif article:
+    elif article or _is_gateways_own(body):
         found.fragments.append(manifest)
     else:
         _pass_over(document, name, found, "a mapping without `kind` and `apiVersion`")
@@ -171,6 +181,11 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
 def _is_tools_own(manifest: Manifest) -> bool:
     """A file that tells a tool what to do, and that no API server is given."""
     return manifest.group in ("kustomize.config.k8s.io", "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io")
+
+
+def _is_gateways_own(body: Body) -> bool:
+    """LiteLLM's configuration in a file of its own."""
+    return isinstance(body.get("model_list"), list)
 
 
 def _half(manifest: Manifest, found: _Gathered) -> None:

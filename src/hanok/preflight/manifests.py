@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from hanok.preflight.findings import Finding
@@ -139,6 +139,16 @@ class Manifest:
             return 0
         return _line(self.node, path) + self.offset
 
+    def line_within(self, path: Sequence[Step], before: str) -> int:
+        """The line of what comes after `before` in a text of several lines that stands there."""
+        node = self.node
+        for step in path:
+            found = _child(node, step) if node is not None else None
+            node = found[1] if found else None
+        if isinstance(node, ScalarNode) and node.style == "|":
+            return node.start_mark.line + self.offset + 2 + before.count("\n")
+        return self.line(*path)
+
     @cached_property
     def first_line(self) -> int:
         return self.line()
@@ -179,12 +189,23 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Code:
+    """A block of an article that is no YAML: its language, as the fence names it, and the lines before it."""
+
+    file: str
+    language: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cluster:
     """Everything that was read: manifests by kind, fragments of some, and what could not be read."""
 
     manifests: Sequence[Manifest]
     fragments: Sequence[Manifest] = ()
     """Mappings of no kind, as articles show them: `args: […]`."""
+    codes: Sequence[Code] = ()
     sources: Sequence[Source] = ()
     findings: Sequence[Finding] = field(default=())
     """What was wrong with the files themselves."""

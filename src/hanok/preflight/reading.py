@@ -32,8 +32,8 @@ EXPLAINED_BYTES = 512 * 1024
 """Of a text up to so long the pure Python parser is asked what is wrong with it: its words can be made plain."""
 _CUT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _FENCE = re.compile(
-    r"^( {0,3})(?P<mark>```+|~~~+)[ \t]*(?:ya?ml|json)\b[^\n]*\n(?P<text>.*?)^ {0,3}(?P=mark)[ \t]*$",
-    re.MULTILINE | re.DOTALL | re.IGNORECASE,
+    r"^( {0,3})(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w+-]+)[^\n]*\n(?P<text>.*?)^ {0,3}(?P=mark)[ \t]*$",
+    re.MULTILINE | re.DOTALL,
 )
 _HELM = re.compile(r"\{\{-?\s*(?:\.|\$\.)?(?:Values|Release|Chart|Capabilities)\.|\{\{-?\s*(?:include|toYaml|tpl)\s")
 _TAG = "tag:yaml.org,2002:"
@@ -86,10 +86,10 @@ def documents(text: str, file: str, say: Callable[[Finding], None], *, offset: i
             continue
 
 
-def blocks(text: str) -> Iterator[tuple[str, int]]:
-    """The fenced YAML blocks of an article, and the lines before each."""
+def blocks(text: str) -> Iterator[tuple[str, str, int]]:
+    """The fenced blocks of an article: language in lower case, text, and the lines before each."""
     for found in _FENCE.finditer(text):
-        yield found["text"], text.count("\n", 0, found.start("text"))
+        yield found["language"].lower(), found["text"], text.count("\n", 0, found.start("text"))
 
 
 def pieces(text: str) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,184 @@
+"""Gateways: LiteLLM's configurations in the tree, their routes, and what an address in the cluster leads to.
+
+An address counts only where a Service of the tree selects pods of the tree; what lies outside nobody can know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from urllib.parse import urlsplit
+
+from hanok.preflight.case import Case
+from hanok.preflight.consistency.embedded import Embedded, embedded
+from hanok.preflight.consistency.image import component
+from hanok.preflight.consistency.load import load_figures
+from hanok.preflight.engines import Engine
+from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, matches, text_at
+from hanok.preflight.workloads import Container, Workload
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Route:
+    """One entry of a model list."""
+
+    config: Embedded
+    body: Body
+    path: tuple[Step, ...]
+
+    @cached_property
+    def alias(self) -> str:
+        return text_at(self.body, "model_name")
+
+    @cached_property
+    def params(self) -> Body:
+        return mapping_at(self.body, "litellm_params")
+
+    @cached_property
+    def model(self) -> str:
+        return text_at(self.params, "model")
+
+    @cached_property
+    def provider(self) -> str:
+        """As it is written: before the first slash, or as a setting; empty where neither is."""
+        first, slash, _ = self.model.partition("/")
+        return text_at(self.params, "custom_llm_provider") or (first if slash else "")
+
+    @cached_property
+    def name(self) -> str:
+        """What the provider is asked for."""
+        first, slash, rest = self.model.partition("/")
+        return rest if slash and first == self.provider else self.model
+
+    @cached_property
+    def base(self) -> str:
+        return text_at(self.params, "api_base") or text_at(self.params, "base_url")
+
+    @property
+    def plain(self) -> bool:
+        """Whether the name is passed on as it is, to whatever is at the address."""
+        return self.provider in load_figures()["litellm"]["plain"].split()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gateway:
+    """One configuration, and the containers of the tree that are given it."""
+
+    config: Embedded
+    users: Sequence[tuple[Workload, Container]]
+
+    @cached_property
+    def routes(self) -> Sequence[Route]:
+        listed = mappings_at(self.config.body, "model_list")
+        return [Route(config=self.config, body=each, path=("model_list", index)) for index, each in enumerate(listed)]
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """What callers may ask for: names, patterns, other names of theirs."""
+        own = [route.alias for route in self.routes if route.alias]
+        others = [
+            str(key) for place in ("router_settings", "litellm_settings")
+            for key in mapping_at(self.config.body, place, "model_group_alias")
+        ]  # fmt: skip
+        return [*own, *others]
+
+    @cached_property
+    def keeps_models_elsewhere(self) -> bool:
+        """Whether there may be models that the file does not name: in a database, or in included files."""
+        stored = at(self.config.body, "general_settings", "store_model_in_db")
+        return stored not in (None, False) or "include" in self.config.body
+
+    def answers(self, name: str) -> bool:
+        """Whether a name may be asked for."""
+        return any(each == name or ("*" in each and fnmatchcase(name, each)) for each in self.names)
+
+
+@lru_cache(maxsize=1)
+def gateways(case: Case) -> list[Gateway]:
+    """Every gateway of the tree. Kept for the case in hand, since several checks ask in a row."""
+    return [
+        Gateway(config=config, users=list(_users(case, config)))
+        for config in embedded(case.cluster, holding="model_list")
+    ]
+
+
+def _users(case: Case, config: Embedded) -> Iterator[tuple[Workload, Container]]:
+    for workload in case.workloads:
+        if workload.namespace == config.outer.namespace and config.outer.name in _mounted(workload):
+            for container in workload.containers:
+                if component(container) == "litellm":
+                    yield workload, container
+
+
+def _mounted(workload: Workload) -> set[str]:
+    """The ConfigMaps among its volumes."""
+    volumes = mappings_at(workload.spec, "volumes")
+    plain = {text_at(each, "configMap", "name") for each in volumes}
+    projected = {
+        text_at(each, "configMap", "name") for one in volumes for each in mappings_at(one, "projected", "sources")
+    }
+    return (plain | projected) - {""}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """What an address of the cluster leads to."""
+
+    service: Manifest
+    workloads: Sequence[Workload]
+
+
+def target(case: Case, address: str, namespace: str) -> Target | None:
+    """The Service of the tree behind an address, and the pods that it selects; None where either is missing."""
+    host = _host(address)
+    name, _, rest = host.partition(".")
+    where = rest.split(".")[0] if rest else namespace
+    if not name or (rest and not _in_cluster(rest)):
+        return None
+    service = case.cluster.find("Service", name, where)
+    if service is None:
+        return None
+    selected = selected_by(case, labels_at(service.body, "spec", "selector"), where)
+    return Target(service=service, workloads=selected) if selected else None
+
+
+def selected_by(case: Case, selector: Mapping[str, str], namespace: str) -> list[Workload]:
+    """The workloads whose pods have these labels."""
+    return [each for each in case.workloads if each.namespace == namespace and matches(selector, each.labels)]
+
+
+def engines_of(case: Case, found: Target) -> list[Engine]:
+    """The engines behind it; none where something else stands there, too."""
+    engines = [each for each in case.engines if each.workload in found.workloads]
+    return engines if {id(each.workload) for each in engines} == {id(each) for each in found.workloads} else []
+
+
+def gateway_of(found: Target, among: Sequence[Gateway]) -> Gateway | None:
+    """The gateway that runs there."""
+    return next((each for each in among if any(workload in found.workloads for workload, _ in each.users)), None)
+
+
+def served(engine: Engine) -> set[str] | None:
+    """The names that an engine answers to; None where they cannot be known."""
+    names = {name for name in engine.served_names if name}
+    loras = engine.given.get("lora-modules") or ""
+    if any("$" in name for name in names) or not names or loras.startswith(("{", "[")):
+        return None
+    if engine.container.env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").lower() in ("1", "true"):
+        return None
+    return names | {each.partition("=")[0] for each in loras.split()}
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _in_cluster(rest: str) -> bool:
+    """Whether what follows a Service's name is a namespace, or one with `.svc…` behind it."""
+    parts = rest.split(".")
+    return len(parts) == 1 or parts[1] == "svc"
