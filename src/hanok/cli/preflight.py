@@ -48,6 +48,9 @@ class Least(Enum):
     info = "info"
 
 
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+]
 KubernetesOption = Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")]
 CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")]
 
@@ -77,9 +80,7 @@ def preflight(
     kubernetes: KubernetesOption = "1.37",
     crds: CrdsOption = None,
     catalog: CatalogOption = None,
-    models: Annotated[
-        Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
-    ] = None,
+    models: ModelsOption = None,
     max_usd_month: Annotated[
         float | None,
         typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
@@ -127,7 +128,7 @@ def preflight(
                 write_file(file, write(seen))
         if certificate:
             moment = now.isoformat(timespec="seconds").replace("+00:00", "Z") if timestamp else None
-            write_file(certificate, _certificate(report, inputs, moment))
+            write_file(certificate, certificate_of(report, inputs, given, moment))
     if kind is Output.text:
         from hanok.cli import preflight_view
 
@@ -243,11 +244,18 @@ def _pretty(value: Any) -> str:
 _PRINTED = {Output.json: _json, Output.sarif: _sarif, Output.junit: _junit, Output.github: _github}
 
 
-def _certificate(report: Report, paths: Sequence[Path], moment: str | None) -> bytes:
+def certificate_of(report: Report, paths: Sequence[Path], given: Given, moment: str | None) -> bytes:
+    """The certificate of a report, not signed. Raises `PreflightError`."""
+    from hanok.cli.preflight_bill import bill_form
+    from hanok.preflight import digests
     from hanok.preflight.certificate import Options, canonical, certify
 
-    options = Options(paths=[path.as_posix() for path in paths], terms=report.terms, timestamp=moment)
-    return canonical(certify(report, options, version=__version__)) + b"\n"
+    beside = [within(path) for path in (*given.crds, *([given.models] if given.models else []))]
+    options = Options(
+        paths=[path.as_posix() for path in paths], terms=report.terms, files=digests(beside), timestamp=moment,
+        more={} if given.max_usd_month is None else {"max-usd-month": f"{given.max_usd_month:.2f}"},
+    )  # fmt: skip
+    return canonical(certify(report, options, version=__version__, cost=bill_form(report))) + b"\n"
 
 
 def _exit_code(report: Report) -> int:

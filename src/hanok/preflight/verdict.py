@@ -70,9 +70,9 @@ class Report:
 
     @property
     def refuting(self) -> list[Finding]:
-        """The counter-examples: the findings that refute the platform, the most telling layer's first."""
+        """The counter-examples: the findings that refute the platform, the most telling first."""
         found = [each for each in self.findings if self.terms.refuting(each)]
-        return sorted(found, key=lambda each: _TELLING.get(each.layer, len(_TELLING)))
+        return sorted(found, key=lambda each: (_TELLING.get(each.layer, len(_TELLING)), each.rule.id))
 
     @property
     def missing(self) -> list[Finding]:
