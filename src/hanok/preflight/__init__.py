@@ -6,6 +6,7 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.declared import Declared, PlatformText, declare
@@ -56,5 +57,10 @@ def preflight(
     terms: Terms = Terms(),  # noqa: B008 - a frozen value
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """The report on a case, every layer asked. `tell` hears which layer is asked."""
-    return judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)
+    """The report on a case, every layer asked. `tell` hears which layer is asked.
+
+    A layer of which no rule counts claims nothing.
+    """
+    report = judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)
+    counting = {layer_of(rule) for rule in rules().values() if terms.admit(rule)}
+    return replace(report, claims=[each for each in report.claims if each.layer in counting])
