@@ -1,40 +1,96 @@
-"""The tree of commands. Each command imports what it needs when it runs, so that `hanok --help` is quick."""
+"""The tree of commands. A command is imported when it is asked for, and imports what it needs when it runs."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
-from typing import Annotated
+from collections.abc import Generator, Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from hanok import __version__
-from hanok.cli import (
-    ask,
-    batches,
-    books,
-    cache,
-    catalog,
-    certificate,
-    create,
-    fleet,
-    gpu,
-    keys,
-    look,
-    migrate,
-    plan,
-    preflight,
-    tiers,
-    up,
-)
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, PlanError, PreflightError, SpecError
 
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
+COMMANDS: Mapping[str, str] = {
+    "init": "create:init",
+    "up": "up:up",
+    "check": "look:check",
+    "ask": "ask:ask",
+    "chat": "ask:chat",
+    "models": "look:models",
+    "fleet": "fleet:fleet",
+    "keys": "keys:keys",
+    "batches": "batches:batches",
+    "files": "batches:files",
+    "cache": "cache:cache",
+    "tiers": "tiers:tiers",
+    "import": "migrate:imports",
+    "usage": "books:usage",
+    "budgets": "books:budgets",
+    "audit": "books:audit",
+    "plan": "plan:plan",
+    "catalog": "catalog:catalog",
+    "gpu": "gpu:gpu",
+    "preflight": "preflight:preflight",
+    "rules": "preflight:rules",
+    "certificate": "certificate:certificate",
+    "schema": "look:schema",
+    "doctor": "look:doctor",
+}
+"""Commands in the order of the help, and where each stands: a module of this room, and a name in it."""
+
+
+class _Commands(MutableMapping[str, Any]):
+    """Commands by name, each made when it is first asked for: most need no server, and should not load one."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _make(name, COMMANDS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _make(name: str, place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(f"hanok.cli.{module}"), attribute)
+    alone = typer.Typer(rich_markup_mode="markdown")
+    alone.callback()(lambda: None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(found)
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Tree(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
+
+
 app = typer.Typer(
+    cls=_Tree,
     name="hanok",
     help="An agentic AI platform in one package, declared in one file. Begin with `hanok up`.",
     no_args_is_help=True,
@@ -57,32 +113,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("init")(create.init)
-app.command("up")(up.up)
-app.command("check")(look.check)
-app.command("ask")(ask.ask)
-app.command("chat")(ask.chat)
-app.command("models")(look.models)
-app.command("fleet")(fleet.fleet)
-app.add_typer(keys.keys, name="keys")
-app.add_typer(batches.batches, name="batches")
-app.add_typer(batches.files, name="files")
-app.add_typer(cache.cache, name="cache")
-app.add_typer(tiers.tiers, name="tiers")
-app.add_typer(migrate.imports, name="import")
-app.command("usage")(books.usage)
-app.command("budgets")(books.budgets)
-app.command("audit")(books.audit)
-app.command("plan")(plan.plan)
-app.add_typer(catalog.catalog, name="catalog")
-app.add_typer(gpu.gpu, name="gpu")
-app.command("preflight")(preflight.preflight)
-app.add_typer(preflight.rules, name="rules")
-app.add_typer(certificate.certificate, name="certificate")
-app.command("schema")(look.schema)
-app.command("doctor")(look.doctor)
 
 
 def main() -> None:
