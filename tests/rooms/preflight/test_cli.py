@@ -198,7 +198,10 @@ def test_findings_below_a_severity_are_not_reported(hanok: Hanok) -> None:
 
 def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
     write("a.yaml")
-    assert [each["layer"] for each in told(hanok, "a.yaml", "--select", "HK0,HK3")[1]["claims"]] == ["files", "scheduling"]
+    assert [each["layer"] for each in told(hanok, "a.yaml", "--select", "HK002,HK3")[1]["claims"]] == [
+        "files",
+        "scheduling",
+    ]
     assert "memory" not in [each["layer"] for each in told(hanok, "a.yaml", "--skip", "HK4")[1]["claims"]]
 
 
