@@ -10,6 +10,7 @@ from typing import Any, get_args
 import typer
 
 from hanok.cli import app
+from hanok.preflight import Rule, layer_of, rules
 from hanok.spec.reference import reference
 
 ROOT = Path(__file__).parents[1]
@@ -28,10 +29,43 @@ object. `NO_COLOR=1` turns colours off. Shell completion: `hanok --install-compl
 | 130 | interrupted |
 """
 
+_PAGES = "../src/hanok/preflight/pages"
+_RULES_HEAD = """\
+# Rules
+
+What [`hanok preflight`](preflight.md) looks for. Generated from the code by `make docs`; do not edit. Each rule's page
+says why it is there, with a bad and a good example; `hanok rules show HK002` prints it.
+"""
+
 
 def pages() -> dict[Path, str]:
     """Every generated page, and what it should say."""
-    return {ROOT / "docs" / "platform-yaml.md": reference(), ROOT / "docs" / "cli.md": cli()}
+    docs = ROOT / "docs"
+    return {docs / "platform-yaml.md": reference(), docs / "cli.md": cli(), docs / "rules.md": all_rules()}
+
+
+def all_rules() -> str:
+    """docs/rules.md"""
+    sections: dict[str, list[Rule]] = {}
+    for rule in rules().values():
+        sections.setdefault(layer_of(rule), []).append(rule)
+    return _RULES_HEAD + "".join(_rules(layer, found) for layer, found in sections.items())
+
+
+def _rules(layer: str, found: list[Rule]) -> str:
+    rows = "".join(
+        f"| [{each.id}]({_PAGES}/{each.id}.md) | {_severity(each)} | {_cell(each.title)} | {_cell(each.hint)} |\n"
+        for each in found
+    )
+    return f"\n## {layer.capitalize()}\n\n| rule | | finds | what to do |\n|---|---|---|---|\n{rows}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _severity(rule: Rule) -> str:
+    return "open" if rule.open else rule.severity
 
 
 def cli() -> str:

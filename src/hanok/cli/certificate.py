@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from hanok import __version__
-from hanok.cli.preflight import CatalogOption, Given, facts_of, look_over, telling_in_json, within, write_file
+from hanok.cli.preflight import (
+    CatalogOption,
+    CrdsOption,
+    Given,
+    ModelsOption,
+    certificate_of,
+    facts_of,
+    look_over,
+    telling_in_json,
+    within,
+    write_file,
+)
 from hanok.cli.terminal import JsonOption, data, print_json, talk
 from hanok.errors import PreflightError
 
@@ -82,7 +92,9 @@ def verify(
     key: Annotated[Path | None, typer.Option("--key", help="The public key, in PEM, that must have signed.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Run preflight again, and compare.")] = False,
     proved: Annotated[bool, typer.Option("--proved", help="Refuse a certificate of any other verdict.")] = False,
+    crds: CrdsOption = None,
     catalog: CatalogOption = None,
+    models: ModelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a certificate: its signature, that the files are the very same, and (`--again`) that it still holds.
@@ -92,7 +104,9 @@ def verify(
     Example: `hanok certificate verify certificate.json --key preflight.key.pub --again`
     """
     with telling_in_json(as_json, valid=False):
-        answers, found = _answers(file, paths or [], key, catalog, again=again)
+        answers, found = _answers(file, paths or [], key)
+        if again and found:
+            answers.append(_again(found, paths or [], Given(catalog=catalog, models=models, crds=crds or ())))
         answers += [_proved(found)] if proved and found else []
     valid = all(each.holds is not False for each in answers)
     if as_json:
@@ -103,14 +117,12 @@ def verify(
     raise typer.Exit(0 if valid else EXIT_NOT_VALID)
 
 
-def _answers(
-    file: Path, paths: Sequence[Path], key: Path | None, catalog: Path | None, *, again: bool
-) -> tuple[list[_Answer], Certificate | None]:
+def _answers(file: Path, paths: Sequence[Path], key: Path | None) -> tuple[list[_Answer], Certificate | None]:
     """What was checked, and what the certificate says, where its signature lets one listen."""
     signature, found = _signature(_read(file), key)
     if found is None or signature.holds is False:
         return [signature], None
-    return [signature, _files(found, paths), *([_again(found, paths, catalog)] if again else [])], found
+    return [signature, _files(found, paths)], found
 
 
 def _read(file: Path) -> bytes:
@@ -167,17 +179,18 @@ def _as_then(name: str, found: Certificate, paths: Sequence[Path]) -> str:
     return name
 
 
-def _again(found: Certificate, paths: Sequence[Path], catalog: Path | None) -> _Answer:
+def _again(found: Certificate, paths: Sequence[Path], given: Given) -> _Answer:
     """Whether a second look says the same."""
-    from hanok.preflight.certificate import certify, differences, moved
+    from hanok.preflight.certificate import differences, moved, read_statement
 
-    options = found.options
+    options, ceiling = found.options, found.options.more.get("max-usd-month")
     stamp = options.timestamp
     today = datetime.date.fromisoformat(stamp[:10]) if stamp else datetime.datetime.now(datetime.UTC).date()
-    facts = facts_of(Given(kubernetes=found.kubernetes, catalog=catalog), today)
-    report = look_over(_places(found, paths), facts, options.terms)
-    now = moved(certify(report, options, version=__version__), lambda name: _as_then(name, found, paths))
-    told = differences(found, now)
+    asked = replace(given, kubernetes=found.kubernetes, max_usd_month=float(ceiling) if ceiling else None)
+    report = look_over(_places(found, paths), facts_of(asked, today), options.terms)
+    then = [Path(path) for path in options.paths]
+    again = read_statement(certificate_of(report, then, asked, stamp)).statement
+    told = differences(found, moved(again, lambda name: _as_then(name, found, paths)))
     return _Answer(question="again", holds=not told, told=told or [f"{report.verdict}, claim by claim"])
 
 

@@ -48,10 +48,15 @@ class Least(Enum):
     info = "info"
 
 
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+]
 KubernetesOption = Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")]
 CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")]
-
-
+QuotasOption = Annotated[
+    Path | None,
+    typer.Option("--quotas", help="The account's EC2 quotas: JSON of `aws service-quotas`, or by code."),
+]
 CrdsOption = Annotated[
     list[Path] | None,
     typer.Option("--crds", help="Schemas of custom kinds: a folder, or `kubectl get crds -o yaml`; may repeat."),
@@ -78,21 +83,16 @@ def preflight(
     kubernetes: KubernetesOption = "1.37",
     crds: CrdsOption = None,
     catalog: CatalogOption = None,
-    models: Annotated[
-        Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
-    ] = None,
-    quotas: Annotated[
-        Path | None,
-        typer.Option("--quotas", help="The account's EC2 quotas: JSON of `aws service-quotas`, or by code."),
-    ] = None,
+    models: ModelsOption = None,
+    quotas: QuotasOption = None,
     max_usd_month: Annotated[
         float | None,
         typer.Option("--max-usd-month", min=0, help="What a month may cost at most, USD; more refutes."),
     ] = None,
     select: Annotated[
-        str, typer.Option("--select", help="Only these rules count, by their id or how it begins: `HK2,HK301`.")
-    ] = "",
-    skip: Annotated[str, typer.Option("--skip", help="These rules do not count.")] = "",
+        str | None, typer.Option("--select", help="Only these rules count, by their id or how it begins: `HK2,HK301`.")
+    ] = None,
+    skip: Annotated[str | None, typer.Option("--skip", help="These rules do not count.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings refute, too.")] = False,
     allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Exit with 0 on `unknown`.")] = False,
     show_info: Annotated[bool, typer.Option("--info", help="Show findings that are only information, too.")] = False,
@@ -137,7 +137,7 @@ def preflight(
                 write_file(file, write(seen))
         if certificate:
             moment = now.isoformat(timespec="seconds").replace("+00:00", "Z") if timestamp else None
-            write_file(certificate, _certificate(report, inputs, moment))
+            write_file(certificate, certificate_of(report, inputs, given, moment))
     if kind is Output.text:
         from hanok.cli import preflight_view
 
@@ -155,18 +155,18 @@ def within(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
 
 
-def terms_of(select: str, skip: str, *, strict: bool) -> Terms:
+def terms_of(select: str | None, skip: str | None, *, strict: bool) -> Terms:
     """Which findings count. Raises `PreflightError` for what is no rule."""
     from hanok.preflight import Terms
 
     return Terms(select=_rules_named(select, "--select"), skip=_rules_named(skip, "--skip"), strict=strict)
 
 
-def _rules_named(text: str, option: str) -> Sequence[str]:
+def _rules_named(text: str | None, option: str) -> Sequence[str]:
     """Ids of rules, or how they begin."""
     from hanok.preflight import rules as all_rules
 
-    named = [each.upper() for each in re.split(r"[\s,]+", text) if each]
+    named = [each.upper() for each in re.split(r"[\s,]+", text or "") if each]
     for each in named:
         if not (each.startswith("HK") and any(rule.startswith(each) for rule in all_rules())):
             raise PreflightError(f"{option}: no rule begins with {each!r}", hint="see `hanok rules list`")
@@ -253,11 +253,18 @@ def _pretty(value: Any) -> str:
 _PRINTED = {Output.json: _json, Output.sarif: _sarif, Output.junit: _junit, Output.github: _github}
 
 
-def _certificate(report: Report, paths: Sequence[Path], moment: str | None) -> bytes:
+def certificate_of(report: Report, paths: Sequence[Path], given: Given, moment: str | None) -> bytes:
+    """The certificate of a report, not signed. Raises `PreflightError`."""
+    from hanok.cli.preflight_bill import bill_form
+    from hanok.preflight import digests
     from hanok.preflight.certificate import Options, canonical, certify
 
-    options = Options(paths=[path.as_posix() for path in paths], terms=report.terms, timestamp=moment)
-    return canonical(certify(report, options, version=__version__)) + b"\n"
+    beside = [within(path) for path in (*given.crds, *([given.models] if given.models else []))]
+    options = Options(
+        paths=[path.as_posix() for path in paths], terms=report.terms, files=digests(beside), timestamp=moment,
+        more={} if given.max_usd_month is None else {"max-usd-month": f"{given.max_usd_month:.2f}"},
+    )  # fmt: skip
+    return canonical(certify(report, options, version=__version__, cost=bill_form(report))) + b"\n"
 
 
 def _exit_code(report: Report) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +15,8 @@ from hanok.preflight import Report
 from hanok.preflight.cost.bill import MONTH_H, Bill, EngineCost, PoolCost, Rent, WorkloadCost
 from hanok.preflight.placement import Node
 from hanok.preflight.platform.planned import Planned
+
+SHOWN_ENGINES = 12
 
 
 def bill_of(report: Report) -> Bill | None:
@@ -45,7 +47,7 @@ def _table(bill: Bill) -> Table:
     for pool in bill.pools:
         machines = ", ".join(f"{count}× {name}" for name, count in pool.instances.items())
         table.add_row(f"pool {pool.pool}", machines, *_rents(pool.least, pool.most), "")
-    for engine in bill.engines:
+    for engine in shown_engines(bill):
         table.add_row(
             f"  {engine.engine.title}", f"a copy on {engine.instance}", "", _hour(engine.replica), "", _million(engine)
         )
@@ -53,6 +55,12 @@ def _table(bill: Bill) -> Table:
         table.add_row(*_model(model))
     table.add_row(Text("together", style="bold"), "", *_rents(bill.least, bill.most), "")
     return table
+
+
+def shown_engines(bill: Bill) -> Sequence[EngineCost]:
+    """The dearest engines, in the order of the manifests: a table of a hundred is no bill to read."""
+    dearest = sorted(bill.engines, key=lambda each: -each.replica.high)[:SHOWN_ENGINES]
+    return [each for each in bill.engines if each in dearest]
 
 
 def _rents(least: Rent, most: Rent) -> tuple[str, str, str]:
@@ -101,6 +109,8 @@ def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
         yield f"Without a price, and so not in it: {', '.join(names)}."
     if bill.left_out:
         yield f"Not in it, as their nodes are not in the files: {', '.join(each.title for each in bill.left_out[:5])}."
+    if len(bill.engines) > SHOWN_ENGINES:
+        yield f"The {SHOWN_ENGINES} dearest of {len(bill.engines)} engines; `--json` has all."
     yield from _apis(bill, catalog)
 
 

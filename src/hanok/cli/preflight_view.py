@@ -184,6 +184,8 @@ def _quote(finding: Finding, style: str, indent: int, page: _Page) -> Iterator[T
         return
     text = line.strip().expandtabs(2).translate(_STEERING)
     start, end = marked(text, finding.path)
+    if text.endswith(":"):  # what it is about stands below
+        return
     room = max(20, page.width - indent - 2)
     if len(text) > room:
         text = f"{text[: room - 1]}…"
@@ -256,7 +258,8 @@ def _missing(report: Report, page: _Page, looks: Looks) -> Iterator[Text]:
 
 def sentence(finding: Finding) -> str:
     """A finding in one sentence."""
-    return f"{finding.object}: {finding.message}" if finding.object else finding.message
+    message = finding.message.partition("\n")[0]
+    return f"{finding.object}: {message}" if finding.object else message
 
 
 def _where(finding: Finding) -> str:

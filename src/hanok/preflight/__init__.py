@@ -6,15 +6,16 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.declared import Declared, PlatformText, declare
 from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
-from hanok.preflight.load import STDIN, Gathered, gather, read_quotas
+from hanok.preflight.load import STDIN, Gathered, digests, gather, read_quotas
 from hanok.preflight.manifests import Cluster, Manifest
-from hanok.preflight.rules import LAYERS, checks, page, rules
+from hanok.preflight.rules import LAYERS, checks, layer_of, page, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "Verdict",
     "checks",
     "declare",
+    "digests",
     "gather",
     "is_grave",
     "judge",
+    "layer_of",
     "marked",
     "page",
     "preflight",
@@ -55,5 +58,10 @@ def preflight(
     terms: Terms = Terms(),  # noqa: B008 - a frozen value
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """The report on a case, every layer asked. `tell` hears which layer is asked."""
-    return judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)
+    """The report on a case, every layer asked. `tell` hears which layer is asked.
+
+    A layer of which no rule counts claims nothing.
+    """
+    report = judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)
+    counting = {layer_of(rule) for rule in rules().values() if terms.admit(rule)}
+    return replace(report, claims=[each for each in report.claims if each.layer in counting])

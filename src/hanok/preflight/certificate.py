@@ -15,8 +15,9 @@ from typing import Any, cast
 
 from hanok.errors import PreflightError
 from hanok.preflight.facts import Facts
+from hanok.preflight.fit.needs import EngineFit
 from hanok.preflight.manifests import Source, at, mapping_at, mappings_at, text_at, texts_at
-from hanok.preflight.placement import Node, Placement
+from hanok.preflight.placement import Node
 from hanok.preflight.reports.plain import plain_claims, plain_finding
 from hanok.preflight.verdict import Report, Terms
 
@@ -32,21 +33,21 @@ class Options:
 
     paths: Sequence[str]
     terms: Terms = field(default_factory=Terms)
-    schemas: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The SHA-256 of each file with schemas of custom kinds."""
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The SHA-256 of each file with schemas or models that were named beside the manifests."""
     more: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further options by their name on the command line, as text."""
     timestamp: str | None = None
     """When it was made (RFC 3339), where the user wants that to be told."""
 
 
-def certify(report: Report, options: Options, *, version: str) -> dict[str, Any]:
-    """The statement on a report. `version` is Hanok's."""
+def certify(report: Report, options: Options, *, version: str, cost: object = None) -> dict[str, Any]:
+    """The statement on a report. `version` is Hanok's; `cost` is its bill, as JSON."""
     return {
         "_type": STATEMENT,
         "predicateType": PREDICATE,
         "subject": subjects(report.case.cluster.sources),
-        "predicate": _predicate(report, options, version),
+        "predicate": _predicate(report, options, version) | {"cost": _exact(cost)},
     }
 
 
@@ -65,7 +66,7 @@ def _predicate(report: Report, options: Options, version: str) -> dict[str, Any]
         "missing": [plain_finding(each) for each in report.missing],
         "accepted": [plain_finding(each) | {"reason": each.ignored} for each in report.ignored],
         "others": _count_others(report),
-        "assumptions": _assumptions(report.case.facts) | {"schemas": dict(options.schemas)},
+        "assumptions": _assumptions(report.case.facts) | {"files": dict(options.files)},
         "options": {
             "paths": list(options.paths),
             "select": list(options.terms.select),
@@ -74,7 +75,8 @@ def _predicate(report: Report, options: Options, version: str) -> dict[str, Any]
             "more": dict(options.more),
         },
         "tool": {"name": "hanok", "version": version},
-        **_placed(getattr(report.case, "placement", None)),
+        "nodes": {"least": _nodes(report.case.placement.least), "most": _nodes(report.case.placement.most)},
+        "engines": [_engine(each) for each in report.case.fits],
         **made,
     }
 
@@ -104,11 +106,33 @@ def _digest(value: object) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _placed(placement: object) -> dict[str, Any]:
-    """The nodes that would be started, where pods were put on nodes at all."""
-    if not isinstance(placement, Placement):
-        return {}
-    return {"nodes": {"least": _nodes(placement.least), "most": _nodes(placement.most)}}
+def _engine(fit: EngineFit) -> dict[str, Any]:
+    """An engine, and how it does on the machine that suits it best."""
+    best = fit.best
+    return {
+        "engine": fit.engine.title,
+        "model": fit.engine.model,
+        "contextTokens": fit.context_tokens,
+        "unknown": fit.unknown,
+        "best": best
+        and {
+            "instance": best.seat.instance,
+            "gpu": best.title,
+            "outcome": best.outcome,
+            "cacheTokens": best.fit.kv_tokens,
+            "callsAtOnce": best.fit.concurrency,
+        },
+        "assumed": fit.assumed,
+    }
+
+
+def _exact(value: Any) -> Any:
+    """The same without floats."""
+    if isinstance(value, float):
+        return _decimal(value)
+    if isinstance(value, dict):
+        return {key: _exact(each) for key, each in cast("dict[str, Any]", value).items()}
+    return [_exact(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _nodes(nodes: Sequence[Node]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -99,6 +99,24 @@ def read_quotas(path: Path) -> dict[str, float]:
     if not found:
         raise PreflightError(f"{path} holds no quotas", hint=hint)
     return found
+
+
+def digests(paths: Sequence[Path]) -> dict[str, str]:
+    """The SHA-256 of each file at these paths, by its name. Raises `PreflightError`."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                found[file.as_posix()] = _digest(file)
+    return found
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise PreflightError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _files(folder: Path, found: _Gathered) -> Iterator[Path]:

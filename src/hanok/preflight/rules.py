@@ -28,6 +28,9 @@ LAYERS: Mapping[str, Sequence[ModuleType]] = {
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""
 
+_OUTSIDE: Sequence[ModuleType] = (reading, load, ignores, verdict)
+"""Modules with rules that no check of a layer finds."""
+
 
 def checks(layer: str) -> Iterator[Check]:
     """The checks of one layer."""
@@ -37,9 +40,17 @@ def checks(layer: str) -> Iterator[Check]:
 
 def rules() -> dict[str, Rule]:
     """Every rule, by id."""
-    modules = [reading, load, ignores, verdict, *(module for each in LAYERS.values() for module in each)]
+    modules = [*_OUTSIDE, *(module for each in LAYERS.values() for module in each)]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Rule)]
     return {rule.id: rule for rule in sorted(set(found), key=lambda rule: rule.id)}
+
+
+def layer_of(rule: Rule) -> str:
+    """The layer that a rule belongs to."""
+    for layer, modules in {verdict.FILES: _OUTSIDE, **LAYERS}.items():
+        if any(value is rule for module in modules for value in vars(module).values()):
+            return layer
+    raise KeyError(rule.id)
 
 
 def page(rule: str) -> str:

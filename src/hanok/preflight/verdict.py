@@ -70,9 +70,9 @@ class Report:
 
     @property
     def refuting(self) -> list[Finding]:
-        """The counter-examples: the findings that refute the platform, the most telling layer's first."""
+        """The counter-examples: the findings that refute the platform, the most telling first."""
         found = [each for each in self.findings if self.terms.refuting(each)]
-        return sorted(found, key=lambda each: _TELLING.get(each.layer, len(_TELLING)))
+        return sorted(found, key=lambda each: (_rank(each.rule), each.rule.id))
 
     @property
     def missing(self) -> list[Finding]:
@@ -80,8 +80,12 @@ class Report:
         return [each for each in self.findings if each.rule.open]
 
 
-_TELLING = {"scheduling": 0, "memory": 1, "references": 2, "schema": 3}
-"""A pod that no node can take says more of a platform than a field that is written wrongly."""
+_TELLING = ("HK301", "HK42", "HK3", "HK4", "HK2", "HK1")
+"""How rules begin, the most telling first: a pod that no node takes says more than a field that is written wrongly."""
+
+
+def _rank(rule: Rule) -> int:
+    return next((place for place, start in enumerate(_TELLING) if rule.id.startswith(start)), len(_TELLING))
 
 
 def judge(

@@ -294,3 +294,60 @@ def test_one_good_signature_among_others_is_enough(signed: Signed) -> None:
     assert holds(resigned(form, [{**good, "keyid": ""}]), signed.key)
     assert not holds(resigned(form, [foreign]), signed.key)
     assert not holds(resigned(form, []), signed.key)
+
+
+PRICED = """\
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata:
+  name: gpus
+spec:
+  template:
+    spec:
+      nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: gpus}
+      requirements:
+        - {key: node.kubernetes.io/instance-type, operator: In, values: [g6.xlarge]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: chat
+  namespace: shop
+spec:
+  replicas: 2
+  selector:
+    matchLabels: {app: chat}
+  template:
+    metadata:
+      labels: {app: chat}
+    spec:
+      containers:
+        - name: vllm
+          image: vllm/vllm-openai:v0.33.0
+          args: [Qwen/Qwen3-8B, --max-model-len, "4096"]
+          resources:
+            limits: {nvidia.com/gpu: "1"}
+"""
+
+
+def test_nodes_engines_and_costs_are_certified_without_floats(hanok: Hanok) -> None:
+    write("a.yaml", PRICED)
+    said = certified(hanok, "a.yaml", "--max-usd-month", "20")["predicate"]
+    (node,) = said["nodes"]["most"]
+    assert (node["pool"], node["instance"], node["count"]) == ("gpus", "g6.xlarge", 2)
+    assert node["pods"] == [{"count": 1, "workload": "Deployment shop/chat"}]
+    assert said["engines"][0]["best"]["outcome"] == "fits"
+    assert said["cost"]["most"]["on_demand_per_hour"] == f"{2 * float(node['usdPerHour']):.4f}"
+    assert said["options"]["more"] == {"max-usd-month": "20.00"}
+    assert verified(hanok, "c.json", "--again")[0] == 0
+
+
+def test_schemas_that_were_named_are_told_by_their_digest(hanok: Hanok) -> None:
+    write("a.yaml")
+    write("crds/x.yaml", "kind: List\napiVersion: v1\nitems: []\n")
+    said = certified(hanok, "a.yaml", "--crds", "crds")["predicate"]
+    assert [*said["assumptions"]["files"]] == ["crds/x.yaml"]
+    assert verified(hanok, "c.json", "--again", "--crds", "crds")[0] == 0
+    status, found = verified(hanok, "c.json", "--again")
+    assert status == 1
+    assert "assumptions differ" in found["answers"][-1]["told"]

@@ -196,6 +196,15 @@ def test_findings_below_a_severity_are_not_reported(hanok: Hanok) -> None:
     assert {each["severity"] for each in grave["findings"]} == {"error"}
 
 
+def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
+    write("a.yaml")
+    assert [each["layer"] for each in told(hanok, "a.yaml", "--select", "HK002,HK3")[1]["claims"]] == [
+        "files",
+        "scheduling",
+    ]
+    assert "memory" not in [each["layer"] for each in told(hanok, "a.yaml", "--skip", "HK4")[1]["claims"]]
+
+
 def test_a_page_and_the_list_of_rules_are_shown(hanok: Hanok) -> None:
     assert "a key written twice" in hanok("rules", "list")[1]
     assert "a key written twice" in hanok("rules", "show", "hk002")[1]

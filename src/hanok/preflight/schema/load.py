@@ -146,8 +146,10 @@ def _serves(kubernetes: str, group: str, version: str, kind: str) -> bool:
 
 
 def _file(kubernetes: str, name: str) -> str | None:
-    folder = resources.files(_PACKAGE).joinpath(f"kubernetes-json-schema/v{kubernetes}.0-local-strict")
-    file = folder.joinpath(name)
+    """A file of the package, which is not imported: that would load a checker of schemas that nobody needs here."""
+    found = util.find_spec(_PACKAGE)
+    folders = found.submodule_search_locations if found else None
+    file = Path(folders[0] if folders else "", "kubernetes-json-schema", f"v{kubernetes}.0-local-strict", name)
     return file.read_text("utf-8") if file.is_file() else None
 
 
