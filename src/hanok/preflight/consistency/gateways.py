@@ -88,7 +88,8 @@ class Gateway:
     def keeps_models_elsewhere(self) -> bool:
         """Whether there may be models that the file does not name: in a database, or in included files."""
         stored = at(self.config.body, "general_settings", "store_model_in_db")
-        return stored not in (None, False) or "include" in self.config.body
+        named = any("STORE_MODEL_IN_DB" in container.env for _, container in self.users)
+        return stored not in (None, False) or named or "include" in self.config.body
 
     def answers(self, name: str) -> bool:
         """Whether a name may be asked for."""
@@ -164,7 +165,7 @@ def served(engine: Engine) -> set[str] | None:
     """The names that an engine answers to; None where they cannot be known."""
     names = {name for name in engine.served_names if name}
     loras = engine.given.get("lora-modules") or ""
-    if any("$" in name for name in names) or not names or loras.startswith(("{", "[")):
+    if any("$" in name for name in names) or not names or loras.startswith(("{", "[")) or "config" in engine.given:
         return None
     if engine.container.env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").lower() in ("1", "true"):
         return None

@@ -7,6 +7,7 @@ has metrics that no list holds, it is given the benefit of the doubt.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -54,6 +55,8 @@ NOT_SCRAPED = Rule(
     "add a ServiceMonitor or PodMonitor for the component, unless it stands elsewhere",
 )
 
+_LOGS = re.compile(r"\|[=~]|\|\s*(?:json|logfmt|pattern|regexp|line_format|unwrap)\b")
+"""Loki's language, which its own rules are written in."""
 ENDINGS = ("_total", "_bucket", "_sum", "_count", "_created")
 _KINDS = ("counter", "gauge", "histogram", "any")
 _WRONG_LABELS = {
@@ -105,7 +108,8 @@ def check_syntax(case: Case) -> Iterator[Finding]:
     """Expressions that cannot be read. What only newer or other readers know is a warning."""
     for each in asked(case):
         wrong = each.query.wrong if each.query else ""
-        if wrong and "illegal regex" not in wrong and not (each.kind == "dashboard" and "$" in each.text):
+        foreign = not each.sure or "$" in each.text if each.kind == "dashboard" else _LOGS.search(each.text)
+        if wrong and "illegal regex" not in wrong and not foreign:
             severity: Severity = "warning" if "unknown function" in wrong else "error"
             yield each.finding(NO_QUERY, wrong, severity=severity)
 

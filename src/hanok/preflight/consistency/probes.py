@@ -71,7 +71,13 @@ def servers(case: Case) -> Iterator[Server]:
 def _starts_more(container: Container) -> bool:
     """Whether a shell starts something else beside the server, as Ray or a proxy."""
     words = " ".join(container.words).replace("&&", ";")
-    return "&" in words or "ray start" in words or "ray symmetric-run" in words
+    return (
+        "&" in words
+        or "--config" in words
+        or "--headless" in words
+        or "ray start" in words
+        or "ray symmetric-run" in words
+    )
 
 
 def _port(value: str | None, default: int, *, written: bool) -> int | None:

@@ -55,6 +55,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "helicone": ("HELICONE_API_KEY",),
 }
 """The variables without which a callback sends nothing. Source: litellm/integrations of LiteLLM 1.109.1."""
+_INJECTED = re.compile(r"^AWS_|^KUBERNETES_|^HOSTNAME$|_SERVICE_(?:HOST|PORT)$")
+"""Variables that a pod is given without anybody writing so: by EKS for its role, by Kubernetes."""
 _NAMES_VARIABLE = re.compile(r"os\.environ/(\w+)")
 
 
@@ -175,7 +177,10 @@ def _named(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[str, tuple[Step
 
 def _given(case: Case, gateway: Gateway, name: str) -> bool:
     """Whether every container of the gateway has the variable, or may have; also where the tree has no container."""
-    if name in mapping_at(gateway.config.body, "environment_variables"):
+    body = gateway.config.body
+    if name in mapping_at(body, "environment_variables") or at(body, "general_settings", "key_management_system"):
+        return True
+    if _INJECTED.search(name):
         return True
     given = (environment(case.cluster, workload, container) for workload, container in gateway.users)
     return all(each.may_have(name) for each in given)
