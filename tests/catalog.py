@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,50 @@ APIS = [  # model, parameters 10⁹, USD per million in and out
     ("Qwen3.5 397B-A17B", 397.0, 0.60, 3.60), ("DeepSeek V3", 671.0, 0.27, 1.10), ("GLM 5", 744.0, 1.00, 3.20),
     ("Kimi K2", 1026.0, 0.60, 2.50),
 ]  # fmt: skip
+INTEL = "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge"
+WIDE = INTEL.replace("24xlarge", "24xlarge 32xlarge")
+AMD = "medium " + WIDE + " 48xlarge"
+ARM = "medium large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge"
+FLEX = "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge"
+OLD = "large xlarge 2xlarge 4xlarge 9xlarge 12xlarge 18xlarge 24xlarge"
+BURST = "small medium large xlarge 2xlarge"
+BURST_GIB = {"small": 2, "medium": 4, "large": 8}
+FAMILIES: dict[str, tuple[float, float, str]] = {
+    # GiB of memory for a processor, USD an hour for both (half of a `large`), sizes; arm64 where the family says g
+    "m5": (4, 0.048, INTEL), "m5a": (4, 0.043, INTEL), "m5d": (4, 0.0565, INTEL), "m5n": (4, 0.0595, INTEL),
+    "m6i": (4, 0.048, WIDE), "m6a": (4, 0.0432, WIDE + " 48xlarge"), "m6id": (4, 0.059325, WIDE),
+    "m6in": (4, 0.06963, WIDE), "m6g": (4, 0.0385, ARM), "m6gd": (4, 0.0452, ARM),
+    "m7i": (4, 0.0504, INTEL + " 48xlarge"), "m7i-flex": (4, 0.04788, FLEX), "m7a": (4, 0.05796, AMD),
+    "m7g": (4, 0.0408, ARM), "m7gd": (4, 0.0534, ARM),
+    "m8i": (4, 0.05292, WIDE + " 48xlarge 96xlarge"), "m8i-flex": (4, 0.05027, FLEX), "m8a": (4, 0.06086, AMD),
+    "m8g": (4, 0.04488, ARM + " 24xlarge 48xlarge"), "m8gd": (4, 0.05874, ARM + " 24xlarge 48xlarge"),
+    "c5": (2, 0.0425, OLD), "c5a": (2, 0.0385, INTEL), "c5d": (2, 0.048, OLD), "c5n": (2.625, 0.054, OLD),
+    "c6i": (2, 0.0425, WIDE), "c6a": (2, 0.03825, WIDE + " 48xlarge"), "c6id": (2, 0.0504, WIDE),
+    "c6in": (2, 0.0567, WIDE), "c6g": (2, 0.034, ARM), "c6gd": (2, 0.0384, ARM), "c6gn": (2, 0.0432, ARM),
+    "c7i": (2, 0.044625, INTEL + " 48xlarge"), "c7i-flex": (2, 0.042395, FLEX), "c7a": (2, 0.05132, AMD),
+    "c7g": (2, 0.03625, ARM), "c7gd": (2, 0.04535, ARM), "c7gn": (2, 0.0624, ARM),
+    "c8i": (2, 0.046855, WIDE + " 48xlarge 96xlarge"), "c8i-flex": (2, 0.04451, FLEX), "c8a": (2, 0.05389, AMD),
+    "c8g": (2, 0.03988, ARM + " 24xlarge 48xlarge"), "c8gd": (2, 0.04989, ARM + " 24xlarge 48xlarge"),
+    "r5": (8, 0.063, INTEL), "r5a": (8, 0.0565, INTEL), "r5d": (8, 0.072, INTEL), "r5n": (8, 0.0745, INTEL),
+    "r6i": (8, 0.063, WIDE), "r6a": (8, 0.0567, WIDE + " 48xlarge"), "r6id": (8, 0.0756, WIDE),
+    "r6in": (8, 0.08716, WIDE), "r6g": (8, 0.0504, ARM), "r6gd": (8, 0.0576, ARM),
+    "r7i": (8, 0.06615, INTEL + " 48xlarge"), "r7a": (8, 0.076075, AMD), "r7g": (8, 0.05355, ARM),
+    "r7gd": (8, 0.06805, ARM), "r7iz": (8, 0.093, FLEX + " 32xlarge"),
+    "r8i": (8, 0.06946, WIDE + " 48xlarge 96xlarge"), "r8i-flex": (8, 0.06599, FLEX), "r8a": (8, 0.07988, AMD),
+    "r8g": (8, 0.05891, ARM + " 24xlarge 48xlarge"), "r8gd": (8, 0.07362, ARM + " 24xlarge 48xlarge"),
+    "i4i": (8, 0.0858, FLEX + " 24xlarge 32xlarge"), "x8g": (16, 0.0977, ARM + " 24xlarge 48xlarge"),
+    "x2idn": (16, 0.1042, "16xlarge 24xlarge 32xlarge"), "x2iedn": (32, 0.2084, "xlarge 2xlarge 4xlarge 8xlarge "
+    "16xlarge 24xlarge 32xlarge"),
+    "t3": (4, 0.0416, BURST), "t3a": (4, 0.0376, BURST), "t4g": (4, 0.0336, BURST),
+}  # fmt: skip
+NVME_GB = {"m5d": 37.5, "c5d": 25, "r5d": 37.5, "i4i": 234, "x2idn": 29.7, "x2iedn": 29.7}
+"""For a processor; of other families with local disks (`d` after the generation) 29.7."""
 SOURCES = [
     "instance types: Karpenter's AWS provider v1.14.1 (Apache-2.0), July 2026, us-east-1",
     "MIG profiles: NVIDIA go-nvml v0.13.3 and gpu-operator v26.7.0 (Apache-2.0); RTX PRO 6000's memory from the names",
     "accelerators: data sheets of their makers; RTX PRO 6000's, B200's and B300's operations from aiconfigurator 0.12",
     "overheads: llm-d-planner 0.3.3 (Apache-2.0), measured with vLLM 0.19 on H100; defaults of vLLM 0.32",
+    "families without accelerators: general knowledge, October 2026, us-east-1, not looked up",
 ]
 
 
@@ -74,6 +114,7 @@ def catalog(folder: Path) -> dict[str, Any]:
         "overheads": _overheads(json.loads((folder / "vllm_memory_constants.json").read_text("utf-8"))),
         "accelerators": _accelerators(),
         "instances": {row["instance_type"]: _instance(row) for row in rows},
+        "families": {name: _family(name, *figures) for name, figures in FAMILIES.items()},
         "mig": _mig(json.loads((folder / "mig_profiles.json").read_text("utf-8"))["gpus"]),
         "apis": _apis(),
     }
@@ -124,6 +165,18 @@ def _instance(row: dict[str, str]) -> dict[str, Any]:
     found["network_mbps"] = int(row["net_mbps"])
     if row["od_usd_hr_us_east_1"]:
         found["usd_hour"] = float(row["od_usd_hr_us_east_1"])
+    return found | {"vcpus": int(row["vcpu"]), "installed_mib": int(row["mem_mib"]), "pods": int(row["max_pods"])}
+
+
+def _family(name: str, memory: float, price: float, sizes: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"arch": "arm64"} if re.match(r"[a-z]+\d+g", name) else {}
+    found |= {"gib_per_vcpu": memory, "usd_vcpu_hour": price}
+    if name in NVME_GB or re.match(r"[a-z]+\d+[a-z]?d", name):
+        found["nvme_gb_per_vcpu"] = NVME_GB.get(name, 29.7)
+    found["sizes"] = sizes.split()
+    if name.startswith("t"):
+        found["memory_gib"] = BURST_GIB
+        found["usd_hour"] = {size: round(price * gib / 4, 5) for size, gib in BURST_GIB.items()}
     return found
 
 
@@ -161,7 +214,7 @@ def lines(value: dict[str, Any], depth: int = 0, above: str = "") -> list[str]:
     """YAML with one line for each thing: readable, and quick to compare."""
     told: list[str] = []
     for key, each in value.items():
-        flat = not isinstance(each, dict) or above in ("accelerators", "instances") or depth == 2
+        flat = not isinstance(each, dict) or above in ("accelerators", "instances", "families") or depth == 2
         if isinstance(each, list) and each and isinstance(each[0], dict | str) and depth < 2:
             told += [
                 f"{'  ' * depth}{key}:",

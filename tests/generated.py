@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
@@ -70,8 +70,9 @@ def _row(parameter: Any) -> str:
 
 
 def _takes(kind: type) -> str:
-    if issubclass(kind, Enum):
-        return " or ".join(f"`{each.value}`" for each in kind)
+    inner = get_args(kind)[0] if get_args(kind) else kind
+    if issubclass(inner, Enum):
+        return " or ".join(f"`{each.value}`" for each in inner) + ("" if inner is kind else ", may repeat")
     return {
         str: "text",
         int: "number",

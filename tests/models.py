@@ -2,6 +2,7 @@
 
 The folder holds files such as `Qwen--Qwen3-32B_config.json`, beside some `…_hf_quant_config.json`. Of each file only
 the figures are kept that `hanok.gpu.anatomy` looks at: a reading is recorded, and what was looked at is written.
+Entries of models without a file in the folder stay as they are.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in found.items() if entry}
 
 
+def entries_and_kept(folder: Path) -> dict[str, dict[str, Any]]:
+    """Those of the folder, and what else the file has."""
+    return dict(sorted((json.loads(OUT.read_text("utf-8")) | entries(folder)).items(), key=lambda each: each[0]))
+
+
 def _name(file: Path) -> str:
     return file.name.removesuffix("_config.json").replace("--", "/", 1)
 
@@ -137,7 +143,10 @@ KEPT_INSIDE = ("use_sparse_attention", "sparse_attention_freq", "sparse_index_di
 
 def render(folder: Path) -> str:
     """The file's text: JSON, one line a model."""
-    told = [f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in entries(folder).items()]
+    told = [
+        f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}"
+        for name, entry in entries_and_kept(folder).items()
+    ]
     return "{\n" + ",\n".join(told) + "\n}\n"
 
 

@@ -6,6 +6,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── SpecError             platform.yaml cannot be read or does not hold together      (exit 2)
     ├── PlanError             a model, or a file of figures, that nothing can be planned with      (exit 2)
     ├── PreflightError        what preflight was given cannot be looked at                (exit 2)
+    ├── SourceError           a source of the GPU monitor tells nothing                   (exit 1)
     ├── StartError            the house cannot start: port taken, engine or extra missing (exit 1)
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
@@ -80,6 +81,10 @@ class PlanError(HanokError):
 
 class PreflightError(HanokError):
     """Something that preflight was given cannot be looked at: no such file, no schemas, a broken certificate."""
+
+
+class SourceError(HanokError):
+    """A source of the GPU monitor tells nothing: no driver, no answer, or one that is not understood."""
 
 
 class StartError(HanokError):

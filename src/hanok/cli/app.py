@@ -17,8 +17,10 @@ from hanok.cli import (
     books,
     cache,
     catalog,
+    certificate,
     create,
     fleet,
+    gpu,
     keys,
     look,
     migrate,
@@ -75,8 +77,10 @@ app.command("budgets")(books.budgets)
 app.command("audit")(books.audit)
 app.command("plan")(plan.plan)
 app.add_typer(catalog.catalog, name="catalog")
+app.add_typer(gpu.gpu, name="gpu")
 app.command("preflight")(preflight.preflight)
 app.add_typer(preflight.rules, name="rules")
+app.add_typer(certificate.certificate, name="certificate")
 app.command("schema")(look.schema)
 app.command("doctor")(look.doctor)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, JsonOption, print_json, talk
 from hanok.errors import PlanError
-from hanok.spec import Deploy, Loaded, Model, load
+from hanok.spec import Deploy, Loaded, load
 
 if TYPE_CHECKING:
     from hanok.gpu import Catalog, Plan
@@ -108,10 +106,12 @@ def _load(file: Path) -> Loaded:
 
 def _deploys(loaded: Loaded | None, model: str | None) -> list[tuple[str, Deploy]]:
     """What is to be planned: names, and what is wanted of each. Raises `PlanError`."""
+    from hanok.gpu.wishes import wishes_of
+
     if loaded is None:
         assert model is not None
         return [(model, Deploy(weights=model))]
-    declared = [(each.name, deploy) for each in loaded.platform.models for deploy in _declared(each)]
+    declared = [(each.name, deploy) for each in loaded.platform.models for deploy in wishes_of(each)]
     if model is None:
         return declared
     found = [(name, deploy) for name, deploy in declared if name == model]
@@ -119,38 +119,6 @@ def _deploys(loaded: Loaded | None, model: str | None) -> list[tuple[str, Deploy
         known = ", ".join(name for name, _ in declared) or "none"
         raise PlanError(f"{loaded.file} plans no model called {model!r}", hint=f"planned models: {known}")
     return found
-
-
-def _declared(model: Model) -> Iterator[Deploy]:
-    """What the model needs of GPUs: as `deploy` says, and where it does not, as the flags of an engine `vllm`."""
-    engine = next((each for each in model.serve if each.engine == "vllm"), None)
-    if engine is None:
-        if model.deploy is not None:
-            yield model.deploy
-        return
-    found: dict[str, Any] = {"weights": engine.model}
-    for flag, key in (("max-model-len", "context_tokens"), ("gpu-memory-utilization", "memory_utilization")):
-        if isinstance(value := engine.flags.get(flag), int | float):
-            found[key] = value
-    if str(engine.flags.get("kv-cache-dtype", "")).startswith("fp8"):
-        found["kv_dtype"] = "fp8"
-    yield _with(Deploy(), found | (model.deploy.model_dump(exclude_unset=True) if model.deploy else {}))
-
-
-def _with(deploy: Deploy, wishes: dict[str, Any]) -> Deploy:
-    """The same with what is wished for instead. Raises `PlanError`."""
-    merged = deploy.model_dump(exclude_unset=True)
-    for key, value in wishes.items():
-        if isinstance(value, dict):
-            block = cast("dict[str, Any]", value)
-            merged[key] = {**merged.get(key, {}), **{name: each for name, each in block.items() if each is not None}}
-        elif value is not None:
-            merged[key] = value
-    try:
-        return Deploy.model_validate(merged)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        raise PlanError(f"{'.'.join(str(each) for each in detail['loc'])}: {detail['msg']}") from None
 
 
 def _catalog(file: Path | None) -> tuple[Catalog, str]:
@@ -164,6 +132,7 @@ def _plans(
 ) -> tuple[list[tuple[str, Plan]], list[tuple[str, PlanError]]]:
     from hanok.gpu import load_model
     from hanok.gpu import plan as make_plan
+    from hanok.gpu.wishes import wish
 
     fetch = None if hub == "none" else partial(_fetch, hub=hub)
     plans: list[tuple[str, Plan]] = []
@@ -171,7 +140,7 @@ def _plans(
     for name, deploy in named:
         try:
             anatomy = load_model(deploy.weights or name, folder=folder, fetch=fetch)
-            plans.append((name, make_plan(anatomy, _with(deploy, wishes), catalog)))
+            plans.append((name, make_plan(anatomy, wish(deploy, wishes), catalog)))
         except PlanError as error:
             refusals.append((name, error))
     if refusals and len(named) == 1:

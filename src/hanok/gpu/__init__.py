@@ -7,7 +7,7 @@ from hanok.gpu.anatomy import Anatomy, read_anatomy
 from hanok.gpu.catalog import Catalog, changes
 from hanok.gpu.load import load_catalog, load_model, load_models, read_catalog
 from hanok.gpu.memory import GIB, Fit, Split, fit
-from hanok.gpu.planning import Cost, Miss, Option, Plan, api_million, plan
+from hanok.gpu.planning import Cost, Miss, Option, Plan, api_million, api_price, option_on, plan, want
 from hanok.gpu.speed import DENSE_ERROR, EXPERTS_ERROR, Rate, Shape
 
 __all__ = [
@@ -25,12 +25,15 @@ __all__ = [
     "Shape",
     "Split",
     "api_million",
+    "api_price",
     "changes",
     "fit",
     "load_catalog",
     "load_model",
     "load_models",
+    "option_on",
     "plan",
     "read_anatomy",
     "read_catalog",
+    "want",
 ]

@@ -40,8 +40,8 @@ class Accelerator(Tree):
 class Instance(Tree):
     """One instance type of AWS."""
 
-    accelerator: str = Field(description="A name of `accelerators`.")
-    gpus: int = Field(ge=1, description="Accelerators in it; a share of one counts as one.")
+    accelerator: str = Field(description="A name of `accelerators`; empty in a type without one.")
+    gpus: int = Field(ge=0, description="Accelerators in it; a share of one counts as one.")
     share: Number = Field(default=1.0, gt=0, le=1, description="The share of one accelerator, where it is split.")
     arch: Literal["amd64", "arm64"] = Field(default="amd64", description="Processor architecture.")
     cpu: Number = Field(gt=0, description="Processors that pods may ask for.")
@@ -50,6 +50,21 @@ class Instance(Tree):
     nvme_gb: int = Field(default=0, ge=0, description="Local NVMe, GB.")
     network_mbps: int = Field(gt=0, description="Network, Mbit a second.")
     usd_hour: Number | None = Field(default=None, gt=0, description="On demand, USD an hour; none where not sold so.")
+    vcpus: int | None = Field(default=None, gt=0, description="Processors that it is sold with.")
+    installed_mib: int | None = Field(default=None, gt=0, description="Memory that it is sold with, MiB.")
+    pods: int | None = Field(default=None, gt=0, description="Pods that its network takes.")
+
+
+class Family(Tree):
+    """Instance types without accelerators that differ in size alone. `hosts.py` reckons their figures."""
+
+    arch: Literal["amd64", "arm64"] = Field(default="amd64", description="Processor architecture.")
+    gib_per_vcpu: Number = Field(gt=0, description="Memory that goes with a processor, GiB.")
+    usd_vcpu_hour: Number = Field(gt=0, description="On demand, USD an hour for a processor with its memory.")
+    nvme_gb_per_vcpu: Number = Field(default=0, ge=0, description="Local NVMe that goes with a processor, GB.")
+    sizes: list[str] = Field(min_length=1, description="As `large`.")
+    memory_gib: dict[str, Number] = Field(default={}, description="Memory of sizes that break the rule.")
+    usd_hour: dict[str, Number] = Field(default={}, description="Price of sizes that break the rule.")
 
 
 class Slice(Tree):
@@ -110,6 +125,7 @@ class Catalog(Tree):
     overheads: Overheads = Field(description="What the engine takes.")
     accelerators: dict[str, Accelerator] = Field(min_length=1, description="By name.")
     instances: dict[str, Instance] = Field(min_length=1, description="By AWS's name of the type.")
+    families: dict[str, Family] = Field(default={}, description="Instance types without accelerators, by family.")
     mig: dict[str, dict[str, Slice]] = Field(description="Profiles by accelerator, by NVIDIA's name of the profile.")
     apis: ApiPrices = Field(description="What APIs take for models of the same size.")
 

@@ -50,6 +50,7 @@ def load_catalog(user_file: Path | None = None) -> tuple[Catalog, str]:
     if user_file is None or not user_file.exists():
         return ours, "built in"
     theirs = read_catalog(user_file)
+    theirs = theirs if theirs.families else theirs.model_copy(update={"families": ours.families})
     return (theirs, str(user_file)) if theirs.date >= ours.date else (ours, f"built in; {user_file} is older")
 
 

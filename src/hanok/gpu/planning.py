@@ -136,8 +136,27 @@ def plan(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Plan:
         slices=_once(option for option in options if option.machine.profile is not None),
         misses=_once(misses),
         remedies=[] if options else _remedies(anatomy, deploy, catalog),
-        api=_api(wanted.anatomy, catalog),
+        api=api_price(wanted.anatomy, catalog),
     )
+
+
+def option_on(
+    anatomy: Anatomy, deploy: Deploy, catalog: Catalog, *, instance: str, split: Split, profile: str | None = None
+) -> Option | Miss | None:
+    """How a model does on an instance type that is given, spread as is given; None where there are no such GPUs.
+
+    Raises `PlanError` for wishes that no machine could fulfil.
+    """
+    wanted = want(anatomy, deploy, catalog)
+    found = (each for each in machines(catalog, [instance], mig=profile is not None) if each.profile == profile)
+    machine = next(found, None)
+    if machine is None or machine.refused or not machine.instances:
+        return None
+    name, host = machine.instances[0]
+    way = _way(machine, split, wanted, catalog)
+    if way.reasons:
+        return Miss(machine=machine, instance=name, way=way)
+    return _option(machine, name, host, way, wanted, catalog)
 
 
 def _tried(wanted: Wanted, catalog: Catalog) -> tuple[list[Option], list[Miss]]:
@@ -228,13 +247,14 @@ def _way(machine: Machine, split: Split, wanted: Wanted, catalog: Catalog) -> Wa
         utilization=deploy.memory_utilization,
     )
     unfit = obstacles(anatomy, split) + device_fits(anatomy, machine.device, kv_bytes=wanted.kv_bytes, least=least)
-    full = _memory_reasons(room, sliced=machine.profile is not None)
+    full = memory_reasons(room, sliced=machine.profile is not None)
     slow, slowness = _latency_reasons(_roofline(machine, split, wanted), wanted)
     gap = max((room.weights + room.overhead + room.sequence) / room.usable if full else 1.0, slowness)
     return Way(split=split, fit=room, reasons=[*full, *unfit, *slow], gap=gap * (10.0 if unfit else 1.0))
 
 
-def _memory_reasons(room: Fit, *, sliced: bool) -> list[str]:
+def memory_reasons(room: Fit, *, sliced: bool) -> list[str]:
+    """Why a GPU's memory is too small, in one sum; nothing where it is not."""
     told: list[str] = []
     if room.weights + room.overhead > room.usable:
         told.append(f"weights {_gib(room.weights)} + engine {_gib(room.overhead)} > {_gib(room.usable)} usable")
@@ -389,7 +409,7 @@ def _rank(option: Option) -> tuple[float, int, float]:
     return round(hour, 4), option.split.pipeline, option.load.tpot_s
 
 
-def _api(anatomy: Anatomy, catalog: Catalog) -> ApiPrice | None:
+def api_price(anatomy: Anatomy, catalog: Catalog) -> ApiPrice | None:
     """The price of an API for the model nearest in size, if there is one."""
     size = anatomy.parameters / 1e9
     nearest = min(catalog.apis.prices, key=lambda each: abs(math.log(each.parameters_b / size)))

@@ -5,13 +5,17 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 `Rule` beside the check that finds it, lists the check in its module's `CHECKS`, and explains it in `pages/ID.md`.
 """
 
+from collections.abc import Callable
+
 from hanok.preflight.case import Case
+from hanok.preflight.declared import Declared, PlatformText, declare
+from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
-from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity
+from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
 from hanok.preflight.load import STDIN, Gathered, gather
 from hanok.preflight.manifests import Cluster, Manifest
 from hanok.preflight.rules import LAYERS, checks, page, rules
-from hanok.preflight.verdict import FILES, Claim, Report, Verdict, judge
+from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
 
 __all__ = [
     "FILES",
@@ -21,23 +25,34 @@ __all__ = [
     "Case",
     "Claim",
     "Cluster",
+    "Declared",
     "Facts",
     "Finding",
     "Gathered",
     "Manifest",
+    "PlatformText",
     "Report",
     "Rule",
     "Severity",
+    "Terms",
     "Verdict",
     "checks",
+    "declare",
     "gather",
+    "is_grave",
     "judge",
+    "marked",
     "page",
     "preflight",
     "rules",
 ]
 
 
-def preflight(case: Case) -> Report:
-    """The report on a case, every layer asked."""
-    return judge(case, {layer: checks(layer) for layer in LAYERS})
+def preflight(
+    case: Case,
+    *,
+    terms: Terms = Terms(),  # noqa: B008 - a frozen value
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """The report on a case, every layer asked. `tell` hears which layer is asked."""
+    return judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)

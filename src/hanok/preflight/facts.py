@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from hanok.gpu import Anatomy, Catalog
-
-Schemas = Mapping[tuple[str, str, str], Mapping[str, Any]]
-"""OpenAPI schemas of custom resources by group, version and kind."""
+from hanok.preflight.schema.forms import BuiltinForms, CustomForms, NoForms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +18,11 @@ class Facts:
     anatomy: Callable[[str], Anatomy]
     today: datetime.date
     kubernetes: str = "1.37"
-    schemas: Schemas = field(default_factory=dict[tuple[str, str, str], Mapping[str, Any]])
+    builtins: BuiltinForms | None = None
+    """Schemas of that version of Kubernetes; None where they are not installed."""
+    custom: CustomForms = field(default_factory=NoForms)
+    """Schemas of custom kinds."""
     quotas: Mapping[str, float] = field(default_factory=dict[str, float])
     """Quotas of the cloud account by their code, in their unit."""
+    ceiling_usd_month: float | None = None
+    """USD that a month may cost at most."""

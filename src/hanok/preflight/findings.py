@@ -81,6 +81,11 @@ def dotted(path: tuple[Step, ...]) -> str:
     return text
 
 
+def is_grave(finding: Finding, least: Severity) -> bool:
+    """Whether a finding is at least so grave; what leaves the verdict open always is."""
+    return finding.rule.open or SEVERITIES.index(finding.severity) <= SEVERITIES.index(least)
+
+
 def order(finding: Finding) -> tuple[str, int, int, str]:
     """Findings in the order of their files; at one place the gravest first."""
     return finding.file, finding.line, SEVERITIES.index(finding.severity), finding.rule.id

@@ -16,8 +16,9 @@ from typing import Any, cast
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from hanok.errors import PreflightError
+from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, text_at
+from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
 
 NO_MANIFEST = Rule(
@@ -31,7 +32,7 @@ FILE_LIMIT_BYTES = 32 * 1024 * 1024
 TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
 SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
 FENCES = ("yaml", "yml", "json")
-STDIN = "-"
+STDIN, PLATFORM = "-", "platform.yaml"
 _SKIPPED = {"node_modules", "__pycache__", "venv"}
 
 
@@ -44,7 +45,7 @@ class _Gathered:
     codes: list[Code] = field(default_factory=list[Code])
     sources: list[Source] = field(default_factory=list[Source])
     findings: list[Finding] = field(default_factory=list[Finding])
-    platforms: list[Path] = field(default_factory=list[Path])
+    platforms: list[PlatformText] = field(default_factory=list[PlatformText])
     bytes: int = 0
 
 
@@ -53,7 +54,7 @@ class Gathered:
     """What there is to look at: a cluster of manifests, and platform files."""
 
     cluster: Cluster
-    platforms: Sequence[Path]
+    platforms: Sequence[PlatformText]
 
 
 def gather(paths: Sequence[Path]) -> Gathered:
@@ -76,7 +77,11 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
 def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
     """The YAML files of a folder, in order. A Helm chart's templates are passed over, with a word."""
-    entries = sorted(folder.iterdir())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        found.findings.append(UNREADABLE.at(str(folder), 0, f"cannot be read: {error.strerror}"))
+        return
     if (folder / "Chart.yaml").is_file() and (folder / "templates").is_dir():
         message = "a Helm chart: its templates are not manifests yet"
         hint = f"`helm template {folder} | hanok preflight -`"
@@ -118,8 +123,9 @@ def _add(data: bytes, name: str, found: _Gathered, *, path: Path | None = None) 
     found.sources.append(Source(name=name, parts=parts, digest=sha256(data).hexdigest()))
     for piece, offset in parts:
         for document in documents(piece, name, found.findings.append, offset=offset):
-            if path is not None and _is_platform(document.value):
-                found.platforms.append(path)
+            if _is_platform(document.value, named=path is not None and path.name == PLATFORM):
+                manifest = Manifest(body=document.value, file=name, node=document.node, offset=document.offset)
+                found.platforms.append(PlatformText(text=piece, manifest=manifest, before=offset))
             else:
                 _sort(document, name, found, article=article)
 
@@ -141,10 +147,12 @@ def _text(data: bytes, name: str, found: _Gathered) -> str | None:
         return None
 
 
-def _is_platform(value: Any) -> bool:
-    """Whether a document is Hanok's own file."""
-    keys = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    return isinstance(keys.get("models"), list) and "kind" not in keys and "apiVersion" not in keys
+def _is_platform(value: Any, *, named: bool) -> bool:
+    """Whether a document is Hanok's own file: it is `named` so, or has models that are served."""
+    body = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if not body or text_at(body, "kind") or text_at(body, "apiVersion"):
+        return False
+    return named or any("serve" in model for model in mappings_at(body, "models"))
 
 
 def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> None:

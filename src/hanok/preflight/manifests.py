@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from hanok.preflight.findings import Finding
@@ -138,6 +138,16 @@ class Manifest:
         if self.node is None:
             return 0
         return _line(self.node, path) + self.offset
+
+    def line_within(self, path: Sequence[Step], before: str) -> int:
+        """The line of what comes after `before` in a text of several lines that stands there."""
+        node = self.node
+        for step in path:
+            found = _child(node, step) if node is not None else None
+            node = found[1] if found else None
+        if isinstance(node, ScalarNode) and node.style == "|":
+            return node.start_mark.line + self.offset + 2 + before.count("\n")
+        return self.line(*path)
 
     @cached_property
     def first_line(self) -> int:

@@ -1,4 +1,4 @@
-"""Every check by its layer, and every rule by its id: the one place that knows all of them."""
+"""Every check by its layer, and every rule by its id: the one place that knows all layers."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
 from hanok.preflight.case import Check
-from hanok.preflight.consistency import (
-    apis,
-    embeddings,
-    experiments,
-    images,
-    metrics,
-    names,
-    probes,
-    releases,
-    secrets,
-    settings,
-)
+from hanok.preflight.consistency import checks as consistency
+from hanok.preflight.cost import checks as cost
 from hanok.preflight.findings import Rule
+from hanok.preflight.fit import checks as fit
+from hanok.preflight.platform import checks as platform
+from hanok.preflight.references import checks as references
+from hanok.preflight.scheduling import checks as scheduling
+from hanok.preflight.schema import checks as schema
 
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
-    "schema": (),
-    "references": (),
-    "scheduling": (),
-    "memory": (),
-    "consistency": (embeddings, names, settings, probes, metrics, apis, images, secrets, releases, experiments),
-    "cost and availability": (),
+    "schema": schema.MODULES,
+    "references": references.MODULES,
+    "scheduling": scheduling.MODULES,
+    "memory": fit.MODULES,
+    "consistency": consistency.MODULES,
+    "cost and availability": cost.MODULES,
+    "platform": platform.MODULES,
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""
 

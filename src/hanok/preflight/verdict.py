@@ -1,12 +1,13 @@
 """The verdict: every check asked, what is ignored marked, and what that proves.
 
 `refuted` when a finding that counts is an error; `unknown` when none is, but something could not be looked at; else
-`proved`. Each layer is a claim of its own, so that one can see what was proved.
+`proved`. Each layer is a claim of its own, so that one can see what was proved. What counts is the user's to say, in
+`Terms`, which the report keeps: a proof on easier terms must say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,10 +16,34 @@ from hanok.preflight.findings import Finding, Rule, order
 from hanok.preflight.ignores import apply
 
 BROKEN = Rule("HK008", "warning", "a check broke off", "please report it with the manifest", open=True)
+NOTHING = Rule(
+    "HK009", "warning", "nothing to prove", "name manifests: Kubernetes objects with `apiVersion` and `kind`", open=True
+)
 
 FILES = "files"
 """The layer of what is wrong with the files themselves."""
 Verdict = Literal["proved", "refuted", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """Which findings count, and how much. `select` and `skip` are rules' ids, or how they begin: `HK2`."""
+
+    select: Sequence[str] = ()
+    """Only these; none means all."""
+    skip: Sequence[str] = ()
+    strict: bool = False
+    """Warnings refute, too."""
+
+    def admit(self, rule: Rule) -> bool:
+        """Whether this rule's findings count."""
+        chosen = not self.select or rule.id.startswith(tuple(self.select))
+        return chosen and not rule.id.startswith(tuple(self.skip))
+
+    def refuting(self, finding: Finding) -> bool:
+        """Whether a finding that counts refutes the platform."""
+        grave = finding.severity == "error" or (self.strict and finding.severity == "warning")
+        return grave and not finding.rule.open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +53,7 @@ class Claim:
     layer: str
     verdict: Verdict
     errors: int
+    warnings: int
     open: int
 
 
@@ -40,39 +66,72 @@ class Report:
     claims: Sequence[Claim]
     findings: Sequence[Finding]
     ignored: Sequence[Finding]
+    terms: Terms = Terms()
+
+    @property
+    def refuting(self) -> list[Finding]:
+        """The counter-examples: the findings that refute the platform, the most telling layer's first."""
+        found = [each for each in self.findings if self.terms.refuting(each)]
+        return sorted(found, key=lambda each: _TELLING.get(each.layer, len(_TELLING)))
+
+    @property
+    def missing(self) -> list[Finding]:
+        """What the proof needs and does not have."""
+        return [each for each in self.findings if each.rule.open]
 
 
-def judge(case: Case, layers: Mapping[str, Iterable[Check]]) -> Report:
-    """Ask every check of every layer, and give the verdict."""
-    found = [replace(each, layer=FILES) for each in case.cluster.findings]
+_TELLING = {"scheduling": 0, "memory": 1, "references": 2, "schema": 3}
+"""A pod that no node can take says more of a platform than a field that is written wrongly."""
+
+
+def judge(
+    case: Case,
+    layers: Mapping[str, Iterable[Check]],
+    *,
+    terms: Terms = Terms(),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Ask every check of every layer, and give the verdict. `tell` hears which layer is asked."""
+    found = [replace(each, layer=FILES) for each in (*case.cluster.findings, *_empty(case))]
     for layer, checks in layers.items():
+        tell(layer)
         found += [replace(finding, layer=layer) for check in checks for finding in _ask(check, case)]
-    everything = sorted(apply(found, case.cluster), key=order)
+    marked = (replace(each, layer=each.layer or FILES) for each in apply(found, case.cluster))
+    everything = sorted((each for each in marked if terms.admit(each.rule)), key=order)
     counting = [each for each in everything if each.ignored is None]
     return Report(
         case=case,
-        verdict=weigh(counting),
-        claims=[_claim(layer, [each for each in counting if each.layer == layer]) for layer in (FILES, *layers)],
+        verdict=weigh(counting, terms),
+        claims=[_claim(layer, [each for each in counting if each.layer == layer], terms) for layer in (FILES, *layers)],
         findings=counting,
         ignored=[each for each in everything if each.ignored is not None],
+        terms=terms,
     )
 
 
-def weigh(findings: Iterable[Finding]) -> Verdict:
+def _empty(case: Case) -> Iterator[Finding]:
+    """Of nothing everything could be proved."""
+    if not (case.cluster.manifests or case.cluster.fragments):
+        yield NOTHING.at("", 0, "no Kubernetes object is among what was read")
+
+
+def weigh(findings: Iterable[Finding], terms: Terms) -> Verdict:
     """What findings that count leave of a claim."""
     counting = list(findings)
-    if any(_is_error(each) for each in counting):
+    if any(terms.refuting(each) for each in counting):
         return "refuted"
     return "unknown" if any(each.rule.open for each in counting) else "proved"
 
 
-def _is_error(finding: Finding) -> bool:
-    return finding.severity == "error" and not finding.rule.open
-
-
-def _claim(layer: str, findings: Sequence[Finding]) -> Claim:
-    errors = sum(_is_error(each) for each in findings)
-    return Claim(layer=layer, verdict=weigh(findings), errors=errors, open=sum(each.rule.open for each in findings))
+def _claim(layer: str, findings: Sequence[Finding], terms: Terms) -> Claim:
+    told = [each for each in findings if not each.rule.open]
+    return Claim(
+        layer=layer,
+        verdict=weigh(findings, terms),
+        errors=sum(each.severity == "error" for each in told),
+        warnings=sum(each.severity == "warning" for each in told),
+        open=len(findings) - len(told),
+    )
 
 
 def _ask(check: Check, case: Case) -> Iterator[Finding]:

@@ -89,10 +89,12 @@ class Workload:
     """It ends by itself."""
     part: str = ""
     """Which of several templates of its manifest: `leader`, `worker`."""
+    made: Body | None = None
+    """The template, where an operator makes it of what stands at `path`."""
 
     @cached_property
     def template(self) -> Body:
-        return mapping_at(self.manifest.body, *self.path)
+        return self.made or mapping_at(self.manifest.body, *self.path)
 
     @cached_property
     def spec(self) -> Body:
@@ -118,6 +120,11 @@ class Workload:
     def containers(self) -> Sequence[Container]:
         """Those that run side by side."""
         return [*self._containers("containers"), *(each for each in self.inits if each.sidecar)]
+
+    @cached_property
+    def everyone(self) -> Sequence[Container]:
+        """Every container once, in the order of the manifest."""
+        return [*self.inits, *self._containers("containers")]
 
     @cached_property
     def inits(self) -> Sequence[Container]:
@@ -231,6 +238,34 @@ def _ray(manifest: Manifest, path: Path, body: Body) -> Iterator[Workload]:
             part=text_at(group, "groupName") or f"workers {index + 1}", least=low, most=max(low, high), replicas=count,
             finite=finite,
         )  # fmt: skip
+
+
+_MILVUS = (
+    "standalone", "proxy", "mixCoord", "rootCoord", "dataCoord", "queryCoord", "indexCoord", "dataNode", "indexNode",
+    "queryNode", "streamingNode",
+)  # fmt: skip
+_POD_KEYS = ("nodeSelector", "tolerations", "affinity", "schedulerName", "volumes", "runtimeClassName")
+
+
+def operated(cluster: Cluster) -> list[Workload]:
+    """Pods that an operator makes of a resource of its own, as far as the resource says what they ask for."""
+    return [each for manifest in cluster.of("Milvus", group="milvus.io") for each in _milvus(manifest)]
+
+
+def _milvus(manifest: Manifest) -> Iterator[Workload]:
+    """Milvus' components; what stands beside them counts for all. Source: milvus-operator 1.3, ComponentSpec."""
+    everywhere = mapping_at(manifest.body, "spec", "components")
+    for name in _MILVUS:
+        own = mapping_at(everywhere, name)
+        if own:
+            replicas = max(0, _whole(at(own, "replicas"), 1))
+            keys = {key: each for key in _POD_KEYS if (each := at(own, key) or at(everywhere, key))}
+            container = {"name": name, "image": text_at(own, "image") or text_at(everywhere, "image")}
+            container = {**container, "resources": at(own, "resources") or at(everywhere, "resources") or {}}
+            yield Workload(
+                manifest=manifest, path=("spec", "components", name), part=name, least=replicas, most=replicas,
+                replicas=replicas, made={"spec": {**keys, "containers": [container]}},
+            )  # fmt: skip
 
 
 def _whole(value: Any, default: int) -> int:

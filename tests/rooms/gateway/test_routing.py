@@ -418,3 +418,21 @@ def test_the_command_shows_the_fleet_of_a_running_server_and_says_what_it_needs(
         assert "status 401" in hanok(loaded.folder, "fleet").stderr
         loaded.file.write_text(text.replace(f"admin_key: {secret}", "port: 4243"))
         assert "admin_key" in hanok(loaded.folder, "fleet").stderr
+
+
+def test_the_gpu_monitor_shows_the_engines_that_the_fleet_has_read(house: Start) -> None:
+    from hanok.cli.state import RunningServer, write_server
+
+    secret = "an-admin-key-of-length"
+    with engines(2) as two:
+        two[0].get = showing({"/metrics": page(num_requests_running=3, num_requests_waiting=1)})
+        routing = {"policy": "prefix", "load_every_s": 0.01}
+        started = house(model(two, routing=routing), gateway={"admin_key": secret, "reload": False})
+        loaded = started.house.loaded
+        port = int(started.url.rpartition(":")[2])
+        write_server(loaded.state, RunningServer(process_id=os.getpid(), host="127.0.0.1", port=port))
+        wait_until(lambda: started.house.fleet.of("m")[0].load)
+        told = json.loads(hanok(loaded.folder, "gpu", "top", "--json").stdout)["engines"]
+        assert [(each["place"], each["model"], each["running"], each["waiting"]) for each in told] == [
+            ("m#1", "m", 3, 1)
+        ]

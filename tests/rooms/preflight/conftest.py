@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
-from hanok.preflight import Case, Facts, Finding, Report, gather, preflight
+from hanok.preflight import Case, Facts, Finding, Report, declare, gather, preflight
+from hanok.preflight.schema.load import load_builtins
+from hanok.spec import Loaded
+from hanok.spec.load import parse
 
 CRDS = Path(__file__).parents[4] / "shared" / "data" / "crds"
 SEEDS = Path(__file__).parents[4] / "shared" / "seeds"
@@ -30,7 +33,8 @@ def anatomy(model: str) -> Anatomy:
 
 def facts(**more: Any) -> Facts:
     """What is known in tests: the catalogue that ships, a day that stays the same."""
-    return Facts(**{"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1), **more})
+    known = {"catalog": catalog(), "anatomy": anatomy, "today": datetime.date(2026, 11, 1)}
+    return Facts(**{**known, "builtins": load_builtins(more.get("kubernetes", "1.37")), **more})
 
 
 def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Report:
@@ -40,7 +44,13 @@ def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Repo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     gathered = gather([folder])
-    return preflight(Case(cluster=gathered.cluster, facts=facts(**more)))
+    platforms = [declare(each, parse_leniently) for each in gathered.platforms]
+    return preflight(Case(cluster=gathered.cluster, facts=facts(**more), platforms=platforms))
+
+
+def parse_leniently(text: str, file: Path) -> Loaded:
+    """A platform file as the command line reads it, where no variable is set."""
+    return parse(text, file, {}, lenient=True)
 
 
 @pytest.fixture
@@ -64,4 +74,4 @@ def only(report: Report, rule: str) -> Finding:
     return found
 
 
-__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "only"]
+__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "only", "parse_leniently"]

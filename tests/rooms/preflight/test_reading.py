@@ -44,10 +44,11 @@ def test_what_cannot_be_read_is_one_finding(look: Look, text: str, rule: str, li
 
 
 def test_a_broken_document_does_not_hide_the_others(look: Look) -> None:
-    report = look(f"{NAMESPACE}---\na: [\n---\n{NAMESPACE}  name: b\n")
+    other = NAMESPACE.replace("name: a", "name: c")
+    report = look(f"{NAMESPACE}---\na: [\n---\n{other}  name: b\n")
     assert ids(report) == ["HK001", "HK002"]
     assert [each.line for each in report.findings] == [7, 12]
-    assert [each.name for each in report.case.cluster.manifests] == ["a", "a"]
+    assert [each.name for each in report.case.cluster.manifests] == ["a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_an_ignored_finding_is_kept_with_its_reason(look: Look) -> None:
 
 def test_an_ignore_before_the_first_key_counts_for_its_document_alone(look: Look) -> None:
     text = NAMESPACE + "  name: b\n"
-    report = look(f"# hanok: ignore HK002 twins\n{text}---\n{text}")
+    report = look(f"# hanok: ignore HK002 twins\n{text}---\n{text.replace('name: a', 'name: c')}")
     assert [each.line for each in report.findings] == [12]
     assert [each.line for each in report.ignored] == [6]
 

@@ -17,9 +17,9 @@ import msgspec
 
 from hanok.batches.entries import Batch, FileEntry
 from hanok.errors import KeptUnreachable
+from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S, write_ahead
 
 VERSION = 1
-BUSY_TIMEOUT_S = 10.0
 Order = Literal["asc", "desc"]
 _SCHEMA = (
     "CREATE TABLE files (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,"
@@ -193,8 +193,7 @@ class Tables:
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        write_ahead(connection)
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:

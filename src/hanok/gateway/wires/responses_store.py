@@ -21,8 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from hanok.errors import KeptUnreachable, StoreError
+from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S, write_ahead
 
-BUSY_TIMEOUT_S = 10.0
 THREADS = 8
 SWEEP_EVERY = 256
 """Writes between two looks at the size of all."""
@@ -215,8 +215,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         file.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        write_ahead(connection)
         connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -16,6 +17,7 @@ from hanok.ledger.stores.dialect import Connection
 
 BUSY_TIMEOUT_S = 10.0
 """Seconds to wait for another process that writes."""
+LOOK_AGAIN_S = 0.01
 MOST_ROWS = 64
 """Of one statement. Rows go in as many at once, then in halves, so that statements come again and are prepared once."""
 CACHED_STATEMENTS = 24
@@ -50,8 +52,7 @@ class SQLite:
             cached_statements=CACHED_STATEMENTS,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            write_ahead(connection)
         except sqlite3.Error:
             connection.close()
             raise
@@ -69,6 +70,23 @@ class SQLite:
         read = attrgetter(*columns)
         for part in _in_parts(rows):
             yield _values(len(columns), len(part)), list(chain.from_iterable(map(read, part)))
+
+
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Have commits written ahead (WAL) and synced. Raises `sqlite3.Error`.
+
+    Processes that begin a database at once are in each other's way, and here SQLite does not wait by itself.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(LOOK_AGAIN_S)
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _in_parts(rows: Sequence[msgspec.Struct]) -> Iterator[Sequence[msgspec.Struct]]:

@@ -1,0 +1,27 @@
+"""The checks of consistency, in the order in which they are asked."""
+
+from hanok.preflight.consistency import (
+    apis,
+    embeddings,
+    experiments,
+    images,
+    metrics,
+    names,
+    probes,
+    releases,
+    secrets,
+    settings,
+)
+
+MODULES = (
+    embeddings,
+    names,
+    settings,
+    probes,
+    metrics,
+    apis,
+    images,
+    secrets,
+    releases,
+    experiments,
+)

@@ -1,0 +1,313 @@
+"""Checks of what takes pods away: Karpenter's consolidation and expiry, spot, rollouts, and how long a pod may finish.
+
+Defaults are Karpenter 1.14's (consolidationPolicy WhenEmptyOrUnderutilized, consolidateAfter 0s, expireAfter 720h) and
+Kubernetes 1.37's (terminationGracePeriodSeconds 30, maxSurge and maxUnavailable 25 %).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from hanok.preflight.case import Case
+from hanok.preflight.cost.serving import answers, guards_of, is_on_path, share_of
+from hanok.preflight.engines import Engine
+from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
+from hanok.preflight.placement import Capacity, Node, Seat
+from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say
+from hanok.preflight.workloads import GPU, Workload
+
+MOVED = Rule(
+    "HK615",
+    "warning",
+    "model servers that Karpenter moves about",
+    '`consolidationPolicy: WhenEmpty`, or the annotation `karpenter.sh/do-not-disrupt: "true"` on their pods',
+)
+HASTY = Rule(
+    "HK616",
+    "info",
+    "GPU nodes that are given up at once",
+    "`consolidateAfter: 10m` keeps a node for the next replica, whose model else is loaded anew",
+)
+CUT_OFF = Rule(
+    "HK617",
+    "warning",
+    "work that lasts longer than its node",
+    "raise `expireAfter` beyond the longest job, or cut the job into shorter ones",
+)
+SPOT_ONLY = Rule(
+    "HK618",
+    "warning",
+    "served from spot alone",
+    "allow `on-demand` beside `spot` in a pool that these pods may use: Karpenter takes it when there is no spot",
+)
+NO_FALLBACK = Rule(
+    "HK619",
+    "info",
+    "a pool of spot nodes without a second",
+    "add `on-demand` to the capacity types, or a pool with the same labels and taints and a lower weight",
+)
+STREAMS_CUT = Rule(
+    "HK620",
+    "info",
+    "answers that are cut off when a pod ends",
+    "set `terminationGracePeriodSeconds` to the longest answer, and a `preStop` that sleeps until no call comes in",
+)
+NO_ROOM = Rule(
+    "HK621",
+    "warning",
+    "a rollout that waits for GPUs that may not be had",
+    "`rollingUpdate: {maxSurge: 0, maxUnavailable: 1}`, or room for one more replica",
+)
+CAPACITY_TYPE = "karpenter.sh/capacity-type"
+_SPOT_ALONE: frozenset[Capacity] = frozenset({"spot"})
+_UNDISTURBED = "karpenter.sh/do-not-disrupt"
+_SPOT_LABELS: Mapping[str, str] = {
+    CAPACITY_TYPE: "spot",
+    "eks.amazonaws.com/capacityType": "SPOT",
+    "cloud.google.com/gke-spot": "true",
+    "kubernetes.azure.com/scalesetpriority": "spot",
+}
+HASTY_S = 60
+GRACE_S = 30
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_UNITS: Mapping[str, float] = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+
+
+def check_consolidation(case: Case) -> Iterator[Finding]:
+    for pool in case.cluster.of("NodePool", group="karpenter.sh"):
+        policy = text_at(pool.body, "spec", "disruption", "consolidationPolicy") or "WhenEmptyOrUnderutilized"
+        if policy == "WhenEmpty" or _is_left_alone(pool):
+            continue
+        moved = [each for each in _engines_on(case, pool) if not _may_stay(each.workload)]
+        if not moved:
+            continue
+        guarded = all(guards_of(case.cluster, each.workload) for each in moved)
+        who = ", ".join(dict.fromkeys(each.title for each in moved))
+        message = f"{policy} evicts {who} whenever a cheaper node would do; each move loads the model again"
+        path = ("spec", "disruption", "consolidationPolicy")
+        yield MOVED.on(pool, *path, message=message, severity="info" if guarded else "warning")
+
+
+def _is_left_alone(pool: Manifest) -> bool:
+    """Whether consolidation is off: by `consolidateAfter: Never`, by a budget of no nodes, or by an annotation."""
+    disruption = mapping_at(pool.body, "spec", "disruption")
+    budgets = mappings_at(disruption, "budgets")
+    shut = any(_shuts(at(each, "nodes"), texts_at(each, "reasons")) for each in budgets if "schedule" not in each)
+    kept = labels_at(pool.body, "spec", "template", "metadata", "annotations").get(_UNDISTURBED, "").lower() == "true"
+    return shut or kept or text_at(disruption, "consolidateAfter") == "Never"
+
+
+def _shuts(nodes: object, reasons: Sequence[str]) -> bool:
+    return str(nodes) in ("0", "0%") and (not reasons or "Underutilized" in reasons)
+
+
+def _may_stay(workload: Workload) -> bool:
+    return workload.annotations.get(_UNDISTURBED, "").lower() == "true"
+
+
+def _engines_on(case: Case, pool: Manifest) -> list[Engine]:
+    """The engines that may land on a pool: by their seats, and where they have none anywhere, by their selector."""
+    return [each for each in case.engines if _lands_on(case, each.workload, pool)]
+
+
+def _lands_on(case: Case, workload: Workload, pool: Manifest) -> bool:
+    seats = case.placement.seats.get(workload)
+    if seats:
+        return any(each.manifest is pool for each in seats)
+    wanted = labels_at(workload.spec, "nodeSelector")
+    labels = labels_at(pool.body, "spec", "template", "metadata", "labels")
+    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def check_haste(case: Case) -> Iterator[Finding]:
+    for pool in case.cluster.of("NodePool", group="karpenter.sh"):
+        after = text_at(pool.body, "spec", "disruption", "consolidateAfter") or "0s"
+        wait = seconds(after)
+        if wait is not None and wait < HASTY_S and not _is_left_alone(pool) and _engines_on(case, pool):
+            message = f"an empty node goes after {after}, and a new replica waits for a new one and its model"
+            yield HASTY.on(pool, "spec", "disruption", "consolidateAfter", message=message)
+
+
+def check_expiry(case: Case) -> Iterator[Finding]:
+    """Jobs that may run longer than any node that they may stand on."""
+    for workload in case.workloads:
+        longest = at(workload.manifest.body, *workload.path[:-1], "activeDeadlineSeconds") if workload.finite else None
+        pools = {id(each.manifest): each.manifest for each in case.placement.seats.get(workload, ()) if each.manifest}
+        lives = [(_life(each), each) for each in pools.values() if each.kind == "NodePool"]
+        if not isinstance(longest, int) or not lives or len(lives) < len(pools):
+            continue
+        life, pool = max(lives, key=lambda each: each[0])
+        if longest > life:
+            message = (
+                f"may run {longest / 3600:g} h, but nodes of pool {pool.name} are replaced after {life / 3600:g} h"
+            )
+            yield CUT_OFF.on(workload.manifest, *workload.path[:-1], "activeDeadlineSeconds", message=message)
+
+
+def _life(pool: Manifest) -> float:
+    written = text_at(pool.body, "spec", "template", "spec", "expireAfter") or "720h"
+    return seconds(written) or float("inf")
+
+
+def check_spot(case: Case) -> Iterator[Finding]:
+    """What callers wait for, and what keeps state, where nothing but spot may carry it."""
+    for workload in case.workloads:
+        stateful = workload.manifest.kind == "StatefulSet" and answers(workload)
+        if not (stateful or is_on_path(case, workload)):
+            continue
+        if where := _spot_alone(case, workload):
+            what = "keeps state" if stateful else "answers calls"
+            message = f"{what} on spot nodes alone ({where}): they may go with two minutes' notice, all at once"
+            yield SPOT_ONLY.on(workload.manifest, *workload.path, "spec", "nodeSelector", message=message)
+
+
+def _spot_alone(case: Case, workload: Workload) -> str:
+    """Why these pods stand on spot alone, in a word; empty where they need not."""
+    wanted = labels_at(workload.spec, "nodeSelector")
+    if told := next((key for key, value in _SPOT_LABELS.items() if wanted.get(key) == value), ""):
+        return f"nodeSelector {told}"
+    seats: Sequence[Seat] = case.placement.seats.get(workload, ())
+    if seats and all(each.capacities == _SPOT_ALONE for each in seats):
+        return f"pool {', '.join(sorted({each.pool for each in seats}))}"
+    return ""
+
+
+def check_spot_pools(case: Case) -> Iterator[Finding]:
+    pools = list(case.cluster.of("NodePool", group="karpenter.sh"))
+    for pool in pools:
+        if _capacities(pool) == {"spot"} and not any(_stands_in(each, pool) for each in pools if each is not pool):
+            message = "has spot capacity alone, and no other pool takes the same pods: without spot they stay pending"
+            yield NO_FALLBACK.on(pool, "spec", "template", "spec", "requirements", message=message)
+
+
+def _capacities(pool: Manifest) -> set[str]:
+    for each in mappings_at(pool.body, "spec", "template", "spec", "requirements"):
+        if text_at(each, "key") == CAPACITY_TYPE and text_at(each, "operator") == "In":
+            return set(texts_at(each, "values"))
+    return {"on-demand", "spot", "reserved"}
+
+
+def _stands_in(other: Manifest, pool: Manifest) -> bool:
+    """Whether another pool takes what this one takes, and has more than spot."""
+    where = ("spec", "template", "metadata", "labels")
+    wanted, labels = labels_at(pool.body, *where), labels_at(other.body, *where)
+    same = all(labels.get(key) == value for key, value in wanted.items()) and _taints(other) <= _taints(pool)
+    return same and _capacities(other) != {"spot"}
+
+
+def _taints(pool: Manifest) -> set[tuple[str, str]]:
+    found = mappings_at(pool.body, "spec", "template", "spec", "taints")
+    return {(text_at(each, "key"), str(at(each, "value"))) for each in found}
+
+
+def check_grace(case: Case) -> Iterator[Finding]:
+    for engine in case.engines:
+        spec, container = engine.workload.spec, engine.container
+        grace = at(spec, "terminationGracePeriodSeconds")
+        given = grace if isinstance(grace, int) else GRACE_S
+        if not answers(engine.workload) or given > GRACE_S or mapping_at(container.body, "lifecycle", "preStop"):
+            continue
+        message = f"answers that take longer than {given} s end in the middle when its pod is moved or updated"
+        path = (*engine.workload.path, "spec", "terminationGracePeriodSeconds")
+        yield STREAMS_CUT.on(engine.workload.manifest, *path, message=message)
+
+
+def check_surge(case: Case) -> Iterator[Finding]:
+    for workload in case.workloads:
+        if not workload.gpus or not _needs_one_more(workload):
+            continue
+        for why in (_beyond_limits(case, workload), _beyond_quota(case, workload)):
+            if why:
+                message = (
+                    f"an update starts a pod with {workload.gpus} GPUs before it ends an old one, but {why}: it hangs"
+                )
+                yield NO_ROOM.on(workload.manifest, "spec", "strategy", message=message)
+
+
+def _needs_one_more(workload: Workload) -> bool:
+    """Whether an update must start a pod before it may end one."""
+    body, count = workload.manifest.body, _usual(workload)
+    if workload.manifest.kind != "Deployment" or text_at(body, "spec", "strategy", "type") == "Recreate" or not count:
+        return False
+    rolling = mapping_at(body, "spec", "strategy", "rollingUpdate")
+    surge = share_of(rolling.get("maxSurge", "25%"), count, up=True)
+    gone = share_of(rolling.get("maxUnavailable", "25%"), count, up=False)
+    return bool(surge) and not gone
+
+
+def _usual(workload: Workload) -> int:
+    """Replicas while it is updated: as declared, or with an autoscaler as few as there may be."""
+    return workload.most if workload.least == workload.most else workload.least
+
+
+def _beyond_limits(case: Case, workload: Workload) -> str:
+    """Why no pool may start a node for one more pod, in words; empty where one may, or has room."""
+    seats = case.placement.seats.get(workload, ())
+    nodes = case.placement.most if workload.least == workload.most else case.placement.least
+    pools = {id(each.manifest): each.manifest for each in seats if each.manifest}
+    if not pools or any(each.kind != "NodePool" for each in pools.values()):
+        return ""
+    mine = [each for each in nodes if each.seat.manifest and id(each.seat.manifest) in pools]
+    if any(_has_room(each, workload.requests) for each in mine):
+        return ""
+    told = [_pool_full(pool, [each for each in seats if each.manifest is pool], mine) for pool in pools.values()]
+    return told[0] if all(told) else ""
+
+
+def _has_room(node: Node, wanted: Amounts) -> bool:
+    return all(node.free.get(name, 0) >= each for name, each in wanted.items())
+
+
+def _pool_full(pool: Manifest, seats: Sequence[Seat], nodes: Sequence[Node]) -> str:
+    """Why none of these seats may be had of a pool any more."""
+    limits = amounts(mapping_at(pool.body, "spec", "limits"))
+    mine = [each for each in nodes if each.seat.manifest is pool]
+    used = add({}, *(_capacity(each.seat) for each in mine))
+    told = ""
+    for seat in seats:
+        over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
+        if not over:
+            return ""
+        may, has = (say(over[0], each.get(over[0], 0)) for each in (limits, used))
+        told = f"pool {pool.name} may have {may}, and {has} are in use"
+    return told
+
+
+def _capacity(seat: Seat) -> dict[str, int]:
+    host = seat.host
+    return {GPU: host.gpus, CPU: round(host.cpu * 1000), MEMORY: host.memory_mib << 20}
+
+
+def _beyond_quota(case: Case, workload: Workload) -> str:
+    """Why a ResourceQuota refuses the pod, in words."""
+    key = f"requests.{GPU}"
+    for quota in case.cluster.of("ResourceQuota"):
+        if quota.namespace != workload.namespace or list_at(quota.body, "spec", "scopes"):
+            continue
+        hard = amounts(mapping_at(quota.body, "spec", "hard")).get(key)
+        near = [each for each in case.workloads if each.namespace == workload.namespace and not each.per_node]
+        used = sum(each.requests.get(GPU, 0) * _usual(each) for each in near)
+        if hard is not None and used <= hard < used + workload.requests.get(GPU, 0):
+            return f"ResourceQuota {quota.name} allows {hard}, and {used} are in use"
+    return ""
+
+
+def seconds(duration: str) -> float | None:
+    """Seconds of a duration as Go writes it (`1h30m`); None for `Never` and what is none."""
+    parts = _DURATION.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+CHECKS = (
+    check_consolidation,
+    check_haste,
+    check_expiry,
+    check_spot,
+    check_spot_pools,
+    check_grace,
+    check_surge,
+)

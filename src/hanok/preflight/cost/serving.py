@@ -1,0 +1,151 @@
+"""Who answers calls, and what protects him: the questions that checks of availability share.
+
+*On the path* are engines, gateways and what the outside reaches; a pod behind a Service inside the cluster serves, too,
+but its absence is not every caller's. Dashboards and controllers are neither.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from hanok.preflight.case import Case
+from hanok.preflight.engines import Engine
+from hanok.preflight.manifests import (
+    Cluster,
+    Manifest,
+    at,
+    labels_at,
+    mapping_at,
+    mappings_at,
+    matches,
+    selects,
+    text_at,
+)
+from hanok.preflight.workloads import Workload
+
+SERVERS = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
+_GATEWAY = re.compile(
+    r"(^|[/_-])(litellm|hanok|envoy|nginx|traefik|haproxy|kong|apisix|agentgateway|kgateway|llm-d-router|"
+    r"llm-d-inference-scheduler|epp)([/:@_-]|$)"
+)
+_WATCHER = re.compile(
+    r"(^|[/_-])(grafana|prometheus|alertmanager|jaeger|loki|tempo|langfuse|langsmith|mlflow|phoenix|kibana|"
+    r"opentelemetry-collector|otel-collector|pushgateway|exporter)([/:@_-]|$)"
+)
+_LEADER = re.compile(r"--?(enable-)?leader-elect(ion)?\b")
+_DATABASES = (
+    "redis", "redis-stack", "redis-stack-server", "valkey", "postgres", "postgresql", "pgvector", "timescaledb",
+    "mysql", "mariadb", "mongo", "mongodb", "qdrant", "weaviate", "chroma", "clickhouse", "clickhouse-server", "minio",
+    "elasticsearch", "opensearch", "neo4j", "etcd",
+)  # fmt: skip
+_CLIENTS = re.compile(
+    r"(^|/)(psql|pg_dump|pg_isready|redis-cli|valkey-cli|mysql|mysqldump|mongosh|mongos|mc|curl|etcdctl)$"
+)
+
+
+def engine_of(case: Case, workload: Workload) -> Engine | None:
+    """The engine in these pods, if there is one."""
+    return next((each for each in case.engines if each.workload is workload), None)
+
+
+def answers(workload: Workload) -> bool:
+    """Whether it is of a kind that answers calls, as opposed to work that ends, or what each node has."""
+    whole = workload.part in ("", "leader")
+    return workload.manifest.kind in SERVERS and workload.most > 0 and whole and not workload.finite
+
+
+def is_on_path(case: Case, workload: Workload) -> bool:
+    """Whether calls from outside come to a stand without it."""
+    if not answers(workload) or is_controller(workload) or database(workload):
+        return False
+    if engine_of(case, workload) is not None:
+        return True
+    services = services_of(case.cluster, workload)
+    if not services or any(_WATCHER.search(each.image) for each in workload.containers):
+        return False
+    return any(_GATEWAY.search(each.image) for each in workload.containers) or _is_open(case.cluster, services)
+
+
+def serves(case: Case, workload: Workload) -> bool:
+    """Whether a Service leads to it, for more than metrics and webhooks."""
+    return answers(workload) and bool(services_of(case.cluster, workload))
+
+
+def services_of(cluster: Cluster, workload: Workload) -> list[Manifest]:
+    """The Services that lead to these pods, but for those of metrics and webhooks."""
+    found = (each for each in cluster.of("Service") if each.namespace == workload.namespace)
+    meant = (each for each in found if matches(labels_at(each.body, "spec", "selector"), workload.labels))
+    return [each for each in meant if not _is_side_door(each)]
+
+
+def _is_side_door(service: Manifest) -> bool:
+    ports = [text_at(each, "name") for each in mappings_at(service.body, "spec", "ports")]
+    metrics = bool(ports) and all("metric" in each for each in ports)
+    return metrics or "webhook" in service.name or service.name.endswith("-metrics")
+
+
+def _is_open(cluster: Cluster, services: Sequence[Manifest]) -> bool:
+    """Whether one of these is reached from outside: of type LoadBalancer, or behind an Ingress or a route."""
+    if any(text_at(each.body, "spec", "type") == "LoadBalancer" for each in services):
+        return True
+    wanted = {(each.namespace, each.name) for each in services}
+    return bool(wanted & _exposed(cluster))
+
+
+def _exposed(cluster: Cluster) -> set[tuple[str, str]]:
+    """Namespaces and names of Services that an Ingress or a route sends calls to."""
+    found: set[tuple[str, str]] = set()
+    for route in cluster.of("HTTPRoute", "GRPCRoute"):
+        for rule in mappings_at(route.body, "spec", "rules"):
+            for back in mappings_at(rule, "backendRefs"):
+                if text_at(back, "kind") in ("", "Service"):
+                    found.add((text_at(back, "namespace") or route.namespace, text_at(back, "name")))
+    for ingress in cluster.of("Ingress"):
+        backends = [mapping_at(ingress.body, "spec", "defaultBackend")]
+        for rule in mappings_at(ingress.body, "spec", "rules"):
+            backends += [mapping_at(each, "backend") for each in mappings_at(rule, "http", "paths")]
+        found |= {(ingress.namespace, text_at(each, "service", "name")) for each in backends}
+    return found
+
+
+def is_controller(workload: Workload) -> bool:
+    """Whether of its replicas one works and the others wait."""
+    return any(_LEADER.search(word) for each in workload.containers for word in each.words)
+
+
+def database(workload: Workload) -> str:
+    """The name of the database or store whose data these pods hold, by its image; empty where it is none."""
+    for each in workload.containers:
+        name = each.image.split("@")[0].rsplit("/", 1)[-1].split(":")[0].lower()
+        if name in _DATABASES and not (each.words and _CLIENTS.search(each.words[0])):
+            return name
+    return ""
+
+
+def guards_of(cluster: Cluster, workload: Workload) -> list[Manifest]:
+    """The PodDisruptionBudgets that mean these pods."""
+    found = (each for each in cluster.of("PodDisruptionBudget") if each.namespace == workload.namespace)
+    return [each for each in found if guards(each, workload)]
+
+
+def guards(guard: Manifest, workload: Workload) -> bool:
+    """Whether a PodDisruptionBudget means these pods; an empty selector means all of the namespace."""
+    selector = at(guard.body, "spec", "selector")
+    return (
+        guard.namespace == workload.namespace
+        and isinstance(selector, Mapping)
+        and selects(cast("Mapping[str, object]", selector), workload.labels)
+    )
+
+
+def share_of(value: object, count: int, *, up: bool) -> int | None:
+    """A number or a percentage of `count`, as Kubernetes reckons; None where it is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})%", value)):
+        exact = int(found[1]) * count / 100
+        return math.ceil(exact) if up else math.floor(exact)
+    return None

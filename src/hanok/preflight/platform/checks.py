@@ -1,0 +1,9 @@
+"""The checks of Hanok's own file, in the order in which they are asked."""
+
+from hanok.preflight.platform import door, file, models
+
+MODULES = (
+    file,
+    models,
+    door,
+)

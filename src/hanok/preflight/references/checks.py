@@ -1,0 +1,29 @@
+"""The checks of the references, in the order in which they are asked."""
+
+from hanok.preflight.references import (
+    configuration,
+    devices,
+    hosts,
+    links,
+    routes,
+    scaling,
+    services,
+    storage,
+    tree,
+    unread,
+    uses,
+)
+
+MODULES = (
+    uses,
+    tree,
+    configuration,
+    storage,
+    links,
+    services,
+    routes,
+    scaling,
+    hosts,
+    unread,
+    devices,
+)

@@ -1,0 +1,257 @@
+"""Who may stand where: pods and pools brought together.
+
+The idea that makes it fast: pods that ask for the same and pools that give the same are looked at once, and every
+demand on instance types is a set of their names, so that looking is intersecting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hanok.gpu.catalog import Instance
+from hanok.preflight.engines import Engine, engines
+from hanok.preflight.facts import Facts
+from hanok.preflight.manifests import Cluster
+from hanok.preflight.placement import Capacity, Seat, Sharing
+from hanok.preflight.quantities import CPU, DISK, PODS, Amounts, add
+from hanok.preflight.scheduling.asks import Ask, ask
+from hanok.preflight.scheduling.choices import ABSENT, ANY, Choice, Choices, conflict
+from hanok.preflight.scheduling.pools import Pool, read_pools
+from hanok.preflight.scheduling.taints import untolerated
+from hanok.preflight.scheduling.types import CAPACITY, KNOWN, NODEPOOL, Types
+from hanok.preflight.workloads import Workload, operated
+
+ASSUMED: Amounts = {CPU: 150, PODS: 2}
+"""What `aws-node` (50m) and `kube-proxy` (100m) take of each node of EC2: EKS's own defaults, general knowledge."""
+_ASSUMED_NAMES = frozenset({"aws-node", "kube-proxy"})
+_TOLD_LATER = ("nvidia.com/", "feature.node.kubernetes.io/")
+"""Labels that a node is given once it runs: a DaemonSet may wait for them, a pending pod waits for ever."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left of an empty node: `seen` by whoever starts nodes, `real` once its kubelet runs; both have to do."""
+
+    free: Amounts
+    seen: Amounts
+    real: Amounts
+
+
+class Ground:
+    """Pools, asks, and who may stand where."""
+
+    def __init__(self, cluster: Cluster, facts: Facts, workloads: Sequence[Workload]) -> None:
+        self.cluster, self.facts = cluster, facts
+        self.types = Types(facts.catalog)
+        self.pools = read_pools(cluster, self.types)
+        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster))]
+        self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
+        names = {each.workload.manifest.name for each, _ in self._daemons}
+        self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
+        self._rooms: dict[tuple[object, str], Room] = {}
+        self._standing: dict[object, Sequence[Ask]] = {}
+        self._fitting: dict[tuple[object, object], Sequence[str]] = {}
+        self._open: dict[tuple[object, object], frozenset[str] | None] = {}
+        self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
+
+    def _reach(self, daemon: Ask) -> frozenset[str]:
+        return _all(self.types.left(_told_now(each)) for each in daemon.alternatives)
+
+    @cached_property
+    def engines(self) -> Mapping[Workload, Sequence[Engine]]:
+        """Engines by the workload that they run in."""
+        found: dict[Workload, list[Engine]] = {}
+        for each in engines([its.workload for its in self.asks]):
+            found.setdefault(each.workload, []).append(each)
+        return found
+
+    @cached_property
+    def pods(self) -> Sequence[Ask]:
+        """Those that look for a node, DaemonSets not among them."""
+        return [each for each in self.asks if not each.workload.per_node]
+
+    @cached_property
+    def seats(self) -> Mapping[Workload, Sequence[Seat]]:
+        """Where each pod may stand."""
+        return {each.workload: tuple(self.seats_of(each)) for each in self.asks}
+
+    def seats_of(self, ask: Ask) -> Iterator[Seat]:
+        for pool in self.pools:
+            for name in self.fitting(ask, pool):
+                yield self.seat(ask, pool, name)
+
+    def fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
+        """The instance types of a pool that a pod may be put on, cheapest first."""
+        if not _is_meant(ask, pool):
+            return ()
+        key = (ask.key, pool.signature)
+        found = self._fitting.get(key)
+        if found is None:
+            names = self.reachable(ask, pool) or ()
+            found = tuple(sorted((each for each in names if self.fits(ask, pool, each)), key=self.price_order))
+            self._fitting[key] = found
+        return found
+
+    def reachable(self, ask: Ask, pool: Pool) -> frozenset[str] | None:
+        """The types of a pool whose labels and taints suit; None where the pool's own do not."""
+        key = (ask.where, pool.signature)
+        if key not in self._open:
+            self._open[key] = self._reachable(ask, pool)
+        return self._open[key]
+
+    def _reachable(self, ask: Ask, pool: Pool) -> frozenset[str] | None:
+        if untolerated(pool.taints, ask.tolerations):
+            return None
+        agreed = [each for each in ask.alternatives if disagreement(each, pool) is None]
+        if not agreed:
+            return None
+        if pool.cloud == "node":
+            return pool.names
+        return _all(pool.names & self.types.left(each) for each in agreed)
+
+    def fits(self, ask: Ask, pool: Pool, name: str) -> bool:
+        return has_room(ask.requests, self.room(pool, name).free)
+
+    def just_fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
+        """Types that the pod fits on where nothing runs that is not in the tree."""
+        if pool.cloud != "ec2" or not self.assumed or not self.suits(ask, pool):
+            return ()
+        lighter = {each: value - self.assumed.get(each, 0) for each, value in ask.requests.items()}
+        rooms = ((name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ()))
+        return [name for name, free in rooms if has_room(lighter, free)]
+
+    def suits(self, ask: Ask, pool: Pool) -> bool:
+        """Whether labels, taints and names suit, whatever the pod's size."""
+        return _is_meant(ask, pool) and bool(self.reachable(ask, pool))
+
+    def room(self, pool: Pool, name: str) -> Room:
+        """What an empty node of this type leaves to pods that are no daemons."""
+        key = (pool.signature, name)
+        found = self._rooms.get(key)
+        if found is None:
+            found = self._rooms[key] = self._room(pool, name)
+        return found
+
+    def _room(self, pool: Pool, name: str) -> Room:
+        whole = self.whole(pool, name)
+        real = self._real(pool, name, whole)
+        taken = add({}, *(each.requests for each in self.daemons(pool, name)))
+        taken = add(taken, self.assumed) if pool.cloud == "ec2" else taken
+        seen = {each: value - taken.get(each, 0) for each, value in whole.items()}
+        free = {each: min(seen.get(each, 0), real.get(each, 0)) for each in {*seen, *real}}
+        return Room(free=free, seen=seen, real=real)
+
+    def whole(self, pool: Pool, name: str) -> Amounts:
+        """What whoever starts nodes believes that one offers."""
+        if name in pool.fixed:
+            return pool.fixed[name][1]
+        found = self.types.offers(name, disk=pool.disk, pods=pool.most_pods)
+        added = [each for each in pool.overlays if name in self.types.left(each.choices)]
+        for each in added:
+            found = {**found, **each.capacity}
+        return found
+
+    def _real(self, pool: Pool, name: str, whole: Amounts) -> Amounts:
+        """What the node will offer: GPUs that are shared out are offered otherwise than they are sold."""
+        host = self.host(pool, name)
+        if pool.cloud == "node" or self.types.makers.get(host.accelerator) != "nvidia":
+            return whole
+        shared = pool.shared.offers(host.gpus, self.types.slices.get(host.accelerator, {}))
+        return {**{each: value for each, value in whole.items() if not each.startswith("nvidia.com/")}, **shared}
+
+    def daemons(self, pool: Pool, name: str) -> Iterator[Ask]:
+        """The DaemonSets whose pods stand on such a node."""
+        standing = self._standing.get(pool.signature)
+        if standing is None:
+            standing = [each for each, _ in self._daemons if _is_daemon_of(each, pool)]
+            self._standing[pool.signature] = standing
+        reach = dict(self._daemons)
+        gpu = bool(self.host(pool, name).accelerator)
+        for each in standing:
+            if (gpu or not _waits_for_gpu(each)) and (name in reach[each] or pool.cloud == "node"):
+                yield each
+
+    def host(self, pool: Pool, name: str) -> Instance:
+        return pool.fixed[name][0] if name in pool.fixed else self.types.instances[name]
+
+    def seat(self, ask: Ask | None, pool: Pool, name: str) -> Seat:
+        """The seat of a pod; without one, of an empty node."""
+        capacities = capacities_of(ask, pool) if ask else pool.capacities
+        sharing = sharing_of(ask, pool) if ask else None
+        key = (pool.name, name, capacities, sharing)
+        found = self._seats.get(key)
+        if found is None:
+            host = self.host(pool, name)
+            found = self._seats[key] = Seat(
+                pool=pool.name, manifest=pool.manifest, instance=name, host=host, capacities=capacities,
+                sharing=sharing, usd_hour=host.usd_hour,
+            )  # fmt: skip
+        return found
+
+    def price_order(self, name: str) -> tuple[bool, float, str]:
+        """Cheapest first; without a price last."""
+        found = self.types.instances.get(name)
+        price = found.usd_hour if found else None
+        return price is None, price or 0.0, name
+
+
+def has_room(requests: Amounts, free: Amounts) -> bool:
+    """Whether so much is free; disk is not asked after where nobody knows it."""
+    return all(free.get(each, 0) >= wanted for each, wanted in requests.items() if each != DISK or each in free)
+
+
+def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset(each for found in sets for each in found)
+
+
+def disagreement(wanted: Choices, pool: Pool) -> str | None:
+    """The first label on which they do not agree; a node that is there has the labels that it has."""
+    if pool.cloud != "node":
+        return conflict(pool.choices, wanted, KNOWN)
+    return next((key for key, each in wanted.items() if not _has(pool, key, each)), None)
+
+
+def _has(pool: Pool, key: str, wanted: Choice) -> bool:
+    given = pool.choices.get(key, ABSENT)
+    return not (given & wanted).is_empty or (given.is_empty and wanted.takes_absent)
+
+
+def _is_meant(ask: Ask, pool: Pool) -> bool:
+    """Whether what the pod says of pools' and nodes' names allows this one."""
+    if ask.node_name:
+        return pool.cloud == "node" and pool.name == ask.node_name
+    if pool.cloud == "node":
+        return True
+    return any(each.get(NODEPOOL, ANY).has(pool.name) for each in ask.alternatives)
+
+
+def capacities_of(ask: Ask, pool: Pool) -> frozenset[Capacity]:
+    """How nodes for this pod may be bought."""
+    return frozenset(
+        each for each in pool.capacities if any(its.get(CAPACITY, ANY).has(each) for its in ask.alternatives)
+    )
+
+
+def sharing_of(ask: Ask, pool: Pool) -> Sharing | None:
+    """How the GPUs that a pod asks for are shared out in this pool."""
+    for name in ask.extended:
+        if name.startswith("nvidia.com/mig-"):
+            return Sharing(kind="mig", profile=name.removeprefix("nvidia.com/mig-"))
+    asked = [each for each in ask.extended if each.startswith("nvidia.com/")]
+    return pool.shared.only if asked and pool.shared.only else None
+
+
+def _told_now(choices: Choices) -> Choices:
+    return {key: each for key, each in choices.items() if not key.startswith(_TOLD_LATER)}
+
+
+def _waits_for_gpu(daemon: Ask) -> bool:
+    return all(any(key.startswith("nvidia.com/") for key in each) for each in daemon.alternatives)
+
+
+def _is_daemon_of(daemon: Ask, pool: Pool) -> bool:
+    if untolerated(pool.taints, daemon.tolerations):
+        return False
+    return any(disagreement(_told_now(each), pool) is None for each in daemon.alternatives)

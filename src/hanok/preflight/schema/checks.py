@@ -1,0 +1,12 @@
+"""The checks of the schema layer, in the order in which they are asked."""
+
+from hanok.preflight.schema import amounts, kinds, names, objects, pods, schedules
+
+MODULES = (
+    kinds,
+    objects,
+    pods,
+    amounts,
+    names,
+    schedules,
+)
