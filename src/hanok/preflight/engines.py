@@ -228,6 +228,12 @@ def _start(words: Sequence[str], image: str, *, overridden: bool, surely: bool) 
     return 0 if surely or (_IMAGE.search(image) and plain and not overridden) else None
 
 
+def flags_of(container: Container) -> list[Flag]:
+    """The flags of what a container starts, whatever that is."""
+    words, places = _unwrapped(container.words, container)
+    return read_flags(words, places)[0]
+
+
 def read_flags(words: Sequence[str], places: Sequence[Path] = ()) -> tuple[list[Flag], list[str]]:
     """Flags and their values, and the words that belong to none.
 

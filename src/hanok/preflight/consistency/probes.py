@@ -14,7 +14,7 @@ from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
-from hanok.preflight.engines import read_flags, unwrap
+from hanok.preflight.engines import flags_of
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import at, labels_at, mapping_at, mappings_at, matches, text_at, whole_at
 from hanok.preflight.workloads import Container, Workload
@@ -91,7 +91,7 @@ def _other(case: Case, workload: Workload, container: Container, name: str) -> i
     default: int = load_figures()["health"][name]["port"]
     given = environment(case.cluster, workload, container)
     if name == "litellm":
-        flags = {each.name: each.value for each in read_flags(unwrap(container.words))}
+        flags = {each.name: each.value for each in flags_of(container)}
         ported = container.words and not container.words[0].startswith("-") and "litellm" not in container.words[0]
         return (
             None if ported or "PORT" in given.variables else _port(flags.get("port"), default, written="port" in flags)
@@ -128,7 +128,7 @@ def _path(server: Server, probe: str, path: str) -> Iterator[Finding]:
 
 def _is_moved(server: Server) -> bool:
     """Whether everything lies below a path of its own, or a proxy of ours stands before it."""
-    flags = {each.name for each in read_flags(unwrap(server.container.words))}
+    flags = {each.name for each in flags_of(server.container)}
     return bool(flags & {"root-path", "server-root-path"}) or bool(
         {"SERVER_ROOT_PATH", "NEXT_PUBLIC_BASE_PATH"} & set(server.container.env)
     )
