@@ -58,10 +58,8 @@ def route(name: str, base: str = "http://qwen:8000/v1", *, more: str = "") -> st
 
 def alert(expression: str) -> str:
     text = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: rules\nspec:\n  groups:\n"
-    return (
-        text
-        + f"    - name: one\n      rules:\n        - alert: One\n          expr: {yaml.safe_dump(expression, width=999)}"
-    )
+    rule = f"        - alert: One\n          expr: {yaml.safe_dump(expression, width=999)}"
+    return f"{text}    - name: one\n      rules:\n{rule}"
 
 
 def together(*texts: str) -> str:
