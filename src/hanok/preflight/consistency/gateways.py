@@ -16,7 +16,8 @@ from hanok.preflight.consistency.embedded import Embedded, embedded
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import Engine
-from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, matches, text_at
+from hanok.preflight.labelled import Labelled
+from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
 
@@ -146,14 +147,27 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
 
 
 def selected_by(case: Case, selector: Mapping[str, str], namespace: str) -> list[Workload]:
-    """The workloads whose pods have these labels."""
-    return [each for each in case.workloads if each.namespace == namespace and matches(selector, each.labels)]
+    """The workloads whose pods have these labels; an empty selector, as a Service's, means none."""
+    return _labelled(case).selected(namespace, {"matchLabels": selector}) if selector else []
+
+
+@lru_cache(maxsize=1)
+def _labelled(case: Case) -> Labelled[Workload]:
+    return Labelled((each.namespace, each.labels, each) for each in case.workloads)
 
 
 def engines_of(case: Case, found: Target) -> list[Engine]:
     """The engines behind it; none where something else stands there, too."""
-    engines = [each for each in case.engines if each.workload in found.workloads]
-    return engines if {id(each.workload) for each in engines} == {id(each) for each in found.workloads} else []
+    behind = [_engines_by_workload(case).get(each, []) for each in found.workloads]
+    return [engine for each in behind for engine in each] if all(behind) else []
+
+
+@lru_cache(maxsize=1)
+def _engines_by_workload(case: Case) -> Mapping[Workload, Sequence[Engine]]:
+    found: dict[Workload, list[Engine]] = {}
+    for engine in case.engines:
+        found.setdefault(engine.workload, []).append(engine)
+    return found
 
 
 def gateway_of(found: Target, among: Sequence[Gateway]) -> Gateway | None:

@@ -107,7 +107,7 @@ def check_rewrites(case: Case) -> Iterator[Finding]:
     for rewrite in case.cluster.of("InferenceModelRewrite"):
         pool = case.cluster.find("InferencePool", text_at(rewrite.body, "spec", "poolRef", "name"), rewrite.namespace)
         pods = selected_by(case, _selector(pool), pool.namespace) if pool else []
-        known = _served_by_any([each for each in case.engines if each.workload in pods])
+        known = _served_by_any([each for each in case.engines if each.workload in set(pods)])
         for path, name in _targets(rewrite) if known is not None else ():
             if name not in (known or ()):
                 message = f"writes {name}, and the engines of the pool answer to {_listed(known or ())}"

@@ -41,8 +41,9 @@ PRIVILEGED = Rule(
 )
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:PASSWORD|PASSWD|SECRET(?:[_-]KEY)?|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|MASTER[_-]?KEY|ENCRYPTION[_-]?KEY|"
-    r"AUTH[_-]?TOKEN|ACCESS[_-]?TOKEN|HF[_-]TOKEN|HUB[_-]TOKEN|BOT[_-]TOKEN|SALT(?:[_-]KEY)?)$",
+    r"(?:^|[_-])(?:PASSWORD|PASSWD|SECRET(?:[_-]KEY)?|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|"
+    r"MASTER[_-]?KEY|ENCRYPTION[_-]?KEY|AUTH[_-]?TOKEN|ACCESS[_-]?TOKEN|HF[_-]TOKEN|HUB[_-]TOKEN|BOT[_-]TOKEN|"
+    r"SALT(?:[_-]KEY)?)$",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(

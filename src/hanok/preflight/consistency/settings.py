@@ -10,6 +10,7 @@ from typing import Any
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.consistency.gateways import Gateway, gateways
+from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Step, at, list_at, mapping_at, text_at, texts_at
@@ -149,7 +150,8 @@ def check_senders(case: Case) -> Iterator[Finding]:
             given = environment(case.cluster, workload, container)
             address = given.variables.get("LANGFUSE_HOST") or given.variables.get("LANGFUSE_BASE_URL")
             missing = [key for key in KEYS["langfuse"] if not given.may_have(key)]
-            if address and missing:
+            off = given.value("LANGFUSE_TRACING_ENABLED").lower() == "false"
+            if address and missing and not off and component(container) != "litellm":
                 message = f"{address.name} is given, and {' and '.join(missing)} not: Langfuse takes nothing from it"
                 yield NO_CALLBACK_KEYS.on(address.manifest, *address.path, message=message)
 
