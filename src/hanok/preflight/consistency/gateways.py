@@ -16,7 +16,6 @@ from hanok.preflight.consistency.embedded import Embedded, embedded
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import Engine
-from hanok.preflight.labelled import Labelled
 from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
@@ -142,18 +141,8 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
     service = case.cluster.find("Service", name, where)
     if service is None:
         return None
-    selected = selected_by(case, labels_at(service.body, "spec", "selector"), where)
+    selected = case.inventory.pods(where, labels_at(service.body, "spec", "selector"))
     return Target(service=service, workloads=selected) if selected else None
-
-
-def selected_by(case: Case, selector: Mapping[str, str], namespace: str) -> list[Workload]:
-    """The workloads whose pods have these labels; an empty selector, as a Service's, means none."""
-    return _labelled(case).selected(namespace, {"matchLabels": selector}) if selector else []
-
-
-@lru_cache(maxsize=1)
-def _labelled(case: Case) -> Labelled[Workload]:
-    return Labelled((each.namespace, each.labels, each) for each in case.workloads)
 
 
 def engines_of(case: Case, found: Target) -> list[Engine]:

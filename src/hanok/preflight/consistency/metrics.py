@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 from hanok.preflight.case import Case
-from hanok.preflight.consistency.gateways import selected_by
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_metrics
 from hanok.preflight.consistency.promql import Selector, load_parser
@@ -318,7 +317,7 @@ def _any_is_scraped(case: Case, monitors: Sequence[Manifest]) -> bool:
         meant = [each for each in pods if monitor.kind == "PodMonitor" and selects(selector, each.labels)]
         for each in services if monitor.kind == "ServiceMonitor" else ():
             if selects(selector, each.labels):
-                meant += [pod for pod in selected_by(case, _selector(each), each.namespace) if pod in pods]
+                meant += [pod for pod in case.inventory.pods(each.namespace, _selector(each)) if pod in pods]
         if any(_looks_at(monitor, each.namespace) for each in meant):
             return True
     return False

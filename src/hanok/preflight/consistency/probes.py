@@ -12,7 +12,6 @@ from typing import Any
 
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
-from hanok.preflight.consistency.gateways import selected_by
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import flags_of
@@ -160,7 +159,7 @@ def check_services(case: Case) -> Iterator[Finding]:
         known.setdefault(server.workload, []).append(server)
     for service in case.cluster.of("Service", group=""):
         selector = labels_at(service.body, "spec", "selector")
-        pods = selected_by(case, selector, service.namespace)
+        pods = case.inventory.pods(service.namespace, selector)
         behind = [server for pod in pods for server in known.get(pod, ())]
         ports = [each for each in mappings_at(service.body, "spec", "ports") if _speaks_http(each)]
         if (
