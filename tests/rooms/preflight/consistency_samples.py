@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from textwrap import dedent, indent
 
 import yaml
@@ -60,6 +61,12 @@ def alert(expression: str) -> str:
     text = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: rules\nspec:\n  groups:\n"
     rule = f"        - alert: One\n          expr: {yaml.safe_dump(expression, width=999)}"
     return f"{text}    - name: one\n      rules:\n{rule}"
+
+
+def board_of(target: object) -> str:
+    """A Grafana dashboard with one target, in a ConfigMap."""
+    text = json.dumps({"panels": [{"panels": [{"targets": [target]}]}]}, indent=2)
+    return config(text, name="board", key="engines.json")
 
 
 def together(*texts: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from hanok.preflight.consistency import metrics, promql
 from tests.rooms.preflight.conftest import Look, ids, only
-from tests.rooms.preflight.consistency_samples import alert, config, engine, pod, together
+from tests.rooms.preflight.consistency_samples import alert, board_of, config, engine, pod, together
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 MINE = {f"HK53{digit}" for digit in range(10)}
@@ -165,11 +165,6 @@ def test_autoscalers_triggers(look: Look, trigger: dict[str, str], rules: list[s
     assert found(look, SCALED % given) == rules
 
 
-def board(target: object) -> str:
-    text = json.dumps({"panels": [{"panels": [{"targets": [target]}]}]}, indent=2)
-    return config(text, name="board", key="engines.json")
-
-
 PROMETHEUS = {"type": "prometheus", "uid": "x"}
 
 
@@ -188,11 +183,11 @@ PROMETHEUS = {"type": "prometheus", "uid": "x"}
     ],
 )
 def test_dashboards(look: Look, target: object, rules: list[str]) -> None:
-    assert found(look, board(target)) == rules
+    assert found(look, board_of(target)) == rules
 
 
 def test_a_place_in_a_dashboard_is_the_line_of_the_file(look: Look) -> None:
-    text = board({"refId": "A", "expr": "vllm:gpu_cache_usage_perc"})
+    text = board_of({"refId": "A", "expr": "vllm:gpu_cache_usage_perc"})
     told = only(look(text), "HK532")
     assert "vllm:gpu" in text.split("\n")[told.line - 1]
     folded = text.replace("engines.json: |", "engines.json: >")
@@ -207,7 +202,7 @@ def test_rules_in_a_file_of_prometheus_itself(look: Look) -> None:
 def test_without_the_parser_that_is_said_once_and_left_open(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (promql, metrics):
         monkeypatch.setattr(module, "load_parser", lambda: None)  # as where the extra is not installed
-    report = look(together(alert("sum("), board({"expr": "sum("})))
+    report = look(together(alert("sum("), board_of({"expr": "sum("})))
     told = only(report, "HK530")
     assert told.rule.open
     assert "k8s" in told.hint
