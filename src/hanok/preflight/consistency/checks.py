@@ -3,7 +3,6 @@
 from hanok.preflight.consistency import (
     apis,
     embeddings,
-    experiments,
     images,
     metrics,
     names,
@@ -23,5 +22,4 @@ MODULES = (
     images,
     secrets,
     releases,
-    experiments,
 )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hanok.preflight.manifests import Body, Cluster, Manifest, Step, mapping_at, mappings_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
+_INJECTS = re.compile(r"vault|agent-inject|secrets-webhook|doppler|infisical|1password", re.IGNORECASE)
+"""Annotations by which something brings secrets into a pod's environment."""
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 
 
@@ -45,7 +47,7 @@ class Environment:
 def environment(cluster: Cluster, workload: Workload, container: Container) -> Environment:
     """The environment of one container."""
     found: dict[str, Variable] = {}
-    sealed = False
+    sealed = any(_INJECTS.search(key) for key in workload.annotations)
     for source in mappings_at(container.body, "envFrom"):
         taken = _taken(cluster, workload, source)
         sealed = sealed or taken is None

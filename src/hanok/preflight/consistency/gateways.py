@@ -16,7 +16,7 @@ from hanok.preflight.consistency.embedded import Embedded, embedded
 from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import Engine
-from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, matches, text_at
+from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
 
@@ -88,7 +88,8 @@ class Gateway:
     def keeps_models_elsewhere(self) -> bool:
         """Whether there may be models that the file does not name: in a database, or in included files."""
         stored = at(self.config.body, "general_settings", "store_model_in_db")
-        return stored not in (None, False) or "include" in self.config.body
+        named = any("STORE_MODEL_IN_DB" in container.env for _, container in self.users)
+        return stored not in (None, False) or named or "include" in self.config.body
 
     def answers(self, name: str) -> bool:
         """Whether a name may be asked for."""
@@ -140,19 +141,22 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
     service = case.cluster.find("Service", name, where)
     if service is None:
         return None
-    selected = selected_by(case, labels_at(service.body, "spec", "selector"), where)
+    selected = case.inventory.pods(where, labels_at(service.body, "spec", "selector"))
     return Target(service=service, workloads=selected) if selected else None
-
-
-def selected_by(case: Case, selector: Mapping[str, str], namespace: str) -> list[Workload]:
-    """The workloads whose pods have these labels."""
-    return [each for each in case.workloads if each.namespace == namespace and matches(selector, each.labels)]
 
 
 def engines_of(case: Case, found: Target) -> list[Engine]:
     """The engines behind it; none where something else stands there, too."""
-    engines = [each for each in case.engines if each.workload in found.workloads]
-    return engines if {id(each.workload) for each in engines} == {id(each) for each in found.workloads} else []
+    behind = [_engines_by_workload(case).get(each, []) for each in found.workloads]
+    return [engine for each in behind for engine in each] if all(behind) else []
+
+
+@lru_cache(maxsize=1)
+def _engines_by_workload(case: Case) -> Mapping[Workload, Sequence[Engine]]:
+    found: dict[Workload, list[Engine]] = {}
+    for engine in case.engines:
+        found.setdefault(engine.workload, []).append(engine)
+    return found
 
 
 def gateway_of(found: Target, among: Sequence[Gateway]) -> Gateway | None:
@@ -164,7 +168,7 @@ def served(engine: Engine) -> set[str] | None:
     """The names that an engine answers to; None where they cannot be known."""
     names = {name for name in engine.served_names if name}
     loras = engine.given.get("lora-modules") or ""
-    if any("$" in name for name in names) or not names or loras.startswith(("{", "[")):
+    if any("$" in name for name in names) or not names or loras.startswith(("{", "[")) or "config" in engine.given:
         return None
     if engine.container.env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").lower() in ("1", "true"):
         return None

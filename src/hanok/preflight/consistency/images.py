@@ -44,7 +44,7 @@ NO_ROUTER = Rule(
 OLD = Rule("HK558", "info", "an old release", "read what changed, and take a current one")
 
 _STAND_IN = re.compile(
-    r"^your[-_]?[a-z]|^my[-_]?(?:registry|repo|repository|org|company|account)(?=[-./:]|$)|^ai-platform/|"
+    r"^your[-_]?[a-z]|^my[-_]?(?:registry|repo|repository|org|company|account)(?=[-/:]|$)|^ai-platform/|"
     r"(?:^|\.)example\.(?:com|org|net|io)(?=[:/]|$)|^(?:REPLACE|CHANGE[-_]?ME|PLACEHOLDER|TODO)|"
     r"^(?:123456789012|000000000000|111122223333)\.dkr\.ecr\.|[<>]",
     re.IGNORECASE,

@@ -7,6 +7,7 @@ has metrics that no list holds, it is given the benefit of the doubt.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +20,7 @@ from hanok.preflight.consistency.promql import Selector, load_parser
 from hanok.preflight.consistency.queries import asked, recorded
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule, Severity
-from hanok.preflight.manifests import Manifest, at, mapping_at, mappings_at, matches, selects, text_at, texts_at
-from hanok.preflight.workloads import Workload
+from hanok.preflight.manifests import Manifest, at, mapping_at, mappings_at, selects, text_at, texts_at
 
 NO_PARSER = Rule("HK530", "info", "PromQL that was not read", 'pip install "hanok[k8s]" and look again', open=True)
 NO_QUERY = Rule("HK531", "error", "an expression that is not PromQL", "mend it; `promtool check rules` says the same")
@@ -54,6 +54,8 @@ NOT_SCRAPED = Rule(
     "add a ServiceMonitor or PodMonitor for the component, unless it stands elsewhere",
 )
 
+_LOGS = re.compile(r"\|[=~]|\|\s*(?:json|logfmt|pattern|regexp|line_format|unwrap)\b")
+"""Loki's language, which its own rules are written in."""
 ENDINGS = ("_total", "_bucket", "_sum", "_count", "_created")
 _KINDS = ("counter", "gauge", "histogram", "any")
 _WRONG_LABELS = {
@@ -105,7 +107,8 @@ def check_syntax(case: Case) -> Iterator[Finding]:
     """Expressions that cannot be read. What only newer or other readers know is a warning."""
     for each in asked(case):
         wrong = each.query.wrong if each.query else ""
-        if wrong and "illegal regex" not in wrong and not (each.kind == "dashboard" and "$" in each.text):
+        foreign = not each.sure or "$" in each.text if each.kind == "dashboard" else _LOGS.search(each.text)
+        if wrong and "illegal regex" not in wrong and not foreign:
             severity: Severity = "warning" if "unknown function" in wrong else "error"
             yield each.finding(NO_QUERY, wrong, severity=severity)
 
@@ -292,29 +295,30 @@ def check_scraping(case: Case) -> Iterator[Finding]:
     """Alerts on engines that none of the tree's monitors means; one a rule object."""
     monitors = list(case.cluster.of("ServiceMonitor", "PodMonitor"))
     elsewhere = any(True for _ in case.cluster.of("PodMonitoring", "ScrapeConfig", "VMServiceScrape", "VMPodScrape"))
-    unseen = [each for each in case.engines if not _scraped(case, each.workload, monitors)]
-    if not monitors or elsewhere or not unseen or len(unseen) < len(case.engines):
+    if not monitors or elsewhere or not case.engines or _any_is_scraped(case, monitors):
         return
+    title = case.engines[0].title
     told: set[int] = set()
     for each in asked(case):
         about = any(one.name.startswith("vllm:") for one in (each.query.selectors if each.query else ()))
         if each.kind == "alert" and about and id(each.place.outer) not in told:
             told.add(id(each.place.outer))
-            yield each.finding(NOT_SCRAPED, f"no ServiceMonitor or PodMonitor here means the pods of {unseen[0].title}")
+            yield each.finding(NOT_SCRAPED, f"no ServiceMonitor or PodMonitor here means the pods of {title}")
 
 
-def _scraped(case: Case, workload: Workload, monitors: Sequence[Manifest]) -> bool:
-    if any("scrape" in key for key in workload.annotations):
+def _any_is_scraped(case: Case, monitors: Sequence[Manifest]) -> bool:
+    """Whether any engine is: by an annotation, or by a monitor that means its pods or a Service of theirs."""
+    pods = {each.workload for each in case.engines}
+    if any("scrape" in key for each in pods for key in each.annotations):
         return True
-    services = [
-        each
-        for each in case.cluster.of("Service", group="")
-        if each.namespace == workload.namespace and matches(_selector(each), workload.labels)
-    ]
+    services = list(case.cluster.of("Service", group=""))
     for monitor in monitors:
-        meant = [workload.labels] if monitor.kind == "PodMonitor" else [each.labels for each in services]
         selector = mapping_at(monitor.body, "spec", "selector")
-        if _looks_at(monitor, workload.namespace) and any(selects(selector, labels) for labels in meant):
+        meant = [each for each in pods if monitor.kind == "PodMonitor" and selects(selector, each.labels)]
+        for each in services if monitor.kind == "ServiceMonitor" else ():
+            if selects(selector, each.labels):
+                meant += [pod for pod in case.inventory.pods(each.namespace, _selector(each)) if pod in pods]
+        if any(_looks_at(monitor, each.namespace) for each in meant):
             return True
     return False
 

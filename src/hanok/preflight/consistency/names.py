@@ -15,7 +15,6 @@ from hanok.preflight.consistency.gateways import (
     engines_of,
     gateway_of,
     gateways,
-    selected_by,
     served,
     target,
 )
@@ -106,8 +105,8 @@ def check_rewrites(case: Case) -> Iterator[Finding]:
     """InferenceModelRewrite: the names that it writes must be served by its pool's engines."""
     for rewrite in case.cluster.of("InferenceModelRewrite"):
         pool = case.cluster.find("InferencePool", text_at(rewrite.body, "spec", "poolRef", "name"), rewrite.namespace)
-        pods = selected_by(case, _selector(pool), pool.namespace) if pool else []
-        known = _served_by_any([each for each in case.engines if each.workload in pods])
+        pods = case.inventory.pods(pool.namespace, _selector(pool)) if pool else []
+        known = _served_by_any([each for each in case.engines if each.workload in set(pods)])
         for path, name in _targets(rewrite) if known is not None else ():
             if name not in (known or ()):
                 message = f"writes {name}, and the engines of the pool answer to {_listed(known or ())}"

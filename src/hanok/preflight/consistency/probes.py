@@ -16,7 +16,7 @@ from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import flags_of
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import at, labels_at, mapping_at, mappings_at, matches, text_at, whole_at
+from hanok.preflight.manifests import at, labels_at, mapping_at, mappings_at, text_at, whole_at
 from hanok.preflight.workloads import Container, Workload
 
 NO_SUCH_PATH = Rule("HK525", "error", "a probe of a path that is not there", "probe the path in the message")
@@ -71,7 +71,13 @@ def servers(case: Case) -> Iterator[Server]:
 def _starts_more(container: Container) -> bool:
     """Whether a shell starts something else beside the server, as Ray or a proxy."""
     words = " ".join(container.words).replace("&&", ";")
-    return "&" in words or "ray start" in words or "ray symmetric-run" in words
+    return (
+        "&" in words
+        or "--config" in words
+        or "--headless" in words
+        or "ray start" in words
+        or "ray symmetric-run" in words
+    )
 
 
 def _port(value: str | None, default: int, *, written: bool) -> int | None:
@@ -148,15 +154,19 @@ def _number(container: Container, port: Any) -> int | None:
 
 def check_services(case: Case) -> Iterator[Finding]:
     """Services that lead HTTP to one component, none of whose ports it listens on."""
-    known = list(servers(case))
+    known: dict[Workload, list[Server]] = {}
+    for server in servers(case):
+        known.setdefault(server.workload, []).append(server)
     for service in case.cluster.of("Service", group=""):
         selector = labels_at(service.body, "spec", "selector")
-        pods = [
-            each for each in case.workloads if each.namespace == service.namespace and matches(selector, each.labels)
-        ]
-        behind = [each for each in known if each.workload in pods]
+        pods = case.inventory.pods(service.namespace, selector)
+        behind = [server for pod in pods for server in known.get(pod, ())]
         ports = [each for each in mappings_at(service.body, "spec", "ports") if _speaks_http(each)]
-        if ports and len(behind) == len(pods) and all(_misses(each, port) for each in behind for port in ports):
+        if (
+            ports
+            and all(pod in known for pod in pods)
+            and all(_misses(each, port) for each in behind for port in ports)
+        ):
             for server in behind[:1]:
                 message = (
                     f"leads to port {_number(server.container, _target(ports[0]))} of {server.workload.title}, and "

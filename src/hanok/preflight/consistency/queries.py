@@ -27,6 +27,8 @@ class Asked:
     query: Query | None = None
     name: str = ""
     """Of the alert, or of what is recorded."""
+    sure: bool = True
+    """Whether it is Prometheus' for certain: a dashboard may ask others in words of their own."""
     threshold: float | None = field(default=None)
     """What a trigger compares its value with."""
 
@@ -114,8 +116,8 @@ def _of_board(place: Embedded, value: object, path: tuple[Step, ...], depth: int
         return
     for key, each in mapping_at(value).items():
         if key == "expr" and isinstance(each, str) and each and _is_prometheus(value):
-            query = read_query(each, dashboard=True)
-            yield Asked(text=each, place=place, path=(*path, key), kind="dashboard", query=query)
+            query, sure = read_query(each, dashboard=True), text_at(value, "datasource", "type") == "prometheus"
+            yield Asked(text=each, place=place, path=(*path, key), kind="dashboard", query=query, sure=sure)
         else:
             yield from _of_board(place, each, (*path, key), depth + 1)
     for index, each in enumerate(list_at(value)):

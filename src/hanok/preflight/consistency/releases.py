@@ -43,22 +43,9 @@ MOVING_AMI = Rule(
     "nodes whose image changes by itself",
     "pin a release that you tried: `alias: al2023@v20260801`",
 )
-NOT_SERVED = Rule(
-    "HK577",
-    "error",
-    "an API of Karpenter that is gone",
-    "write NodePool and NodeClaim as karpenter.sh/v1, EC2NodeClass as karpenter.k8s.aws/v1",
-)
 
 INDEX_NODE_UNTIL = (2, 6)
 """Milvus' first version without index nodes. Source: milvus-operator v1.3.8, pkg/controllers/components.go."""
-_KARPENTER_GONE = (
-    "karpenter.sh/v1beta1",
-    "karpenter.sh/v1alpha5",
-    "karpenter.k8s.aws/v1beta1",
-    "karpenter.k8s.aws/v1alpha1",
-)
-"""Served no more since Karpenter 1.1 (v1beta1) and 0.33 (v1alpha5). Source: Karpenter's upgrade guide."""
 _KAGENT_TOOLS = ("McpServer", "Agent", "Builtin")
 
 
@@ -117,11 +104,8 @@ def check_agents(case: Case) -> Iterator[Finding]:
 
 
 def check_karpenter(case: Case) -> Iterator[Finding]:
-    """Karpenter's old APIs, and images that move."""
-    for manifest in case.cluster.of("NodePool", "NodeClaim", "EC2NodeClass", "Provisioner", "AWSNodeTemplate"):
-        if manifest.api_version in _KARPENTER_GONE:
-            message = f"{manifest.api_version} is served by no Karpenter of today"
-            yield NOT_SERVED.on(manifest, "apiVersion", message=message)
+    """Nodes' images that move."""
+    for manifest in case.cluster.of("EC2NodeClass"):
         for index, term in enumerate(mappings_at(manifest.body, "spec", "amiSelectorTerms")):
             if text_at(term, "alias").endswith("@latest"):
                 message = f"{text_at(term, 'alias')}: each new image replaces the nodes, and whatever runs on them"

@@ -41,8 +41,9 @@ PRIVILEGED = Rule(
 )
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:PASSWORD|PASSWD|SECRET(?:_KEY)?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|MASTER_?KEY|ENCRYPTION_?KEY|"
-    r"AUTH_?TOKEN|ACCESS_?TOKEN|HF_TOKEN|HUB_TOKEN|BOT_TOKEN|SALT)$",
+    r"(?:^|[_-])(?:PASSWORD|PASSWD|SECRET(?:[_-]KEY)?|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|"
+    r"MASTER[_-]?KEY|ENCRYPTION[_-]?KEY|AUTH[_-]?TOKEN|ACCESS[_-]?TOKEN|HF[_-]TOKEN|HUB[_-]TOKEN|BOT[_-]TOKEN|"
+    r"SALT(?:[_-]KEY)?)$",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
@@ -55,7 +56,8 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@'\"]*:(?P<password>[^\s:/@'\"]+)@
 _NO_SECRET = re.compile(
     r"^$|\$\(|\$\{|^\$|<[^>]+>|\{\{|^os\.environ/|^(?:dummy|empty|none|null|unused|not[-_ ]?(?:needed|used|required)|"
     r"no-?key|fake|test|example|changeme|change[-_]me|replace[-_ ]?me|todo|placeholder|true|false|"
-    r"x{3,}|\*{3,}|\.{3}|-|na|n/a|ollama|lm-studio)$|your[-_ ]|example|placeholder|change[-_]?me|replace|/",
+    r"x{3,}|\*{3,}|\.{3}|-|na|n/a|ollama|lm-studio)$|your[-_ ]|example|placeholder|"
+    r"change[-_]?me|replace|^\.?/|^ENC\[|^file:",
     re.IGNORECASE,
 )
 """What stands where a secret would, and is none: references, dummies, stand-ins, paths."""
@@ -78,7 +80,9 @@ _RUNS = re.compile(
     r"\b(?P<system>os\.(?:system|popen))\s*\(\s*(?![\"'][^\"'{]*[\"']\s*\))|"
     r"\b(?P<shell>subprocess\.\w+)\s*\([^)]*shell\s*=\s*True"
 )
-_PYTHON = re.compile(r"^\s*(?:def |import |from \w+ import )|\breturn\b", re.MULTILINE)
+_PYTHON = re.compile(r"^\s*(?:def \w+\(.*\).*:|import [\w.]+(?: as \w+)?|from [\w.]+ import .+)$", re.MULTILINE)
+_NAME_OF_ONE = re.compile(r"[a-z]+(?:[-.][a-z]+)*")
+"""What may be the name of a Secret, or of a key in one, and not what it holds."""
 _ENOUGH_BITS = 2.5
 """Entropy a character from which a value counts as made by chance: words have less than about 3.5 over few letters."""
 
@@ -87,7 +91,8 @@ def is_secret(name: str, value: str) -> bool:
     """Whether a value beside such a name looks like a secret."""
     if _TOKEN.search(value):
         return not re.search(r"x{6,}|\.\.\.|your|example", value, re.IGNORECASE)
-    return bool(_SECRET_NAME.search(name)) and len(value) >= 6 and not _NO_SECRET.search(value)
+    named = bool(_SECRET_NAME.search(name)) and len(value) >= 6 and not _NO_SECRET.search(value)
+    return named and (name.upper().endswith(("PASSWORD", "PASSWD")) or not _NAME_OF_ONE.fullmatch(value))
 
 
 def check_variables(case: Case) -> Iterator[Finding]:
@@ -162,7 +167,8 @@ def check_gateways(case: Case) -> Iterator[Finding]:
 
 def check_secrets(case: Case) -> Iterator[Finding]:
     """Secret manifests with a value that looks made by chance."""
-    for secret in case.cluster.of("Secret", group=""):
+    plain = (each for each in case.cluster.of("Secret", group="") if "sops" not in each.body)
+    for secret in plain:
         for place in ("stringData", "data"):
             for key, value in mapping_at(secret.body, place).items():
                 text = _opened(value) if place == "data" else str(value)

@@ -10,6 +10,7 @@ from typing import Any
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.consistency.gateways import Gateway, gateways
+from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Step, at, list_at, mapping_at, text_at, texts_at
@@ -55,6 +56,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "helicone": ("HELICONE_API_KEY",),
 }
 """The variables without which a callback sends nothing. Source: litellm/integrations of LiteLLM 1.109.1."""
+_INJECTED = re.compile(r"^AWS_|^KUBERNETES_|^HOSTNAME$|_SERVICE_(?:HOST|PORT)$")
+"""Variables that a pod is given without anybody writing so: by EKS for its role, by Kubernetes."""
 _NAMES_VARIABLE = re.compile(r"os\.environ/(\w+)")
 
 
@@ -147,7 +150,8 @@ def check_senders(case: Case) -> Iterator[Finding]:
             given = environment(case.cluster, workload, container)
             address = given.variables.get("LANGFUSE_HOST") or given.variables.get("LANGFUSE_BASE_URL")
             missing = [key for key in KEYS["langfuse"] if not given.may_have(key)]
-            if address and missing:
+            off = given.value("LANGFUSE_TRACING_ENABLED").lower() == "false"
+            if address and missing and not off and component(container) != "litellm":
                 message = f"{address.name} is given, and {' and '.join(missing)} not: Langfuse takes nothing from it"
                 yield NO_CALLBACK_KEYS.on(address.manifest, *address.path, message=message)
 
@@ -175,7 +179,10 @@ def _named(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[str, tuple[Step
 
 def _given(case: Case, gateway: Gateway, name: str) -> bool:
     """Whether every container of the gateway has the variable, or may have; also where the tree has no container."""
-    if name in mapping_at(gateway.config.body, "environment_variables"):
+    body = gateway.config.body
+    if name in mapping_at(body, "environment_variables") or at(body, "general_settings", "key_management_system"):
+        return True
+    if _INJECTED.search(name):
         return True
     given = (environment(case.cluster, workload, container) for workload, container in gateway.users)
     return all(each.may_have(name) for each in given)
