@@ -16,6 +16,7 @@ from hanok.cli.preflight import (
     CrdsOption,
     Given,
     ModelsOption,
+    QuotasOption,
     certificate_of,
     facts_of,
     look_over,
@@ -95,6 +96,7 @@ def verify(
     crds: CrdsOption = None,
     catalog: CatalogOption = None,
     models: ModelsOption = None,
+    quotas: QuotasOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a certificate: its signature, that the files are the very same, and (`--again`) that it still holds.
@@ -106,7 +108,8 @@ def verify(
     with telling_in_json(as_json, valid=False):
         answers, found = _answers(file, paths or [], key)
         if again and found:
-            answers.append(_again(found, paths or [], Given(catalog=catalog, models=models, crds=crds or ())))
+            given = Given(catalog=catalog, models=models, quotas=quotas, crds=crds or ())
+            answers.append(_again(found, paths or [], given))
         answers += [_proved(found)] if proved and found else []
     valid = all(each.holds is not False for each in answers)
     if as_json:
