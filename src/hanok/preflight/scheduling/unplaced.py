@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import mappings_at
+from hanok.preflight.manifests import Body, list_at, mapping_at, mappings_at
 from hanok.preflight.quantities import say
 from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.misses import SHOWN, Miss, misses, remedy, wanted_labels, wishes
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
-from hanok.preflight.scheduling.taints import untolerated
+from hanok.preflight.scheduling.taints import Toleration, read_tolerations, untolerated
 from hanok.preflight.scheduling.types import GPU, TYPE
 
 if TYPE_CHECKING:
@@ -299,12 +299,31 @@ def check_idle(case: Case) -> Iterator[Finding]:
             and pool.cloud in ("ec2", "auto")
             and not any(ground.suits(each, pool) for each in pods)
         ):
+            if untolerated(pool.taints, list(_tolerations(case))) is None:
+                continue
             tolerating = [each for each in pods if untolerated(pool.taints, each.tolerations) is None]
             if tolerating:
                 why = f"{tolerating[0].workload.title} tolerates its taints, but asks for labels that it does not give"
             else:
                 why = f"nothing here tolerates its taint `{pool.taints[0]}`"
             yield IDLE_POOL.on(pool.manifest, *_TAINTS, message=f"starts nodes for nobody: {why}")
+
+
+def _tolerations(case: Case) -> Iterator[Toleration]:
+    """Those that stand anywhere in custom resources and values of charts: of what makes pods that are not seen here."""
+    seen = {each.workload.manifest for each in case.ground.asks}
+    for manifest in case.cluster.manifests:
+        if manifest not in seen and manifest.kind != "NodePool":
+            yield from read_tolerations(_held(manifest.body))
+
+
+def _held(value: object) -> Iterator[Body]:
+    if isinstance(value, dict):
+        yield from mappings_at(value, "tolerations")
+    inner: list[object] = list(mapping_at(value).values()) if isinstance(value, dict) else list_at(value)
+    for each in inner:
+        if isinstance(each, dict | list):
+            yield from _held(each)
 
 
 CHECKS = (check_pods, check_resources, check_types, check_idle)
