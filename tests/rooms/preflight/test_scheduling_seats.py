@@ -139,7 +139,7 @@ def affinity(*terms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ([[{"key": "absent", "operator": "DoesNotExist"}]], True),
         ([[{"key": "absent", "operator": "NotIn", "values": ["x"]}]], True),
         ([[{"key": "absent", "operator": "Exists"}]], False),
-        ([[]], False),
+        ([list[Any]()], False),
     ],
 )
 def test_of_an_affinitys_terms_one_has_to_hold(look: Look, terms: list[Any], fits: bool) -> None:
@@ -304,3 +304,26 @@ def test_a_mistyped_instance_type_is_told_with_its_neighbour(look: Look) -> None
     report = look(text(pool((TYPE, "In", ["g6.12xlrage"])), pods()))
     assert "did you mean g6.12xlarge?" in only(report, "HK304").message
     assert report.verdict != "refuted"
+
+
+def test_karpenter_wants_as_many_values_as_a_pool_says_to_choose_from(look: Look) -> None:
+    given = pool((TYPE, "In", ["g6.xlarge", "g6.2xlarge", "g6.12xlarge"]))
+    given["spec"]["template"]["spec"]["requirements"][0]["minValues"] = 2
+    assert len(seats(look(text(given, pods())))) == 3
+    found = only(look(text(given, pods(requests={"nvidia.com/gpu": "4"}))), "HK301")
+    assert f"`minValues` wants 2 values of `{TYPE}`" in found.message
+
+
+def test_a_dump_of_a_cluster_is_not_counted_twice(look: Look) -> None:
+    """A Deployment and the ReplicaSet that it made are one."""
+    made = {**pods(), "kind": "ReplicaSet"}
+    made["metadata"] = {"name": "model-1", "ownerReferences": [{"kind": "Deployment", "name": "model"}]}
+    assert len(look(text(pool((TYPE, "In", ["g6.xlarge"])), pods(), made)).case.placement.most) == 1
+
+
+def test_what_a_chart_or_another_resource_tolerates_keeps_a_pool_from_being_idle(look: Look) -> None:
+    web = pods(name="web", requests={"cpu": "1"})
+    given = pool(G6, taints=[GPU_TAINT]), web
+    assert "HK305" in ids(look(text(*given)))
+    service = manifest("serving.kserve.io/v1beta1", "InferenceService", {"predictor": {"tolerations": [GPU_TAINT]}})
+    assert "HK305" not in ids(look(text(*given, service)))

@@ -26,7 +26,7 @@ from hanok.preflight.placement import Capacity
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts, amount, amounts
 from hanok.preflight.scheduling.choices import ANY, Choice, Choices, conflict, exactly, merge, read_choices
 from hanok.preflight.scheduling.taints import Taint, read_taints
-from hanok.preflight.scheduling.types import CAPACITY, GIB, GPU, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
+from hanok.preflight.scheduling.types import CAPACITY, DECIDED, GIB, GPU, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
 from hanok.preflight.sharing import NOT_SHARED, Operator, Shared, operators, shared
 
 _CLOUDS = {"karpenter.k8s.aws": "ec2", "eks.amazonaws.com": "auto"}
@@ -70,6 +70,8 @@ class Pool:
     overlays: Sequence[Overlay] = ()
     fixed: Mapping[str, tuple[Instance, Amounts]] = field(default_factory=dict[str, tuple[Instance, Amounts]])
     """Of nodes that are there: what they are, and what pods may ask of them."""
+    least_values: Mapping[str, int] = field(default_factory=dict[str, int])
+    """So many values of a label Karpenter wants to choose from, where the pool lists the values."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -141,11 +143,19 @@ def _pool(
         names=types.left(choices) if cloud else frozenset(),
         missing=() if named.others else sorted(named.values - types.names),
         limits=amounts(mapping_at(body, "spec", "limits")), replicas=whole_at(body, "spec", "replicas"),
+        least_values={key: least for key, least in _least_values(spec) if not choices[key].others},
         weight=whole_at(body, "spec", "weight") or 0, disk=_disk(classed, cloud),
         most_pods=whole_at(classed.body, "spec", "kubelet", "maxPods") if classed else None,
         shared=sharings[key],
         overlays=[each for each in overlays if conflict(choices, each.choices, KNOWN) is None],
     )  # fmt: skip
+
+
+def _least_values(spec: Body) -> Iterator[tuple[str, int]]:
+    for each in mappings_at(spec, "requirements"):
+        least, key = whole_at(each, "minValues"), text_at(each, "key")
+        if least and key in DECIDED:
+            yield key, least
 
 
 def _cloud(spec: Body) -> str:

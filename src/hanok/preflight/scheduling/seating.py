@@ -115,7 +115,14 @@ class Ground:
             wanted = tuple(ask.requests.items())
             found = tuple(name for name, free in self._rows(names, pool) if _is_enough(wanted, free))
             self._fitting[key] = found
-        return found
+        return () if pool.least_values and self.too_few(pool, found) else found
+
+    def too_few(self, pool: Pool, names: Sequence[str]) -> str:
+        """The label of which these types have fewer values than Karpenter wants to choose from; empty for none."""
+        for key, least in pool.least_values.items():
+            if len({self.types.labels[name].get(key) for name in names}) < least:
+                return key
+        return ""
 
     def _rows(self, names: frozenset[str], pool: Pool) -> Sequence[tuple[str, Amounts]]:
         """Types, cheapest first, and what their empty nodes leave to pods."""

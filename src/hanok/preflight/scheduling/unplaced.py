@@ -141,7 +141,7 @@ def _is_ordinary(pool: Pool) -> bool:
 
 def _no_seat(ground: Ground, ask: Ask, found: Sequence[Miss]) -> Finding:
     part = f"its {ask.workload.part} pods" if ask.workload.part else "it"
-    lines = [f"no node takes {part}: asked for are {wishes(ask)}"]
+    lines = [f"no node takes {part}: each pod asks for {wishes(ask)}"]
     if ask.extended and not any(_has_devices(ground, pool) for pool in ground.pools):
         lines.append("no pool here starts nodes with accelerators")
     lines += [f"· {each}" for each in found[:SHOWN]]
@@ -318,12 +318,9 @@ def _tolerations(case: Case) -> Iterator[Toleration]:
 
 
 def _held(value: object) -> Iterator[Body]:
-    if isinstance(value, dict):
-        yield from mappings_at(value, "tolerations")
-    inner: list[object] = list(mapping_at(value).values()) if isinstance(value, dict) else list_at(value)
-    for each in inner:
-        if isinstance(each, dict | list):
-            yield from _held(each)
+    yield from mappings_at(value, "tolerations")
+    for each in (*mapping_at(value).values(), *list_at(value)):
+        yield from _held(each)
 
 
 CHECKS = (check_pods, check_resources, check_types, check_idle)
