@@ -202,7 +202,9 @@ class Ground:
         if pool.cloud != "ec2" or not self.assumed or not self.suits(ask, pool):
             return ()
         lighter = {each: value - self.assumed.get(each, 0) for each, value in ask.requests.items()}
-        rooms = ((name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ()))
+        rooms = [(name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ())]
+        if any(self.fits(ask, pool, name) for name, _ in rooms):
+            return ()
         return [name for name, free in rooms if _is_enough(tuple(lighter.items()), free)]
 
     def suits(self, ask: Ask, pool: Pool) -> bool:
