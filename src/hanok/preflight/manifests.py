@@ -36,7 +36,7 @@ def at(value: object, *path: Step) -> Any:
     """What stands there; None where nothing does, or the way is of another shape."""
     for step in path:
         if isinstance(step, str):
-            value = cast("Body", value).get(step) if isinstance(value, Mapping) else None
+            value = cast("Body", value).get(step) if isinstance(value, dict) else None
         else:
             held = cast("Sequence[object]", value) if isinstance(value, list) else ()
             value = held[step] if -len(held) <= step < len(held) else None

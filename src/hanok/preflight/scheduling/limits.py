@@ -84,9 +84,7 @@ def check_limits(case: Case) -> Iterator[Finding]:
             told.add((each.pools[0].name, each.resource))
             yield each.finding()
     if not proved:
-        scales = any(
-            pool.cloud in ("ec2", "auto") and pool.replicas is None for ask in left for pool in _pools(ground, ask)
-        )
+        scales = any(pool.cloud != "node" for ask in left for pool in _pools(ground, ask))
         for ask, count in left.items():
             rule = OVER_LIMIT if counts.has_room is False and scales else MAYBE_OVER
             yield rule.on(ask.workload.manifest, message=_left_words(ground, ask, count))

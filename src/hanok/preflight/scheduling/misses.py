@@ -68,9 +68,17 @@ def _miss(ground: Ground, ask: Ask, pool: Pool) -> Miss:
     if not suited and not pool.names:
         return Miss(pool=pool, words=[*words, "no instance type meets its requirements"], short=100.0)
     if not suited:
-        return Miss(pool=pool, words=[_no_type(ground, ask, pool)], short=50.0)
+        short = 50.0 if _has_what(ground, ask, pool) else 60.0
+        return Miss(pool=pool, words=[_no_type(ground, ask, pool)], short=short)
     short, name = min((_shortfall(ground, ask, pool, name), name) for name in sorted(suited, key=ground.price_order))
     words += [_lack_words(ground, ask, pool, name)] if short else []
+    if not words:
+        fitting = [each for each in suited if ground.fits(ask, pool, each)]
+        key = ground.too_few(pool, fitting)
+        least = pool.least_values.get(key, 0)
+        words.append(
+            f"`minValues` wants {least} values of `{key}` to choose from, and {', '.join(sorted(fitting))} fit"
+        )
     return Miss(pool=pool, words=words, taint=taint, label=label, name=name, short=short)
 
 
@@ -89,6 +97,11 @@ def _label_words(ask: Ask, pool: Pool) -> tuple[str, str]:
     if any(each.get(NODEPOOL, ANY).has(pool.name) for each in ask.alternatives):
         return "", ""
     return NODEPOOL, "the pod names another pool"
+
+
+def _has_what(ground: Ground, ask: Ask, pool: Pool) -> bool:
+    """Whether some type of the pool has every kind of device that the pod asks for."""
+    return any(set(ask.extended) <= set(ground.room(pool, name).free) for name in pool.names)
 
 
 def _no_type(ground: Ground, ask: Ask, pool: Pool) -> str:

@@ -259,7 +259,7 @@ def bound(ground: Ground, counts: Mapping[Ask, int], pools: Sequence[Pool], reso
         rates = _rates(ground, ask, pools, resource)
         for name, rate in rates.items():
             totals[name] = totals.get(name, 0.0) + rate * ask.requests[name] * count
-    return math.floor(max(totals.values(), default=0.0) * (1 - 1e-9))
+    return math.ceil(max(totals.values(), default=0.0) - 1e-6)
 
 
 def _rates(ground: Ground, ask: Ask, pools: Sequence[Pool], resource: str) -> dict[str, float]:

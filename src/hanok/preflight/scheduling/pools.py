@@ -24,9 +24,9 @@ from hanok.preflight.manifests import (
 )
 from hanok.preflight.placement import Capacity
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts, amount, amounts
-from hanok.preflight.scheduling.choices import ABSENT, ANY, Choice, Choices, conflict, exactly, merge, read_choices
+from hanok.preflight.scheduling.choices import ANY, Choice, Choices, conflict, exactly, merge, read_choices
 from hanok.preflight.scheduling.taints import Taint, read_taints
-from hanok.preflight.scheduling.types import CAPACITY, GIB, GPU, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
+from hanok.preflight.scheduling.types import CAPACITY, DECIDED, GIB, GPU, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
 from hanok.preflight.sharing import NOT_SHARED, Operator, Shared, operators, shared
 
 _CLOUDS = {"karpenter.k8s.aws": "ec2", "eks.amazonaws.com": "auto"}
@@ -70,6 +70,8 @@ class Pool:
     overlays: Sequence[Overlay] = ()
     fixed: Mapping[str, tuple[Instance, Amounts]] = field(default_factory=dict[str, tuple[Instance, Amounts]])
     """Of nodes that are there: what they are, and what pods may ask of them."""
+    least_values: Mapping[str, int] = field(default_factory=dict[str, int])
+    """So many values of a label Karpenter wants to choose from, where the pool lists the values."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -141,11 +143,19 @@ def _pool(
         names=types.left(choices) if cloud else frozenset(),
         missing=() if named.others else sorted(named.values - types.names),
         limits=amounts(mapping_at(body, "spec", "limits")), replicas=whole_at(body, "spec", "replicas"),
+        least_values={key: least for key, least in _least_values(spec) if not choices[key].others},
         weight=whole_at(body, "spec", "weight") or 0, disk=_disk(classed, cloud),
         most_pods=whole_at(classed.body, "spec", "kubelet", "maxPods") if classed else None,
         shared=sharings[key],
         overlays=[each for each in overlays if conflict(choices, each.choices, KNOWN) is None],
     )  # fmt: skip
+
+
+def _least_values(spec: Body) -> Iterator[tuple[str, int]]:
+    for each in mappings_at(spec, "requirements"):
+        least, key = whole_at(each, "minValues"), text_at(each, "key")
+        if least and key in DECIDED:
+            yield key, least
 
 
 def _cloud(spec: Body) -> str:
@@ -166,17 +176,17 @@ def _is_windows(classed: Manifest | None) -> bool:
 
 
 def _disk(classed: Manifest | None, cloud: str) -> int | None:
-    """Bytes of disk for pods; None where the class is not there, or the disk is one of its instance type."""
+    """Bytes of disk for pods, by the largest; None where the class is not there, or uses its instances' own disks."""
     if classed is None or text_at(classed.body, "spec", "instanceStorePolicy"):
         return None
     if cloud == "auto":
         size = amount(DISK, text_at(classed.body, "spec", "ephemeralStorage", "size"))
         return disk_left(size or AUTO_DISK)
     devices = mappings_at(classed.body, "spec", "blockDeviceMappings")
-    root = next((each for each in devices if each.get("rootVolume") is True), devices[-1] if devices else {})
-    if devices and not text_at(root, "ebs", "volumeSize"):
+    sizes = [amount(DISK, text_at(each, "ebs", "volumeSize")) for each in devices]
+    if None in sizes:
         return None
-    return disk_left(amount(DISK, text_at(root, "ebs", "volumeSize")) or EC2_DISK)
+    return disk_left(max((each for each in sizes if each), default=EC2_DISK))
 
 
 def _nodes(cluster: Cluster, types: Types) -> Iterator[Pool]:
@@ -193,7 +203,7 @@ def _node(manifest: Manifest, room: Amounts, types: Types) -> Pool:
     if manifest.body.get("spec") and mapping_at(manifest.body, "spec").get("unschedulable") is True:
         taints = (*taints, Taint("node.kubernetes.io/unschedulable", "", "NoSchedule"))
     capacity: Capacity = "spot" if "spot" in _capacity(labels) else "on-demand"
-    choices = merge([*exactly(labels), *exactly({CAPACITY: capacity}), *((key, ABSENT) for key in ())])
+    choices = merge([*exactly(labels), *exactly({CAPACITY: capacity})])
     host = types.instances.get(name) or _host(labels, room)
     called = name or "a node"
     return Pool(

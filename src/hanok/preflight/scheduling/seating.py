@@ -13,7 +13,7 @@ from functools import cached_property
 from hanok.gpu.catalog import Instance
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
-from hanok.preflight.manifests import Cluster
+from hanok.preflight.manifests import Cluster, mappings_at, text_at
 from hanok.preflight.placement import Capacity, Seat, Sharing
 from hanok.preflight.quantities import CPU, DISK, PODS, Amounts, add
 from hanok.preflight.scheduling.asks import Ask, ask
@@ -50,7 +50,7 @@ class Ground:
         self.cluster, self.facts = cluster, facts
         self.types = Types(facts.catalog)
         self.pools = read_pools(cluster, self.types)
-        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster))]
+        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster)) if _is_own(each, cluster)]
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
         self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
@@ -115,7 +115,14 @@ class Ground:
             wanted = tuple(ask.requests.items())
             found = tuple(name for name, free in self._rows(names, pool) if _is_enough(wanted, free))
             self._fitting[key] = found
-        return found
+        return () if pool.least_values and self.too_few(pool, found) else found
+
+    def too_few(self, pool: Pool, names: Sequence[str]) -> str:
+        """The label of which these types have fewer values than Karpenter wants to choose from; empty for none."""
+        for key, least in pool.least_values.items():
+            if len({self.types.labels[name].get(key) for name in names}) < least:
+                return key
+        return ""
 
     def _rows(self, names: frozenset[str], pool: Pool) -> Sequence[tuple[str, Amounts]]:
         """Types, cheapest first, and what their empty nodes leave to pods."""
@@ -195,7 +202,9 @@ class Ground:
         if pool.cloud != "ec2" or not self.assumed or not self.suits(ask, pool):
             return ()
         lighter = {each: value - self.assumed.get(each, 0) for each, value in ask.requests.items()}
-        rooms = ((name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ()))
+        rooms = [(name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ())]
+        if any(self.fits(ask, pool, name) for name, _ in rooms):
+            return ()
         return [name for name, free in rooms if _is_enough(tuple(lighter.items()), free)]
 
     def suits(self, ask: Ask, pool: Pool) -> bool:
@@ -359,6 +368,15 @@ def sharing_of(ask: Ask, pool: Pool) -> Sharing | None:
             return Sharing(kind="mig", profile=name.removeprefix("nvidia.com/mig-"))
     asked = [each for each in ask.extended if each.startswith("nvidia.com/")]
     return pool.shared.only if asked and pool.shared.only else None
+
+
+def _is_own(workload: Workload, cluster: Cluster) -> bool:
+    """Not made by something else that is here, and not over: a cluster's dump holds both."""
+    manifest = workload.manifest
+    if text_at(manifest.body, "status", "phase") in ("Succeeded", "Failed"):
+        return False
+    owners = mappings_at(manifest.body, "metadata", "ownerReferences")
+    return not any(cluster.find(text_at(each, "kind"), text_at(each, "name"), manifest.namespace) for each in owners)
 
 
 def _told_now(choices: Choices) -> Choices:

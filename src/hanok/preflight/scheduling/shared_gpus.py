@@ -180,7 +180,11 @@ def check_many(case: Case) -> Iterator[Finding]:
         found = _share_of(ground, ask, resource)
         if found:
             message = f"asks for {wanted} {resource} ({what}), and is given {found}"
-            yield MANY_SHARES.on(ask.workload.manifest, *ask.workload.path, "spec", message=message)
+            sure = "refusal" in found or (engine and engine.tensor > 1)
+            where = (*ask.workload.path, "spec")
+            yield MANY_SHARES.on(
+                ask.workload.manifest, *where, message=message, severity="error" if sure else "warning"
+            )  # fmt: skip
 
 
 def _share_of(ground: Ground, ask: Ask, resource: str) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import mappings_at
+from hanok.preflight.manifests import Body, list_at, mapping_at, mappings_at
 from hanok.preflight.quantities import say
 from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.misses import SHOWN, Miss, misses, remedy, wanted_labels, wishes
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
-from hanok.preflight.scheduling.taints import untolerated
+from hanok.preflight.scheduling.taints import Toleration, read_tolerations, untolerated
 from hanok.preflight.scheduling.types import GPU, TYPE
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _is_ordinary(pool: Pool) -> bool:
 
 def _no_seat(ground: Ground, ask: Ask, found: Sequence[Miss]) -> Finding:
     part = f"its {ask.workload.part} pods" if ask.workload.part else "it"
-    lines = [f"no node takes {part}: asked for are {wishes(ask)}"]
+    lines = [f"no node takes {part}: each pod asks for {wishes(ask)}"]
     if ask.extended and not any(_has_devices(ground, pool) for pool in ground.pools):
         lines.append("no pool here starts nodes with accelerators")
     lines += [f"· {each}" for each in found[:SHOWN]]
@@ -299,12 +299,28 @@ def check_idle(case: Case) -> Iterator[Finding]:
             and pool.cloud in ("ec2", "auto")
             and not any(ground.suits(each, pool) for each in pods)
         ):
+            if untolerated(pool.taints, list(_tolerations(case))) is None:
+                continue
             tolerating = [each for each in pods if untolerated(pool.taints, each.tolerations) is None]
             if tolerating:
                 why = f"{tolerating[0].workload.title} tolerates its taints, but asks for labels that it does not give"
             else:
                 why = f"nothing here tolerates its taint `{pool.taints[0]}`"
             yield IDLE_POOL.on(pool.manifest, *_TAINTS, message=f"starts nodes for nobody: {why}")
+
+
+def _tolerations(case: Case) -> Iterator[Toleration]:
+    """Those that stand anywhere in custom resources and values of charts: of what makes pods that are not seen here."""
+    seen = {each.workload.manifest for each in case.ground.asks}
+    for manifest in case.cluster.manifests:
+        if manifest not in seen and manifest.kind != "NodePool":
+            yield from read_tolerations(_held(manifest.body))
+
+
+def _held(value: object) -> Iterator[Body]:
+    yield from mappings_at(value, "tolerations")
+    for each in (*mapping_at(value).values(), *list_at(value)):
+        yield from _held(each)
 
 
 CHECKS = (check_pods, check_resources, check_types, check_idle)
