@@ -1,41 +1,96 @@
-"""The tree of commands. Each command imports what it needs when it runs, so that `hanok --help` is quick."""
+"""The tree of commands. A command's module is imported when the command is asked for, so that each begins quickly."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
-from typing import Annotated
+from collections.abc import Generator, Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from hanok import __version__
-from hanok.cli import (
-    ask,
-    batches,
-    books,
-    cache,
-    catalog,
-    certificate,
-    create,
-    fleet,
-    gpu,
-    keys,
-    look,
-    migrate,
-    plan,
-    preflight,
-    tiers,
-    up,
-)
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, PlanError, PreflightError, SpecError
 
+COMMANDS = {
+    "init": "create:init",
+    "up": "up:up",
+    "check": "look:check",
+    "ask": "ask:ask",
+    "chat": "ask:chat",
+    "models": "look:models",
+    "fleet": "fleet:fleet",
+    "keys": "keys:keys",
+    "batches": "batches:batches",
+    "files": "batches:files",
+    "cache": "cache:cache",
+    "tiers": "tiers:tiers",
+    "import": "migrate:imports",
+    "usage": "books:usage",
+    "budgets": "books:budgets",
+    "audit": "books:audit",
+    "plan": "plan:plan",
+    "catalog": "catalog:catalog",
+    "gpu": "gpu:gpu",
+    "preflight": "preflight:preflight",
+    "rules": "preflight:rules",
+    "certificate": "certificate:certificate",
+    "schema": "look:schema",
+    "doctor": "look:doctor",
+}
+"""Names to modules of `hanok.cli` and what in them is the command, or the group of commands."""
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each made when it is looked at."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _command(name, *COMMANDS[name].split(":"))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+
+def _command(name: str, module: str, member: str) -> Any:
+    found = getattr(import_module(f"hanok.cli.{module}"), member)
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+    else:
+        single = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+        single.command(name)(found)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()
+
 
 app = typer.Typer(
     name="hanok",
+    cls=_Group,
     help="An agentic AI platform in one package, declared in one file. Begin with `hanok up`.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -57,32 +112,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("init")(create.init)
-app.command("up")(up.up)
-app.command("check")(look.check)
-app.command("ask")(ask.ask)
-app.command("chat")(ask.chat)
-app.command("models")(look.models)
-app.command("fleet")(fleet.fleet)
-app.add_typer(keys.keys, name="keys")
-app.add_typer(batches.batches, name="batches")
-app.add_typer(batches.files, name="files")
-app.add_typer(cache.cache, name="cache")
-app.add_typer(tiers.tiers, name="tiers")
-app.add_typer(migrate.imports, name="import")
-app.command("usage")(books.usage)
-app.command("budgets")(books.budgets)
-app.command("audit")(books.audit)
-app.command("plan")(plan.plan)
-app.add_typer(catalog.catalog, name="catalog")
-app.add_typer(gpu.gpu, name="gpu")
-app.command("preflight")(preflight.preflight)
-app.add_typer(preflight.rules, name="rules")
-app.add_typer(certificate.certificate, name="certificate")
-app.command("schema")(look.schema)
-app.command("doctor")(look.doctor)
 
 
 def main() -> None:

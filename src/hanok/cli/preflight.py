@@ -65,6 +65,7 @@ class Given:
     kubernetes: str = "1.37"
     catalog: Path | None = None
     models: Path | None = None
+    quotas: Path | None = None
     crds: Sequence[Path] = ()
     max_usd_month: float | None = None
 
@@ -79,6 +80,10 @@ def preflight(
     catalog: CatalogOption = None,
     models: Annotated[
         Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
+    ] = None,
+    quotas: Annotated[
+        Path | None,
+        typer.Option("--quotas", help="The account's EC2 quotas: JSON of `aws service-quotas`, or by code."),
     ] = None,
     max_usd_month: Annotated[
         float | None,
@@ -118,7 +123,12 @@ def preflight(
         inputs = [within(path) for path in paths or [DEFAULT_FILE]]
         now = datetime.datetime.now(datetime.UTC)
         given = Given(
-            kubernetes=kubernetes, catalog=catalog, models=models, crds=crds or (), max_usd_month=max_usd_month
+            kubernetes=kubernetes,
+            catalog=catalog,
+            models=models,
+            quotas=quotas,
+            crds=crds or (),
+            max_usd_month=max_usd_month,
         )
         report = look_over(inputs, facts_of(given, now.date()), terms_of(select, skip, strict=strict))
         seen = _trimmed(report, least.value if least else "info")
@@ -257,7 +267,7 @@ def _exit_code(report: Report) -> int:
 def facts_of(given: Given, today: datetime.date) -> Facts:
     """What is known besides the manifests."""
     from hanok.gpu import load_catalog, read_catalog
-    from hanok.preflight import Facts
+    from hanok.preflight import Facts, read_quotas
     from hanok.preflight.schema.load import load_builtins, load_custom, read_version
 
     version = read_version(given.kubernetes)
@@ -266,6 +276,7 @@ def facts_of(given: Given, today: datetime.date) -> Facts:
         anatomy=cache(partial(_anatomy, given.models or Path())),
         today=today,
         kubernetes=version,
+        quotas=read_quotas(given.quotas) if given.quotas else {},
         ceiling_usd_month=given.max_usd_month,
         builtins=load_builtins(version),
         custom=load_custom(given.crds),
@@ -273,9 +284,12 @@ def facts_of(given: Given, today: datetime.date) -> Facts:
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:
+    """A model by its name, or by the last part of its name or path, in the folder; else as it is built in."""
     from hanok.gpu import load_model
 
-    return load_model(model, folder=folder, fetch=None)
+    names = (model.strip("/"), model.rstrip("/").rsplit("/", 1)[-1])
+    found = next((name for name in names if name and (folder / name / "config.json").is_file()), model)
+    return load_model(found, folder=folder, fetch=None)
 
 
 @rules.command("list")

@@ -92,7 +92,7 @@ def _usd(value: float) -> str:
 def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
     spot = catalog.spot
     share = f"spot {100 * spot.low:.0f}–{spot.high:.0%} of on demand, an assumption"
-    yield f"Prices: {catalog.region}, {catalog.date:%B %Y}; {share}. 1M tokens: always full, to the usual load."
+    yield f"Prices: {catalog.region}, {catalog.date:%B %Y}; {share}. 1M tokens: always full, to the load."
     idle = bill.idle[1]
     if idle > 0:
         yield f"Nobody's, at the most replicas: ${_usd(idle)}/h, {_share(idle, bill.most.on_demand):.0%} of it."
@@ -101,9 +101,16 @@ def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
         yield f"Without a price, and so not in it: {', '.join(names)}."
     if bill.left_out:
         yield f"Not in it, as their nodes are not in the files: {', '.join(each.title for each in bill.left_out[:5])}."
-    for engine in bill.engines:
-        if engine.api is not None and engine.api_million is not None:
-            yield f"An API takes about ${engine.api_million:.2f} per 1M tokens for {engine.api.model}."
+    yield from _apis(bill, catalog)
+
+
+def _apis(bill: Bill, catalog: Catalog) -> Iterator[str]:
+    """What APIs take for models of the same class, each model once."""
+    asked = [(each.api, each.shape) for each in bill.engines]
+    asked += [(each.plan.api, each.plan.wanted.shape) for each in bill.models if each.plan]
+    told = {f"${api_million(api, shape):.2f} for {api.model}" for api, shape in asked if api}
+    if told:
+        yield f"APIs take about {', '.join(sorted(told))} per 1M tokens ({catalog.apis.date:%B %Y})."
 
 
 def _share(part: float, whole: float) -> float:

@@ -12,7 +12,7 @@ from hanok.preflight.declared import Declared, PlatformText, declare
 from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
-from hanok.preflight.load import STDIN, Gathered, gather
+from hanok.preflight.load import STDIN, Gathered, gather, read_quotas
 from hanok.preflight.manifests import Cluster, Manifest
 from hanok.preflight.rules import LAYERS, checks, page, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
@@ -44,6 +44,7 @@ __all__ = [
     "marked",
     "page",
     "preflight",
+    "read_quotas",
     "rules",
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.preflight.cost.bill import Bill, make_bill
+from hanok.preflight.cost.serving import Serving
 from hanok.preflight.declared import Declared
 from hanok.preflight.engines import Engine, engines
 from hanok.preflight.facts import Facts
@@ -60,6 +61,11 @@ class Case:
     def fits(self) -> Sequence[EngineFit]:
         """What every engine takes wherever it may stand."""
         return fits(self.engines, self.placement, self.facts)
+
+    @cached_property
+    def serving(self) -> Serving:
+        """Who answers calls, and what protects him."""
+        return Serving(cluster=self.cluster, workloads=self.workloads, engines=self.engines)
 
     @cached_property
     def planned(self) -> Sequence[Planned]:

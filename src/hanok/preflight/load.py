@@ -6,6 +6,7 @@ names is looked at whatever it is called.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from hanok.errors import PreflightError
 from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mappings_at, text_at
+from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
 
 NO_MANIFEST = Rule(
@@ -33,6 +34,11 @@ TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
 SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
 FENCES = ("yaml", "yml", "json")
 STDIN, PLATFORM = "-", "platform.yaml"
+_TOOLS = (
+    "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io", "audit.k8s.io", "client.authentication.k8s.io",
+    "config.kueue.x-k8s.io",
+)  # fmt: skip
+"""Groups of files that programs are started with, and that no API server is given."""
 _SKIPPED = {"node_modules", "__pycache__", "venv"}
 
 
@@ -73,6 +79,26 @@ def gather(paths: Sequence[Path]) -> Gathered:
         findings=found.findings,
     )  # fmt: skip
     return Gathered(cluster=cluster, platforms=found.platforms)
+
+
+def read_quotas(path: Path) -> dict[str, float]:
+    """Quotas of a cloud account by code: `{"L-DB2E81BA": 64}`, or what `aws service-quotas list-service-quotas` prints.
+
+    Raises `PreflightError`.
+    """
+    hint = '`aws service-quotas list-service-quotas --service-code ec2 > quotas.json`, or {"L-DB2E81BA": 64}'
+    try:
+        told: object = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise PreflightError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
+    except (ValueError, RecursionError) as error:
+        raise PreflightError(f"{path} is not JSON: {error}", hint=hint) from None
+    listed = mappings_at(told, "Quotas")
+    pairs = [(each.get("QuotaCode"), each.get("Value")) for each in listed] or list(mapping_at(told).items())
+    found = {str(code): float(value) for code, value in pairs if isinstance(value, int | float)}
+    if not found:
+        raise PreflightError(f"{path} holds no quotas", hint=hint)
+    return found
 
 
 def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
@@ -180,7 +206,9 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
 
 def _is_tools_own(manifest: Manifest) -> bool:
     """A file that tells a tool what to do, and that no API server is given."""
-    return manifest.group in ("kustomize.config.k8s.io", "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io")
+    group = manifest.group
+    kubeconfig = (group, manifest.kind) == ("", "Config") and "clusters" in manifest.body
+    return kubeconfig or group in _TOOLS or group.endswith(".config.k8s.io")
 
 
 def _is_gateways_own(body: Body) -> bool:
@@ -191,7 +219,8 @@ def _is_gateways_own(body: Body) -> bool:
 def _half(manifest: Manifest, found: _Gathered) -> None:
     if _is_tools_own(manifest) or manifest.kind in ("Kustomization", "Component"):
         folder = Path(manifest.file).parent
-        hint = f"`kubectl kustomize {folder} | hanok preflight -` looks at what it makes"
+        kustomize = manifest.kind in ("Kustomization", "Component")
+        hint = f"`kubectl kustomize {folder} | hanok preflight -` looks at what it makes" if kustomize else None
         found.findings.append(NO_MANIFEST.on(manifest, message=f"{manifest.kind} is a tool's own file", hint=hint))
         return
     missing = "apiVersion" if manifest.kind else "kind"

@@ -111,7 +111,7 @@ def judge(
 
 def _empty(case: Case) -> Iterator[Finding]:
     """Of nothing everything could be proved."""
-    if not (case.cluster.manifests or case.cluster.fragments):
+    if not (case.cluster.manifests or case.cluster.fragments or case.platforms):
         yield NOTHING.at("", 0, "no Kubernetes object is among what was read")
 
 

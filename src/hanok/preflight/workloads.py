@@ -260,8 +260,11 @@ def _milvus(manifest: Manifest) -> Iterator[Workload]:
         if own:
             replicas = max(0, _whole(at(own, "replicas"), 1))
             keys = {key: each for key in _POD_KEYS if (each := at(own, key) or at(everywhere, key))}
-            container = {"name": name, "image": text_at(own, "image") or text_at(everywhere, "image")}
-            container = {**container, "resources": at(own, "resources") or at(everywhere, "resources") or {}}
+            container = {
+                "name": name,
+                "image": text_at(own, "image") or text_at(everywhere, "image"),
+                "resources": mapping_at(own, "resources") or mapping_at(everywhere, "resources"),
+            }
             yield Workload(
                 manifest=manifest, path=("spec", "components", name), part=name, least=replicas, most=replicas,
                 replicas=replicas, made={"spec": {**keys, "containers": [container]}},

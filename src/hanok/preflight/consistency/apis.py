@@ -59,11 +59,11 @@ def check_prices(case: Case) -> Iterator[Finding]:
         price: Sequence[float] | None = apis["prices"].get(provider, {}).get(route.name)
         for place in ("litellm_params", "model_info"):
             given = [_usd_a_million(at(route.body, place, f"{side}_cost_per_token")) for side in ("input", "output")]
-            if price and any(each is not None and _differs(each, own) for each, own in zip(given, price, strict=True)):
+            if price and any(each is not None and differs(each, own) for each, own in zip(given, price, strict=True)):
                 key = next(
                     f"{side}_cost_per_token"
                     for side, each, own in zip(("input", "output"), given, price, strict=True)
-                    if each is not None and _differs(each, own)
+                    if each is not None and differs(each, own)
                 )
                 message = (
                     f"{route.name} is entered at {_said(given)} USD a million tokens (input/output), and costs "
@@ -76,7 +76,8 @@ def _usd_a_million(value: object) -> float | None:
     return float(value) * 1e6 if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _differs(given: float, own: float) -> bool:
+def differs(given: float, own: float) -> bool:
+    """Whether two prices are not the same, rounded."""
     return abs(given - own) > _TOLERANCE * max(own, 0.001)
 
 
@@ -86,25 +87,26 @@ def _said(prices: Sequence[float | None]) -> str:
 
 def check_retired(case: Case) -> Iterator[Finding]:
     """Models past their last day, or near it."""
-    retired = load_apis()["retired"]
     for route, provider in _direct(case):
-        ends = _last_day(retired.get(provider, {}), route.name)
+        ends = last_day(provider, route.name)
         left = (ends - case.facts.today).days if ends else None
         if ends and left is not None and left <= SOON_DAYS:
             severity: Severity = "error" if left <= 0 else "warning"
             verb = "is not served any more since" if left <= 0 else "is served until"
-            message = f"{route.name} {verb} {ends}; {_successor(provider, route.name)} takes its place"
+            message = f"{route.name} {verb} {ends}; {successor(provider, route.name)} takes its place"
             yield route.config.finding(
                 RETIRED, *route.path, "litellm_params", "model", message=message, severity=severity
             )
 
 
-def _last_day(table: dict[str, str], name: str) -> datetime.date | None:
-    text = table.get(name)
+def last_day(provider: str, name: str) -> datetime.date | None:
+    """The day from which a provider serves a model no more, where one is known."""
+    text = load_apis()["retired"].get(provider, {}).get(name)
     return datetime.date.fromisoformat(text) if text else None
 
 
-def _successor(provider: str, name: str) -> str:
+def successor(provider: str, name: str) -> str:
+    """What takes the place of a model that is served no more."""
     for pattern, successor in load_apis()["successors"].get(provider, ()):
         if re.search(pattern, name):
             return str(successor)
@@ -115,9 +117,18 @@ def _direct(case: Case) -> Iterator[tuple[Route, str]]:
     """Routes that go to the provider itself, and which that is."""
     for gateway in gateways(case):
         for route in gateway.routes:
-            if not route.base or any(host in route.base for host in _OWN_HOSTS):
-                named = next((name for name, pattern in _PROVIDERS if pattern.search(route.model)), "")
-                yield route, route.provider or named
+            if is_direct(route.base):
+                yield route, route.provider or provider_named(route.model)
+
+
+def is_direct(base: str) -> bool:
+    """Whether an address is the provider's own; none is, too."""
+    return not base or any(host in base for host in _OWN_HOSTS)
+
+
+def provider_named(model: str) -> str:
+    """The provider of a model that LiteLLM knows without a prefix; empty for others."""
+    return next((name for name, pattern in _PROVIDERS if pattern.search(model)), "")
 
 
 def check_generations(case: Case) -> Iterator[Finding]:

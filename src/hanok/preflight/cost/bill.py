@@ -203,8 +203,10 @@ def _idle(nodes: Iterable[Node]) -> float:
 def _engines(
     placement: Placement, engines: Sequence[Engine], catalog: Catalog, anatomy: Callable[[str], Anatomy]
 ) -> Iterator[EngineCost]:
-    """Engines whose model and node are known, and that have their GPUs for themselves."""
+    """Engines of text whose model and node are known, and that have their GPUs for themselves."""
     for engine in engines:
+        if engine.pooling or engine.unsettled:
+            continue
         node = next((each for each in placement.most if any(it is engine.workload for it, _ in each.pods)), None)
         if node and node.seat.usd_hour is not None and (node.seat.sharing is None or node.seat.sharing.kind == "mig"):
             yield from _engine(engine, node, catalog, anatomy)
@@ -254,9 +256,10 @@ def _option(engine: Engine, node: Node, anatomy: Anatomy, deploy: Deploy, catalo
 
 
 def _of_one_copy(engine: Engine, node: Node, spot: Share) -> Rent:
-    """What one copy of the model costs, over all of its pods."""
+    """What one copy of the model costs: its pods, as many as its GPUs need, among the copies that share them."""
     count = sum(count for workload, count in node.pods if workload is engine.workload)
-    pods = max(1.0, engine.tensor * engine.pipeline / max(1, engine.workload.gpus))
+    gpus = engine.tensor * engine.pipeline * engine.data
+    pods = max(1.0, gpus / max(1, engine.workload.gpus)) / engine.data
     return rent(node, spot).part(shares(node)[engine.workload] / max(1, count) * pods)
 
 

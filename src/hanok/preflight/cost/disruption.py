@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from hanok.preflight.case import Case
-from hanok.preflight.cost.serving import answers, guards_of, is_on_path, share_of
+from hanok.preflight.cost.serving import answers, share_of
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
@@ -83,7 +83,7 @@ def check_consolidation(case: Case) -> Iterator[Finding]:
         moved = [each for each in _engines_on(case, pool) if not _may_stay(each.workload)]
         if not moved:
             continue
-        guarded = all(guards_of(case.cluster, each.workload) for each in moved)
+        guarded = all(case.serving.guards(each.workload) for each in moved)
         who = ", ".join(dict.fromkeys(each.title for each in moved))
         message = f"{policy} evicts {who} whenever a cheaper node would do; each move loads the model again"
         path = ("spec", "disruption", "consolidationPolicy")
@@ -155,7 +155,7 @@ def check_spot(case: Case) -> Iterator[Finding]:
     """What callers wait for, and what keeps state, where nothing but spot may carry it."""
     for workload in case.workloads:
         stateful = workload.manifest.kind == "StatefulSet" and answers(workload)
-        if not (stateful or is_on_path(case, workload)):
+        if not (stateful or case.serving.is_on_path(workload)):
             continue
         if where := _spot_alone(case, workload):
             what = "keeps state" if stateful else "answers calls"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.preflight.case import Case
-from hanok.preflight.cost.serving import engine_of, serves
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, mapping_at, text_at
 from hanok.preflight.quantities import CPU, MEMORY
@@ -60,7 +59,7 @@ _QUOTAS = ("ResourceQuota", "ClusterQueue", "LocalQueue")
 
 def check_readiness(case: Case) -> Iterator[Finding]:
     for workload in case.workloads:
-        if not serves(case, workload) or engine_of(case, workload):
+        if not case.serving.is_served(workload) or case.serving.engine(workload):
             continue
         if not any(mapping_at(each.body, "readinessProbe") for each in workload.containers):
             message = "a Service sends it calls as soon as its process runs"

@@ -7,12 +7,7 @@ from collections.abc import Iterator
 from hanok.preflight.case import Case
 from hanok.preflight.cost.serving import (
     database,
-    engine_of,
-    guards,
-    guards_of,
     is_controller,
-    is_on_path,
-    serves,
     share_of,
 )
 from hanok.preflight.findings import Finding, Rule, Severity
@@ -53,9 +48,9 @@ FORGETFUL = Rule(
 
 def check_single_replicas(case: Case) -> Iterator[Finding]:
     for workload in case.workloads:
-        if workload.least > 1 or not (is_on_path(case, workload) or serves(case, workload)):
+        if workload.least > 1 or not (case.serving.is_on_path(workload) or case.serving.is_served(workload)):
             continue
-        what = "engine" if engine_of(case, workload) else "pod"
+        what = "engine" if case.serving.engine(workload) else "pod"
         if workload.most <= 1:
             message = f"one {what} answers all calls: none is answered while it restarts, moves or loads"
         else:
@@ -65,13 +60,13 @@ def check_single_replicas(case: Case) -> Iterator[Finding]:
 
 def _weight(case: Case, workload: Workload) -> Severity:
     """Worth a warning where callers wait for it and it is always alone."""
-    grave = is_on_path(case, workload) and workload.most <= 1 and not is_controller(workload)
+    grave = case.serving.is_on_path(workload) and workload.most <= 1 and not is_controller(workload)
     return "warning" if grave else "info"
 
 
 def check_unguarded(case: Case) -> Iterator[Finding]:
     for workload in case.workloads:
-        if workload.most > 1 and is_on_path(case, workload) and not guards_of(case.cluster, workload):
+        if workload.most > 1 and case.serving.is_on_path(workload) and not case.serving.guards(workload):
             message = f"{workload.most} replicas, and nothing keeps a drain of nodes from evicting all at once"
             yield UNGUARDED.on(workload.manifest, "metadata", "name", message=message)
 
@@ -79,7 +74,7 @@ def check_unguarded(case: Case) -> Iterator[Finding]:
 def check_guards(case: Case) -> Iterator[Finding]:
     """Budgets that allow no eviction, always or with the fewest replicas."""
     for guard in case.cluster.of("PodDisruptionBudget"):
-        meant = [each for each in case.workloads if guards(guard, each) and not each.per_node and not each.finite]
+        meant = [each for each in case.serving.guarded(guard) if not each.per_node and not each.finite]
         least, most = sum(each.least for each in meant), sum(each.most for each in meant)
         if most and (said := _forbids(guard, most)):
             yield NEVER_EVICTED.on(guard, "spec", said, message=_why(guard, said, most))
@@ -104,7 +99,8 @@ def _why(guard: Manifest, said: str, count: int) -> str:
 
 def check_spread(case: Case) -> Iterator[Finding]:
     for workload in case.workloads:
-        if workload.most > 1 and (is_on_path(case, workload) or serves(case, workload)) and not _is_spread(workload):
+        reached = case.serving.is_on_path(workload) or case.serving.is_served(workload)
+        if workload.most > 1 and reached and not _is_spread(workload):
             message = f"nothing keeps its {workload.most} replicas from standing on one node, in one zone"
             yield TOGETHER.on(workload.manifest, *workload.path, "spec", message=message)
 

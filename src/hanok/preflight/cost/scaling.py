@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from hanok.errors import PlanError
 from hanok.gpu import GIB
 from hanok.preflight.case import Case
-from hanok.preflight.cost.serving import engine_of
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, mapping_at, mappings_at, text_at, whole_at
 from hanok.preflight.workloads import Workload
@@ -77,7 +76,7 @@ def check_scale_to_none(case: Case) -> Iterator[Finding]:
 
 
 def _minutes(case: Case, workload: Workload) -> str:
-    engine = engine_of(case, workload)
+    engine = case.serving.engine(workload)
     try:
         anatomy = case.facts.anatomy(engine.model if engine else "")
     except PlanError:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
-from hanok.preflight.case import Case
 from hanok.preflight.engines import Engine
 from hanok.preflight.manifests import (
     Cluster,
@@ -46,9 +47,89 @@ _CLIENTS = re.compile(
 )
 
 
-def engine_of(case: Case, workload: Workload) -> Engine | None:
-    """The engine in these pods, if there is one."""
-    return next((each for each in case.engines if each.workload is workload), None)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Serving:
+    """Who serves, of all workloads of a cluster; each answer is found once."""
+
+    cluster: Cluster
+    workloads: Sequence[Workload]
+    engines: Sequence[Engine]
+
+    def engine(self, workload: Workload) -> Engine | None:
+        """The engine in these pods, if there is one."""
+        return self._engines.get(workload)
+
+    def services(self, workload: Workload) -> Sequence[Manifest]:
+        """The Services that lead to these pods, but for those of metrics and webhooks."""
+        return self._services.get(workload, ())
+
+    def guards(self, workload: Workload) -> Sequence[Manifest]:
+        """The PodDisruptionBudgets that mean these pods."""
+        return self._guards.get(workload, ())
+
+    def guarded(self, guard: Manifest) -> Sequence[Workload]:
+        """The workloads that a PodDisruptionBudget means."""
+        return self._guarded.get(guard, ())
+
+    def is_served(self, workload: Workload) -> bool:
+        """Whether a Service leads to it, for more than metrics and webhooks."""
+        return answers(workload) and bool(self.services(workload))
+
+    def is_on_path(self, workload: Workload) -> bool:
+        """Whether calls from outside come to a stand without it."""
+        return workload in self._on_path
+
+    @cached_property
+    def _near(self) -> Mapping[str, Sequence[Workload]]:
+        found: dict[str, list[Workload]] = {}
+        for each in self.workloads:
+            found.setdefault(each.namespace, []).append(each)
+        return found
+
+    @cached_property
+    def _engines(self) -> Mapping[Workload, Engine]:
+        return {each.workload: each for each in reversed(self.engines)}
+
+    @cached_property
+    def _services(self) -> Mapping[Workload, Sequence[Manifest]]:
+        found: dict[Workload, list[Manifest]] = {}
+        for service in self.cluster.of("Service"):
+            if not _is_side_door(service):
+                selector = labels_at(service.body, "spec", "selector")
+                for each in self._near.get(service.namespace, ()):
+                    if matches(selector, each.labels):
+                        found.setdefault(each, []).append(service)
+        return found
+
+    @cached_property
+    def _guards(self) -> Mapping[Workload, Sequence[Manifest]]:
+        found: dict[Workload, list[Manifest]] = {}
+        for guard, meant in self._guarded.items():
+            for each in meant:
+                found.setdefault(each, []).append(guard)
+        return found
+
+    @cached_property
+    def _guarded(self) -> Mapping[Manifest, Sequence[Workload]]:
+        return {
+            guard: [each for each in self._near.get(guard.namespace, ()) if _guards(guard, each)]
+            for guard in self.cluster.of("PodDisruptionBudget")
+        }
+
+    @cached_property
+    def _on_path(self) -> frozenset[Workload]:
+        exposed = _exposed(self.cluster)
+        return frozenset(each for each in self.workloads if self._is_on_path(each, exposed))
+
+    def _is_on_path(self, workload: Workload, exposed: Set[tuple[str, str]]) -> bool:
+        if not answers(workload) or is_controller(workload) or database(workload):
+            return False
+        if self.engine(workload) is not None:
+            return True
+        services = self.services(workload)
+        if not services or any(_WATCHER.search(each.image) for each in workload.containers):
+            return False
+        return any(_GATEWAY.search(each.image) for each in workload.containers) or _is_open(services, exposed)
 
 
 def answers(workload: Workload) -> bool:
@@ -57,42 +138,17 @@ def answers(workload: Workload) -> bool:
     return workload.manifest.kind in SERVERS and workload.most > 0 and whole and not workload.finite
 
 
-def is_on_path(case: Case, workload: Workload) -> bool:
-    """Whether calls from outside come to a stand without it."""
-    if not answers(workload) or is_controller(workload) or database(workload):
-        return False
-    if engine_of(case, workload) is not None:
-        return True
-    services = services_of(case.cluster, workload)
-    if not services or any(_WATCHER.search(each.image) for each in workload.containers):
-        return False
-    return any(_GATEWAY.search(each.image) for each in workload.containers) or _is_open(case.cluster, services)
-
-
-def serves(case: Case, workload: Workload) -> bool:
-    """Whether a Service leads to it, for more than metrics and webhooks."""
-    return answers(workload) and bool(services_of(case.cluster, workload))
-
-
-def services_of(cluster: Cluster, workload: Workload) -> list[Manifest]:
-    """The Services that lead to these pods, but for those of metrics and webhooks."""
-    found = (each for each in cluster.of("Service") if each.namespace == workload.namespace)
-    meant = (each for each in found if matches(labels_at(each.body, "spec", "selector"), workload.labels))
-    return [each for each in meant if not _is_side_door(each)]
-
-
 def _is_side_door(service: Manifest) -> bool:
     ports = [text_at(each, "name") for each in mappings_at(service.body, "spec", "ports")]
     metrics = bool(ports) and all("metric" in each for each in ports)
     return metrics or "webhook" in service.name or service.name.endswith("-metrics")
 
 
-def _is_open(cluster: Cluster, services: Sequence[Manifest]) -> bool:
+def _is_open(services: Sequence[Manifest], exposed: Set[tuple[str, str]]) -> bool:
     """Whether one of these is reached from outside: of type LoadBalancer, or behind an Ingress or a route."""
     if any(text_at(each.body, "spec", "type") == "LoadBalancer" for each in services):
         return True
-    wanted = {(each.namespace, each.name) for each in services}
-    return bool(wanted & _exposed(cluster))
+    return any((each.namespace, each.name) in exposed for each in services)
 
 
 def _exposed(cluster: Cluster) -> set[tuple[str, str]]:
@@ -125,20 +181,10 @@ def database(workload: Workload) -> str:
     return ""
 
 
-def guards_of(cluster: Cluster, workload: Workload) -> list[Manifest]:
-    """The PodDisruptionBudgets that mean these pods."""
-    found = (each for each in cluster.of("PodDisruptionBudget") if each.namespace == workload.namespace)
-    return [each for each in found if guards(each, workload)]
-
-
-def guards(guard: Manifest, workload: Workload) -> bool:
-    """Whether a PodDisruptionBudget means these pods; an empty selector means all of the namespace."""
+def _guards(guard: Manifest, workload: Workload) -> bool:
+    """Whether a budget means these pods; an empty selector means all of the namespace."""
     selector = at(guard.body, "spec", "selector")
-    return (
-        guard.namespace == workload.namespace
-        and isinstance(selector, Mapping)
-        and selects(cast("Mapping[str, object]", selector), workload.labels)
-    )
+    return isinstance(selector, Mapping) and selects(cast("Mapping[str, object]", selector), workload.labels)
 
 
 def share_of(value: object, count: int, *, up: bool) -> int | None:

@@ -18,7 +18,7 @@ from hanok.spec.tree import Tree
 PLAIN_SECRET = Rule(
     "HK710",
     "warning",
-    "a secret in plain text",
+    "a secret in the platform file",
     "write `${env:NAME}`, and give the variable by a Secret; then change the key, as it has been seen",
 )
 OF_A_LAPTOP = Rule(

@@ -1,8 +1,12 @@
 """The checks of scheduling, in the order in which they are asked."""
 
-from hanok.preflight.scheduling import shared_gpus, unplaced
+from hanok.preflight.scheduling import limits, namespaces, queues, shared_gpus, spreading, unplaced
 
 MODULES = (
     unplaced,
     shared_gpus,
+    limits,
+    namespaces,
+    queues,
+    spreading,
 )

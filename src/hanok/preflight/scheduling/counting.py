@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -27,7 +27,8 @@ class Counts:
 
     @cached_property
     def least(self) -> Packed:
-        return pack(self.ground, self._counts("least"))
+        fewest = self._counts("least")
+        return self.most if fewest == self.wanted else pack(self.ground, fewest)
 
     @cached_property
     def most(self) -> Packed:
@@ -40,11 +41,7 @@ class Counts:
 
     def _counts(self, which: Literal["least", "most"]) -> dict[Ask, int]:
         found = {each: each.workload.least if which == "least" else each.workload.most for each in self.ground.pods}
-        return {each: count for each, count in found.items() if count and each.workload in self.seated}
-
-    @cached_property
-    def seated(self) -> Mapping[object, Sequence[object]]:
-        return {workload: seats for workload, seats in self.ground.seats.items() if seats}
+        return {each: count for each, count in found.items() if count and each.workload in self.ground.seats}
 
     @cached_property
     def has_room(self) -> bool | None:
@@ -53,7 +50,5 @@ class Counts:
 
     @cached_property
     def placement(self) -> Placement:
-        seats = {workload: found for workload, found in self.ground.seats.items() if found}
-        return Placement(
-            seats=seats, least=nodes_of(self.ground, self.least, CHEAP), most=nodes_of(self.ground, self.most, SURE)
-        )  # fmt: skip
+        least, most = nodes_of(self.ground, self.least, CHEAP), nodes_of(self.ground, self.most, SURE)
+        return Placement(seats=self.ground.seats, least=least, most=most)

@@ -8,6 +8,7 @@ so that ten thousand replicas cost no more than ten. A packing that is found is 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +18,10 @@ from hanok.preflight.quantities import CPU, DISK, MEMORY, Amounts
 from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.choices import ANY, Choice, Choices
 from hanok.preflight.scheduling.pools import Pool
-from hanok.preflight.scheduling.seating import Ground
+from hanok.preflight.scheduling.seating import Ground, room_in
 from hanok.preflight.scheduling.types import CAPACITY, NODEPOOL, vcpus
 
 NODES = "nodes"
-_UNPRICED_USD = 1e6
 _VM_SHARE = 0.925
 """Of the memory that is sold, what Karpenter counts against a pool's limits."""
 
@@ -51,12 +51,22 @@ def pack(ground: Ground, counts: Mapping[Ask, int]) -> Packed:
     nodes = list(_standing(ground))
     budgets = {pool.name: dict(pool.limits) for pool in ground.pools}
     left: dict[Ask, int] = {}
-    for ask in sorted((each for each, count in counts.items() if count), key=size, reverse=True):
+    order = sorted((each for each, count in counts.items() if count), key=size, reverse=True)
+    alike = Counter[tuple[object, ...]]()
+    for ask in order:
+        alike[_company(ask)] += counts[ask]
+    for ask in order:
         rest = _fill(ground, ask, counts[ask], nodes)
-        rest = _start(ground, ask, rest, nodes, budgets) if rest else 0
+        rest = _start(ground, ask, rest, alike[_company(ask)], nodes, budgets) if rest else 0
+        alike[_company(ask)] -= counts[ask]
         if rest:
             left[ask] = rest
     return Packed(nodes=nodes, left=left)
+
+
+def _company(ask: Ask) -> tuple[object, ...]:
+    """Equal for pods that are likely to share nodes: a node is chosen for all that are still to come."""
+    return ask.where, frozenset(ask.extended)
 
 
 def size(ask: Ask) -> tuple[int, int, int, str]:
@@ -77,10 +87,13 @@ def _standing(ground: Ground) -> Iterator[Started]:
 
 def _fill(ground: Ground, ask: Ask, wanted: int, nodes: list[Started]) -> int:
     """Put pods on nodes that have room; how many are left."""
-    for node in list(nodes):
+    cpu, memory, reach = ask.requests.get(CPU, 0), ask.requests.get(MEMORY, 0), ground.reach(ask)
+    for node in list(nodes) if reach else ():
         if not wanted:
             break
-        if node.name not in ground.fitting(ask, node.pool) or not is_welcome(ask, node.pods):
+        if node.free[CPU] < cpu or node.free[MEMORY] < memory or node.name not in reach.get(node.pool, ()):
+            continue
+        if not is_welcome(ask, node.pods):
             continue
         choices, each = agreed(ask, node.choices), room_for(ask, node.free)
         if choices is None or not each:
@@ -117,10 +130,7 @@ def put(ask: Ask, count: int, free: dict[str, int]) -> None:
 
 def room_for(ask: Ask, free: Amounts) -> int:
     """How many of these pods fit in what is free."""
-    most = min(
-        (free.get(name, 0) // wanted for name, wanted in ask.requests.items() if name != DISK or name in free),
-        default=1 << 30,
-    )
+    most = room_in(ask.requests, free)
     return min(most, 1) if repels(ask, ask) else max(0, most)
 
 
@@ -160,23 +170,20 @@ def agreed(ask: Ask, choices: Choices) -> Choices | None:
     return None
 
 
-def _start(ground: Ground, ask: Ask, wanted: int, nodes: list[Started], budgets: dict[str, dict[str, int]]) -> int:
-    """Start nodes for pods; how many are left."""
-    for pool in ground.pools:
-        if pool.replicas is not None:
-            continue
+def _start(
+    ground: Ground, ask: Ask, wanted: int, company: int, nodes: list[Started], budgets: dict[str, dict[str, int]]
+) -> int:
+    """Start nodes for pods, of which `company` more are to come; how many are left."""
+    for pool in ground.reach(ask):
         budget = budgets[pool.name]
-        while wanted:
-            offers = [
-                (name, room_for(ask, ground.room(pool, name).free), affordable(ground, pool, name, budget))
-                for name in ground.fitting(ask, pool)
-            ]
-            best = _cheapest(ground, wanted, offers)
+        while wanted and pool.replicas is None:
+            best = _cheapest(ground, ask, pool, max(wanted, company), budget)
             if best is None:
                 break
             name, each, most = best
-            count = min(most, wanted // each) or 1
+            each = 1 if repels(ask, ask) else each
             pods = min(each, wanted)
+            count = max(1, min(most, wanted // each))
             choices = agreed(ask, {**pool.choices, NODEPOOL: Choice(frozenset({pool.name}))})
             node = Started(
                 pool=pool, name=name, count=count, free=dict(ground.room(pool, name).free), choices=choices or {}
@@ -189,16 +196,13 @@ def _start(ground: Ground, ask: Ask, wanted: int, nodes: list[Started], budgets:
     return wanted
 
 
-def _cheapest(ground: Ground, wanted: int, offers: Sequence[tuple[str, int, int]]) -> tuple[str, int, int] | None:
-    usable = [each for each in offers if each[1] and each[2]]
-    return min(
-        usable, key=lambda each: (_price(ground, each[0]) / min(each[1], wanted), each[0]), default=None
-    )  # fmt: skip
-
-
-def _price(ground: Ground, name: str) -> float:
-    found = ground.types.instances.get(name)
-    return (found.usd_hour if found else None) or _UNPRICED_USD
+def _cheapest(ground: Ground, ask: Ask, pool: Pool, company: int, budget: Amounts) -> tuple[str, int, int] | None:
+    """The type that costs least a pod, how many pods it holds, and how many nodes of it the limits allow."""
+    for name, each in ground.by_cost(ask, pool, company):
+        most = affordable(ground, pool, name, budget)
+        if most:
+            return name, each, most
+    return None
 
 
 def cost(ground: Ground, pool: Pool, name: str, resource: str) -> int:

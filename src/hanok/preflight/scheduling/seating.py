@@ -25,6 +25,10 @@ from hanok.preflight.workloads import Workload, operated
 
 ASSUMED: Amounts = {CPU: 150, PODS: 2}
 """What `aws-node` (50m) and `kube-proxy` (100m) take of each node of EC2: EKS's own defaults, general knowledge."""
+MOST_TOGETHER = 64
+"""A node is chosen for no more pods than so many: what comes later may be less."""
+UNPRICED_USD = 1e6
+"""What has no price is taken last."""
 _ASSUMED_NAMES = frozenset({"aws-node", "kube-proxy"})
 _TOLD_LATER = ("nvidia.com/", "feature.node.kubernetes.io/")
 """Labels that a node is given once it runs: a DaemonSet may wait for them, a pending pod waits for ever."""
@@ -50,11 +54,25 @@ class Ground:
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
         self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
-        self._rooms: dict[tuple[object, str], Room] = {}
-        self._standing: dict[object, Sequence[Ask]] = {}
-        self._fitting: dict[tuple[object, object], Sequence[str]] = {}
-        self._open: dict[tuple[object, object], frozenset[str] | None] = {}
+        self._numbers: dict[object, int] = {}
+        self._wheres = {each: self._number(each.where) for each in self.asks}
+        self._sizes = {each: self._number(frozenset(each.requests.items())) for each in self.asks}
+        self._kinds = {each: self._number(each.signature) for each in self.pools}
+        self._rooms: dict[tuple[int, str], Room] = {}
+        self._room_kinds: dict[Pool, int] = {}
+        self._standing: dict[int, Sequence[Ask]] = {}
+        self._fitting: dict[tuple[int, frozenset[str], int], Sequence[str]] = {}
+        self._costs: dict[tuple[int, Sequence[str], int, int], Sequence[tuple[str, int]]] = {}
+        self._open: dict[tuple[int, int], frozenset[str] | None] = {}
+        self._tables: dict[tuple[frozenset[str], int], Sequence[tuple[str, Amounts]]] = {}
+        self._reaches: dict[int, Mapping[Pool, frozenset[str]]] = {}
+        self._aims: dict[int, tuple[str, Choice | None]] = {}
+        self._ordered: dict[frozenset[str], Sequence[str]] = {}
         self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
+
+    def _number(self, key: object) -> int:
+        """The same small number for what is the same: quicker to compare than what it stands for."""
+        return self._numbers.setdefault(key, len(self._numbers))
 
     def _reach(self, daemon: Ask) -> frozenset[str]:
         return _all(self.types.left(_told_now(each)) for each in daemon.alternatives)
@@ -74,29 +92,87 @@ class Ground:
 
     @cached_property
     def seats(self) -> Mapping[Workload, Sequence[Seat]]:
-        """Where each pod may stand."""
-        return {each.workload: tuple(self.seats_of(each)) for each in self.asks}
+        """Where each pod may stand; looked up when asked for, since thousands of pods have thousands of seats."""
+        return Seats(self)
 
     def seats_of(self, ask: Ask) -> Iterator[Seat]:
-        for pool in self.pools:
+        for pool in self.reach(ask):
             for name in self.fitting(ask, pool):
                 yield self.seat(ask, pool, name)
 
+    def is_seated(self, ask: Ask) -> bool:
+        """Whether any node takes the pod."""
+        return any(self.fitting(ask, pool) for pool in self.reach(ask))
+
     def fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
         """The instance types of a pool that a pod may be put on, cheapest first."""
-        if not _is_meant(ask, pool):
+        names = self.reach(ask).get(pool)
+        if not names:
             return ()
-        key = (ask.key, pool.signature)
+        key = (self._sizes[ask], names, self.room_kind(pool))
         found = self._fitting.get(key)
         if found is None:
-            names = self.reachable(ask, pool) or ()
-            found = tuple(sorted((each for each in names if self.fits(ask, pool, each)), key=self.price_order))
+            wanted = tuple(ask.requests.items())
+            found = tuple(name for name, free in self._rows(names, pool) if _is_enough(wanted, free))
             self._fitting[key] = found
         return found
 
+    def _rows(self, names: frozenset[str], pool: Pool) -> Sequence[tuple[str, Amounts]]:
+        """Types, cheapest first, and what their empty nodes leave to pods."""
+        key = (names, self.room_kind(pool))
+        found = self._tables.get(key)
+        if found is None:
+            found = self._tables[key] = [(name, self.room(pool, name).free) for name in self.ordered(names)]
+        return found
+
+    def is_meant(self, ask: Ask, pool: Pool) -> bool:
+        """Whether what the pod says of pools' and nodes' names allows this one."""
+        aim = self._aims.get(self._wheres[ask])
+        if aim is None:
+            named = [each.get(NODEPOOL) for each in ask.alternatives]
+            whole = _any_of([each for each in named if each]) if named and all(named) else None
+            aim = self._aims[self._wheres[ask]] = (ask.node_name, whole)
+        node, wanted = aim
+        if node or pool.cloud == "node":
+            return pool.cloud == "node" and node in ("", pool.name)
+        return wanted is None or wanted.has(pool.name)
+
+    def reach(self, ask: Ask) -> Mapping[Pool, frozenset[str]]:
+        """The types of each pool whose labels and taints suit the pod."""
+        where = self._wheres[ask]
+        found = self._reaches.get(where)
+        if found is None:
+            pairs = ((pool, self.reachable(ask, pool)) for pool in self.pools if self.is_meant(ask, pool))
+            found = self._reaches[where] = {pool: names for pool, names in pairs if names}
+        return found
+
+    def by_cost(self, ask: Ask, pool: Pool, company: int) -> Sequence[tuple[str, int]]:
+        """Types by what one pod costs on them, where so many are to come, and how many each holds."""
+        names = self.fitting(ask, pool)
+        if not names:
+            return ()
+        most = min(company, MOST_TOGETHER)
+        key = (self._sizes[ask], names, self.room_kind(pool), most)
+        found = self._costs.get(key)
+        if found is None:
+            rooms = [(name, room_in(ask.requests, self.room(pool, name).free)) for name in names]
+            prices = {name: self._price(name) / min(each, most) for name, each in rooms}
+            found = self._costs[key] = sorted(rooms, key=lambda each: (prices[each[0]], each[0]))
+        return found
+
+    def _price(self, name: str) -> float:
+        found = self.types.instances.get(name)
+        return (found.usd_hour if found else None) or UNPRICED_USD
+
+    def ordered(self, names: frozenset[str]) -> Sequence[str]:
+        """Instance types, cheapest first."""
+        if names not in self._ordered:
+            self._ordered[names] = sorted(names, key=self.price_order)
+        return self._ordered[names]
+
     def reachable(self, ask: Ask, pool: Pool) -> frozenset[str] | None:
         """The types of a pool whose labels and taints suit; None where the pool's own do not."""
-        key = (ask.where, pool.signature)
+        key = (self._wheres[ask], self._kinds[pool])
         if key not in self._open:
             self._open[key] = self._reachable(ask, pool)
         return self._open[key]
@@ -112,7 +188,7 @@ class Ground:
         return _all(pool.names & self.types.left(each) for each in agreed)
 
     def fits(self, ask: Ask, pool: Pool, name: str) -> bool:
-        return has_room(ask.requests, self.room(pool, name).free)
+        return _is_enough(tuple(ask.requests.items()), self.room(pool, name).free)
 
     def just_fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
         """Types that the pod fits on where nothing runs that is not in the tree."""
@@ -120,18 +196,29 @@ class Ground:
             return ()
         lighter = {each: value - self.assumed.get(each, 0) for each, value in ask.requests.items()}
         rooms = ((name, self.room(pool, name).free) for name in sorted(self.reachable(ask, pool) or ()))
-        return [name for name, free in rooms if has_room(lighter, free)]
+        return [name for name, free in rooms if _is_enough(tuple(lighter.items()), free)]
 
     def suits(self, ask: Ask, pool: Pool) -> bool:
         """Whether labels, taints and names suit, whatever the pod's size."""
-        return _is_meant(ask, pool) and bool(self.reachable(ask, pool))
+        return pool in self.reach(ask)
 
     def room(self, pool: Pool, name: str) -> Room:
         """What an empty node of this type leaves to pods that are no daemons."""
-        key = (pool.signature, name)
+        key = (self.room_kind(pool), name)
         found = self._rooms.get(key)
         if found is None:
             found = self._rooms[key] = self._room(pool, name)
+        return found
+
+    def room_kind(self, pool: Pool) -> int:
+        """The same number for pools whose nodes leave pods the same, type by type."""
+        found = self._room_kinds.get(pool)
+        if found is None:
+            own = pool.name if pool.cloud == "node" else ""
+            overlays = tuple(id(each) for each in pool.overlays)
+            standing = tuple(id(each) for each in self._daemons_of(pool))
+            key = (own, pool.cloud, pool.disk, pool.most_pods, overlays, id(pool.shared), standing)
+            found = self._room_kinds[pool] = self._number(key)
         return found
 
     def _room(self, pool: Pool, name: str) -> Room:
@@ -163,15 +250,17 @@ class Ground:
 
     def daemons(self, pool: Pool, name: str) -> Iterator[Ask]:
         """The DaemonSets whose pods stand on such a node."""
-        standing = self._standing.get(pool.signature)
-        if standing is None:
-            standing = [each for each, _ in self._daemons if _is_daemon_of(each, pool)]
-            self._standing[pool.signature] = standing
         reach = dict(self._daemons)
         gpu = bool(self.host(pool, name).accelerator)
-        for each in standing:
+        for each in self._daemons_of(pool):
             if (gpu or not _waits_for_gpu(each)) and (name in reach[each] or pool.cloud == "node"):
                 yield each
+
+    def _daemons_of(self, pool: Pool) -> Sequence[Ask]:
+        kind = self._kinds[pool]
+        if kind not in self._standing:
+            self._standing[kind] = [each for each, _ in self._daemons if _is_daemon_of(each, pool)]
+        return self._standing[kind]
 
     def host(self, pool: Pool, name: str) -> Instance:
         return pool.fixed[name][0] if name in pool.fixed else self.types.instances[name]
@@ -197,13 +286,51 @@ class Ground:
         return price is None, price or 0.0, name
 
 
-def has_room(requests: Amounts, free: Amounts) -> bool:
-    """Whether so much is free; disk is not asked after where nobody knows it."""
-    return all(free.get(each, 0) >= wanted for each, wanted in requests.items() if each != DISK or each in free)
+def _is_enough(wanted: Sequence[tuple[str, int]], free: Amounts) -> bool:
+    """Whether so much is free; disk is not asked after where nobody knows it. A plain loop: it runs a million times."""
+    for name, count in wanted:  # noqa: SIM110 - see above
+        if free.get(name, 0) < count and (name != DISK or name in free):
+            return False
+    return True
+
+
+def room_in(requests: Amounts, free: Amounts) -> int:
+    """How many times so much is free."""
+    return min(
+        (free.get(each, 0) // wanted for each, wanted in requests.items() if each != DISK or each in free),
+        default=1 << 30,
+    )
+
+
+def _any_of(choices: Sequence[Choice]) -> Choice | None:
+    """What any of them allows; None where that is not a plain list of values."""
+    if any(each.others for each in choices):
+        return choices[0] if len(choices) == 1 else None
+    return Choice(_all(each.values for each in choices))
 
 
 def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset(each for found in sets for each in found)
+
+
+class Seats(Mapping[Workload, Sequence[Seat]]):
+    """Seats by workload, for those that have any."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._asks = {each.workload: each for each in ground.asks if ground.is_seated(each)}
+
+    def __getitem__(self, workload: Workload) -> Sequence[Seat]:
+        return tuple(self._ground.seats_of(self._asks[workload]))
+
+    def __contains__(self, workload: object) -> bool:
+        return workload in self._asks
+
+    def __iter__(self) -> Iterator[Workload]:
+        return iter(self._asks)
+
+    def __len__(self) -> int:
+        return len(self._asks)
 
 
 def disagreement(wanted: Choices, pool: Pool) -> str | None:
@@ -216,15 +343,6 @@ def disagreement(wanted: Choices, pool: Pool) -> str | None:
 def _has(pool: Pool, key: str, wanted: Choice) -> bool:
     given = pool.choices.get(key, ABSENT)
     return not (given & wanted).is_empty or (given.is_empty and wanted.takes_absent)
-
-
-def _is_meant(ask: Ask, pool: Pool) -> bool:
-    """Whether what the pod says of pools' and nodes' names allows this one."""
-    if ask.node_name:
-        return pool.cloud == "node" and pool.name == ask.node_name
-    if pool.cloud == "node":
-        return True
-    return any(each.get(NODEPOOL, ANY).has(pool.name) for each in ask.alternatives)
 
 
 def capacities_of(ask: Ask, pool: Pool) -> frozenset[Capacity]:

@@ -87,7 +87,7 @@ def check_pods(case: Case) -> Iterator[Finding]:
         return
     elsewhere: list[Ask] = []
     for ask in pods:
-        if not ground.seats[ask.workload]:
+        if ask.workload not in ground.seats:
             found = _judge(ground, ask)
             if found is None:
                 elsewhere.append(ask)
@@ -140,7 +140,8 @@ def _is_ordinary(pool: Pool) -> bool:
 
 
 def _no_seat(ground: Ground, ask: Ask, found: Sequence[Miss]) -> Finding:
-    lines = [f"no node takes it; each pod asks for {wishes(ask)}"]
+    part = f"its {ask.workload.part} pods" if ask.workload.part else "it"
+    lines = [f"no node takes {part}: asked for are {wishes(ask)}"]
     if ask.extended and not any(_has_devices(ground, pool) for pool in ground.pools):
         lines.append("no pool here starts nodes with accelerators")
     lines += [f"· {each}" for each in found[:SHOWN]]
