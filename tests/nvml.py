@@ -128,11 +128,18 @@ class FakeNvml:
     def nvmlDeviceGetGpuInstanceId(self, device: Device) -> int:
         return device.instance
 
-    def nvmlDeviceGetComputeRunningProcesses(self, device: Device) -> list[Any]:
+    def nvmlDeviceGetComputeRunningProcesses_v3(self, device: Device) -> list[Any]:
+        if self.old:
+            raise NVMLError("Function Not Found")
+        return self.nvmlDeviceGetComputeRunningProcesses_v2(device)
+
+    def nvmlDeviceGetComputeRunningProcesses_v2(self, device: Device) -> list[Any]:
         return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in device.processes]
 
-    def nvmlDeviceGetGraphicsRunningProcesses(self, device: Device) -> list[Any]:
+    def nvmlDeviceGetGraphicsRunningProcesses_v3(self, device: Device) -> list[Any]:
         raise NVMLError("Not Supported")
+
+    nvmlDeviceGetGraphicsRunningProcesses_v2 = nvmlDeviceGetGraphicsRunningProcesses_v3  # noqa: N815
 
     def nvmlSystemGetProcessName(self, pid: int) -> str | bytes:
         if pid not in self.names:

@@ -1,10 +1,10 @@
-"""The tree of commands. A command is imported when it is asked for, and imports what it needs when it runs."""
+"""The tree of commands. A command's module is imported when the command is asked for, so that each begins quickly."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Iterator, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -16,9 +16,7 @@ from hanok import __version__
 from hanok.cli.terminal import talk
 from hanok.errors import HanokError, PlanError, PreflightError, SpecError
 
-EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
-
-COMMANDS: Mapping[str, str] = {
+COMMANDS = {
     "init": "create:init",
     "up": "up:up",
     "check": "look:check",
@@ -44,25 +42,20 @@ COMMANDS: Mapping[str, str] = {
     "schema": "look:schema",
     "doctor": "look:doctor",
 }
-"""Commands in the order of the help, and where each stands: a module of this room, and a name in it."""
+"""Names to modules of `hanok.cli` and what in them is the command, or the group of commands."""
+EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 
 class _Commands(MutableMapping[str, Any]):
-    """Commands by name, each made when it is first asked for: most need no server, and should not load one."""
+    """The commands by name, each made when it is looked at."""
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _make(name, COMMANDS[name])
+            self._made[name] = _command(name, *COMMANDS[name].split(":"))
         return self._made[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._made[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -70,28 +63,34 @@ class _Commands(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(COMMANDS)
 
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
 
-def _make(name: str, place: str) -> Any:
-    module, _, attribute = place.partition(":")
-    found = getattr(import_module(f"hanok.cli.{module}"), attribute)
-    alone = typer.Typer(rich_markup_mode="markdown")
-    alone.callback()(lambda: None)
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+
+def _command(name: str, module: str, member: str) -> Any:
+    found = getattr(import_module(f"hanok.cli.{module}"), member)
     if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+        command: Any = typer.main.get_group(found)
     else:
-        alone.command(name)(found)
-    return typer.main.get_group(alone).commands[name]
+        single = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+        single.command(name)(found)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
 
 
-class _Tree(TyperGroup):
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.commands = _Commands()
 
 
 app = typer.Typer(
-    cls=_Tree,
     name="hanok",
+    cls=_Group,
     help="An agentic AI platform in one package, declared in one file. Begin with `hanok up`.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

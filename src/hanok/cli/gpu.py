@@ -107,7 +107,7 @@ def top(
     with monitor.watch:
         if as_json and follow:
             _follow(monitor, every)
-        elif once or as_json or not data.is_terminal:
+        elif once or as_json or not data.file.isatty():
             _once(monitor, fail_on or [], as_json=as_json)
         else:
             _live(monitor, every)

@@ -17,6 +17,8 @@ _STYLES: dict[Level, str] = {"bad": "bold red", "attention": "yellow", "waste": 
 _FAINT = "bright_black"
 _UNKNOWN = Text("–", style=_FAINT)
 _BAR_CELLS = 6
+_MOST_BELOW = 6
+"""So many engines and silent sources a screen shows below the GPUs."""
 _GIB = 1024
 
 
@@ -35,11 +37,18 @@ class _Column:
 def table(seen: Overview, *, pricing: Pricing, scroll: Scroll | None = None) -> RenderableType:
     """Everything for people. `scroll` says which rows, where not all of them fit."""
     around = [_header(seen, pricing), Text("")]
-    below: list[RenderableType] = [Text(""), _loads(seen.loads)] if seen.loads else []
-    below += [Text(""), *(_fault(each) for each in seen.faults)] if seen.faults else []
+    most = None if scroll is None else _MOST_BELOW
+    below: list[RenderableType] = [Text(""), _loads(seen.loads[:most])] if seen.loads else []
+    below += [Text(""), *(_fault(each) for each in seen.faults[:most])] if seen.faults else []
+    below += _left_off(len(seen.loads), most, "engines") + _left_off(len(seen.faults), most, "silent sources")
     if not seen.rows:
         return Group(*around, *below)
     return Group(*around, _gpus(seen.rows, scroll, Group(*around, *below)), *below)
+
+
+def _left_off(count: int, most: int | None, what: str) -> list[Text]:
+    """A line that tells how many there are that a screen has no room for."""
+    return [] if most is None or count <= most else [Text(f"… {count - most} more {what}", style=_FAINT)]
 
 
 def _gpus(rows: Sequence[Row], scroll: Scroll | None, around: RenderableType) -> RenderableType:

@@ -281,9 +281,12 @@ def facts_of(given: Given, today: datetime.date) -> Facts:
 
 
 def _anatomy(folder: Path, model: str) -> Anatomy:
+    """A model by its name, or by the last part of its name or path, in the folder; else as it is built in."""
     from hanok.gpu import load_model
 
-    return load_model(model, folder=folder, fetch=None)
+    names = (model.strip("/"), model.rstrip("/").rsplit("/", 1)[-1])
+    found = next((name for name in names if name and (folder / name / "config.json").is_file()), model)
+    return load_model(found, folder=folder, fetch=None)
 
 
 @rules.command("list")

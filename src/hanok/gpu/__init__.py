@@ -1,6 +1,6 @@
 """GPUs as facts: what can be rented (`catalog`), what a model is made of (`anatomy`), what fits (`memory`), how fast it
-is (`speed`), and so which machines serve it at what cost (`planning`). Only `load` and `client` touch the
-world; who needs `client` imports it.
+is (`speed`), and so which machines serve it at what cost (`planning`); and what GPUs do now (`monitor`). Only `load`,
+`client` and `monitor`'s `client` and `watch…` touch the world; who needs them imports them.
 """
 
 from hanok.gpu.anatomy import Anatomy, read_anatomy

@@ -6,7 +6,8 @@ import http.client
 import urllib.error
 import urllib.request
 from http import HTTPStatus
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from hanok.errors import PlanError
 from hanok.gpu.load import CONFIG, CONFIG_LIMIT_BYTES, QUANTIZATION, FetchedConfig, read_config
@@ -27,13 +28,24 @@ def fetch_config(model: str, *, hub: str = HUB, token: str | None = None, timeou
     return FetchedConfig(config=config, quantization=quantization)
 
 
+class _KeepsToken(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, and shows the token to nobody but the hub."""
+
+    def redirect_request(self, req: urllib.request.Request, *args: Any, **kwargs: Any) -> urllib.request.Request | None:
+        followed = super().redirect_request(req, *args, **kwargs)
+        if followed is not None and urlsplit(followed.full_url)[:2] != urlsplit(req.full_url)[:2]:
+            followed.remove_header("Authorization")
+        return followed
+
+
 def _get(model: str, file: str, hub: str, token: str | None, timeout_s: float) -> dict[str, object] | None:
     url = f"{hub.rstrip('/')}/{quote(model)}/resolve/main/{file}"
     if not url.startswith(("http://", "https://")):
         raise PlanError(f"{hub!r} is no address of a hub", hint=f"as `{HUB}`, or `none`")
     headers = {"user-agent": "hanok"} | ({"authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s) as answer:  # noqa: S310
+        opener = urllib.request.build_opener(_KeepsToken)
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout_s) as answer:  # noqa: S310
             data = answer.read(CONFIG_LIMIT_BYTES + 1)
             if answer.length and len(data) <= CONFIG_LIMIT_BYTES:
                 raise ConnectionError("the answer was cut short")

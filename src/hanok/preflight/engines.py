@@ -224,7 +224,7 @@ def _start(words: Sequence[str], image: str, *, overridden: bool, surely: bool) 
             return index + 1
         if word.startswith(_MODULE):
             return index + 1
-    plain = not words or words[0].startswith("-") or "/" in words[0]
+    plain = not words or words[0].startswith(("-", "$")) or "/" in words[0] or bool(_OFFICIAL.search(image))
     return 0 if surely or (_IMAGE.search(image) and plain and not overridden) else None
 
 

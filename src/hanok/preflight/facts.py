@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hanok.gpu import Anatomy, Catalog
-from hanok.preflight.schema.forms import BuiltinForms, CustomForms, NoForms
+from hanok.preflight.schema.kind_schemas import BuiltinSchemas, CustomSchemas, NoSchemas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class Facts:
     anatomy: Callable[[str], Anatomy]
     today: datetime.date
     kubernetes: str = "1.37"
-    builtins: BuiltinForms | None = None
+    builtins: BuiltinSchemas | None = None
     """Schemas of that version of Kubernetes; None where they are not installed."""
-    custom: CustomForms = field(default_factory=NoForms)
+    custom: CustomSchemas = field(default_factory=NoSchemas)
     """Schemas of custom kinds."""
     quotas: Mapping[str, float] = field(default_factory=dict[str, float])
     """Quotas of the cloud account by their code, in their unit."""

@@ -23,7 +23,17 @@ from hanok.preflight.makers import (
     opaque_of,
     walk,
 )
-from hanok.preflight.manifests import CLUSTER_WIDE, Cluster, Manifest, Step, mapping_at, mappings_at, text_at, texts_at
+from hanok.preflight.manifests import (
+    CLUSTER_WIDE,
+    Cluster,
+    Manifest,
+    Step,
+    labels_at,
+    mapping_at,
+    mappings_at,
+    text_at,
+    texts_at,
+)
 from hanok.preflight.workloads import Workload
 
 Standing = Literal["defined", "made", "perhaps", "missing"]
@@ -35,7 +45,8 @@ _BUILT_IN: Mapping[str, frozenset[str]] = {
 """What Kubernetes itself makes in every namespace."""
 _UNPEOPLED = frozenset({
     "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "Role", "RoleBinding", "ServiceAccount",
-    "HelmRepository", "OCIRepository", "GitRepository", "ExternalSecret", "SealedSecret",
+    "HelmRepository", "OCIRepository", "GitRepository", "ExternalSecret", "SealedSecret", "ConfigMap", "Secret",
+    "PersistentVolumeClaim",
 })  # fmt: skip
 """Kinds that say nothing of what else stands in their namespace."""
 _NOT_FROM_CHARTS = frozenset({
@@ -43,6 +54,24 @@ _NOT_FROM_CHARTS = frozenset({
     "NodeClass", "NodePool", "LocalQueue", "ClusterQueue", "ResourceFlavor",
 })  # fmt: skip
 """Kinds that people write themselves, and that no chart brings."""
+_POD_MAKERS = (
+    "Agent", "MCPServer", "RayCluster", "RayService", "Gateway", "LeaderWorkerSet", "Prometheus", "PrometheusAgent",
+    "Alertmanager", "ThanosRuler", "ScaledJob", "TrainJob",
+)  # fmt: skip
+"""Kinds of which controllers make pods that no template here shows."""
+_ADDED: Mapping[str, bool] = {
+    "statefulset.kubernetes.io/pod-name": True,
+    "batch.kubernetes.io/job-name": True,
+    "job-name": True,
+    "leaderworkerset.sigs.k8s.io/name": True,
+    "leaderworkerset.sigs.k8s.io/worker-index": False,
+    "leaderworkerset.sigs.k8s.io/group-index": False,
+    "apps.kubernetes.io/pod-index": False,
+    "batch.kubernetes.io/job-completion-index": False,
+    "pod-template-hash": False,
+    "controller-revision-hash": False,
+}
+"""Labels that controllers put on their pods, and whether the value begins with the owner's name."""
 _SILENT = frozenset({"CustomResourceDefinition"})
 
 
@@ -126,8 +155,19 @@ class Inventory:
         return self.selected(namespace, {"matchLabels": dict(labels)}) if labels else []
 
     def selected(self, namespace: str | None, selector: object) -> list[Workload]:
-        """The pods that a label selector means, in one namespace or (None) in all; an empty one means all."""
-        return self._pods.selected(namespace, selector)
+        """The pods that a label selector means, in one namespace or (None) in all; an empty one means all.
+
+        Labels that controllers put on pods stand in no template: by those that say whose pods they are, owners are
+        found; the others are passed over.
+        """
+        wanted = labels_at(selector, "matchLabels")
+        added = {key: value for key, value in wanted.items() if key in _ADDED}
+        if not added:
+            return self._pods.selected(namespace, selector)
+        written = {key: value for key, value in wanted.items() if key not in _ADDED}
+        near = self._pods.selected(namespace, {**mapping_at(selector), "matchLabels": written})
+        owners = [value for key, value in added.items() if _ADDED[key]]
+        return [each for each in near if all(_begins(owner, each.manifest.name) for owner in owners)]
 
     def services(self, namespace: str | None, selector: object) -> list[Manifest]:
         """The Services that a label selector means, in one namespace or (None) in all."""
@@ -141,11 +181,9 @@ class Inventory:
         """Who may make pods there that are not in the tree."""
         if maker := self.maker(namespace):
             return maker
-        words = set(labels.values())
-        for each in self._opaque.get(namespace, ()):
-            if each.by.name in words or any(each.by.name in word for word in words):
-                return each.by
-        return next((each for each in self._pod_makers.get(namespace, ()) if each.name in words), None)
+        words = {*labels.values(), *(key.split("/")[0] for key in labels)}
+        near = (*(each.by for each in self._opaque.get(namespace, ())), *self._pod_makers.get(namespace, ()))
+        return next((each for each in near if any(each.name in word or _is_of(each, word) for word in words)), None)
 
     def leaves(self, manifest: Manifest) -> Sequence[Leaf]:
         """Every text of a manifest."""
@@ -244,7 +282,7 @@ class Inventory:
     @cached_property
     def _pod_makers(self) -> Mapping[str, Sequence[Manifest]]:
         found: dict[str, list[Manifest]] = {}
-        for each in self.cluster.of("Agent", "MCPServer", "RayCluster", "RayService", "Gateway", "LeaderWorkerSet"):
+        for each in self.cluster.of(*_POD_MAKERS):
             found.setdefault(each.namespace, []).append(each)
         return found
 
@@ -253,6 +291,11 @@ def _names_of(workload: Workload) -> Iterator[str]:
     yield from (text_at(workload.spec, "hostname"), text_at(workload.spec, "subdomain"))
     for each in mappings_at(workload.spec, "hostAliases"):
         yield from texts_at(each, "hostnames")
+
+
+def _is_of(manifest: Manifest, domain: str) -> bool:
+    """Whether a label's domain is that of the manifest's group: `strimzi.io/cluster` of `kafka.strimzi.io`."""
+    return "." in domain and manifest.group.endswith(domain)
 
 
 def _begins(name: str, stem: str) -> bool:

@@ -33,6 +33,11 @@ TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
 SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
 FENCES = ("yaml", "yml", "json")
 STDIN, PLATFORM = "-", "platform.yaml"
+_TOOLS = (
+    "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io", "audit.k8s.io", "client.authentication.k8s.io",
+    "config.kueue.x-k8s.io",
+)  # fmt: skip
+"""Groups of files that programs are started with, and that no API server is given."""
 _SKIPPED = {"node_modules", "__pycache__", "venv"}
 
 
@@ -198,7 +203,9 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
 
 def _is_tools_own(manifest: Manifest) -> bool:
     """A file that tells a tool what to do, and that no API server is given."""
-    return manifest.group in ("kustomize.config.k8s.io", "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io")
+    group = manifest.group
+    kubeconfig = (group, manifest.kind) == ("", "Config") and "clusters" in manifest.body
+    return kubeconfig or group in _TOOLS or group.endswith(".config.k8s.io")
 
 
 def _is_gateways_own(body: Body) -> bool:
@@ -209,7 +216,8 @@ def _is_gateways_own(body: Body) -> bool:
 def _half(manifest: Manifest, found: _Gathered) -> None:
     if _is_tools_own(manifest) or manifest.kind in ("Kustomization", "Component"):
         folder = Path(manifest.file).parent
-        hint = f"`kubectl kustomize {folder} | hanok preflight -` looks at what it makes"
+        kustomize = manifest.kind in ("Kustomization", "Component")
+        hint = f"`kubectl kustomize {folder} | hanok preflight -` looks at what it makes" if kustomize else None
         found.findings.append(NO_MANIFEST.on(manifest, message=f"{manifest.kind} is a tool's own file", hint=hint))
         return
     missing = "apiVersion" if manifest.kind else "kind"

@@ -51,13 +51,13 @@ class Opaque:
 
 
 def walk(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], object]]:
-    """Every value inside of a value, with its path; the value itself first."""
+    """Every value inside of a value, with its path, in the order of the document; the value itself first."""
     waiting: list[tuple[tuple[Step, ...], object]] = [(path, value)]
     while waiting:
         here, each = waiting.pop()
         yield here, each
-        waiting.extend(((*here, key), inner) for key, inner in mapping_at(each).items())
-        waiting.extend(((*here, index), inner) for index, inner in enumerate(list_at(each)))
+        below = [*mapping_at(each).items(), *enumerate(list_at(each))]
+        waiting.extend(reversed([((*here, step), inner) for step, inner in below]))
 
 
 def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], object]]:
@@ -197,7 +197,7 @@ _SPECIAL: Mapping[str, Callable[[Manifest], Iterator[Made]]] = {
 
 # --- Opaque makers ----------------------------------------------------------------------------------------------------
 
-_PASSIVE = frozenset({
+PASSIVE = frozenset({
     "", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io",
     "scheduling.k8s.io", "node.k8s.io", "resource.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io",
     "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "apiregistration.k8s.io", "extensions",
@@ -231,7 +231,7 @@ def opaque_of(manifest: Manifest, files: Callable[[str], bool]) -> Iterator[Opaq
             stems = tuple(f"{manifest.name}-{part}" for part in _MILVUS_PARTS)
             more = tuple(_renamed(spec))
             yield Opaque(by=manifest, namespace=manifest.namespace, stems=(*stems, *more), anything=False, wide=False)
-        case _, group if group not in _PASSIVE:
+        case _, group if group not in PASSIVE:
             yield Opaque(
                 by=manifest,
                 namespace=manifest.namespace or EVERYWHERE,
@@ -280,4 +280,4 @@ def generated(kustomization: Manifest) -> Iterator[Made]:
 def brings_more(kustomization: Manifest) -> bool:
     """Whether a kustomization takes in what is not in the tree: charts, addresses."""
     taken = [*texts_at(kustomization.body, "resources"), *texts_at(kustomization.body, "bases")]
-    return bool(list_at(kustomization.body, "helmCharts")) or any("://" in each or "?ref=" in each for each in taken)
+    return bool(list_at(kustomization.body, "helmCharts")) or any("//" in each or "?ref=" in each for each in taken)

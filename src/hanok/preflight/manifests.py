@@ -139,14 +139,14 @@ class Manifest:
             return 0
         return _line(self.node, path) + self.offset
 
-    def line_within(self, path: Sequence[Step], before: str) -> int:
-        """The line of what comes after `before` in a text of several lines that stands there."""
+    def line_within(self, path: Sequence[Step], below: int) -> int:
+        """The line of a text of several lines that stands there; `below` counts from its first."""
         node = self.node
         for step in path:
             found = _child(node, step) if node is not None else None
             node = found[1] if found else None
         if isinstance(node, ScalarNode) and node.style == "|":
-            return node.start_mark.line + self.offset + 2 + before.count("\n")
+            return node.start_mark.line + self.offset + 2 + below
         return self.line(*path)
 
     @cached_property

@@ -9,12 +9,14 @@ import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pynvml
 import pytest
@@ -190,6 +192,23 @@ def test_this_machine_is_shown_without_a_flag_with_processes_the_engine_on_it_an
     assert (lost["index"], lost["marks"], lost["trouble"]) == ("1", ["lost"], "GPU is lost")
 
 
+@pytest.mark.skipif(not (shutil.which("cc") and sys.platform == "linux"), reason="no C compiler")
+def test_nvidias_own_library_is_asked_as_it_wants_to_be(tmp_path: Path) -> None:
+    library = tmp_path / "libnvidia-ml.so.1"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, ROOT / "tests" / "nvml.c"], check=True, timeout=60)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    told = json.loads(hanok(tmp_path, "gpu", "top", "--json", env=environment).stdout)
+    whole, part, lost = told["gpus"]
+    assert (whole["uuid"], whole["utilization"], whole["memory_bandwidth"]) == ("GPU-aaaa", 0.93, 0.41)
+    assert (whole["memory_used_mib"], whole["memory_total_mib"], whole["temperature_c"]) == (1000, 81559, 64)
+    assert (whole["power_w"], whole["power_ceiling_w"], whole["power_limit_w"]) == (512.345, 700, None)
+    assert (whole["clock_mhz"], whole["clock_ceiling_mhz"], whole["marks"]) == (1755, 1980, [])
+    assert whole["processes"] == [{"pid": 4242, "name": "app-4242", "memory_mib": 800}]
+    assert (part["uuid"], part["slice"]) == ("GPU-bbbb", {"profile": "1g.10gb", "id": "9"})
+    assert (part["utilization"], part["memory_total_mib"], part["power_w"]) == (None, 10000, 512.345)
+    assert (lost["index"], lost["trouble"], lost["marks"]) == ("2", "GPU is lost", ["lost"])
+
+
 # on a terminal
 
 
@@ -230,14 +249,31 @@ class Terminal:
 
 
 @pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Starts the command on a terminal; what still runs at the end of the test is killed."""
+    begun: list[Terminal] = []
+
+    def begin(*arguments: str, **more: Any) -> Terminal:
+        begun.append(Terminal(tmp_path, *arguments, **more))
+        return begun[-1]
+
+    yield begin
+    for terminal in begun:
+        terminal.process.kill()
+        terminal.process.wait(20)
+
+
+@pytest.fixture
 def many() -> Iterator[Exporter]:
     gpus = [gpu(number, labels={"pod": f"pod-{number}", "namespace": "n"}) for number in range(40)]
     with exporter({"/metrics": dcgm(*gpus)}) as known:
         yield known
 
 
-def test_on_a_terminal_it_draws_the_whole_screen_scrolls_and_ends_with_q(tmp_path: Path, many: Exporter) -> None:
-    terminal = Terminal(tmp_path, "gpu", "top", "--dcgm", many.url, columns=80, lines=24)
+def test_on_a_terminal_it_draws_the_whole_screen_scrolls_and_ends_with_q(
+    open_terminal: Callable[..., Terminal], many: Exporter
+) -> None:
+    terminal = open_terminal("gpu", "top", "--dcgm", many.url, columns=80, lines=24)
     drawn = terminal.read_until("(↑ ↓)")
     assert "\x1b[?1049h" in drawn  # the other screen
     assert "pod-0 " in drawn
@@ -251,8 +287,10 @@ def test_on_a_terminal_it_draws_the_whole_screen_scrolls_and_ends_with_q(tmp_pat
     assert terminal.end() == 0
 
 
-def test_a_wide_terminal_shows_more_columns_and_no_color_none(tmp_path: Path, many: Exporter) -> None:
-    terminal = Terminal(tmp_path, "gpu", "top", "--dcgm", many.url, "--vllm", f"{many.url}/hang", columns=140, lines=60,
+def test_a_wide_terminal_shows_more_columns_and_no_color_none(
+    open_terminal: Callable[..., Terminal], many: Exporter
+) -> None:
+    terminal = open_terminal("gpu", "top", "--dcgm", many.url, "--vllm", f"{many.url}/hang", columns=140, lines=60,
                         NO_COLOR="1")  # fmt: skip
     drawn = terminal.read_until("pod-39")  # though one source hangs
     assert "TENSOR" in drawn
@@ -261,10 +299,24 @@ def test_a_wide_terminal_shows_more_columns_and_no_color_none(tmp_path: Path, ma
     assert terminal.end() == 0
 
 
-def test_without_sources_a_terminal_is_told_so_at_once(tmp_path: Path) -> None:
+def test_without_sources_a_terminal_is_told_so_at_once(open_terminal: Callable[..., Terminal]) -> None:
     if has_gpus():
         pytest.skip("this machine has GPUs")
-    terminal = Terminal(tmp_path, "gpu", "top", columns=80, lines=24)
+    terminal = open_terminal("gpu", "top", columns=80, lines=24)
     drawn = terminal.read_until("no source tells of a GPU")
     assert "\x1b[?1049h" not in drawn
     assert terminal.end() == 1
+
+
+def test_a_screen_full_of_silent_sources_and_engines_still_shows_gpus(
+    open_terminal: Callable[..., Terminal], many: Exporter
+) -> None:
+    engines = b"".join(vllm(f"model-{number}") for number in range(30))
+    many.pages["/engines"] = engines
+    silent = [word for port in range(1, 21) for word in ("--dcgm", f"127.0.0.1:{port}")]
+    sources = ["--dcgm", many.url, "--vllm", f"{many.url}/engines", *silent]
+    terminal = open_terminal("gpu", "top", *sources, columns=100, lines=30)
+    for text in ("14 more silent sources", "24 more engines", "pod-2 "):  # sources answer in any order
+        terminal.read_until(text)
+    terminal.press("q")
+    assert terminal.end() == 0

@@ -147,10 +147,10 @@ def test_a_newer_catalogue_is_checked_kept_and_used(folder: Path) -> None:
 
 
 def test_a_wrong_catalogue_is_refused_by_line_and_changes_nothing(folder: Path) -> None:
-    (folder / "new.yaml").write_text(OUT.read_text("utf-8").replace('"gpus": 1', '"gpus": 0', 1))
+    (folder / "new.yaml").write_text(OUT.read_text("utf-8").replace('"gpus": 1', '"gpus": -1', 1))
     done = hanok(folder, "catalog", "update", "new.yaml", env=environment(folder, COLUMNS="200"))
     assert done.returncode == 2
-    assert re.search(r"new\.yaml:\d+:\d+ instances.*gpus: must be at least 1", done.stderr)
+    assert re.search(r"new\.yaml:\d+:\d+ instances.*gpus: must be at least 0", done.stderr)
     assert not (folder / "config").exists()
 
 

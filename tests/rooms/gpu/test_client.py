@@ -15,6 +15,7 @@ from hanok.errors import PlanError
 from hanok.gpu import load_model
 from hanok.gpu.client import fetch_config
 from tests.conftest import free_port
+from tests.exporters import exporter
 from tests.journeys.test_hanok_up import hanok
 from tests.rooms.gpu.test_anatomy import DENSE
 
@@ -83,6 +84,17 @@ def test_a_token_opens_what_is_gated(hub: str) -> None:
         fetch_config("acme/gated", hub=hub, token="hf_bad")
     assert "HF_TOKEN" in (refused.value.hint or "")
     assert "hf_bad" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("moved_to", "given"), [("127.0.0.1", "Bearer hf_good"), ("localhost", None)])
+def test_a_token_follows_a_model_that_moved_within_the_hub_and_not_elsewhere(moved_to: str, given: str | None) -> None:
+    with exporter({}) as hub:
+        other = hub.url.replace("127.0.0.1", moved_to)
+        moved = (307, {"location": f"{other}/acme/new/resolve/main/config.json"}, b"")
+        hub.pages["/acme/old/resolve/main/config.json"] = moved
+        hub.pages["/acme/new/resolve/main/config.json"] = json.dumps(DENSE | {"quantization_config": {}}).encode()
+        fetch_config("acme/old", hub=hub.url, token="hf_good")
+        assert [token for _, token in hub.asked] == ["Bearer hf_good", given]
 
 
 @pytest.mark.parametrize(

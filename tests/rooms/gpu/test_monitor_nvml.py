@@ -58,8 +58,9 @@ def test_what_a_gpu_does_not_support_is_unknown_and_the_rest_is_told() -> None:
     assert told.processes == (Process(pid=1, name=""),)
 
 
-def test_an_old_driver_counts_what_it_keeps_as_used() -> None:
-    [told] = look(Device(), old=True)
+def test_an_old_driver_counts_what_it_keeps_as_used_and_lists_processes_in_an_older_form() -> None:
+    [told] = look(Device(processes=[(7, MIB)]), old=True)
+    assert [each.pid for each in told.processes] == [7]
     assert (told.memory_used_mib, told.memory_reserved_mib, told.memory_total_mib) == (71559, 0, 81559)
 
 

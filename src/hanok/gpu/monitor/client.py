@@ -56,11 +56,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class Fetcher:
-    """Fetches pages. `ca_file` holds the certificates to trust. Raises `SourceError` where it cannot be read."""
+    """Fetches pages. `ca_file` holds certificates to trust, too. Raises `SourceError` where it cannot be read."""
 
     def __init__(self, *, timeout_s: float, ca_file: str | None = None, limit_bytes: int = ANSWER_LIMIT_BYTES) -> None:
         try:
-            context = ssl.create_default_context(cafile=ca_file)
+            context = ssl.create_default_context()
+            if ca_file is not None:
+                context.load_verify_locations(cafile=ca_file)
         except OSError as error:
             raise SourceError(f"{ca_file}: no certificates can be read there: {error.strerror or error}") from error
         self._opener = urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=context))

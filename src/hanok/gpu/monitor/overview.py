@@ -94,7 +94,11 @@ def overview(seen: Sequence[Seen], *, limits: Thresholds, pricing: Pricing) -> O
     loads = [load for each in seen for load in each.told.loads]
     types = {node: kind for each in seen for node, kind in each.told.types}
     readings = merged(reading for each in seen for reading in each.told.readings)
-    rows = [_row(each, loads, types, limits, pricing) for each in sorted(readings, key=_order)]
+    alone = sum(each.local for each in loads) == 1
+    rows = [
+        _row(each, [load for load in loads if _runs_on(load, each, alone=alone)], types, limits, pricing)
+        for each in sorted(readings, key=_order)
+    ]
     return Overview(rows=rows, loads=loads, faults=[each for each in seen if each.fault], totals=_totals(rows, loads))
 
 
@@ -111,18 +115,17 @@ def _row(
         power_ceiling_w=power_ceiling_w(reading, board),
         clock_ceiling_mhz=clock_ceiling_mhz(reading, board),
         price=pricing.price(reading, types),
-        loads=tuple(each for each in loads if _runs_on(each, reading, loads)),
+        loads=tuple(loads),
     )
 
 
-def _runs_on(load: Load, reading: Reading, loads: Sequence[Load]) -> bool:
-    """By its pod, by a host name that begins with the pod's, or as the only vLLM of this machine."""
+def _runs_on(load: Load, reading: Reading, *, alone: bool) -> bool:
+    """By its pod, by a host name that begins with the pod's, or as the only engine of this machine (`alone`)."""
     if load.pod:
         return any(_same(load.pod, pod) for pod in reading.pods)
     if any(load.place.partition(":")[0].partition(".")[0] == pod.name for pod in reading.pods):
         return True
-    alone = load.local and sum(each.local for each in loads) == 1
-    return alone and any("vllm" in process.name.lower() for process in reading.processes)
+    return alone and load.local and any("vllm" in process.name.lower() for process in reading.processes)
 
 
 def _same(one: Pod, other: Pod) -> bool:

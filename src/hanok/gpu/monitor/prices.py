@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hanok.gpu.catalog import Catalog, Instance
 from hanok.gpu.monitor.readings import Reading
@@ -38,7 +39,9 @@ class Pricing:
 
     def accelerator(self, reading: Reading) -> str | None:
         """The catalogue's name of this GPU, None where it has none."""
-        return accelerator_of(reading.model, self.catalog)
+        if reading.model not in self._names:
+            self._names[reading.model] = accelerator_of(reading.model, self.catalog)
+        return self._names[reading.model]
 
     def price(self, reading: Reading, told: Mapping[str, str]) -> Price | None:
         """What this GPU costs. `told` are instance types by node."""
@@ -49,10 +52,7 @@ class Pricing:
         for name in self.types:
             if self.catalog.instances[name].accelerator == accelerator or accelerator is None:
                 return self._of(name, exact=True)
-        if accelerator is None:
-            return None
-        prices = [self._of(name, exact=False) for name in self._whole(accelerator)]
-        return min((each for each in prices if each), key=lambda each: each.usd_hour, default=None)
+        return self._cheapest.get(accelerator or "")
 
     def share(self, reading: Reading) -> float:
         """How much of its GPU this is: 1, or a slice's share (`3g` of seven)."""
@@ -62,9 +62,21 @@ class Pricing:
         profiles = self.catalog.mig.get(self.accelerator(reading) or "", {})
         return min(1.0, units / max((_units(each) for each in profiles), default=7))
 
-    def _whole(self, accelerator: str) -> list[str]:
-        instances = self.catalog.instances.items()
-        return [name for name, each in instances if each.accelerator == accelerator and each.share == 1]
+    @cached_property
+    def _names(self) -> dict[str, str | None]:
+        """Accelerators by the driver's names that were asked for: they are few, and asked for at every look."""
+        return {}
+
+    @cached_property
+    def _cheapest(self) -> dict[str, Price]:
+        """By accelerator, of the types that have whole ones."""
+        found: dict[str, Price] = {}
+        for name, instance in self.catalog.instances.items():
+            price = self._of(name, exact=False) if instance.share == 1 else None
+            known = found.get(instance.accelerator)
+            if price and (known is None or price.usd_hour < known.usd_hour):
+                found[instance.accelerator] = price
+        return found
 
     def _of(self, name: str, *, exact: bool) -> Price | None:
         instance: Instance = self.catalog.instances[name]

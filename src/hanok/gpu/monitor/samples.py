@@ -2,7 +2,7 @@
 
 Only lines with wanted names are read, so that a page of ten thousand lines costs little and what else stands there
 cannot do harm. The labels of a GPU stand on every line of it and in every answer, so they are taken apart once
-(`prometheus_client.parser` takes a hundred times as long for a page). A line that is no sample is passed over.
+(`prometheus_client.parser` takes forty times as long for a page). A line that is no sample is passed over.
 
 Formats: https://prometheus.io/docs/instrumenting/exposition_formats/ (text 0.0.4),
 https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries.

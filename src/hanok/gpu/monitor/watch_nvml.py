@@ -127,8 +127,11 @@ class NvmlSource:
     def _processes(self, handle: Any) -> tuple[Process, ...]:
         nvml = self._nvml
         found: dict[int, Process] = {}
-        for ask in (nvml.nvmlDeviceGetComputeRunningProcesses, nvml.nvmlDeviceGetGraphicsRunningProcesses):
-            for each in self._ask(ask, handle) or ():
+        for newer, older in (
+            (nvml.nvmlDeviceGetComputeRunningProcesses_v3, nvml.nvmlDeviceGetComputeRunningProcesses_v2),
+            (nvml.nvmlDeviceGetGraphicsRunningProcesses_v3, nvml.nvmlDeviceGetGraphicsRunningProcesses_v2),
+        ):  # by version: without one, the library raises something else than NVMLError where the driver is old
+            for each in self._ask(newer, handle) or self._ask(older, handle) or ():
                 memory = None if each.usedGpuMemory is None else each.usedGpuMemory / _MIB
                 found[each.pid] = Process(pid=each.pid, name=self._process_name(each.pid), memory_mib=memory)
         return tuple(found.values())

@@ -140,18 +140,20 @@ def _meant(name: str) -> str | None:
 def _gone(engine: Engine, flag: Flag, gone: Gone) -> Iterator[Finding]:
     manifest, path = engine.workload.manifest, engine.path(flag)
     if gone.by == (0, 0, 0):
-        message, hint = f"neither vLLM nor llm-d ever had `--{flag.name}`", f"instead: {gone.instead}"
+        message, hint = f"neither vLLM nor llm-d ever had `--{flag.name}`", _instead(gone)
         yield UNKNOWN_FLAG.on(manifest, *path, message=message, hint=hint)
     elif engine.version is None or engine.version >= gone.by:
         judged = _said(engine.version) if engine.version else f"{_said(vocabulary().newest)} (the image names none)"
         message = f"`--{flag.name}` is gone from vLLM by {_said(gone.by)}; judged is {judged}"
-        yield OTHER_VERSION.on(
-            manifest, *path, message=message, hint=f"instead: {gone.instead}", severity=_sure(engine)
-        )
+        yield OTHER_VERSION.on(manifest, *path, message=message, hint=_instead(gone), severity=_sure(engine))
     else:
         message = f"`--{flag.name}` is gone by vLLM {_said(gone.by)}: {_said(engine.version)} may be its last"
         hint = f"before an update: {gone.instead}"
         yield OTHER_VERSION.on(manifest, *path, message=message, hint=hint, severity="info")
+
+
+def _instead(gone: Gone) -> str:
+    return gone.instead if gone.instead.startswith("delete") else f"instead: {gone.instead}"
 
 
 def _sure(engine: Engine) -> Severity:
@@ -193,8 +195,9 @@ def check_flags_that_change_nothing(case: Case) -> Iterator[Finding]:
 
 def check_model_flag(case: Case) -> Iterator[Finding]:
     for engine in engines_told(case):
-        served = engine.by_serve or (engine.official and engine.version and engine.version >= SERVES_SINCE)
-        if served and "model" in engine.given:
+        by_image = engine.official and not list_at(engine.container.body, "command")
+        newly = engine.version is not None and engine.version >= SERVES_SINCE
+        if (engine.by_serve or (by_image and newly)) and "model" in engine.given:
             message = "vLLM warns that `--model` will be removed"
             hint = f"give the model as the first argument: `vllm serve {engine.given['model'] or 'MODEL'} …`"
             yield MODEL_FLAG.on(engine.workload.manifest, *engine.path("model"), message=message, hint=hint)
@@ -235,13 +238,13 @@ def check_variables(case: Case) -> Iterator[Finding]:
 
 
 def _deaf(engine: Engine, name: str, gone: Gone, path: tuple[str | int, ...]) -> Finding:
+    """A warning where something else happens than is meant; what is meant may be what happens anyway."""
     heard = engine.version is not None and engine.version < gone.by
+    harmless = heard or (name == "VLLM_USE_V1" and engine.container.env.get(name) == "1")
     when = "not read any more by" if heard else "not read since, at the latest,"
     message = f"{name} is {when} vLLM {_said(gone.by)}"
-    manifest = engine.workload.manifest
-    return DEAF_VARIABLE.on(
-        manifest, *path, message=message, hint=f"instead: {gone.instead}", severity="info" if heard else "warning"
-    )
+    severity = "info" if harmless else "warning"
+    return DEAF_VARIABLE.on(engine.workload.manifest, *path, message=message, hint=_instead(gone), severity=severity)
 
 
 def check_values(case: Case) -> Iterator[Finding]:

@@ -262,7 +262,7 @@ def check_unread_layouts(case: Case) -> Iterator[Finding]:
     found = operators(case.cluster)
     named = {text_at(each.values, "migManager", "config", "name") for each in found}
     for told in texts(case.cluster, "mig-configs"):
-        if found and told.manifest.name not in named:
+        if found and told.manifest.name not in named and mapping_at(told.body, "mig-configs"):
             message = f"migManager.config.name of {found[0].manifest.title} does not name this ConfigMap"
             yield UNREAD_LAYOUT.on(told.manifest, "metadata", "name", message=message)
 

@@ -1,4 +1,4 @@
-"""Memory and disks beside the GPU: shared memory of processes that work together, the pod's limit, room for weights."""
+"""Memory and disks beside the GPU: what processes share, the pod's limit, space for weights."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def check_root_disks(case: Case) -> Iterator[Finding]:
 
 def _classes(found: EngineFit, case: Case) -> list[Manifest]:
     """The node classes of the pools that the engine may be put on; where none is known, of all pools."""
-    pools = {each.seat.manifest for each in found.rooms if each.seat.manifest} or {*case.cluster.of("NodePool")}
+    pools = {each.seat.manifest for each in found.fittings if each.seat.manifest} or {*case.cluster.of("NodePool")}
     names = {text_at(each.body, "spec", "template", "spec", "nodeClassRef", "name") for each in pools}
     return [each for each in case.cluster.of("EC2NodeClass") if each.name in names]
 

@@ -19,13 +19,13 @@ from hanok.preflight.fit.needs import (
     ORDER,
     SHARED,
     EngineFit,
-    Room,
+    Fitting,
     device_of,
     price,
     seats_by_type,
 )  # fmt: skip
 from hanok.preflight.fit.remedies import remedies
-from hanok.preflight.manifests import mapping_at
+from hanok.preflight.manifests import list_at, mapping_at, text_at
 from hanok.preflight.workloads import GPU
 
 NO_ROOM = Rule(
@@ -56,8 +56,8 @@ RAY = ("RayCluster", "RayJob", "RayService")
 
 def check_room(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        bad = [each for each in found.rooms if each.bad]
-        if bad and len(bad) == len(found.rooms):
+        bad = [each for each in found.fittings if each.bad]
+        if bad and len(bad) == len(found.fittings):
             yield _nowhere(found, case.facts.catalog)
         elif bad and not found.assumed:
             yield _not_everywhere(found, bad)
@@ -65,13 +65,13 @@ def check_room(case: Case) -> Iterator[Finding]:
 
 def _nowhere(found: EngineFit, catalog: Catalog) -> Finding:
     """On the nearest of its machines."""
-    room = min(found.rooms, key=lambda each: (ORDER.index(each.outcome), each.missing))
+    fitting = min(found.fittings, key=lambda each: (ORDER.index(each.outcome), each.missing))
     rule, flag = {
         "no context": (NO_CONTEXT, "max-model-len"),
         "no kernel": (NO_KERNEL, "quantization"),
-    }.get(room.outcome, (NO_ROOM, "tensor-parallel-size"))
-    where = _where(found, room)
-    message = f"{_model(found)} {_fails(room)} {where}: {_sum(room)}"
+    }.get(fitting.outcome, (NO_ROOM, "tensor-parallel-size"))
+    where = _where(found, fitting)
+    message = f"{_model(found)} {_fails(fitting)} {where}: {_sum(fitting)}"
     hint = remedies(found, catalog)
     return rule.on(found.engine.workload.manifest, *found.engine.path(flag), message=message, hint=hint or None)
 
@@ -82,18 +82,18 @@ def _model(found: EngineFit) -> str:
     return f"{found.engine.model}{spread}"
 
 
-def _fails(room: Room) -> str:
+def _fails(fitting: Fitting) -> str:
     return {"no context": "has no room for its context on", "no kernel": "cannot run on"}.get(
-        room.outcome, "does not fit on"
+        fitting.outcome, "does not fit on"
     )
 
 
-def _where(found: EngineFit, room: Room) -> str:
-    if found.assumed and len(found.rooms) > 1:
-        return f"any instance type with so many GPUs, not even {room.seat.instance} ({room.title})"
-    others = [name for name in seats_by_type(found.rooms) if name != room.seat.instance]
+def _where(found: EngineFit, fitting: Fitting) -> str:
+    if found.assumed and len(found.fittings) > 1:
+        return f"any instance type with so many GPUs, not even {fitting.seat.instance} ({fitting.title})"
+    others = [name for name in seats_by_type(found.fittings) if name != fitting.seat.instance]
     more = f", nor on {_listed(others)}" if others else ""
-    return f"{room.seat.instance} ({room.title}){more}"
+    return f"{fitting.seat.instance} ({fitting.title}){more}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -101,21 +101,21 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
-def _sum(room: Room) -> str:
+def _sum(fitting: Fitting) -> str:
     """What is needed and what is there, a GPU."""
-    if room.outcome == "no kernel":
-        return "; ".join(room.reasons)
-    told = memory_reasons(room.fit, sliced=False)
-    return f"{'; '.join(told)}, {room.missing / GIB:.1f} GiB a GPU too few"
+    if fitting.outcome == "no kernel":
+        return "; ".join(fitting.reasons)
+    told = memory_reasons(fitting.fit, sliced=False)
+    return f"{'; '.join(told)}, {fitting.missing / GIB:.1f} GiB a GPU too few"
 
 
-def _not_everywhere(found: EngineFit, bad: Sequence[Room]) -> Finding:
+def _not_everywhere(found: EngineFit, bad: Sequence[Fitting]) -> Finding:
     types = list(seats_by_type(bad))
     worst = seats_by_type(bad)[types[0]]
     first = found.first in bad
     told = "is put there first, as the cheapest" if first else "may be put there"
     message = f"{_model(found)} {_fails(worst)} {_listed(types)} ({worst.title}), and {told}: {_sum(worst)}"
-    good = [name for name in seats_by_type(found.rooms) if name not in types]
+    good = [name for name in seats_by_type(found.fittings) if name not in types]
     hint = f"leave only {_listed(good)} to it" if good else None
     return SOME_NO_ROOM.on(
         found.engine.workload.manifest, *found.engine.path("tensor-parallel-size"), message=message, hint=hint,
@@ -125,16 +125,16 @@ def _not_everywhere(found: EngineFit, bad: Sequence[Room]) -> Finding:
 
 def check_tight(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        rooms = [each for each in found.rooms if each.outcome == "tight"]
-        elsewhere = found.assumed and len(rooms) < len(found.rooms)
-        if rooms and not elsewhere and not any(each.bad for each in found.rooms):
-            yield _tight(found, min(rooms, key=lambda each: price(each.seat)), case.facts.catalog)
+        fittings = [each for each in found.fittings if each.outcome == "tight"]
+        elsewhere = found.assumed and len(fittings) < len(found.fittings)
+        if fittings and not elsewhere and not any(each.bad for each in found.fittings):
+            yield _tight(found, min(fittings, key=lambda each: price(each.seat)), case.facts.catalog)
 
 
-def _tight(found: EngineFit, room: Room, catalog: Catalog) -> Finding:
-    left = f"{room.fit.kv / GIB:.1f} GiB a GPU are left for the cache"
-    left += f", {room.fit.sequence / GIB:.1f} GiB for one call" if room.keeps else ""
-    message = f"{_model(found)} is within the estimate's error on {room.seat.instance} ({room.title}): {left}"
+def _tight(found: EngineFit, fitting: Fitting, catalog: Catalog) -> Finding:
+    left = f"{fitting.fit.kv / GIB:.1f} GiB a GPU are left for the cache"
+    left += f", {fitting.fit.sequence / GIB:.1f} GiB for one call" if fitting.keeps else ""
+    message = f"{_model(found)} is within the estimate's error on {fitting.seat.instance} ({fitting.title}): {left}"
     hint = remedies(found, catalog) or None
     return TIGHT.on(found.engine.workload.manifest, *found.engine.path("max-model-len"), message=message, hint=hint)
 
@@ -152,15 +152,18 @@ def check_context(case: Case) -> Iterator[Finding]:
 
 def check_split(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        for told in obstacles(found.anatomy, found.split) if found.anatomy else ():
+        if told := obstacles(found.anatomy, found.split) if found.anatomy else []:
             path = found.engine.path("tensor-parallel-size")
-            yield NO_SPLIT.on(found.engine.workload.manifest, *path, message=f"{found.engine.model}: {told}")
+            yield NO_SPLIT.on(found.engine.workload.manifest, *path, message=f"{found.engine.model}: {'; '.join(told)}")
 
 
 def check_count(case: Case) -> Iterator[Finding]:
     for engine in case.engines:
         asked = _gpus(engine)
         manifest = engine.workload.manifest
+        if _asks_nothing(engine):
+            message = "it asks for no GPU: where the runtime does not hand all out to everybody, vLLM finds none"
+            yield OTHER_COUNT.on(manifest, *engine.path(), message=message, severity="warning")
         if asked is None or engine.unsettled or manifest.kind in RAY:
             continue
         pods = _pods(engine, case)
@@ -185,6 +188,14 @@ def _gpus(engine: Engine) -> int | None:
     if any(name.startswith(MIG) or name == SHARED for name in asked):
         return None
     return asked.get(GPU) or None
+
+
+def _asks_nothing(engine: Engine) -> bool:
+    """Whether the CUDA image is given no device of any kind, in no way that is known."""
+    devices = [name for name in engine.container.requests if "/" in name]
+    claims = list_at(engine.container.body, "resources", "claims") or list_at(engine.workload.spec, "resourceClaims")
+    handed = text_at(engine.workload.spec, "runtimeClassName") or "NVIDIA_VISIBLE_DEVICES" in engine.container.env
+    return engine.official and not devices and not claims and not handed
 
 
 def _needed(engine: Engine) -> int:
@@ -212,23 +223,23 @@ def _resources(engine: Engine) -> tuple[str | int, ...]:
 
 def check_chunks(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        asked, room = found.engine.whole("max-num-batched-tokens", 0), found.first
-        if not asked or not room or room.bad or (found.assumed and not found.best):
+        asked, fitting = found.engine.whole("max-num-batched-tokens", 0), found.first
+        if not asked or not fitting or fitting.bad or (found.assumed and not found.best):
             continue
-        room = found.best if found.assumed and found.best else room
-        more = _activations(found, room, asked, case.facts.catalog)
-        if room.missing <= 0 < room.missing + more:
+        fitting = found.best if found.assumed and found.best else fitting
+        more = _activations(found, fitting, asked, case.facts.catalog)
+        if fitting.missing <= 0 < fitting.missing + more:
             message = (
                 f"chunks of {asked:,} tokens take about {more / GIB:.1f} GiB a GPU more than the usual ones; on "
-                f"{room.seat.instance} ({room.title}) {room.fit.kv / GIB:.1f} GiB are left for cache and all"
+                f"{fitting.seat.instance} ({fitting.title}) {fitting.fit.kv / GIB:.1f} GiB are left for cache and all"
             )
             path = found.engine.path("max-num-batched-tokens")
             yield BIG_CHUNKS.on(found.engine.workload.manifest, *path, message=message)
 
 
-def _activations(found: EngineFit, room: Room, tokens: int, catalog: Catalog) -> float:
+def _activations(found: EngineFit, fitting: Fitting, tokens: int, catalog: Catalog) -> float:
     """Bytes a GPU that longer chunks add: two hidden vectors, and a feed-forward layer's three widths, of 16 bits."""
-    device, anatomy = device_of(room.seat, catalog), found.anatomy
+    device, anatomy = device_of(fitting.seat, catalog), found.anatomy
     assert device and anatomy
     usual = Roofline(anatomy=anatomy, device=device, split=found.split, kv_bytes=2).chunk_tokens
     measured = max(usual, 8192)  # what the catalogue's activations were measured with, on an H100
@@ -238,21 +249,29 @@ def _activations(found: EngineFit, room: Room, tokens: int, catalog: Catalog) ->
 
 def check_capacity(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        room = found.best if found.assumed else found.first
-        if room and not room.bad and room.keeps and found.context_tokens > 1:
-            yield CAPACITY.on(found.engine.workload.manifest, *found.engine.path(), message=_capacity(found, room))
+        fitting = found.best if found.assumed else found.first
+        if fitting and not fitting.bad and fitting.keeps and found.context_tokens > 1:
+            yield CAPACITY.on(found.engine.workload.manifest, *found.engine.path(), message=_capacity(found, fitting))
 
 
-def _capacity(found: EngineFit, room: Room) -> str:
-    on = f"{room.seat.instance} ({found.split.gpus} × {room.title}, ${price(room.seat):.2f}/h)"
+def _capacity(found: EngineFit, fitting: Fitting) -> str:
+    on = _machines(found, fitting)
     on = f"no pool takes it here; the cheapest type that would hold it is {on}" if found.assumed else f"on {on}"
-    calls = room.fit.concurrency
+    calls = fitting.fit.concurrency
     told = (
-        f"{on}: {room.fit.kv_tokens:,} tokens of cache, {calls} call{'s' if calls != 1 else ''} of "
+        f"{on}: {fitting.fit.kv_tokens:,} tokens of cache, {calls} call{'s' if calls != 1 else ''} of "
         f"{found.context_tokens:,} tokens at once"
     )
     most = found.engine.whole("max-num-seqs", 0)
     return f"{told}, not the {most} of --max-num-seqs" if most > calls else told
+
+
+def _machines(found: EngineFit, fitting: Fitting) -> str:
+    """The GPUs that one copy takes, in as many machines as they stand in; the price is that of whole machines."""
+    gpus = found.split.gpus
+    count = -(-gpus // fitting.seat.host.gpus)
+    each = f"{fitting.seat.instance} ({gpus} × {fitting.title}, ${price(fitting.seat) * count:.2f}/h)"
+    return each if count == 1 else f"{count} × {each}"
 
 
 def check_model(case: Case) -> Iterator[Finding]:
@@ -269,7 +288,7 @@ def check_model(case: Case) -> Iterator[Finding]:
 
 def check_turns(case: Case) -> Iterator[Finding]:
     for found in case.fits:
-        kinds = [each.seat.sharing for each in found.rooms if each.seat.sharing]
+        kinds = [each.seat.sharing for each in found.fittings if each.seat.sharing]
         turns = [each.replicas for each in kinds if each.kind != "mig" and each.replicas != 1]
         if turns:
             share = found.engine.number("gpu-memory-utilization", 0.92)

@@ -7,7 +7,7 @@ known that would take the pod, every instance type with GPUs enough counts as on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -24,8 +24,8 @@ from hanok.preflight.manifests import labels_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Placement, Seat, Sharing
 from hanok.preflight.workloads import GPU, Workload
 
-Outcome = Literal["fits", "tight", "no context", "no room", "no kernel"]
-ORDER: tuple[Outcome, ...] = ("fits", "tight", "no context", "no room", "no kernel")
+Outcome = Literal["fits", "tight", "no context", "no memory", "no kernel"]
+ORDER: tuple[Outcome, ...] = ("fits", "tight", "no context", "no memory", "no kernel")
 ERROR_GIB = 1.0
 """Of the estimate a GPU, either way (docs/planning.md): what misses by less is not called impossible."""
 OLD_UTILIZATION, NEW_DEFAULTS_SINCE = 0.9, (0, 20, 0)
@@ -38,7 +38,7 @@ _BITS_4 = ("bitsandbytes", "awq_marlin", "gptq_marlin")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class Fitting:
     """One engine on one machine."""
 
     seat: Seat
@@ -60,7 +60,7 @@ class Room:
         if self.reasons:
             return "no kernel"
         if self.missing > ERROR_GIB * GIB:
-            return "no context" if self.keeps and self.fit.kv > 0 else "no room"
+            return "no context" if self.keeps and self.fit.kv > 0 else "no memory"
         return "tight" if self.missing > 0 or (self.keeps and self.fit.kv < ERROR_GIB * GIB) else "fits"
 
     @property
@@ -79,22 +79,22 @@ class EngineFit:
     unknown: str = ""
     """Why nothing can be said, where nothing can."""
     hint: str = ""
-    rooms: Sequence[Room] = ()
+    fittings: Sequence[Fitting] = ()
     assumed: bool = False
-    """Whether no pool takes it, so that rooms are what the catalogue has."""
+    """Whether no pool takes it, so that fittings are what the catalogue has."""
 
     @cached_property
-    def best(self) -> Room | None:
+    def best(self) -> Fitting | None:
         """Where the most is left; of the catalogue's, the cheapest that does."""
         if self.assumed:
-            good = [each for each in self.rooms if not each.bad] or self.rooms
+            good = [each for each in self.fittings if not each.bad] or self.fittings
             return min(good, key=lambda each: (ORDER.index(each.outcome), price(each.seat)), default=None)
-        return min(self.rooms, key=lambda each: each.missing, default=None)
+        return min(self.fittings, key=lambda each: each.missing, default=None)
 
     @cached_property
-    def first(self) -> Room | None:
+    def first(self) -> Fitting | None:
         """Where an autoscaler of nodes would put it: on the cheapest."""
-        return min(self.rooms, key=lambda each: price(each.seat), default=None)
+        return min(self.fittings, key=lambda each: price(each.seat), default=None)
 
     @property
     def kv_tokens(self) -> int:
@@ -133,10 +133,10 @@ def _engine(engine: Engine, placement: Placement, facts: Facts) -> EngineFit:
         return EngineFit(engine=engine, split=split, unknown=error.message, hint=error.hint or "")
     context = _context(engine, anatomy)
     seats, assumed = _seats(engine, placement, facts.catalog)
-    tried = [room_of(engine, anatomy, split, context, each, facts.catalog) for each in seats]
-    rooms = [] if obstacles(anatomy, split) else [each for each in tried if each]
+    given = (engine, anatomy, split, context)
+    fittings = [] if obstacles(anatomy, split) else fittings_of(*given, seats, facts.catalog)
     return EngineFit(
-        engine=engine, split=split, anatomy=anatomy, context_tokens=context, rooms=rooms, assumed=assumed,
+        engine=engine, split=split, anatomy=anatomy, context_tokens=context, fittings=fittings, assumed=assumed,
     )  # fmt: skip
 
 
@@ -194,13 +194,14 @@ def _seat(name: str, host: Instance, sharing: Sharing | None = None) -> Seat:
 def _selected(workload: Workload) -> frozenset[str]:
     """Instance types that the pod selects by name, and no others; empty where it does not."""
     labels = labels_at(workload.spec, "nodeSelector")
-    found = [{labels[each]} for each in INSTANCE_LABELS if each in labels]
+    found = [frozenset({labels[each]}) for each in INSTANCE_LABELS if each in labels]
     affinity = "requiredDuringSchedulingIgnoredDuringExecution"
     terms = mappings_at(workload.spec, "affinity", "nodeAffinity", affinity, "nodeSelectorTerms")
     wanted = mappings_at(terms[0], "matchExpressions") if len(terms) == 1 else []
     named = [each for each in wanted if text_at(each, "key") in INSTANCE_LABELS and text_at(each, "operator") == "In"]
-    found += [{*texts_at(each, "values")} for each in named]
-    return frozenset(set.intersection(*found)) if found else frozenset()
+    found += [frozenset(texts_at(each, "values")) for each in named]
+    first, *others = found or [frozenset[str]()]
+    return first.intersection(*others)
 
 
 def device_of(seat: Seat, catalog: Catalog) -> Device | None:
@@ -217,7 +218,24 @@ def device_of(seat: Seat, catalog: Catalog) -> Device | None:
     return Device.of(accelerator, memory_mib=accelerator.memory_mib * seat.host.share)
 
 
-def room_of(engine: Engine, anatomy: Anatomy, split: Split, context: int, seat: Seat, catalog: Catalog) -> Room | None:
+def fittings_of(
+    engine: Engine, anatomy: Anatomy, split: Split, context: int, seats: Iterable[Seat], catalog: Catalog
+) -> list[Fitting]:
+    """The engine on each of these machines whose GPUs are known; reckoned once for GPUs that are alike."""
+    fittings: list[Fitting] = []
+    found: dict[tuple[object, ...], Fitting | None] = {}
+    for seat in seats:
+        key = (seat.host.accelerator, seat.host.share, seat.sharing.profile if seat.sharing else "")
+        if key not in found:
+            found[key] = fitting_of(engine, anatomy, split, context, seat, catalog)
+        if fitting := found[key]:
+            fittings.append(replace(fitting, seat=seat))
+    return fittings
+
+
+def fitting_of(
+    engine: Engine, anatomy: Anatomy, split: Split, context: int, seat: Seat, catalog: Catalog
+) -> Fitting | None:
     """The engine on one machine; None where the machine's GPUs are not known."""
     device = device_of(seat, catalog)
     if device is None:
@@ -227,7 +245,7 @@ def room_of(engine: Engine, anatomy: Anatomy, split: Split, context: int, seat: 
         anatomy, device, kv_bytes=_kv_bytes(engine), least=max(LEAST_CAPABILITY[anatomy.packing.format], bfloat)
     )
     refused = catalog.accelerators[seat.host.accelerator].refused
-    return Room(
+    return Fitting(
         seat=seat, title=device.title, fit=_fit(engine, anatomy, split, context, device, catalog),
         reasons=[*reasons, *([refused] if refused else [])], keeps=not engine.pooling,
     )  # fmt: skip
@@ -268,9 +286,9 @@ def _weights(engine: Engine, anatomy: Anatomy, split: Split) -> float:
     return max(0.0, found - engine.number("cpu-offload-gb", 0.0) * GIB)
 
 
-def seats_by_type(rooms: Sequence[Room]) -> Mapping[str, Room]:
+def seats_by_type(fittings: Sequence[Fitting]) -> Mapping[str, Fitting]:
     """Rooms by instance type, the cheapest first; of one type the worst counts."""
-    found: dict[str, Room] = {}
-    for room in sorted(rooms, key=lambda each: (price(each.seat), -each.missing)):
-        found.setdefault(room.seat.instance, room)
+    found: dict[str, Fitting] = {}
+    for fitting in sorted(fittings, key=lambda each: (price(each.seat), -each.missing)):
+        found.setdefault(fitting.seat.instance, fitting)
     return found

@@ -65,26 +65,26 @@ def _startup_or_liveness(found: EngineFit, takes: Times) -> Iterator[Finding]:
     name = next((each for each in ("startupProbe", "livenessProbe") if mapping_at(body, each)), None)
     if name is None or mapping_at(body, name, "exec"):
         return
-    window = _window(mapping_at(body, name))
-    if window >= takes.usual or (window >= takes.least and not found.anatomy):
+    patience = _patience(mapping_at(body, name))
+    if patience >= takes.usual or (patience >= takes.least and not found.anatomy):
         return
-    sure = window < takes.least
+    sure = patience < takes.least
     path = (*found.engine.container.path, name)
     yield KILLED.on(
-        found.engine.workload.manifest, *path, message=_killed(found, takes, name, window),
+        found.engine.workload.manifest, *path, message=_killed(found, takes, name, patience),
         hint=_longer(name, takes), severity="error" if sure else "warning",
     )  # fmt: skip
 
 
-def _killed(found: EngineFit, takes: Times, name: str, window: float) -> str:
+def _killed(found: EngineFit, takes: Times, name: str, patience: float) -> str:
     size = found.weights_bytes / GIB
     load = f"{size:.0f} GiB of weights from {takes.store.title}" if size else "even a small model"
     needs = (
         f"takes {takes.least:.0f} s at the very least"
-        if window < takes.least
+        if patience < takes.least
         else f"usually takes about {takes.usual:.0f} s (at the very least {takes.least:.0f} s)"
     )
-    return f"{name} gives up after {window:.0f} s, but loading {load} {needs}: it would be killed and start over"
+    return f"{name} gives up after {patience:.0f} s, but loading {load} {needs}: it would be killed and start over"
 
 
 def _longer(name: str, takes: Times) -> str:
@@ -93,7 +93,7 @@ def _longer(name: str, takes: Times) -> str:
     return f"startupProbe with periodSeconds 10 and failureThreshold {tries}{also}"
 
 
-def _window(probe: Body) -> float:
+def _patience(probe: Body) -> float:
     """Seconds after the start at which the container is killed, if it does not answer."""
     given: Mapping[str, int] = {
         key: default if (value := whole_at(probe, key)) is None else value

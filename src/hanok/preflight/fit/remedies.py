@@ -8,7 +8,7 @@ from dataclasses import replace
 from hanok.gpu import Anatomy, Catalog, Split
 from hanok.gpu.memory import obstacles
 from hanok.gpu.weights import packing_named
-from hanok.preflight.fit.needs import EngineFit, Room, anywhere, price, room_of
+from hanok.preflight.fit.needs import EngineFit, Fitting, anywhere, fitting_of, fittings_of, price
 
 MOST = 3
 LEAST_CONTEXT, STEP = 1024, 1024
@@ -24,9 +24,9 @@ def remedies(found: EngineFit, catalog: Catalog) -> str:
 
 def _shorter(found: EngineFit, _: Catalog) -> Iterator[str]:
     """A context that the cache holds on every machine."""
-    rooms = [each for each in found.rooms if not each.reasons]
-    tokens = min((each.fit.kv_tokens for each in rooms), default=0) // STEP * STEP
-    if LEAST_CONTEXT <= tokens < found.context_tokens and len(rooms) == len(found.rooms):
+    fittings = [each for each in found.fittings if not each.reasons]
+    tokens = min((each.fit.kv_tokens for each in fittings), default=0) // STEP * STEP
+    if LEAST_CONTEXT <= tokens < found.context_tokens and len(fittings) == len(found.fittings):
         yield f"`--max-model-len {tokens}`"
 
 
@@ -34,7 +34,7 @@ def _smaller(found: EngineFit, catalog: Catalog) -> Iterator[str]:
     anatomy = found.anatomy
     if anatomy and anatomy.packing.format == "bf16" and "quantization" not in found.engine.given:
         small = replace(anatomy, packing=packing_named("fp8"))
-        if all(not _again(each, found, small, found.split, catalog).bad for each in found.rooms):
+        if all(not _again(each, found, small, found.split, catalog).bad for each in found.fittings):
             yield "weights in fp8 (`--quantization fp8`, or a checkpoint that is)"
 
 
@@ -49,23 +49,23 @@ def _wider(found: EngineFit, catalog: Catalog) -> Iterator[str]:
 
 def _is_wide_enough(found: EngineFit, anatomy: Anatomy, tensor: int, catalog: Catalog) -> bool:
     split = Split(tensor=tensor, pipeline=found.split.pipeline)
-    seats = [each.seat for each in found.rooms]
+    seats = [each.seat for each in found.fittings]
     if obstacles(anatomy, split) or any(each.host.gpus < split.gpus or each.sharing for each in seats):
         return False
-    return all(not _again(each, found, anatomy, split, catalog).bad for each in found.rooms)
+    return all(not _again(each, found, anatomy, split, catalog).bad for each in found.fittings)
 
 
 def _elsewhere(found: EngineFit, catalog: Catalog) -> Iterator[str]:
     """The cheapest instance type where it fits as it is."""
     assert found.anatomy
     given = found.engine, found.anatomy, found.split, found.context_tokens
-    rooms = [room for seat in anywhere(found.split.gpus, catalog) if (room := room_of(*given, seat, catalog))]
-    good = [room for room in rooms if room.outcome == "fits" and room.seat.usd_hour]
+    tried = fittings_of(*given, anywhere(found.split.gpus, catalog), catalog)
+    good = [each for each in tried if each.outcome == "fits" and each.seat.usd_hour]
     if good:
         best = min(good, key=lambda each: price(each.seat))
         yield f"run it on {best.seat.instance} ({best.seat.host.gpus} × {best.title}, ${price(best.seat):.2f}/h)"
 
 
-def _again(room: Room, found: EngineFit, anatomy: Anatomy, split: Split, catalog: Catalog) -> Room:
+def _again(fitting: Fitting, found: EngineFit, anatomy: Anatomy, split: Split, catalog: Catalog) -> Fitting:
     """The same machine, otherwise used."""
-    return room_of(found.engine, anatomy, split, found.context_tokens, room.seat, catalog) or room
+    return fitting_of(found.engine, anatomy, split, found.context_tokens, fitting.seat, catalog) or fitting

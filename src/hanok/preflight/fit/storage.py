@@ -1,4 +1,4 @@
-"""Where an engine's weights come from and are kept, how fast that is, and how much room there is.
+"""Where an engine's weights come from and are kept, how fast that is, and how much space there is.
 
 A model is looked for in the volume that is mounted where it lies: a path's own, or the cache of the Hugging Face hub.
 Without one it goes to the node's own disk. Speeds are two: what is certainly not exceeded, and what is usual.

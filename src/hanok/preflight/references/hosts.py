@@ -27,18 +27,22 @@ _SCHEMES = (
     "clickhouse(?:\\+\\w+)?|memcached|qdrant|milvus|bolt|neo4j"
 )
 _URL = re.compile(rf"\b(?P<scheme>{_SCHEMES})://(?:[^\s/@\"'<>{{}}]*@)?(?P<host>{_HOST})(?::(?P<port>\d+))?(?![-.\w])")
-_FULL = re.compile(rf"(?<![-.\w/])(?P<host>{_HOST}\.svc(?:\.cluster\.local)?)(?::(?P<port>\d+))?(?![-.\w])")
+_FULL = re.compile(rf"(?<![-.\w/@])(?P<host>{_HOST}\.svc(?:\.cluster\.local)?)(?::(?P<port>\d+))?(?![-.\w])")
 _PLAIN = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{2,5}}))?")
 _PAIR = re.compile(
-    rf"^[ \t-]*[\"']?(?P<key>[\w.-]+)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<host>{_LABEL}\.{_LABEL})"
-    r"(?::(?P<port>\d+))?[\"']?,?[ \t]*(?:#.*)?$",
-    re.MULTILINE,
+    rf"[ \t-]{{0,99}}[\"']?(?P<key>[\w.-]{{1,99}})[\"']?[ \t]*[:=][ \t]*[\"']?(?P<host>{_LABEL}\.{_LABEL})"
+    r"(?::(?P<port>\d+))?[\"']?,?[ \t]*(?:#.*)?"
 )
 """A line of a configuration file that gives a key a host of two parts."""
+LONGEST = 300
+"""Characters that a host with its port may have; DNS allows 253."""
 _HOST_KEY = re.compile(r"host|addr|server|url|uri|endpoint|broker|bootstrap", re.IGNORECASE)
 _BARE_KEY = re.compile(r"\w_HOST(?:NAME)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_NOT_SERVICES = frozenset({"localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes"})
+_NOT_SERVICES = frozenset({
+    "localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes", "example", "myhost",
+    "your-host", "server", "any", "all",
+})  # fmt: skip
 _SKIPPED_KINDS = frozenset({
     "CustomResourceDefinition", "Namespace", "NetworkPolicy", "Certificate", "PrometheusRule", "HelmRepository",
     "OCIRepository", "GitRepository", "Secret", "Issuer", "ClusterIssuer", "Node", "EC2NodeClass", "NodePool",
@@ -64,8 +68,8 @@ class Host:
     port: int | None = None
     scheme: str = ""
     named: bool = True
-    before: str = ""
-    """The text before it."""
+    below: int = 0
+    """Lines of the text before it."""
 
 
 def check_hosts(case: Case) -> Iterator[Finding]:
@@ -89,33 +93,43 @@ def _hosts_of(manifest: Manifest, leaf: Leaf) -> Iterator[Host]:
     """The hosts that one text of a manifest names."""
     if _is_outer(manifest, leaf.path):
         return
-    text, key = leaf.text, _key(manifest, leaf)
-    if "://" in text:
-        for found in _URL.finditer(text):
-            yield _host(found, scheme=found["scheme"])
-    if ".svc" in text:
-        for found in _FULL.finditer(text):
-            yield _host(found)
-    if "\n" in text:
-        for found in _PAIR.finditer(text):
-            if _HOST_KEY.search(found["key"]) and not found["host"].endswith(".svc"):
-                yield _host(found)
-    elif "://" not in text and ".svc" not in text:
-        yield from _plain(text, key)
+    if "\n" not in leaf.text and "://" not in leaf.text and ".svc" not in leaf.text:
+        yield from _plain(leaf.text, _key(manifest, leaf))
+        return
+    bare = "upstream" not in leaf.text  # nginx' own name for several hosts
+    several = "\n" in leaf.text
+    for below, line in enumerate(leaf.text.split("\n")):
+        if not several or not line.lstrip().startswith(("#", "//", ";")):
+            yield from dict.fromkeys(_in_line(line, below, bare=bare, several=several))
+
+
+def _in_line(line: str, below: int, *, bare: bool, several: bool) -> Iterator[Host]:
+    """The hosts in one line; those of one part only where they may be `bare`."""
+    if "://" in line:
+        for found in _URL.finditer(line):
+            if bare or "." in found["host"]:
+                yield _host(found, scheme=found["scheme"], below=below)
+    if ".svc" in line:
+        for found in _FULL.finditer(line):
+            yield _host(found, below=below)
+    pair = _PAIR.fullmatch(line) if several else None
+    if pair and _HOST_KEY.search(pair["key"]) and not pair["host"].endswith(".svc"):
+        yield _host(pair, below=below)
 
 
 def _plain(text: str, key: str) -> Iterator[Host]:
     """A value that is a host, or several with commas between."""
     value = text.rpartition("=")[2] if text.startswith("-") else text
     for each in value.split(","):
-        found = _PLAIN.fullmatch(each.strip())
-        if found and ("." in found["host"] or _BARE_KEY.search(key)):
-            yield _host(found, named=bool(_HOST_KEY.search(key)))
+        found = _PLAIN.fullmatch(each.strip()) if len(each) <= LONGEST else None
+        named = bool(_HOST_KEY.search(key))
+        if found and ("." in found["host"] or _BARE_KEY.search(key) or (named and found["port"])):
+            yield _host(found, named=named)
 
 
-def _host(found: re.Match[str], *, scheme: str = "", named: bool = True) -> Host:
-    port = int(found["port"]) if found["port"] else _DEFAULT_PORTS.get(scheme)
-    return Host(host=found["host"], port=port, scheme=scheme, named=named, before=found.string[: found.start("host")])
+def _host(found: re.Match[str], *, scheme: str = "", named: bool = True, below: int = 0) -> Host:
+    port = int(found["port"][:6]) if found["port"] else _DEFAULT_PORTS.get(scheme)
+    return Host(host=found["host"], port=port, scheme=scheme, named=named, below=below)
 
 
 def _is_outer(manifest: Manifest, path: tuple[Step, ...]) -> bool:
@@ -151,7 +165,7 @@ def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host) -> Use | None:
         return None
     if not full and not _means_service(case, manifest, host, name, space, len(parts)):
         return None
-    line = manifest.line_within(leaf.path, host.before) if "\n" in leaf.text else 0
+    line = manifest.line_within(leaf.path, host.below) if "\n" in leaf.text else 0
     return Use(manifest=manifest, path=leaf.path, kind="Service", name=name, namespace=space, line=line)
 
 

@@ -6,7 +6,7 @@ A table says where which kind names which other; one walk follows them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
@@ -19,6 +19,7 @@ NO_ACCOUNT = Rule("HK206", "error", "a ServiceAccount that does not exist", "add
 NO_POD_CLASS = Rule(
     "HK207", "error", "a PriorityClass or RuntimeClass that does not exist", "add it, or take the name out"
 )
+NO_LOGIN = Rule("HK229", "error", "a TriggerAuthentication that does not exist", "add it beside the ScaledObject")
 NO_NODE_CLASS = Rule(
     "HK241", "error", "a node class that does not exist", "add it, or name the one there is, with its group and kind"
 )
@@ -63,6 +64,9 @@ class Link:
 
 _SOURCES = ("HelmRepository", "OCIRepository", "GitRepository", "Bucket", "HelmChart", "ExternalArtifact")
 _NODE_CLASSES = ("EC2NodeClass", "NodeClass", "AKSNodeClass", "GCENodeClass")
+_BOOTSTRAPPED = ("GitRepository/flux-system", "OCIRepository/flux-system", "Bucket/flux-system")
+"""What `flux bootstrap` makes."""
+_LOGINS = ("TriggerAuthentication", "ClusterTriggerAuthentication")
 _AGENT_TOOLS = ("RemoteMCPServer", "MCPServer", "ToolServer", "Agent", "Service")
 _NO_CHART = "Flux finds no chart, and installs nothing"
 _WAITS = "it waits for ever"
@@ -91,7 +95,7 @@ LINKS: Sequence[Link] = (
     Link(user="HelmChart", path="spec.sourceRef", target="HelmRepository", rule=NO_SOURCE, so=_NO_CHART,
          among=_SOURCES, group="source.toolkit.fluxcd.io"),
     Link(user="Kustomization", path="spec.sourceRef", target="GitRepository", rule=NO_SOURCE,
-         so="Flux applies nothing", among=_SOURCES, known=("GitRepository/flux-system",)),
+         so="Flux applies nothing", among=_SOURCES, known=_BOOTSTRAPPED),
     Link(user="HelmRelease", path="spec.dependsOn[]", target="HelmRelease", rule=NO_DEPENDENCY, so=_WAITS),
     Link(user="Kustomization", path="spec.dependsOn[]", target="Kustomization", rule=NO_DEPENDENCY, so=_WAITS),
     Link(user="RoleBinding", path="roleRef", target="Role", rule=NO_ROLE, so="it grants nothing",
@@ -116,6 +120,12 @@ LINKS: Sequence[Link] = (
          among=_AGENT_TOOLS),
     Link(user="Agent", path="spec.declarative.tools[].agent", target="Agent", rule=NO_TOOL, so=_NO_AGENT,
          among=("Agent",)),
+    Link(user="Agent", path="spec.tools[].mcpServer.toolServer", target="ToolServer", rule=NO_TOOL, so=_NO_AGENT,
+         group="kagent.dev"),
+    Link(user="ScaledObject", path="spec.triggers[].authenticationRef", target="TriggerAuthentication", rule=NO_LOGIN,
+         so="the trigger is never asked", among=_LOGINS),
+    Link(user="ScaledJob", path="spec.triggers[].authenticationRef", target="TriggerAuthentication", rule=NO_LOGIN,
+         so="the trigger is never asked", among=_LOGINS),
     Link(user="TrainJob", path="spec.runtimeRef", target="ClusterTrainingRuntime", rule=NO_DEVICE,
          so="the job is refused", among=("ClusterTrainingRuntime", "TrainingRuntime"), known=_RUNTIMES),
     Link(user="InferenceObjective", path="spec.poolRef", target="InferencePool", rule=NO_DEVICE, so="it means nothing",
@@ -135,7 +145,13 @@ _BY_INSTALLERS = ("nvidia", "nvidia-cdi", "nvidia-legacy", "gvisor", "runsc")
 
 def check_links(case: Case) -> Iterator[Finding]:
     for link in LINKS:
-        yield from follow(case, _uses(case, link), link.rule, link.so, sure=link.rule is NO_SOURCE)
+        found = follow(case, _uses(case, link), link.rule, link.so, sure=link.rule is NO_SOURCE)
+        yield from (replace(each, severity="warning") if _is_shared(each) else each for each in found)
+
+
+def _is_shared(finding: Finding) -> bool:
+    """ClusterRoles are brought by many, so one that is not here may well be there."""
+    return finding.rule is NO_ROLE and finding.message.startswith("ClusterRole ")
 
 
 def _uses(case: Case, link: Link) -> Iterator[Use]:

@@ -134,7 +134,7 @@ class _Parent:
 
 def check_parents(case: Case) -> Iterator[Finding]:
     for parent in _parents(case):
-        gateway = case.cluster.find("Gateway", parent.use.name, parent.use.namespace)
+        gateway = case.cluster.find("Gateway", parent.use.name, parent.use.namespace, group=_GATEWAYS)
         if gateway is None:
             yield from follow(case, [parent.use], NO_GATEWAY, "the route takes no traffic")
         else:
@@ -251,7 +251,7 @@ def _grants(grant: Manifest, use: Use, group: str) -> bool:
 def check_kgateway(case: Case) -> Iterator[Finding]:
     """Inference pools left kgateway for agentgateway: deprecated in 2.1, gone in 2.2 (February 2026)."""
     for parent in _parents(case):
-        gateway = case.cluster.find("Gateway", parent.use.name, parent.use.namespace)
+        gateway = case.cluster.find("Gateway", parent.use.name, parent.use.namespace, group=_GATEWAYS)
         if gateway is not None and _class_of(gateway) == "kgateway":
             for path, found in spots(parent.route.body, "spec.rules[].backendRefs[]"):
                 if text_at(found, "kind") == "InferencePool":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
     Body,
     Manifest,
@@ -142,4 +144,29 @@ def wrong_port(use: Use, service: Manifest, port: object) -> Iterator[Finding]:
         yield use.say(NO_PORT, f"{use.title} has no port {port}; it has {there}")
 
 
-CHECKS = (check_selectors,)
+def check_governing(case: Case) -> Iterator[Finding]:
+    """A StatefulSet's `serviceName` gives its pods their names in DNS; they run without."""
+    for manifest in case.cluster.of("StatefulSet"):
+        if name := text_at(manifest.body, "spec", "serviceName"):
+            where = ("spec", "serviceName")
+            use = Use(manifest=manifest, path=where, kind="Service", name=name, namespace=manifest.namespace)
+            found = follow(case, [use], NO_SERVICE, "its pods have no names of their own")
+            yield from (replace(each, severity="warning") if each.rule is NO_SERVICE else each for each in found)
+
+
+def check_webhooks(case: Case) -> Iterator[Finding]:
+    """Services that the API server itself calls."""
+    for kind, pattern in (
+        ("ValidatingWebhookConfiguration", "webhooks[].clientConfig.service"),
+        ("MutatingWebhookConfiguration", "webhooks[].clientConfig.service"),
+        ("APIService", "spec.service"),
+    ):
+        for manifest in case.cluster.of(kind):
+            for path, found in spots(manifest.body, pattern):
+                name, space = text_at(found, "name"), text_at(found, "namespace")
+                if case.inventory.is_peopled(space):
+                    use = Use(manifest=manifest, path=path, kind="Service", name=name, namespace=space)
+                    yield from backend(case, use, at(found, "port"), so="requests that it watches fail")
+
+
+CHECKS = (check_selectors, check_governing, check_webhooks)

@@ -36,6 +36,7 @@ WELL_KNOWN = frozenset({
     "managed-csi-premium", "azurefile-csi", "azurefile-csi-premium", "local-path", "hostpath", "do-block-storage",
 })  # fmt: skip
 """Classes that clusters are born with: EKS, GKE, AKS, DigitalOcean, kind, k3s, Docker Desktop."""
+_TEMPLATES = ("spec", "volumeClaimTemplates")
 _NODE_LOCAL = ("local-path", "hostpath", "openebs-hostpath", "local-storage")
 """Classes whose volumes keep every pod on their one node by themselves."""
 
@@ -46,12 +47,14 @@ def check_claims(case: Case) -> Iterator[Finding]:
 
 
 def claims(workload: Workload) -> Iterator[Use]:
-    """The claims that a pod names."""
-    for path, name in spots(workload.template, "spec.volumes[].persistentVolumeClaim.claimName"):
-        if isinstance(name, str):
+    """The claims that a pod names. A StatefulSet's own take the place of volumes of the same name."""
+    own = {text_at(each, "metadata", "name") for each in mappings_at(workload.manifest.body, *_TEMPLATES)}
+    for index, volume in enumerate(mappings_at(workload.spec, "volumes")):
+        name = text_at(volume, "persistentVolumeClaim", "claimName")
+        if name and text_at(volume, "name") not in own:
             yield Use(
                 manifest=workload.manifest,
-                path=(*workload.path, *path),
+                path=(*workload.path, "spec", "volumes", index, "persistentVolumeClaim", "claimName"),
                 kind="PersistentVolumeClaim",
                 name=name,
                 namespace=workload.namespace,

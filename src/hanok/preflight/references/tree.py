@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.inventory import Leaf
+from hanok.preflight.makers import PASSIVE
 from hanok.preflight.manifests import Manifest, at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.references.uses import is_name
 
@@ -25,6 +26,7 @@ NO_NAMESPACE = Rule(
 
 _GIVEN_SPACES = frozenset({"", "default", "kube-system", "kube-public", "kube-node-lease"})
 _NOT_SUBSTITUTED = "kustomize.toolkit.fluxcd.io/substitute"
+SAID_ONE_BY_ONE = 3
 _SAME_GROUPS = {"extensions": "networking.k8s.io"}
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:?[-=][^}]*)?\}")
 _TEXT_KINDS = frozenset({
@@ -45,14 +47,30 @@ _TEXT_KEYS = frozenset({
 
 def check_twice(case: Case) -> Iterator[Finding]:
     first: dict[tuple[str, str, str, str], Manifest] = {}
+    apart: dict[tuple[str, str], list[tuple[Manifest, Manifest]]] = {}
     patches = _patches(case)
     for each in case.cluster.manifests:
         if not text_at(each.body, "metadata", "name") or _is_patch(each, patches):
             continue
         key = (_SAME_GROUPS.get(each.group, each.group), each.kind, each.namespace, each.name)
         other = first.setdefault(key, each)
-        if other is not each and (each.file == other.file or each.body != other.body):
+        if other is not each and each.file == other.file:
             yield _twice(each, other)
+        elif other is not each and each.body != other.body:
+            apart.setdefault((other.file.rpartition("/")[0], each.file.rpartition("/")[0]), []).append((each, other))
+    for folders, pairs in apart.items():
+        yield from _apart(folders, pairs)
+
+
+def _apart(folders: tuple[str, str], pairs: Sequence[tuple[Manifest, Manifest]]) -> Iterator[Finding]:
+    """What two folders both have: one word, where it is much, for they are most likely of two clusters."""
+    if len(pairs) <= SAID_ONE_BY_ONE:
+        yield from (_twice(each, other) for each, other in pairs)
+        return
+    again = pairs[0][0]
+    message = f"and {len(pairs) - 1} more objects are in {folders[0] or '.'} already, with other content"
+    hint = "look at one cluster's folder at a time"
+    yield TWICE.on(again, "metadata", "name", message=message, hint=hint, severity="warning")
 
 
 def _twice(again: Manifest, first: Manifest) -> Finding:
@@ -84,7 +102,7 @@ def _is_patch(manifest: Manifest, patches: frozenset[str]) -> bool:
 def check_variables(case: Case) -> Iterator[Finding]:
     given = _substituted(case)
     for manifest in case.cluster.manifests:
-        if manifest.kind in _TEXT_KINDS or manifest.annotations.get(_NOT_SUBSTITUTED) == "disabled":
+        if not _is_plain(manifest) or manifest.annotations.get(_NOT_SUBSTITUTED) == "disabled":
             continue
         said: set[str] = set()
         for leaf in case.inventory.leaves(manifest):
@@ -92,6 +110,11 @@ def check_variables(case: Case) -> Iterator[Finding]:
                 if name not in said and given is not None and name not in given:
                     said.add(name)
                     yield _unfilled(manifest, leaf, name)
+
+
+def _is_plain(manifest: Manifest) -> bool:
+    """Whether `${…}` means nothing in a manifest: operators' own objects may have variables of their own."""
+    return manifest.kind not in _TEXT_KINDS and (manifest.group in PASSIVE or manifest.group.endswith("fluxcd.io"))
 
 
 def _unfilled(manifest: Manifest, leaf: Leaf, name: str) -> Finding:
@@ -104,11 +127,16 @@ def _short(text: str) -> str:
 
 
 def _variables(leaf: Leaf) -> Iterator[str]:
-    if "${" not in leaf.text or "\n" in leaf.text or _TEXT_KEYS.intersection(map(str, leaf.path)):
+    if "${" not in leaf.text or "\n" in leaf.text or any(_is_text_key(each) for each in leaf.path):
         return
     for found in _VARIABLE.finditer(leaf.text):
         if not leaf.text[: found.start()].endswith("$"):
             yield found["name"]
+
+
+def _is_text_key(step: object) -> bool:
+    word = str(step)
+    return word in _TEXT_KEYS or any(each in word.lower() for each in ("config", "nginx", "snippet", "traefik"))
 
 
 def _substituted(case: Case) -> frozenset[str] | None:

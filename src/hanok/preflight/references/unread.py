@@ -33,7 +33,7 @@ _IDENTITY = frozenset({"labels", "matchLabels", "selector", "podSelector"})
 def check_config_maps(case: Case) -> Iterator[Finding]:
     named = _named_words(case)
     for each in case.cluster.of("ConfigMap", group=""):
-        if _is_for_somebody(each) or each.name in named:
+        if _is_for_somebody(each) or each.name in named or not _has_readers(case, each.namespace):
             continue
         message = "nothing in these files names it: no pod mounts it, and no release or argument means it"
         yield UNREAD.on(each, "metadata", "name", message=message)
@@ -42,8 +42,14 @@ def check_config_maps(case: Case) -> Iterator[Finding]:
 def check_secrets(case: Case) -> Iterator[Finding]:
     named = _named_words(case)
     for each in case.cluster.of("Secret", group=""):
-        if text_at(each.body, "type") not in _OWN_TYPES and not _is_for_somebody(each) and each.name not in named:
+        own = text_at(each.body, "type") in _OWN_TYPES or _is_for_somebody(each)
+        if not own and each.name not in named and _has_readers(case, each.namespace):
             yield UNREAD_SECRET.on(each, "metadata", "name", message="nothing in these files names it")
+
+
+def _has_readers(case: Case, namespace: str) -> bool:
+    """Whether the tree shows who works there at all."""
+    return case.inventory.is_peopled(namespace) or bool(case.inventory.selected(namespace, {}))
 
 
 def _is_for_somebody(manifest: Manifest) -> bool:
@@ -120,8 +126,9 @@ def _program(container: Container) -> Program | None:
 def _is_told(container: Container, program: Program) -> bool:
     variables = {text_at(each, "name") for each in mappings_at(container.body, "env")}
     words = [piece for word in container.words for piece in word.split()]
-    flags = {word.partition("=")[0] for word in words}
-    return bool(flags & set(program.flags) or variables & set(program.variables))
+    flags = {word.partition("=")[0].lstrip("-") for word in words if word.startswith("-")}
+    told = flags & {flag.lstrip("-") for flag in program.flags}
+    return bool(told or variables & set(program.variables))
 
 
 def _unopened(

@@ -28,11 +28,13 @@ _KEYWORDS = frozenset((
     "loop", "package", "namespace", "return", "var", "void", "while",
 ))  # fmt: skip
 """Words that a field cannot be called in CEL (its specification, "RESERVED"): written as `__word__`."""
+LONGEST = 20_000
+"""Characters of a rule: longer ones could exhaust the stack of the library's parser."""
 _NUMBER = frozenset(("number",))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Mapping[str, str] = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _STEP = re.compile(r"\.([A-Za-z_][\w]*)|\[(?:'([^']*)'|\"([^\"]*)\"|(\d+))\]")
-_FAILURES = (ValueError, RuntimeError, TypeError, KeyError, OverflowError, ArithmeticError, AttributeError, IndexError)
+_FAILURES = (ValueError, RuntimeError, TypeError, OverflowError, ArithmeticError, AttributeError, IndexError)
 """What the library raises where a rule cannot be evaluated."""
 _COMMAND_LINE = "cel.cli"
 
@@ -59,7 +61,7 @@ class Rules:
     def __init__(self) -> None:
         logging.getLogger("cel").setLevel(logging.CRITICAL)  # it warns of each failing function; we say it ourselves
         self._context = _cel.Context()
-        for name, function in {**_STANDARD, **FUNCTIONS, "validate": _validate}.items():
+        for name, function in {**_STANDARD, **FUNCTIONS, "validate": _validate, "matches": _matches}.items():
             self._context.add_function(name, function)
         for name in FORMAT_NAMES:
             self._context.add_function(name, _constantly(name))
@@ -70,8 +72,13 @@ class Rules:
     def ask(self, shape: Shape, value: Any, path: Path) -> Iterator[Fault]:
         """The rules of a shape that a value breaks."""
         asked = [rule for rule in shape.rules if not _is_about_a_change(rule)]
-        if asked:
+        if not asked:
+            return
+        try:
             self._context.add_variable("self", handed(shape, value))
+        except _FAILURES as error:
+            yield Fault(sort="unread", path=path, text=f"no rule can be asked of the value: {_why(error)}")
+            return
         for rule in asked:
             yield from self._one(rule, path)
 
@@ -79,6 +86,10 @@ class Rules:
         source = text_at(rule, "rule")
         try:
             holds = _program(source).execute(self._context)
+        except KeyError as error:  # the API server refuses it, too: `no such key`
+            said = f"{self._told(rule)} (the rule asks for {error}, which is not there)"
+            yield Fault(sort="rule", path=path, text=said)
+            return
         except _FAILURES as error:
             yield Fault(sort="unread", path=path, text=f"the rule `{_flat(source)}` cannot be evaluated: {_why(error)}")
             return
@@ -90,7 +101,7 @@ class Rules:
         if source := text_at(rule, "messageExpression"):
             try:
                 made = _program(source).execute(self._context)
-            except _FAILURES:
+            except (*_FAILURES, KeyError):
                 made = None
             if isinstance(made, str) and made.strip():
                 return _flat(made)
@@ -129,6 +140,8 @@ def escaped(name: str) -> str:
 
 @cache
 def _program(source: str) -> Any:
+    if len(source) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST} characters")
     return _cel.compile(source)
 
 
@@ -165,6 +178,11 @@ def _validate(name: str, text: str) -> Any:
     return _cel.OptionalValue.of(found) if found else _cel.OptionalValue.none()
 
 
+def _matches(text: str, pattern: str) -> bool:
+    """`matches(text, pattern)`, which the library knows only as `text.matches(pattern)`."""
+    return _program("text.matches(pattern)").execute({"text": text, "pattern": pattern})
+
+
 def _named_format(_: str, name: str) -> Any:
     return _cel.OptionalValue.of(name) if name in FORMAT_NAMES else _cel.OptionalValue.none()
 
@@ -188,6 +206,4 @@ def _flat(text: str) -> str:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"there is no {error}"
     return _flat(str(error)).split(" Check ")[0]

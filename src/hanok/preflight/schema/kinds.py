@@ -14,7 +14,7 @@ from functools import cached_property
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Body, Manifest, text_at
-from hanok.preflight.schema.forms import DeclaredForms, Form
+from hanok.preflight.schema.kind_schemas import DeclaredSchemas, KindSchema
 from hanok.preflight.schema.load import INSTALL, load_moves
 from hanok.preflight.schema.walk import Ask, Fault, Sort, look
 
@@ -66,39 +66,39 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Known:
-    """The forms that a case knows."""
+    """The schemas that a case knows."""
 
     case: Case
 
     @cached_property
-    def declared(self) -> DeclaredForms:
-        return DeclaredForms(cluster=self.case.cluster)
+    def declared(self) -> DeclaredSchemas:
+        return DeclaredSchemas(cluster=self.case.cluster)
 
     @cached_property
-    def _forms(self) -> dict[Key, Form | None]:
+    def _schemas(self) -> dict[Key, KindSchema | None]:
         return {}
 
-    def form(self, manifest: Manifest) -> Form | None:
-        """The form of an object's kind."""
+    def find(self, manifest: Manifest) -> KindSchema | None:
+        """The schema of an object's kind."""
         key = (manifest.group, manifest.version, manifest.kind)
-        if key not in self._forms:
+        if key not in self._schemas:
             custom = self.custom(manifest.kind)
             own = next((each for each in custom if (each.group, each.version) == key[:2]), None)
             builtins = self.case.facts.builtins
-            self._forms[key] = own or (builtins.form(*key) if builtins is not None else None)
-        return self._forms[key]
+            self._schemas[key] = own or (builtins.find(*key) if builtins is not None else None)
+        return self._schemas[key]
 
     def has_custom(self) -> bool:
         """Whether the schema of any custom kind was used."""
-        return any(form is not None and form.shape.definitions is None for form in self._forms.values())
+        return any(schema is not None and schema.shape.definitions is None for schema in self._schemas.values())
 
-    def custom(self, kind: str) -> list[Form]:
-        """The custom forms of a kind, those among the manifests first."""
-        return [*self.declared.forms(kind), *self.case.facts.custom.forms(kind)]
+    def custom(self, kind: str) -> list[KindSchema]:
+        """The custom schemas of a kind, those among the manifests first."""
+        return [*self.declared.of(kind), *self.case.facts.custom.of(kind)]
 
-    def builtin(self, kind: str) -> Sequence[Form]:
+    def builtin(self, kind: str) -> Sequence[KindSchema]:
         builtins = self.case.facts.builtins
-        return builtins.forms(kind) if builtins is not None else ()
+        return builtins.of(kind) if builtins is not None else ()
 
     def is_builtin_group(self, group: str) -> bool:
         builtins = self.case.facts.builtins
@@ -119,20 +119,20 @@ def check_kinds(case: Case) -> Iterator[Finding]:
     known = _Known(case=case)
     unknown: dict[Key, list[Manifest]] = {}
     for manifest in case.cluster.manifests:
-        form = known.form(manifest)
-        if form is not None:
-            yield from _faults(manifest, form, known)
-            yield from _age(manifest, form)
+        schema = known.find(manifest)
+        if schema is not None:
+            yield from _faults(manifest, schema, known)
+            yield from _age(manifest, schema)
         elif not (yield from _explained(manifest, known)):
             unknown.setdefault((manifest.group, manifest.version, manifest.kind), []).append(manifest)
     yield from _unknown(unknown, known)
     yield from _not_read(known)
 
 
-def _faults(manifest: Manifest, form: Form, known: _Known) -> Iterator[Finding]:
+def _faults(manifest: Manifest, schema: KindSchema, known: _Known) -> Iterator[Finding]:
     builtins = known.case.facts.builtins
-    ask = known.ask if form.shape.definitions is None else None
-    found = look(form.shape, manifest.body, definitions=builtins.definitions if builtins else None, ask=ask)
+    ask = known.ask if schema.shape.definitions is None else None
+    found = look(schema.shape, manifest.body, definitions=builtins.definitions if builtins else None, ask=ask)
     for fault in found:
         yield _finding(manifest, fault)
 
@@ -141,17 +141,27 @@ def _finding(manifest: Manifest, fault: Fault) -> Finding:
     return _OF_SORT[fault.sort].on(manifest, *fault.path, message=fault.message, hint=fault.hint)
 
 
-def _age(manifest: Manifest, form: Form) -> Iterator[Finding]:
+def _age(manifest: Manifest, schema: KindSchema) -> Iterator[Finding]:
     """What there is to say of a version that has a schema."""
     told = f"{manifest.api_version} {manifest.kind}"
-    if not form.served:
+    if not schema.served:
         yield NOT_SERVED.on(manifest, "apiVersion", message=f"{told}: its definition says `served: false`")
-    elif form.deprecated:
-        yield OUTDATED.on(manifest, "apiVersion", message=f"{told}: {form.deprecated}")
+    elif schema.deprecated:
+        yield OUTDATED.on(manifest, "apiVersion", message=f"{told}: {schema.deprecated}")
     elif (move := _move(manifest)) and text_at(move, "state") != "gone":
         yield _outdated(manifest, move)
-    elif form.shape.definitions is not None and "alpha" in form.version:
-        yield OFF_BY_DEFAULT.on(manifest, "apiVersion", message=f"{told} is alpha: off unless it is switched on")
+    elif schema.shape.definitions is not None and _is_off(schema):
+        yield OFF_BY_DEFAULT.on(manifest, "apiVersion", message=f"{told} is off unless it is switched on")
+
+
+def _is_off(schema: KindSchema) -> bool:
+    """Whether an API is served only where it is asked for: alphas, and betas that came after Kubernetes 1.23."""
+    older = schema.group in _OLDER_BETAS or schema.kind == "CSIStorageCapacity"
+    return "alpha" in schema.version or ("beta" in schema.version and not older)
+
+
+_OLDER_BETAS = ("flowcontrol.apiserver.k8s.io", "autoscaling", "batch", "policy")
+"""Groups whose betas came before, and are on. Source: KEP-3136, "Beta APIs Are Off by Default"."""
 
 
 def _explained(manifest: Manifest, known: _Known) -> Generator[Finding, None, bool]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources, util
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from hanok.errors import PreflightError
 from hanok.preflight.findings import Finding
 from hanok.preflight.manifests import Body, list_at, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import documents, pieces, read_mapping
-from hanok.preflight.schema.forms import DEFINITION, Form, defined, recorded
+from hanok.preflight.schema.kind_schemas import DEFINITION, KindSchema, defined, recorded
 from hanok.preflight.schema.shapes import Definitions
 
 FIRST, LAST = 25, 37
@@ -114,15 +115,17 @@ class Builtins:
     def _groups(self) -> frozenset[str]:
         return frozenset(group for found in self._names.values() for group, _ in found)
 
-    def form(self, group: str, version: str, kind: str) -> Form | None:
+    def find(self, group: str, version: str, kind: str) -> KindSchema | None:
         name = self._names.get(kind, {}).get((group, version))
-        return None if name is None else self._form(group, version, kind, name)
+        return None if name is None else self._schema(group, version, kind, name)
 
-    def forms(self, kind: str) -> Sequence[Form]:
-        return [self._form(group, version, kind, name) for (group, version), name in self._names.get(kind, {}).items()]
+    def of(self, kind: str) -> Sequence[KindSchema]:
+        return [
+            self._schema(group, version, kind, name) for (group, version), name in self._names.get(kind, {}).items()
+        ]
 
-    def _form(self, group: str, version: str, kind: str, name: str) -> Form:
-        return Form(group=group, version=version, kind=kind, shape=self.definitions.shape(name))
+    def _schema(self, group: str, version: str, kind: str, name: str) -> KindSchema:
+        return KindSchema(group=group, version=version, kind=kind, shape=self.definitions.shape(name))
 
     def has_group(self, group: str) -> bool:
         return group in self._groups
@@ -163,18 +166,18 @@ class Shelf:
     """Custom schemas in files, read as far as they are asked for."""
 
     files: Sequence[Path]
-    _found: dict[str, list[Form]] = field(default_factory=dict[str, list[Form]])
+    _found: dict[str, list[KindSchema]] = field(default_factory=dict[str, list[KindSchema]])
     _problems: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def problems(self) -> Sequence[tuple[str, str]]:
         return self._problems
 
-    def forms(self, kind: str) -> Sequence[Form]:
+    def of(self, kind: str) -> Sequence[KindSchema]:
         if kind not in self._found:
-            told = [form for file in self._named.get(kind.lower(), ()) for form in self._read_json(file)]
-            told += [form for file, text in self._pieces.get(kind, ()) for form in self._read_yaml(file, text)]
+            told = [schema for file in self._named.get(kind.lower(), ()) for schema in self._read_json(file)]
+            told += [schema for file, text in self._pieces.get(kind, ()) for schema in self._read_yaml(file, text)]
             told += self._others
-            self._found[kind] = [form for form in told if form.kind == kind]
+            self._found[kind] = [schema for schema in told if schema.kind == kind]
         return self._found[kind]
 
     @cached_property
@@ -199,27 +202,27 @@ class Shelf:
         return found
 
     @cached_property
-    def _others(self) -> Sequence[Form]:
+    def _others(self) -> Sequence[KindSchema]:
         """What the JSON files define whose names tell nothing."""
         files = [each for each in self.files if each.suffix.lower() == ".json" and not _NAMED.fullmatch(each.name)]
-        return [form for file in files for form in self._read_json(file)]
+        return [schema for file in files for schema in self._read_json(file)]
 
-    def _read_json(self, file: Path) -> Iterator[Form]:
+    def _read_json(self, file: Path) -> Iterator[KindSchema]:
         try:
             value = json.loads(self._text(file) or "null")
         except (ValueError, RecursionError):
             self._problems.append((str(file), "is not JSON"))
             return
-        yield from _forms(value)
+        yield from _schemas(value)
 
-    def _read_yaml(self, file: Path, text: str) -> Iterator[Form]:
+    def _read_yaml(self, file: Path, text: str) -> Iterator[KindSchema]:
         def say(finding: Finding) -> None:
             self._problems.append((str(file), finding.message))
 
         for document in documents(text, str(file), say):
             value = document.value
             for each in cast("list[Any]", value) if isinstance(value, list) else [value]:
-                yield from _forms(each)
+                yield from _schemas(each)
 
     def _text(self, file: Path) -> str:
         try:
@@ -238,11 +241,11 @@ def _cut(text: str) -> Iterator[str]:
         cuts = [found.start() for found in _ITEM.finditer(piece)] if re.search(r"^items:", piece, re.MULTILINE) else []
         if not cuts:
             yield piece
-        for start, end in zip(cuts, [*cuts[1:], len(piece)], strict=True):
+        for start, end in pairwise([*cuts, len(piece)]):
             yield re.split(r"^\w", piece[start:end], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def _forms(value: Any) -> Iterator[Form]:
+def _schemas(value: Any) -> Iterator[KindSchema]:
     if not isinstance(value, dict):
         return
     body = cast("Body", value)
@@ -250,6 +253,6 @@ def _forms(value: Any) -> Iterator[Form]:
         yield from defined(body)
     elif isinstance(body.get("items"), list):
         for each in mappings_at(body, "items"):
-            yield from _forms(each)
+            yield from _schemas(each)
     elif isinstance(body.get("schema"), dict) and text_at(body, "kind") and text_at(body, "version"):
         yield recorded(body)

@@ -25,10 +25,12 @@ _QUALIFIED = re.compile(rf"(?:(?P<prefix>[^/]*)/)?(?P<name>{_WORD})")
 _VALUE = re.compile(rf"(?:{_WORD})?")
 _PREFIX = re.compile(rf"{_PART}(?:\.{_PART})*")
 LONGEST_PREFIX, LONGEST_WORD = 253, 63
+RELAXED_SERVICES = 34
+"""Since Kubernetes 1.34 names of Services may begin with a digit, where a feature gate is on (KEP-5311)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Form:
+class _Look:
     """What a name must look like, and how that is said."""
 
     pattern: re.Pattern[str]
@@ -39,26 +41,27 @@ class _Form:
         return len(name) <= self.longest and self.pattern.fullmatch(name) is not None
 
 
-_SUBDOMAIN = _Form(
+_SUBDOMAIN = _Look(
     pattern=_PREFIX, longest=253, told="lower case letters, digits, `-` and `.`, with a letter or digit at both ends"
 )
-_LABEL = _Form(
+_LABEL = _Look(
     pattern=re.compile(_PART), longest=63,
     told="up to 63 lower case letters, digits and `-`, with a letter or digit at both ends",
 )  # fmt: skip
-_SERVICE = _Form(
+_SERVICE = _Look(
     pattern=re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?"), longest=63,
     told="up to 63 lower case letters, digits and `-`, with a letter first",
 )  # fmt: skip
-_PORT = _Form(
+_PORT = _Look(
     pattern=re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"), longest=15,
     told="up to 15 lower case letters, digits and single `-`, with a letter among them",
 )  # fmt: skip
-_CRON_JOB = _Form(pattern=_PREFIX, longest=52, told="up to 52 characters, as the jobs' names are longer by 11")
-_SEGMENT = _Form(pattern=re.compile(r"(?!\.\.?$)[^/%]+"), longest=253, told="anything without `/` and `%`")
-_KEY = _Form(pattern=re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+"), longest=253, told="letters, digits, `-`, `_` and `.`")
-_VARIABLE = _Form(pattern=re.compile(r"[ -<>-~]+"), longest=100_000, told="printable characters without `=`")
-_OF_KIND: Mapping[str, _Form] = {"Service": _SERVICE, "Namespace": _LABEL, "CronJob": _CRON_JOB}
+_CRON_JOB = _Look(pattern=_PREFIX, longest=52, told="up to 52 characters, as the jobs' names are longer by 11")
+_SEGMENT = _Look(pattern=re.compile(r"(?!\.\.?$)[^/%]+"), longest=253, told="anything without `/` and `%`")
+_KEY = _Look(pattern=re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+"), longest=253, told="letters, digits, `-`, `_` and `.`")
+_VARIABLE = _Look(pattern=re.compile(r"[ -<>-~]+"), longest=100_000, told="printable characters without `=`")
+_OF_KIND: Mapping[str, _Look] = {"Service": _SERVICE, "Namespace": _LABEL, "CronJob": _CRON_JOB}
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _FREE_GROUPS = ("rbac.authorization.k8s.io", "certificates.k8s.io")
 """Groups whose objects may be called nearly anything: `system:node`."""
 
@@ -66,7 +69,7 @@ _FREE_GROUPS = ("rbac.authorization.k8s.io", "certificates.k8s.io")
 def check_names(case: Case) -> Iterator[Finding]:
     """Names of objects, and of what is in them."""
     for manifest in case.cluster.manifests:
-        yield from _object_name(manifest)
+        yield from _object_name(manifest, minor=int(case.facts.kubernetes.partition(".")[2]))
         if manifest.group == "" and manifest.kind in ("ConfigMap", "Secret"):
             for field in ("data", "binaryData", "stringData"):
                 for key in mapping_at(manifest.body, field):
@@ -75,18 +78,21 @@ def check_names(case: Case) -> Iterator[Finding]:
             for index, port in enumerate(mappings_at(manifest.body, "spec", "ports")):
                 path = ("spec", "ports", index, "name")
                 yield from _named(manifest, path, text_at(port, "name"), _LABEL, "the port's name")
+                path = ("spec", "ports", index, "targetPort")
+                yield from _named(manifest, path, text_at(port, "targetPort"), _PORT, "the port's name")
     for workload in case.workloads:
         yield from _pod_names(workload)
 
 
-def _object_name(manifest: Manifest) -> Iterator[Finding]:
+def _object_name(manifest: Manifest, *, minor: int) -> Iterator[Finding]:
     name, prefix = text_at(manifest.body, "metadata", "name"), text_at(manifest.body, "metadata", "generateName")
     if at(manifest.body, "metadata", "name") is None and not prefix:
         yield WRONG_NAME.on(manifest, "metadata", message="the object has no name", hint="write `metadata.name`")
         return
-    form = _SEGMENT if manifest.group in _FREE_GROUPS else _SUBDOMAIN
-    form = _OF_KIND.get(manifest.kind, form) if manifest.group in ("", "batch") else form
-    yield from _named(manifest, ("metadata", "name"), name, form, "the name")
+    look = _SEGMENT if manifest.group in _FREE_GROUPS else _SUBDOMAIN
+    look = _OF_KIND.get(manifest.kind, look) if manifest.group in ("", "batch") else look
+    look = _LABEL if look is _SERVICE and minor >= RELAXED_SERVICES else look
+    yield from _named(manifest, ("metadata", "name"), name, look, "the name")
     where = text_at(manifest.body, "metadata", "namespace")
     yield from _named(manifest, ("metadata", "namespace"), where, _LABEL, "the namespace")
 
@@ -102,16 +108,24 @@ def _pod_names(workload: Workload) -> Iterator[Finding]:
         for index, port in enumerate(mappings_at(container.body, "ports")):
             where = (*path, "ports", index, "name")
             yield from _named(manifest, where, text_at(port, "name"), _PORT, "the port's name")
+        for probe in PROBES:
+            for handler in ("httpGet", "tcpSocket"):
+                where = (*path, probe, handler, "port")
+                name = text_at(container.body, probe, handler, "port")
+                yield from _named(manifest, where, name, _PORT, "the port's name")
         for index, variable in enumerate(mappings_at(container.body, "env")):
             where = (*path, "env", index, "name")
             yield from _named(manifest, where, text_at(variable, "name"), _VARIABLE, "the variable's name")
 
 
-def _named(manifest: Manifest, path: Path, name: str, form: _Form, what: str) -> Iterator[Finding]:
-    if name and "${" not in name and not form.fits(name):
-        said = f"of {len(name)} characters is too long" if len(name) > form.longest else "is not one"
+def _named(manifest: Manifest, path: Path, name: str, look: _Look, what: str) -> Iterator[Finding]:
+    if name and "${" not in name and not look.fits(name):
+        said = f"of {len(name)} characters is too long" if len(name) > look.longest else "is not one"
         message = f'{dotted(path)}: {what} "{name[:80]}" {said}'
-        yield WRONG_NAME.on(manifest, *path, message=message, hint=f"{form.told}; at most {form.longest} characters")
+        hint = f"{look.told}; at most {look.longest} characters"
+        if look is _PORT and name.isdigit():
+            hint = "write a number without quotes, or the name of a port"
+        yield WRONG_NAME.on(manifest, *path, message=message, hint=hint)
 
 
 def check_labels(case: Case) -> Iterator[Finding]:

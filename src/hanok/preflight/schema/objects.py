@@ -187,10 +187,19 @@ def _secret(manifest: Manifest) -> Iterator[Finding]:
                 yield NOT_ENOUGH.on(manifest, "type", message=f"a Secret of this type needs the key {key!r}")
 
 
+def _definition(manifest: Manifest) -> Iterator[Finding]:
+    spec = mapping_at(manifest.body, "spec")
+    plural, group = text_at(spec, "names", "plural"), text_at(spec, "group")
+    if plural and group and manifest.name != f"{plural}.{group}":
+        message = f"metadata.name: must be {plural}.{group}, and is {manifest.name}"
+        yield WRONG_TOGETHER.on(manifest, "metadata", "name", message=message)
+
+
 _QUESTIONS: Mapping[str, Callable[[Manifest], Iterator[Finding]]] = {
     "/Service": _service,
     "/PersistentVolumeClaim": _claim,
     "/Secret": _secret,
+    "apiextensions.k8s.io/CustomResourceDefinition": _definition,
     "apps/Deployment": _deployment,
     "apps/StatefulSet": _stateful,
     "batch/Job": _job,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule, dotted
 from hanok.preflight.manifests import Body, Step, at, list_at, mapping_at, mappings_at, text_at, whole_at
+from hanok.preflight.schema.names import PROBES
 from hanok.preflight.workloads import Container, Workload
 
 NAMED_TWICE = Rule("HK127", "error", "a name or port that is used twice", "give each its own")
@@ -23,7 +24,6 @@ WRONG_TOGETHER = Rule("HK134", "error", "fields that do not go together", "chang
 
 Path = tuple[Step, ...]
 _BUILTIN_GROUPS = ("", "apps", "batch")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
@@ -152,7 +152,7 @@ def _restarts(workload: Workload) -> Iterator[Finding]:
 def _exclusive(workload: Workload, container: Container) -> Iterator[Finding]:
     """Of several handlers or sources there must be exactly one."""
     body, path = container.body, container.path
-    for probe in _PROBES:
+    for probe in PROBES:
         if isinstance(at(body, probe), dict):
             yield from _one_of(workload, (*path, probe), _HANDLERS)
     for hook in ("postStart", "preStop"):
@@ -186,7 +186,7 @@ def _together(workload: Workload, container: Container) -> Iterator[Finding]:
             message = f"{dotted(where)}: must be 1 for this probe"
             yield WRONG_TOGETHER.on(manifest, *where, message=message, hint="take it out")
     if container.init and not container.sidecar:
-        for field in (*_PROBES, "lifecycle"):
+        for field in (*PROBES, "lifecycle"):
             if at(body, field) is not None:
                 message = f"{dotted((*path, field))}: an init container that ends has none"
                 hint = "take it out, or write `restartPolicy: Always` to let the container stay"

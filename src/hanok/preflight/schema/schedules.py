@@ -37,7 +37,7 @@ def check_schedules(case: Case) -> Iterator[Finding]:
     """Schedule and time zone of every CronJob."""
     for manifest in case.cluster.of("CronJob", group="batch"):
         schedule, zone = text_at(manifest.body, "spec", "schedule"), text_at(manifest.body, "spec", "timeZone")
-        if "${" not in schedule and (why := wrong_schedule(schedule)):
+        if schedule and "${" not in schedule and (why := wrong_schedule(schedule)):
             yield WRONG_SCHEDULE.on(manifest, "spec", "schedule", message=f"spec.schedule: {schedule!r} {why}")
         if zone and "${" not in zone and (why := _wrong_zone(zone)):
             hint = "write a name of the IANA database, as `Asia/Seoul`"

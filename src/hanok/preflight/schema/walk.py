@@ -211,7 +211,7 @@ class Walk:
             return
         if fitting:
             told = [" and ".join(each.required) for each in fitting if each.required]
-            text = f"only one of {', '.join(told)} may stand here" if told else "fits more than one of its forms"
+            text = f"only one of {', '.join(told)} may stand here" if told else "fits more than one of its branches"
             self._say("value", path, text)
         elif all(each.sort == "missing" for faults in found for each in faults):
             told = [" and ".join(dotted(each.path[len(path) :]) for each in faults) for faults in found]

@@ -37,7 +37,9 @@ Number = Annotated[float, BeforeValidator(_no_truth)]
 class Tree(BaseModel):
     """A block of platform.yaml: frozen, strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 def as_list(value: object) -> object:

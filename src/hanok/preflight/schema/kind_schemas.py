@@ -1,7 +1,7 @@
-"""Forms: one kind in one version, and the shape that its objects must have.
+"""Schemas: one kind in one version, and the shape that its objects must have.
 
-Where forms come from does not matter to checks: Kubernetes' own schemas, a folder of custom ones, or definitions among
-the manifests.
+They come from Kubernetes itself, from files that a user names, or from definitions among the manifests; checks do not
+ask which.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFINITION = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Form:
+class KindSchema:
     """One kind in one version."""
 
     group: str
@@ -33,10 +33,10 @@ class Form:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-class CustomForms(Protocol):
-    """Forms of custom kinds, found when asked for."""
+class CustomSchemas(Protocol):
+    """Schemas of custom kinds, found when asked for."""
 
-    def forms(self, kind: str) -> Sequence[Form]:
+    def of(self, kind: str) -> Sequence[KindSchema]:
         """All groups and versions of a kind."""
         ...
 
@@ -45,15 +45,15 @@ class CustomForms(Protocol):
         ...
 
 
-class BuiltinForms(Protocol):
-    """Forms of one version of Kubernetes."""
+class BuiltinSchemas(Protocol):
+    """Schemas of one version of Kubernetes."""
 
     @property
     def definitions(self) -> Definitions: ...
 
-    def form(self, group: str, version: str, kind: str) -> Form | None: ...
+    def find(self, group: str, version: str, kind: str) -> KindSchema | None: ...
 
-    def forms(self, kind: str) -> Sequence[Form]:
+    def of(self, kind: str) -> Sequence[KindSchema]:
         """All groups and versions of a kind."""
         ...
 
@@ -65,10 +65,10 @@ class BuiltinForms(Protocol):
 
 
 @dataclass(frozen=True)
-class NoForms:
+class NoSchemas:
     """No custom kind is known."""
 
-    def forms(self, kind: str) -> Sequence[Form]:  # noqa: ARG002 - the seam's own shape
+    def of(self, kind: str) -> Sequence[KindSchema]:  # noqa: ARG002 - the seam's own shape
         return ()
 
     def problems(self) -> Sequence[tuple[str, str]]:
@@ -76,23 +76,23 @@ class NoForms:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DeclaredForms:
-    """Forms of definitions among the manifests."""
+class DeclaredSchemas:
+    """Schemas of definitions among the manifests."""
 
     cluster: Cluster
-    _forms: dict[str, list[Form]] = field(default_factory=dict[str, list[Form]])
+    _schemas: dict[str, list[KindSchema]] = field(default_factory=dict[str, list[KindSchema]])
 
-    def forms(self, kind: str) -> Sequence[Form]:
-        if not self._forms:
-            self._forms[""] = []
+    def of(self, kind: str) -> Sequence[KindSchema]:
+        if not self._schemas:
+            self._schemas[""] = []
             for definition in self.cluster.of(DEFINITION):
-                for form in defined(definition.body):
-                    self._forms.setdefault(form.kind, []).append(form)
-        return self._forms.get(kind, ())
+                for schema in defined(definition.body):
+                    self._schemas.setdefault(schema.kind, []).append(schema)
+        return self._schemas.get(kind, ())
 
 
-def defined(definition: Body) -> Iterator[Form]:
-    """The forms that a CustomResourceDefinition defines, of apiextensions.k8s.io/v1 or v1beta1."""
+def defined(definition: Body) -> Iterator[KindSchema]:
+    """The schemas that a CustomResourceDefinition defines, of apiextensions.k8s.io/v1 or v1beta1."""
     spec = mapping_at(definition, "spec")
     versions = mappings_at(spec, "versions") or [{"name": spec.get("version")}]
     older = mapping_at(spec, "validation", "openAPIV3Schema")
@@ -100,7 +100,7 @@ def defined(definition: Body) -> Iterator[Form]:
         schema = mapping_at(each, "schema", "openAPIV3Schema") or older
         if spec.get("preserveUnknownFields") is True or not schema:
             schema = {**schema, "x-kubernetes-preserve-unknown-fields": True}
-        yield _form(
+        yield _schema(
             text_at(spec, "group"), text_at(each, "name"), text_at(spec, "names", "kind"), schema,
             served=each.get("served") is not False, deprecated=_deprecation(each),
         )  # fmt: skip
@@ -112,15 +112,15 @@ def _deprecation(version: Body) -> str | None:
     return text_at(version, "deprecationWarning") or "its definition says that it is deprecated"
 
 
-def recorded(record: Mapping[str, object]) -> Form:
-    """The form in a record of one schema: `group`, `version`, `kind` and `schema`."""
-    return _form(
+def recorded(record: Mapping[str, object]) -> KindSchema:
+    """The schema in a file that records one: `group`, `version`, `kind` and `schema`."""
+    return _schema(
         text_at(record, "group"), text_at(record, "version"), text_at(record, "kind"), mapping_at(record, "schema")
     )
 
 
-def _form(
+def _schema(
     group: str, version: str, kind: str, schema: Body, *, served: bool = True, deprecated: str | None = None
-) -> Form:
+) -> KindSchema:
     shape = Shape(schema=schema, root=True)
-    return Form(group=group, version=version, kind=kind, shape=shape, served=served, deprecated=deprecated)
+    return KindSchema(group=group, version=version, kind=kind, shape=shape, served=served, deprecated=deprecated)
