@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
-from hanok.preflight import Case, Facts, Finding, Report, declare, gather, preflight
+from hanok.preflight import Case, Facts, Finding, Report, Terms, declare, gather, preflight
 from hanok.preflight.schema.load import load_builtins
 from hanok.spec import Loaded
 from hanok.spec.load import parse
@@ -37,15 +37,16 @@ def facts(**more: Any) -> Facts:
     return Facts(**{**known, "builtins": load_builtins(more.get("kubernetes", "1.37")), **more})
 
 
-def look_at(folder: Path, files: Mapping[str, str | bytes], **more: Any) -> Report:
-    """The report on these files."""
+def look_at(folder: Path, files: Mapping[str, str | bytes], *, select: Sequence[str] = (), **more: Any) -> Report:
+    """The report on these files; only on what `select` begins with, as `HK2`, where it is given."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     gathered = gather([folder])
     platforms = [declare(each, parse_leniently) for each in gathered.platforms]
-    return preflight(Case(cluster=gathered.cluster, facts=facts(**more), platforms=platforms))
+    case = Case(cluster=gathered.cluster, facts=facts(**more), platforms=platforms)
+    return preflight(case, terms=Terms(select=select))
 
 
 def parse_leniently(text: str, file: Path) -> Loaded:
@@ -63,6 +64,16 @@ def look(tmp_path: Path) -> Look:
     return look
 
 
+def look_by(*select: str) -> Any:
+    """A fixture `look` for tests of one layer: only rules that begin so are asked."""
+
+    @pytest.fixture(name="look")
+    def look_by_these(look: Look) -> Look:
+        return partial(look, select=select)
+
+    return look_by_these
+
+
 def ids(report: Report) -> list[str]:
     """The rules of the findings that count, in order."""
     return [each.rule.id for each in report.findings]
@@ -74,4 +85,4 @@ def only(report: Report, rule: str) -> Finding:
     return found
 
 
-__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "only", "parse_leniently"]
+__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "look_by", "only", "parse_leniently"]

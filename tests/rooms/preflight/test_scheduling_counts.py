@@ -10,8 +10,10 @@ import pytest
 
 from hanok.errors import PreflightError
 from hanok.preflight import read_quotas
-from tests.rooms.preflight.conftest import Look, ids, only
+from tests.rooms.preflight.conftest import Look, ids, look_by, only
 from tests.rooms.preflight.test_scheduling_seats import G6, TYPE, manifest, pods, pool, text
+
+look = look_by("HK3")
 
 
 def scaler(most: int) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import pytest
 from hanok.gpu.hosts import allocatable_cpu, allocatable_mib
 from hanok.preflight import Report
 from hanok.preflight.scheduling.choices import ANY, choice
-from tests.rooms.preflight.conftest import SEEDS, Look, ids, look_at, only
+from tests.rooms.preflight.conftest import SEEDS, Look, ids, look_at, look_by, only
+
+look = look_by("HK3")
 
 TABLE = Path(__file__).parents[4] / "shared" / "data" / "instances.csv"
 ARTICLE = SEEDS / "agentic-ai-platform.md"
@@ -276,7 +278,8 @@ def _blocks(article: Path, *starts: int) -> str:
     """The article's YAML; of those blocks that begin in these lines, where any are named."""
     from hanok.preflight.reading import blocks
 
-    found = [piece for piece, line in blocks(article.read_text("utf-8")) if not starts or line in starts]
+    fenced = [(piece, line) for language, piece, line in blocks(article.read_text("utf-8")) if language in FENCES]
+    found = [piece for piece, line in fenced if not starts or line in starts]
     return "\n---\n".join(found)
 
 

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from hanok.cli.app import app
 from hanok.errors import PreflightError
 from hanok.preflight.schema.load import load_builtins, load_custom
-from tests.rooms.preflight.conftest import Look, ids, only
+from tests.rooms.preflight.conftest import Look, ids, look_by, only
+
+look = look_by("HK1")
 
 POD = """
 apiVersion: v1

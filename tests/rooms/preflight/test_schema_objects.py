@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hanok.preflight.schema.schedules import wrong_schedule
-from tests.rooms.preflight.conftest import Look, ids, only
+from tests.rooms.preflight.conftest import Look, ids, look_by, only
 from tests.rooms.preflight.test_schema_kinds import definition
+
+look = look_by("HK1")
 
 
 def pod(container: str = "", spec: str = "") -> str:
