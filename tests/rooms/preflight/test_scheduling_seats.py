@@ -11,6 +11,8 @@ import pytest
 
 from hanok.gpu.hosts import allocatable_cpu, allocatable_mib
 from hanok.preflight import Report
+from hanok.preflight.load import FENCES
+from hanok.preflight.reading import blocks
 from hanok.preflight.scheduling.choices import ANY, choice
 from tests.rooms.preflight.conftest import SEEDS, Look, ids, look_at, look_by, only
 
@@ -276,8 +278,6 @@ def test_the_articles_engine_is_clean_once_its_pool_may_start_what_it_needs(tmp_
 
 def _blocks(article: Path, *starts: int) -> str:
     """The article's YAML; of those blocks that begin in these lines, where any are named."""
-    from hanok.preflight.reading import blocks
-
     fenced = [(piece, line) for language, piece, line in blocks(article.read_text("utf-8")) if language in FENCES]
     found = [piece for piece, line in fenced if not starts or line in starts]
     return "\n---\n".join(found)
