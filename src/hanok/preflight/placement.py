@@ -58,5 +58,16 @@ class Placement:
     """
 
     seats: Mapping[Workload, Sequence[Seat]] = field(default_factory=dict[Workload, Sequence[Seat]])
+    firsts: Mapping[Workload, Sequence[Seat]] | None = None
+    """The same with the cheapest seat of each pool alone, where somebody has it at hand."""
     least: Sequence[Node] = ()
     most: Sequence[Node] = ()
+
+    def first_seats(self, workload: Workload) -> Sequence[Seat]:
+        """The cheapest seat in each pool that takes the pod: thousands of pods in hundreds of pools have millions."""
+        if self.firsts is not None:
+            return self.firsts.get(workload, ())
+        by_pool: dict[int, Seat] = {}
+        for each in self.seats.get(workload, ()):
+            by_pool.setdefault(id(each.manifest), each)
+        return list(by_pool.values())

@@ -129,7 +129,7 @@ def make_bill(
         engines=list(_engines(placement, engines, catalog, anatomy)),
         models=[each for each in models if each.best],
         unpriced=[each for each in placement.most if each.seat.usd_hour is None],
-        left_out=[each for each in workloads if each.most and not each.per_node and not placement.seats.get(each)],
+        left_out=[each for each in workloads if each.most and not each.per_node and each not in placement.seats],
         idle=(_idle(placement.least), _idle(placement.most)),
         least=together([planned, *(rent(each, spot) for each in placement.least)]),
         most=together([planned, *(rent(each, spot) for each in placement.most)]),

@@ -113,8 +113,7 @@ def _engines_on(case: Case, pool: Manifest) -> list[Engine]:
 
 
 def _lands_on(case: Case, workload: Workload, pool: Manifest) -> bool:
-    seats = case.placement.seats.get(workload)
-    if seats:
+    if seats := case.placement.first_seats(workload):
         return any(each.manifest is pool for each in seats)
     wanted = labels_at(workload.spec, "nodeSelector")
     labels = labels_at(pool.body, "spec", "template", "metadata", "labels")
@@ -134,9 +133,11 @@ def check_expiry(case: Case) -> Iterator[Finding]:
     """Jobs that may run longer than any node that they may stand on."""
     for workload in case.workloads:
         longest = at(workload.manifest.body, *workload.path[:-1], "activeDeadlineSeconds") if workload.finite else None
-        pools = {id(each.manifest): each.manifest for each in case.placement.seats.get(workload, ()) if each.manifest}
-        lives = [(_life(each), each) for each in pools.values() if each.kind == "NodePool"]
-        if not isinstance(longest, int) or not lives or len(lives) < len(pools):
+        if not isinstance(longest, int):
+            continue
+        pools = [each.manifest for each in case.placement.first_seats(workload) if each.manifest]
+        lives = [(_life(each), each) for each in pools if each.kind == "NodePool"]
+        if not lives or len(lives) < len(pools):
             continue
         life, pool = max(lives, key=lambda each: each[0])
         if longest > life:
@@ -168,7 +169,7 @@ def _spot_alone(case: Case, workload: Workload) -> str:
     wanted = labels_at(workload.spec, "nodeSelector")
     if told := next((key for key, value in _SPOT_LABELS.items() if wanted.get(key) == value), ""):
         return f"nodeSelector {told}"
-    seats: Sequence[Seat] = case.placement.seats.get(workload, ())
+    seats = case.placement.first_seats(workload)
     if seats and all(each.capacities == _SPOT_ALONE for each in seats):
         return f"pool {', '.join(sorted({each.pool for each in seats}))}"
     return ""
@@ -244,34 +245,33 @@ def _usual(workload: Workload) -> int:
 
 def _beyond_limits(case: Case, workload: Workload) -> str:
     """Why no pool may start a node for one more pod, in words; empty where one may, or has room."""
-    seats = case.placement.seats.get(workload, ())
+    firsts = case.placement.first_seats(workload)
     nodes = case.placement.most if workload.least == workload.most else case.placement.least
-    pools = {id(each.manifest): each.manifest for each in seats if each.manifest}
-    if not pools or any(each.kind != "NodePool" for each in pools.values()):
+    pools = {id(each.manifest) for each in firsts}
+    if not firsts or any(each.manifest is None or each.manifest.kind != "NodePool" for each in firsts):
         return ""
     mine = [each for each in nodes if each.seat.manifest and id(each.seat.manifest) in pools]
-    if any(_has_room(each, workload.requests) for each in mine):
+    if any(_has_room(each, workload.requests) for each in mine) or any(not _is_full([each], mine) for each in firsts):
         return ""
-    told = [_pool_full(pool, [each for each in seats if each.manifest is pool], mine) for pool in pools.values()]
-    return told[0] if all(told) else ""
+    return _is_full(case.placement.seats.get(workload, ()), mine)
 
 
 def _has_room(node: Node, wanted: Amounts) -> bool:
     return all(node.free.get(name, 0) >= each for name, each in wanted.items())
 
 
-def _pool_full(pool: Manifest, seats: Sequence[Seat], nodes: Sequence[Node]) -> str:
-    """Why none of these seats may be had of a pool any more."""
-    limits = amounts(mapping_at(pool.body, "spec", "limits"))
-    mine = [each for each in nodes if each.seat.manifest is pool]
-    used = add({}, *(_capacity(each.seat) for each in mine))
+def _is_full(seats: Sequence[Seat], nodes: Sequence[Node]) -> str:
+    """Why none of these seats may be had any more, in words; empty where one may."""
     told = ""
-    for seat in seats:
-        over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
-        if not over:
-            return ""
-        may, has = (say(over[0], each.get(over[0], 0)) for each in (limits, used))
-        told = f"pool {pool.name} may have {may}, and {has} are in use"
+    for pool in {id(each.manifest): each.manifest for each in seats if each.manifest}.values():
+        limits = amounts(mapping_at(pool.body, "spec", "limits"))
+        used = add({}, *(_capacity(each.seat) for each in nodes if each.seat.manifest is pool))
+        for seat in (each for each in seats if each.manifest is pool):
+            over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
+            if not over:
+                return ""
+            may, has = (say(over[0], each.get(over[0], 0)) for each in (limits, used))
+            told = told or f"pool {pool.name} may have {may}, and {has} are in use"
     return told
 
 

@@ -6,7 +6,7 @@ demand on instance types is a set of their names, so that looking is intersectin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,7 +93,17 @@ class Ground:
     @cached_property
     def seats(self) -> Mapping[Workload, Sequence[Seat]]:
         """Where each pod may stand; looked up when asked for, since thousands of pods have thousands of seats."""
-        return Seats(self)
+        return Seats(self, self.seats_of)
+
+    @cached_property
+    def first_seats(self) -> Mapping[Workload, Sequence[Seat]]:
+        """The cheapest seat in each pool that takes a pod."""
+        return Seats(self, self.first_seats_of)
+
+    def first_seats_of(self, ask: Ask) -> Iterator[Seat]:
+        for pool in self.reach(ask):
+            for name in self.fitting(ask, pool)[:1]:
+                yield self.seat(ask, pool, name)
 
     def seats_of(self, ask: Ask) -> Iterator[Seat]:
         for pool in self.reach(ask):
@@ -325,12 +335,12 @@ def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 class Seats(Mapping[Workload, Sequence[Seat]]):
     """Seats by workload, for those that have any."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, seats_of: Callable[[Ask], Iterator[Seat]]) -> None:
+        self._seats_of = seats_of
         self._asks = {each.workload: each for each in ground.asks if ground.is_seated(each)}
 
     def __getitem__(self, workload: Workload) -> Sequence[Seat]:
-        return tuple(self._ground.seats_of(self._asks[workload]))
+        return tuple(self._seats_of(self._asks[workload]))
 
     def __contains__(self, workload: object) -> bool:
         return workload in self._asks
