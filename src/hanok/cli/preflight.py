@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import re
 import sys
 from collections.abc import Generator, Sequence
@@ -179,13 +180,23 @@ def look_over(paths: Sequence[Path], facts: Facts, terms: Terms) -> Report:
     from hanok.preflight import preflight as prove
     from hanok.spec.load import parse
 
-    with patience("reading") as tell:
+    with _no_collector(), patience("reading") as tell:
         gathered = gather(paths)
         if not (gathered.cluster.sources or gathered.cluster.findings):
             told = ", ".join(str(path) for path in paths)
             raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
         platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
         return prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms), terms=terms, tell=tell)
+
+
+@contextmanager
+def _no_collector() -> Generator[None]:
+    """Millions of small values, hardly any of them in circles: looking for such takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _trimmed(report: Report, least: Severity) -> Report:
@@ -245,9 +256,9 @@ def _github(report: Report) -> str:
 
 
 def _pretty(value: Any) -> str:
-    import json
+    import msgspec
 
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
 
 
 _PRINTED = {Output.json: _json, Output.sarif: _sarif, Output.junit: _junit, Output.github: _github}
