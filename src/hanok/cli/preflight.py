@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hanok.preflight import Facts, Report, Severity, Terms
 
 EXIT_REFUTED, EXIT_UNKNOWN = 1, 3
+PAGE_COLUMNS = 100
 
 rules = typer.Typer(name="rules", help="What preflight looks for.", no_args_is_help=True)
 
@@ -344,4 +345,7 @@ def show_rule(rule: Annotated[str, typer.Argument(help="The rule's id.")]) -> No
     name = rule.upper()
     if name not in all_rules():
         raise PreflightError(f"no rule is called {rule!r}", hint="see `hanok rules list`")
-    data.print(Markdown(page(name)))
+    if data.is_terminal:
+        data.print(Markdown(page(name)), width=min(data.width, PAGE_COLUMNS))
+    else:
+        sys.stdout.write(page(name))

@@ -269,10 +269,10 @@ def _where(finding: Finding) -> str:
 def _scope(report: Report) -> str:
     """What the proof is about."""
     cluster, facts = report.case.cluster, report.case.facts
-    objects, files = (
-        _number(len(cluster.manifests), "object", "objects"),
-        _number(len(cluster.sources), "file", "files"),
-    )
+    models = sum(len(each.loaded.platform.models) for each in report.case.platforms if each.loaded)
+    told = [_number(len(cluster.manifests), "object", "objects")] if cluster.manifests or not models else []
+    told += [_number(models, "model", "models")] if models else []
+    objects, files = " and ".join(told), _number(len(cluster.sources), "file", "files")
     return f"{objects} in {files}, on Kubernetes {facts.kubernetes}, with figures of {facts.catalog.date}"
 
 
