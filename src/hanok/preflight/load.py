@@ -55,6 +55,8 @@ class _Gathered:
     platforms: list[PlatformText] = field(default_factory=list[PlatformText])
     patches: set[Path] = field(default_factory=set[Path])
     """Files of kustomize's that look like objects, and are parts of them."""
+    places: set[Path] = field(default_factory=set[Path])
+    """Files that were read, by their absolute path."""
     bytes: int = 0
 
 
@@ -165,6 +167,10 @@ def _patches(folder: Path, found: _Gathered) -> set[Path]:
 
 
 def _read(file: Path, found: _Gathered, *, named: bool) -> None:
+    place = file.absolute()
+    if place in found.places:  # named beside its folder
+        return
+    found.places.add(place)
     try:
         with file.open("rb") as opened:
             data = opened.read(FILE_LIMIT_BYTES + 1)

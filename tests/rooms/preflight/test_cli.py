@@ -206,6 +206,11 @@ def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
     assert "memory" not in [each["layer"] for each in told(hanok, "a.yaml", "--skip", "HK4")[1]["claims"]]
 
 
+def test_a_file_that_is_named_beside_its_folder_is_read_once(hanok: Hanok) -> None:
+    write("deploy/a.yaml")
+    assert told(hanok, "deploy/a.yaml", "deploy", "./deploy/a.yaml")[1]["findings"] == []
+
+
 def test_a_page_and_the_list_of_rules_are_shown(hanok: Hanok) -> None:
     assert "a key written twice" in hanok("rules", "list")[1]
     assert "a key written twice" in hanok("rules", "show", "hk002")[1]
