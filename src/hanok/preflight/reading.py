@@ -236,9 +236,9 @@ def _mapping(node: MappingNode, reading: _Reading) -> dict[str, Any]:
             merged = {**_merged(_value(value, reading)), **merged}
         elif name in lines:
             first = lines[name] + reading.offset
-            reading.say(
-                TWICE.at(reading.file, line + reading.offset, f"`{name}` is written twice; first in line {first}")
-            )
+            message = f"`{name}` is written twice; first in line {first}"
+            hint = "keep one of them; or put `---` before the second object" if name == "apiVersion" else None
+            reading.say(TWICE.at(reading.file, line + reading.offset, message, hint=hint))
         else:
             lines[name] = line
             found[name] = _value(value, reading)
