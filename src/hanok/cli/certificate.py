@@ -198,9 +198,10 @@ def _again(found: Certificate, paths: Sequence[Path], given: Given) -> _Answer:
 
 
 def _proved(found: Certificate) -> _Answer:
-    return _Answer(
-        question="proved", holds=found.verdict == "proved", told=[f"the verdict was {found.verdict}{_asked(found)}"]
-    )
+    """A proof of some rules alone is none that a gate may let pass."""
+    terms = found.options.terms
+    holds = found.verdict == "proved" and not (terms.select or terms.skip)
+    return _Answer(question="proved", holds=holds, told=[f"the verdict was {found.verdict}{_asked(found)}"])
 
 
 def _show(answers: Sequence[_Answer], found: Certificate | None) -> None:

@@ -5,7 +5,7 @@ layer by layer, and answer with findings; `judge` gives the verdict. Only `load`
 `Rule` beside the check that finds it, lists the check in its module's `CHECKS`, and explains it in `pages/ID.md`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hanok.preflight.case import Case
@@ -15,7 +15,7 @@ from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
 from hanok.preflight.load import STDIN, Gathered, digests, gather, read_quotas
 from hanok.preflight.manifests import Cluster, Manifest
-from hanok.preflight.rules import LAYERS, checks, layer_of, page, rules
+from hanok.preflight.rules import COST_LAYER, LAYERS, PLATFORM_LAYER, checks, layer_of, page, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
 
 __all__ = [
@@ -60,8 +60,16 @@ def preflight(
 ) -> Report:
     """The report on a case, every layer asked. `tell` hears which layer is asked.
 
-    A layer of which no rule counts claims nothing.
+    A layer of which no rule counts, or that had nothing to look at, claims nothing.
     """
     report = judge(case, {layer: checks(layer) for layer in LAYERS}, terms=terms, tell=tell)
-    counting = {layer_of(rule) for rule in rules().values() if terms.admit(rule)}
+    counting = {layer_of(rule) for rule in rules().values() if terms.admit(rule)} & {FILES, *_layers_for(case)}
     return replace(report, claims=[each for each in report.claims if each.layer in counting])
+
+
+def _layers_for(case: Case) -> Iterator[str]:
+    """The layers that have something to look at."""
+    if case.cluster.manifests or case.cluster.fragments:
+        yield from (layer for layer in LAYERS if layer != PLATFORM_LAYER)
+    if case.platforms:
+        yield from (COST_LAYER, PLATFORM_LAYER)

@@ -17,6 +17,7 @@ from hanok.preflight.certificate import canonical, parse
 from hanok.preflight.manifests import at, mappings_at, text_at
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_KEYS, _SIGNATURE_KEYS = {"payload", "payloadType", "signatures"}, {"keyid", "sig"}
 
 
 class Signer(Protocol):
@@ -64,6 +65,8 @@ def open_envelope(data: bytes) -> Envelope:
     form = parse(data)
     if at(form, "payloadType") != PAYLOAD_TYPE:
         raise PreflightError(f"the envelope's payloadType is {at(form, 'payloadType')!r}, not {PAYLOAD_TYPE!r}")
+    if set(form) - _KEYS or any(set(each) - _SIGNATURE_KEYS for each in mappings_at(form, "signatures")):
+        raise PreflightError("the envelope holds keys that DSSE does not know", hint="take it as it was signed")
     signatures = [
         (text_at(each, "keyid"), _bytes(text_at(each, "sig"), "sig")) for each in mappings_at(form, "signatures")
     ]

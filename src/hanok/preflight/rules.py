@@ -17,14 +17,15 @@ from hanok.preflight.references import checks as references
 from hanok.preflight.scheduling import checks as scheduling
 from hanok.preflight.schema import checks as schema
 
+COST_LAYER, PLATFORM_LAYER = "cost and availability", "platform"
 LAYERS: Mapping[str, Sequence[ModuleType]] = {
     "schema": schema.MODULES,
     "references": references.MODULES,
     "scheduling": scheduling.MODULES,
     "memory": fit.MODULES,
     "consistency": consistency.MODULES,
-    "cost and availability": cost.MODULES,
-    "platform": platform.MODULES,
+    COST_LAYER: cost.MODULES,
+    PLATFORM_LAYER: platform.MODULES,
 }
 """The layers in the order in which they are told. Each module has `CHECKS`, and its rules as constants."""
 

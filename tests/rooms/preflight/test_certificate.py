@@ -104,7 +104,7 @@ def test_floats_have_no_canonical_form() -> None:
 
 def test_signing_and_verifying_from_end_to_end(hanok: Hanok) -> None:
     write("deploy/a.yaml")
-    certified(hanok, "deploy", "--select", "HK0")
+    certified(hanok, "deploy")
     assert hanok("certificate", "keygen", "k")[0] == 0
     assert Path("k").stat().st_mode & 0o777 == 0o600
     assert hanok("certificate", "sign", "c.json", "--key", "k")[0] == 0
