@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import RELEASES, Chart, charts
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
@@ -99,9 +100,9 @@ def _class_of(gateway: Manifest) -> str:
 
 def _brings_class(case: Case, name: str) -> bool:
     """Whether a release's chart has the name of the class: agentgateway, kgateway, istio …"""
-    releases = case.cluster.of("HelmRelease", "Application", "HelmChart")
+    named = {each.name for each in case.cluster.of(*RELEASES)} | {each.name for each in charts(case.cluster)}
     stem = re.split(r"[-.]", name)[0]
-    return any(stem in each.name or stem in text_at(each.body, "spec", "chart", "spec", "chart") for each in releases)
+    return any(stem in each for each in named)
 
 
 def check_certificates(case: Case) -> Iterator[Finding]:
@@ -259,16 +260,14 @@ def check_kgateway(case: Case) -> Iterator[Finding]:
 
 
 def _left_behind(case: Case, route: Manifest, path: tuple[Step, ...], gateway: Manifest) -> Finding:
-    old = any(_is_old_kgateway(each) for each in case.cluster.of("HelmRelease"))
+    old = any(_is_old_kgateway(each) for each in charts(case.cluster))
     when = "is the last to lead to InferencePools, deprecated, in version 2.1" if old else "leads to none since 2.2"
     message = f"{gateway.title} is of class kgateway, which {when}"
     return GONE_FROM_KGATEWAY.on(route, *path, message=message, severity="warning" if old else None)
 
 
-def _is_old_kgateway(release: Manifest) -> bool:
-    spec: Mapping[str, object] = mapping_at(release.body, "spec", "chart", "spec")
-    found = re.match(r"v?2\.([01])(?:\.|$)", text_at(spec, "version"))
-    return "kgateway" in text_at(spec, "chart") and found is not None
+def _is_old_kgateway(chart: Chart) -> bool:
+    return "kgateway" in chart.name and re.match(r"v?2\.([01])(?:\.|$)", chart.version) is not None
 
 
 # --- Pools ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import RELEASES, charts, charts_of, release_name
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
@@ -103,9 +104,7 @@ def check_service_monitors(case: Case) -> Iterator[Finding]:
 
 
 def _is_known(case: Case, namespace: str, monitor: Manifest) -> bool:
-    labels = {
-        str(key): str(value) for key, value in mapping_at(monitor.body, "spec", "selector", "matchLabels").items()
-    }
+    labels = labels_at(monitor.body, "spec", "selector", "matchLabels")
     known = case.inventory.is_peopled(namespace) or namespace == monitor.namespace
     return known and case.inventory.may_have_pods(namespace, labels) is None
 
@@ -150,7 +149,7 @@ def check_releases(case: Case) -> Iterator[Finding]:
     for kind, begin in _MONITORS.items():
         picky = [each for each in stacks if _is_picky(each, begin)]
         if picky and len(picky) == len(stacks):
-            wanted = {_release(each) for each in picky}
+            wanted = {release_name(each) for each in picky}
             for monitor in case.cluster.of(kind, group="monitoring.coreos.com"):
                 if monitor.labels.get("release") not in wanted:
                     name = min(wanted)
@@ -159,9 +158,7 @@ def check_releases(case: Case) -> Iterator[Finding]:
 
 
 def _is_stack(release: Manifest) -> bool:
-    chart = text_at(release.body, "spec", "chart", "spec", "chart")
-    ref = text_at(release.body, "spec", "chartRef", "name")
-    return "kube-prometheus-stack" in (chart, ref)
+    return any(each.name == "kube-prometheus-stack" for each in charts_of(release))
 
 
 def _is_picky(release: Manifest, begin: str) -> bool:
@@ -171,21 +168,13 @@ def _is_picky(release: Manifest, begin: str) -> bool:
     return not chosen and at(spec, f"{begin}SelectorNilUsesHelmValues") is not False and not unknown
 
 
-def _release(release: Manifest) -> str:
-    target = text_at(release.body, "spec", "targetNamespace")
-    return text_at(release.body, "spec", "releaseName") or (f"{target}-{release.name}" if target else release.name)
-
-
 def check_prometheus(case: Case) -> Iterator[Finding]:
     monitor = next(case.cluster.of("ServiceMonitor", "PodMonitor"), None)
     readers = ("Prometheus", "PrometheusAgent", "TargetAllocator", "OpenTelemetryCollector")
     words = ("prometheus", "victoria", "alloy", "mimir", "monitoring")
-    releases = case.cluster.of("HelmRelease", "Application", "HelmChart")
-    there = any(True for _ in case.cluster.of(*readers)) or any(
-        word in f"{each.name} {text_at(each.body, 'spec', 'chart', 'spec', 'chart')}"
-        for each in releases
-        for word in words
-    )
+    named = {each.name for each in case.cluster.of(*RELEASES)} | {each.name for each in charts(case.cluster)}
+    read = any(True for _ in case.cluster.of(*readers))
+    there = read or any(word in name for name in named for word in words)
     if monitor is not None and not there:
         message = "nothing in these files reads monitors; a Prometheus of the operator must be in the cluster"
         yield NO_PROMETHEUS.on(monitor, message=message)
