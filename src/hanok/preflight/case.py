@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.preflight.cost.bill import Bill, make_bill
 from hanok.preflight.cost.serving import Serving
 from hanok.preflight.declared import Declared
-from hanok.preflight.engines import Engine, engines
+from hanok.preflight.engines import Engine, by_workload, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
 from hanok.preflight.fit.needs import EngineFit, fits
@@ -52,6 +52,11 @@ class Case:
     @cached_property
     def engines(self) -> Sequence[Engine]:
         return engines(self.workloads)
+
+    @cached_property
+    def engines_in(self) -> Mapping[Workload, Sequence[Engine]]:
+        """The engines of each workload that has some."""
+        return by_workload(self.engines)
 
     @cached_property
     def inventory(self) -> Inventory:

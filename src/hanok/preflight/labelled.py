@@ -1,11 +1,11 @@
-"""Things that are found by their labels, as selectors find pods and Services: an index in place of a search."""
+"""Things that are found by their labels, as selectors find pods and Services, and what an InferencePool selects by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from hanok.preflight.manifests import labels_at, selects
+from hanok.preflight.manifests import Manifest, labels_at, selects
 
 Thing = TypeVar("Thing")
 
@@ -31,3 +31,11 @@ class Labelled(Generic[Thing]):
         wanted = labels_at(selector, "matchLabels")
         candidates = [self._paired.get((namespace, *pair), []) for pair in wanted.items()]
         return min(candidates, key=len, default=self._inside.get(namespace, []))
+
+
+def pool_labels(pool: Manifest) -> dict[str, str]:
+    """What an InferencePool selects pods by: `matchLabels`; before v1, labels without that word."""
+    plain = labels_at(pool.body, "spec", "selector")
+    return labels_at(pool.body, "spec", "selector", "matchLabels") or {
+        key: value for key, value in plain.items() if key not in ("matchLabels", "matchExpressions")
+    }

@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any
 
 from hanok.preflight.case import Case
-from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_metrics
 from hanok.preflight.consistency.promql import Selector, load_parser
 from hanok.preflight.consistency.queries import asked, recorded
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule, Severity
+from hanok.preflight.image import component
 from hanok.preflight.manifests import Manifest, at, labels_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.sharing import operators
 from hanok.preflight.workloads import Workload

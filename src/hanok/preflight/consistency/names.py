@@ -20,7 +20,8 @@ from hanok.preflight.consistency.gateways import (
 )
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Manifest, Step, labels_at, mappings_at, matches, text_at, whole_at
+from hanok.preflight.labelled import pool_labels
+from hanok.preflight.manifests import Manifest, Step, mappings_at, matches, text_at, whole_at
 from hanok.preflight.workloads import Workload
 
 NOT_SERVED = Rule(
@@ -83,7 +84,7 @@ def _length(route: Route, engines: Sequence[Engine]) -> Iterator[Finding]:
 
 def _pool(case: Case, route: Route, found: Target) -> Iterator[Finding]:
     for pool in case.cluster.of("InferencePool"):
-        selector = _selector(pool)
+        selector = pool_labels(pool)
         inside = [each for each in found.workloads if matches(selector, each.labels)]
         if inside and pool.namespace == inside[0].namespace:
             message = (
@@ -94,18 +95,11 @@ def _pool(case: Case, route: Route, found: Target) -> Iterator[Finding]:
             return
 
 
-def _selector(pool: Manifest) -> dict[str, str]:
-    """Labels of the pool's pods, also in the form before v1."""
-    found = labels_at(pool.body, "spec", "selector", "matchLabels")
-    plain = labels_at(pool.body, "spec", "selector")
-    return found or {key: value for key, value in plain.items() if key != "matchLabels"}
-
-
 def check_rewrites(case: Case) -> Iterator[Finding]:
     """InferenceModelRewrite: the names that it writes must be served by its pool's engines."""
     for rewrite in case.cluster.of("InferenceModelRewrite"):
         pool = case.cluster.find("InferencePool", text_at(rewrite.body, "spec", "poolRef", "name"), rewrite.namespace)
-        pods = case.inventory.pods(pool.namespace, _selector(pool)) if pool else []
+        pods = case.inventory.pods(pool.namespace, pool_labels(pool)) if pool else []
         known = _served_by_any([each for each in case.engines if each.workload in set(pods)])
         for path, name in _targets(rewrite) if known is not None else ():
             if name not in (known or ()):

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import cast
 
 from hanok.preflight.engines import Engine
+from hanok.preflight.image import read_image
 from hanok.preflight.manifests import (
     Cluster,
     Manifest,
@@ -175,7 +176,8 @@ def is_controller(workload: Workload) -> bool:
 def database(workload: Workload) -> str:
     """The name of the database or store whose data these pods hold, by its image; empty where it is none."""
     for each in workload.containers:
-        name = each.image.split("@")[0].rsplit("/", 1)[-1].split(":")[0].lower()
+        image = read_image(each.image)
+        name = image.name.rsplit("/", 1)[-1].lower() if image else ""
         if name in _DATABASES and not (each.words and _CLIENTS.search(each.words[0])):
             return name
     return ""

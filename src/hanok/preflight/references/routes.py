@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from hanok.preflight.case import Case
 from hanok.preflight.charts import RELEASES, Chart, charts
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.labelled import pool_labels
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
     Body,
     Manifest,
     Step,
     at,
-    labels_at,
     mapping_at,
     mappings_at,
     selects,
     text_at,
     whole_at,
 )
-from hanok.preflight.references.services import as_port, backend, port_findings
+from hanok.preflight.ports import as_port
+from hanok.preflight.references.services import backend, port_findings
 from hanok.preflight.references.uses import OUTSIDE, Use, follow, is_name, together
 
 NO_POOL = Rule(
@@ -282,7 +283,7 @@ def check_pools(case: Case) -> Iterator[Finding]:
 
 
 def _pods_of_pool(case: Case, pool: Manifest) -> Iterator[Finding]:
-    labels = labels_at(pool.body, "spec", "selector", "matchLabels")
+    labels = pool_labels(pool)
     pods = case.inventory.pods(pool.namespace, labels)
     if pods:
         for path, number in spots(pool.body, "spec.targetPorts[].number"):

@@ -20,7 +20,7 @@ from hanok.preflight.manifests import (
     text_at,
     texts_at,
 )
-from hanok.preflight.references.services import as_port
+from hanok.preflight.ports import as_port
 from hanok.preflight.references.uses import Use, follow
 
 NO_TARGET = Rule("HK222", "error", "an autoscaler of nothing", "name a workload that there is, in the same namespace")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.gpu.catalog import Instance
-from hanok.preflight.engines import Engine, engines
+from hanok.preflight.engines import Engine, by_workload, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.manifests import Cluster, mappings_at, text_at
 from hanok.preflight.placement import Capacity, Seat, Sharing
@@ -80,10 +80,7 @@ class Ground:
     @cached_property
     def engines(self) -> Mapping[Workload, Sequence[Engine]]:
         """Engines by the workload that they run in."""
-        found: dict[Workload, list[Engine]] = {}
-        for each in engines([its.workload for its in self.asks]):
-            found.setdefault(each.workload, []).append(each)
-        return found
+        return by_workload(engines([each.workload for each in self.asks]))
 
     @cached_property
     def pods(self) -> Sequence[Ask]:
