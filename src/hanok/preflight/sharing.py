@@ -26,8 +26,9 @@ from hanok.preflight.manifests import (
 )
 from hanok.preflight.placement import Sharing
 from hanok.preflight.reading import read_mapping
+from hanok.preflight.workloads import GPU
 
-GPU, SHARED = "nvidia.com/gpu", "nvidia.com/gpu.shared"
+SHARED = f"{GPU}.shared"
 MIG_LABEL, PLUGIN_LABEL = "nvidia.com/mig.config", "nvidia.com/device-plugin.config"
 _OPERATOR, _PLUGIN = "gpu-operator", "nvidia-device-plugin"
 _PROFILE = re.compile(r"\d+g\.\d+gb(?:\+me(?:\.all)?|\+gfx|-me)?")

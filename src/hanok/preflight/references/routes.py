@@ -25,6 +25,7 @@ from hanok.preflight.manifests import (
 from hanok.preflight.ports import as_port
 from hanok.preflight.references.services import backend, port_findings
 from hanok.preflight.references.uses import OUTSIDE, Use, follow, is_name, together
+from hanok.preflight.wording import labelled
 
 NO_POOL = Rule(
     "HK216",
@@ -289,7 +290,7 @@ def _pods_of_pool(case: Case, pool: Manifest) -> Iterator[Finding]:
         for path, number in spots(pool.body, "spec.targetPorts[].number"):
             yield from port_findings(pool, path, number, pods)
     elif labels:
-        words = ", ".join(f"{key}={value}" for key, value in labels.items())
+        words = labelled(labels)
         maker = case.inventory.may_have_pods(pool.namespace, labels)
         if maker is None and case.inventory.is_peopled(pool.namespace):
             message = f"no pod in {pool.namespace} has the labels {words}: there is nothing to pick from"

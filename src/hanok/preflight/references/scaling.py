@@ -22,6 +22,7 @@ from hanok.preflight.manifests import (
 )
 from hanok.preflight.ports import as_port
 from hanok.preflight.references.uses import Use, follow
+from hanok.preflight.wording import labelled
 
 NO_TARGET = Rule("HK222", "error", "an autoscaler of nothing", "name a workload that there is, in the same namespace")
 NOTHING_SELECTED = Rule(
@@ -82,7 +83,7 @@ def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], 
     if case.inventory.may_have_pods(manifest.namespace, labels) is None and case.inventory.selected(
         manifest.namespace, {}
     ):
-        words = ", ".join(f"{key}={value}" for key, value in labels.items())
+        words = labelled(labels)
         message = f"no pod in {manifest.namespace} has the labels {words}: it protects nothing"
         yield NOTHING_SELECTED.on(manifest, *where, message=message)
 

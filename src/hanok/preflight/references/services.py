@@ -21,6 +21,7 @@ from hanok.preflight.manifests import (
 )
 from hanok.preflight.ports import as_port, target_of
 from hanok.preflight.references.uses import OUTSIDE, Use, follow
+from hanok.preflight.wording import labelled
 from hanok.preflight.workloads import Container, Workload
 
 NO_PODS = Rule(
@@ -49,7 +50,7 @@ def check_selectors(case: Case) -> Iterator[Finding]:
 
 
 def _without_pods(case: Case, service: Manifest, wanted: dict[str, str]) -> Finding:
-    words = ", ".join(f"{key}={value}" for key, value in wanted.items())
+    words = labelled(wanted)
     maker = case.inventory.may_have_pods(service.namespace, wanted)
     if maker is not None or not _has_pods(case, service.namespace):
         who = f"{maker.title} may make them" if maker else f"no pods of {service.namespace} are in these files"
@@ -66,7 +67,7 @@ def _nearest(case: Case, service: Manifest, wanted: dict[str, str]) -> str:
     """The pods that have most of the labels, or the name."""
     there = case.inventory.selected(service.namespace, {})
     best = max(there, key=lambda pod: sum(pod.labels.get(key) == value for key, value in wanted.items()))
-    labels = ", ".join(f"{key}={value}" for key, value in best.labels.items()) or "no labels"
+    labels = labelled(best.labels) or "no labels"
     return f"{NO_PODS.hint}; pods of {best.title} have {labels}"
 
 
