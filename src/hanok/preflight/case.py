@@ -70,7 +70,7 @@ class Case:
     @cached_property
     def serving(self) -> Serving:
         """Who answers calls, and what protects him."""
-        return Serving(cluster=self.cluster, workloads=self.workloads, engines=self.engines)
+        return Serving(cluster=self.cluster, inventory=self.inventory, engines=self.engines_in)
 
     @cached_property
     def planned(self) -> Sequence[Planned]:

@@ -20,7 +20,8 @@ from hanok.preflight.consistency.queries import asked, recorded
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule, Severity
 from hanok.preflight.image import component
-from hanok.preflight.manifests import Manifest, at, labels_at, mapping_at, mappings_at, text_at, texts_at
+from hanok.preflight.labelled import watched_namespaces
+from hanok.preflight.manifests import Manifest, at, labels_at, mapping_at, mappings_at, text_at
 from hanok.preflight.sharing import operators
 from hanok.preflight.workloads import Workload
 
@@ -308,24 +309,18 @@ def _any_is_scraped(case: Case, monitors: Sequence[Manifest]) -> bool:
     pods = {each.workload for each in case.engines}
     if any("scrape" in key for each in pods for key in each.annotations):
         return True
-    meant = ((monitor, each) for monitor in monitors for each in _meant(case, monitor))
-    return any(each in pods and _looks_at(monitor, each.namespace) for monitor, each in meant)
+    return any(each in pods for monitor in monitors for each in _meant(case, monitor))
 
 
 def _meant(case: Case, monitor: Manifest) -> Iterator[Workload]:
-    """The pods with the labels that a monitor asks for, or behind such Services, in any namespace."""
+    """The pods with the labels that a monitor asks for, or behind such Services."""
     selector = at(monitor.body, "spec", "selector")
-    if monitor.kind == "PodMonitor":
-        yield from case.inventory.selected(None, selector)
-        return
-    for service in case.inventory.services(None, selector):
-        yield from case.inventory.pods(service.namespace, labels_at(service.body, "spec", "selector"))
-
-
-def _looks_at(monitor: Manifest, namespace: str) -> bool:
-    names = texts_at(monitor.body, "spec", "namespaceSelector", "matchNames")
-    anywhere = at(monitor.body, "spec", "namespaceSelector", "any") is True
-    return anywhere or namespace in (names or [monitor.namespace])
+    for space in watched_namespaces(monitor) or (None,):
+        if monitor.kind == "PodMonitor":
+            yield from case.inventory.selected(space, selector)
+        else:
+            for service in case.inventory.services(space, selector):
+                yield from case.inventory.pods(service.namespace, labels_at(service.body, "spec", "selector"))
 
 
 CHECKS = (

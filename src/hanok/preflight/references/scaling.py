@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hanok.preflight.case import Case
 from hanok.preflight.charts import RELEASES, charts, charts_of, release_name
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.labelled import watched_namespaces
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
     Body,
@@ -18,7 +19,6 @@ from hanok.preflight.manifests import (
     mapping_at,
     mappings_at,
     text_at,
-    texts_at,
 )
 from hanok.preflight.ports import as_port
 from hanok.preflight.references.uses import Use, follow
@@ -93,7 +93,7 @@ def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], 
 
 def check_service_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("ServiceMonitor"):
-        spaces = _spaces(monitor)
+        spaces = watched_namespaces(monitor)
         selector = at(monitor.body, "spec", "selector")
         services = [each for space in spaces or (None,) for each in case.inventory.services(space, selector)]
         if services:
@@ -110,14 +110,6 @@ def _is_known(case: Case, namespace: str, monitor: Manifest) -> bool:
     return known and case.inventory.may_have_pods(namespace, labels) is None
 
 
-def _spaces(monitor: Manifest) -> frozenset[str] | None:
-    """The namespaces that it looks into; None for all."""
-    chosen = mapping_at(monitor.body, "spec", "namespaceSelector")
-    if at(chosen, "any") is True:
-        return None
-    return frozenset(texts_at(chosen, "matchNames")) or frozenset({monitor.namespace})
-
-
 def _monitored_ports(monitor: Manifest, services: Sequence[Manifest]) -> Iterator[Finding]:
     ports = [each for service in services for each in mappings_at(service.body, "spec", "ports")]
     named = {text_at(each, "name") for each in ports} - {""}
@@ -130,7 +122,7 @@ def _monitored_ports(monitor: Manifest, services: Sequence[Manifest]) -> Iterato
 
 def check_pod_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("PodMonitor"):
-        spaces = _spaces(monitor)
+        spaces = watched_namespaces(monitor)
         selector = at(monitor.body, "spec", "selector")
         pods = [pod for space in spaces or (None,) for pod in case.inventory.selected(space, selector)]
         ports = [each for pod in pods for box in pod.containers for each in mappings_at(box.body, "ports")]
