@@ -8,7 +8,6 @@ from hanok.preflight.case import Case
 from hanok.preflight.cost.bill import MONTH_H
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.placement import Node
-from hanok.preflight.workloads import GPU
 
 CEILING = Rule(
     "HK601",
@@ -64,7 +63,7 @@ def check_idle_gpus(case: Case) -> Iterator[Finding]:
     for node in case.placement.most:
         found.setdefault((node.seat.pool, node.seat.instance), []).append(node)
     for (pool, instance), nodes in found.items():
-        idle = sum(each.free.get(GPU, 0) for each in nodes)
+        idle = sum(each.free.get("nvidia.com/gpu", 0) for each in nodes)
         gpus = sum(each.seat.host.gpus for each in nodes)
         seat = nodes[0].seat
         if seat.sharing is None and seat.manifest is not None and idle and gpus >= idle:
