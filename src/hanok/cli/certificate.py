@@ -198,7 +198,9 @@ def _again(found: Certificate, paths: Sequence[Path], given: Given) -> _Answer:
 
 
 def _proved(found: Certificate) -> _Answer:
-    return _Answer(question="proved", holds=found.verdict == "proved", told=[f"the verdict is {found.verdict}"])
+    return _Answer(
+        question="proved", holds=found.verdict == "proved", told=[f"the verdict was {found.verdict}{_asked(found)}"]
+    )
 
 
 def _show(answers: Sequence[_Answer], found: Certificate | None) -> None:
@@ -207,5 +209,13 @@ def _show(answers: Sequence[_Answer], found: Certificate | None) -> None:
         mark, style = marks[each.holds]
         data.print(Text.assemble((f"{mark} ", style), f"{each.question:<10}", "; ".join(each.told)))
     words, style = ("valid", "bold green") if found else ("not valid", "bold red")
-    said = f": preflight's verdict on these files is {found.verdict}" if found else ""
+    said = f": preflight's verdict on these files is {found.verdict}{_asked(found)}" if found else ""
     data.print(Text.assemble((words, style), said))
+
+
+def _asked(found: Certificate) -> str:
+    """Which rules the verdict is about, where they are not all."""
+    terms = found.options.terms
+    told = [f"only {', '.join(terms.select)}"] if terms.select else []
+    told += [f"without {', '.join(terms.skip)}"] if terms.skip else []
+    return f" ({'; '.join(told)})" if told else ""

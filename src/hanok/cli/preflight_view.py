@@ -87,7 +87,7 @@ def show(report: Report, looks: Looks, console: Console = data) -> None:
         *(_claim(each, report) for each in report.claims),
         Text(),
         *_verdict(report, page, looks),
-        *_counts(report, shown, page),
+        *_counts(report, shown, page, looks),
     ]
     console.print(Group(*lines), soft_wrap=True)
 
@@ -269,18 +269,20 @@ def _where(finding: Finding) -> str:
 def _scope(report: Report) -> str:
     """What the proof is about."""
     cluster, facts = report.case.cluster, report.case.facts
-    objects, files = (
-        _number(len(cluster.manifests), "object", "objects"),
-        _number(len(cluster.sources), "file", "files"),
-    )
+    models = sum(len(each.loaded.platform.models) for each in report.case.platforms if each.loaded)
+    told = [_number(len(cluster.manifests), "object", "objects")] if cluster.manifests or not models else []
+    told += [_number(models, "model", "models")] if models else []
+    objects, files = " and ".join(told), _number(len(cluster.sources), "file", "files")
     return f"{objects} in {files}, on Kubernetes {facts.kubernetes}, with figures of {facts.catalog.date}"
 
 
-def _counts(report: Report, shown: Sequence[Finding], page: _Page) -> Iterator[Text]:
+def _counts(report: Report, shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[Text]:
     """How many of what, and what was not shown."""
     told = list(_numbers(*_by_severity(report.findings)))
     told += [f"{len(report.ignored)} ignored"] if report.ignored else []
-    told += [f"{len(report.findings) - len(shown)} of them not shown"] if len(shown) < len(report.findings) else []
+    if hidden := len(report.findings) - len(shown):
+        notes_alone = looks.least == "warning"
+        told += ["--info shows notes" if notes_alone else f"{hidden} of them not shown (--min-severity)"]
     terms = report.terms
     told += [f"only {', '.join(terms.select)}"] if terms.select else []
     told += [f"without {', '.join(terms.skip)}"] if terms.skip else []

@@ -88,7 +88,7 @@ def _in_document(file: str, lines: Sequence[str], offset: int) -> Iterator[Ignor
 def _ignore(file: str, line: int, rest: str, span: tuple[int, int]) -> Ignore | Finding:
     named = _IDS.fullmatch(rest)
     if named is None:
-        return NO_REASON.at(file, line, "names no rule as HK123")
+        return NO_REASON.at(file, line, "names no rule: an id, as `HK123`, comes after `ignore`")
     if not named[2].strip():
         return NO_REASON.at(file, line, f"gives no reason to ignore {named[1]}")
     rules = frozenset(re.findall(r"HK\d{3}", named[1]))

@@ -19,8 +19,8 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from hanok.errors import PreflightError
 from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, mapping_at, mappings_at, text_at
-from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents
+from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, list_at, mapping_at, mappings_at, text_at
+from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents, read_mapping
 
 NO_MANIFEST = Rule(
     "HK004",
@@ -34,6 +34,7 @@ TOTAL_LIMIT_BYTES = 256 * 1024 * 1024
 SUFFIXES, ARTICLES = (".yaml", ".yml", ".json"), (".md", ".markdown", ".mdx")
 FENCES = ("yaml", "yml", "json")
 STDIN, PLATFORM = "-", "platform.yaml"
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _TOOLS = (
     "skaffold", "eksctl.io", "kind.x-k8s.io", "kubeadm.k8s.io", "audit.k8s.io", "client.authentication.k8s.io",
     "config.kueue.x-k8s.io",
@@ -52,6 +53,10 @@ class _Gathered:
     sources: list[Source] = field(default_factory=list[Source])
     findings: list[Finding] = field(default_factory=list[Finding])
     platforms: list[PlatformText] = field(default_factory=list[PlatformText])
+    patches: set[Path] = field(default_factory=set[Path])
+    """Files of kustomize's that look like objects, and are parts of them."""
+    places: set[Path] = field(default_factory=set[Path])
+    """Files that were read, by their absolute path."""
     bytes: int = 0
 
 
@@ -131,16 +136,41 @@ def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
         hint = f"`helm template {folder} | hanok preflight -`"
         found.findings.append(TEMPLATE.at(str(folder / "Chart.yaml"), 0, message, hint=hint))
         entries = []
+    found.patches |= _patches(folder, found)
     for entry in entries:
         if entry.name.startswith(".") or entry.name in _SKIPPED:
             continue
         if entry.is_dir() and not entry.is_symlink():
             yield from _files(entry, found)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+        elif entry.suffix.lower() in SUFFIXES and entry.is_file() and entry.resolve() not in found.patches:
             yield entry
 
 
+def _patches(folder: Path, found: _Gathered) -> set[Path]:
+    """The files that a kustomization here patches others with; they are passed over, with a word."""
+    file = next((each for name in KUSTOMIZATIONS if (each := folder / name).is_file()), None)
+    if file is None:
+        return set()
+    try:
+        body = read_mapping(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return set()  # reading it as a manifest says why
+    named = [text_at(each, "path") for each in (*mappings_at(body, "patches"), *mappings_at(body, "patchesJson6902"))]
+    named += [each for each in list_at(body, "patchesStrategicMerge") if isinstance(each, str) and "\n" not in each]
+    patches = {(folder / each).resolve() for each in named if each and (folder / each).is_file()}
+    if patches:
+        hint = f"`kubectl kustomize {folder} | hanok preflight -`"
+        found.findings.append(
+            TEMPLATE.at(str(file), 0, "a kustomization: its patches are not manifests yet", hint=hint)
+        )
+    return patches
+
+
 def _read(file: Path, found: _Gathered, *, named: bool) -> None:
+    place = file.absolute()
+    if place in found.places:  # named beside its folder
+        return
+    found.places.add(place)
     try:
         with file.open("rb") as opened:
             data = opened.read(FILE_LIMIT_BYTES + 1)
@@ -243,7 +273,7 @@ def _half(manifest: Manifest, found: _Gathered) -> None:
         return
     missing = "apiVersion" if manifest.kind else "kind"
     message = f"an object needs `{missing}`, and has none as text"
-    found.findings.append(NO_MANIFEST.on(manifest, message=message, severity="error"))
+    found.findings.append(NO_MANIFEST.on(manifest, message=message, severity="error", hint=f"write its `{missing}`"))
 
 
 def _pass_over(document: Document, name: str, found: _Gathered, what: str) -> None:

@@ -17,7 +17,11 @@ from hanok.preflight.ignores import apply
 
 BROKEN = Rule("HK008", "warning", "a check broke off", "please report it with the manifest", open=True)
 NOTHING = Rule(
-    "HK009", "warning", "nothing to prove", "name manifests: Kubernetes objects with `apiVersion` and `kind`", open=True
+    "HK009",
+    "warning",
+    "nothing to prove",
+    "name manifests: objects with `apiVersion` and `kind`, or what `helm template` or `kubectl kustomize` prints",
+    open=True,
 )
 
 FILES = "files"

@@ -126,7 +126,7 @@ def explain_syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[Mark | None,
             "flow" in context and "'{'" in said and "${" in text,
             False, "a `{` that does not belong here", "inside [ ] and { }, put `${env:NAME}` in quotes",
         ),
-        ("another document" in said, False, "a second document", "keep one, and take the `---` between out"),
+        ("another document" in said, False, "a second document", "keep one here; a file holds one platform"),
         ("could not find expected ':'" in said, True, "no `:` after this key", "write `key: value`"),
         (
             "mapping values are not allowed" in said,

@@ -167,6 +167,12 @@ def test_a_certificate_of_another_verdict_can_be_refused(hanok: Hanok) -> None:
     assert (status, untrue(found)) == (1, ["proved"])
 
 
+def test_a_verdict_of_some_rules_is_told_as_such(hanok: Hanok) -> None:
+    write("a.yaml", TWICE)
+    certified(hanok, "a.yaml", "--select", "HK1")
+    assert "proved (only HK1)" in hanok("certificate", "verify", "c.json")[1]
+
+
 def test_a_key_asks_for_its_own_signature(hanok: Hanok) -> None:
     write("a.yaml")
     certified(hanok, "a.yaml")

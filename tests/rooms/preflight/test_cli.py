@@ -59,6 +59,7 @@ def told(hanok: Hanok, *arguments: str, **more: Any) -> tuple[int, dict[str, Any
         (NAMESPACE, [], 0, "proved"),
         (TWICE, [], 1, "refuted"),
         (TWICE, ["--skip", "HK002"], 0, "proved"),
+        (TWICE, ["--skip", "HK002", "--skip", "HK007"], 0, "proved"),
         (TWICE, ["--select", "HK007,HK009"], 0, "proved"),
         (TWICE, ["--select", "hk0"], 1, "refuted"),
         (TWICE, ["--min-severity", "error"], 1, "refuted"),
@@ -205,10 +206,19 @@ def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
     assert "memory" not in [each["layer"] for each in told(hanok, "a.yaml", "--skip", "HK4")[1]["claims"]]
 
 
+def test_a_file_that_is_named_beside_its_folder_is_read_once(hanok: Hanok) -> None:
+    write("deploy/a.yaml")
+    assert told(hanok, "deploy/a.yaml", "deploy", "./deploy/a.yaml")[1]["findings"] == []
+
+
 def test_a_page_and_the_list_of_rules_are_shown(hanok: Hanok) -> None:
     assert "a key written twice" in hanok("rules", "list")[1]
     assert "a key written twice" in hanok("rules", "show", "hk002")[1]
     assert hanok("rules", "show", "HK999")[0] == 2
+
+
+def test_a_page_in_a_pipe_is_no_wider_than_its_text(hanok: Hanok) -> None:
+    assert max(len(line) for line in hanok("rules", "show", "hk002")[1].splitlines()) <= 130
 
 
 def process(folder: Path, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:

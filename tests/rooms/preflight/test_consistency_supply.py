@@ -52,8 +52,10 @@ def test_images_by_their_names(look: Look, image: str, rules: list[str]) -> None
     assert sorted(found(look, pod(f"'{image}'"), *IMAGES)) == rules
 
 
-def test_an_image_is_told_once(look: Look) -> None:
-    assert found(look, together(pod("nginx:1.29.3"), pod("nginx:1.29.3", name="b")), *IMAGES) == ["HK552"]
+def test_an_image_that_is_accepted_in_one_place_is_told_in_others(look: Look) -> None:
+    accepted = f"# hanok: ignore HK551 a trial\n{pod('nginx:latest')}"
+    assert found(look, together(accepted, pod("nginx:latest", name="b")), *IMAGES) == ["HK551"]
+    assert found(look, together(pod("nginx:latest"), accepted), *IMAGES) == ["HK551"]
 
 
 STORES = {"CLICKHOUSE_URL": "http://c:8123", "REDIS_HOST": "r", "LANGFUSE_S3_EVENT_UPLOAD_BUCKET": "b"}

@@ -105,6 +105,20 @@ def test_a_chart_is_passed_over_with_a_word(look: Look) -> None:
     assert "helm template" in only(report, "HK003").hint
 
 
+@pytest.mark.parametrize("patches", ["patches: [{path: less.yaml}]", "patchesStrategicMerge: [less.yaml]"])
+def test_patches_of_kustomize_are_no_manifests(look: Look, patches: str) -> None:
+    part = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: a\nspec:\n  replicas: 3\n"
+    report = look({"prod/kustomization.yaml": f"resources: [../base]\n{patches}\n", "prod/less.yaml": part})
+    assert [each.rule.id for each in report.findings if each.severity == "error"] == ["HK003"]
+    assert "kubectl kustomize" in only(report, "HK003").hint
+
+
+def test_a_kustomization_that_only_lists_is_no_obstacle(look: Look) -> None:
+    report = look({"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": NAMESPACE})
+    assert [each.rule.id for each in report.findings if each.severity == "error"] == []
+    assert len(report.case.cluster.manifests) == 1
+
+
 def test_files_that_are_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="cannot be read"):
         gather([tmp_path / "none.yaml"])

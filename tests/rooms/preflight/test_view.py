@@ -91,7 +91,7 @@ def test_the_refuted_verdict_names_a_counter_example_last(tmp_path: Path) -> Non
     assert said[-3:] == [
         " ✗ refuted: Deployment shop/api: cannot be scheduled: no node has 4 GPUs",
         "   all.yaml:15 · hanok rules show HK901",
-        "   1 error · 1 warning · 1 note · 1 open · 1 of them not shown",
+        "   1 error · 1 warning · 1 note · 1 open · --info shows notes",
     ]
 
 

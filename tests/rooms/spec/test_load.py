@@ -926,7 +926,7 @@ def test_a_huge_file_is_told_without_being_read(check: Check) -> None:
          Told(2, 10, "", "is not YAML: expected alphabetic or numeric character, but found '\\n'",
               "put the value in quotes")),
     case("a second document", f"{MODEL}---\n{MODEL}",
-         Told(4, 1, "", "is not YAML: a second document", "keep one, and take the `---` between out")),
+         Told(4, 1, "", "is not YAML: a second document", "keep one here; a file holds one platform")),
     case("an alias of nothing", "models: *nope\n",
          Told(1, 9, "", "is not YAML: nothing is called 'nope'",
               "give a value that name with `&`, or put text that begins with `*` in quotes")),

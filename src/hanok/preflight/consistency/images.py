@@ -1,4 +1,7 @@
-"""Images: which of them cannot be pulled, and which will be another one tomorrow. Each is told once."""
+"""Images: which of them cannot be pulled, and which will be another one tomorrow.
+
+Each is told wherever it stands, so that what is accepted of one place is not accepted of all.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +65,10 @@ _LLMD_VARIABLES = ("BACKENDS", "ROUTING_STRATEGY")
 
 
 def _images(case: Case) -> Iterator[tuple[Workload, Container]]:
-    """Each image where it is first named."""
-    told: set[str] = set()
+    """Each container that names an image."""
     for workload in case.workloads:
         for container in (*workload.containers, *(each for each in workload.inits if not each.sidecar)):
-            if container.image and container.image not in told:
-                told.add(container.image)
+            if container.image:
                 yield workload, container
 
 

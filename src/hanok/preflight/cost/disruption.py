@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from hanok.preflight.case import Case
 from hanok.preflight.cost.serving import answers, share_of
@@ -15,7 +16,7 @@ from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
-from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say
+from hanok.preflight.quantities import CPU, MEMORY, NOTHING, Amounts, add, amounts, say
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -215,11 +216,35 @@ def check_grace(case: Case) -> Iterator[Finding]:
         yield STREAMS_CUT.on(engine.workload.manifest, *path, message=message)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stock:
+    """The nodes of one pool, and what they are together."""
+
+    nodes: Sequence[Node]
+    used: Amounts
+
+
+_Stocks = Mapping[int, _Stock]
+"""By the identity of the pool's manifest."""
+
+
+def _stocks(nodes: Sequence[Node]) -> _Stocks:
+    by_pool: dict[int, list[Node]] = {}
+    for each in nodes:
+        by_pool.setdefault(id(each.seat.manifest), []).append(each)
+    return {
+        pool: _Stock(nodes=found, used=add({}, *(_capacity(each.seat) for each in found)))
+        for pool, found in by_pool.items()
+    }
+
+
 def check_surge(case: Case) -> Iterator[Finding]:
+    least, most = _stocks(case.placement.least), _stocks(case.placement.most)
     for workload in case.workloads:
         if not workload.gpus or not _needs_one_more(workload):
             continue
-        for why in (_beyond_limits(case, workload), _beyond_quota(case, workload)):
+        stocks = most if workload.least == workload.most else least
+        for why in (_beyond_limits(case, workload, stocks), _beyond_quota(case, workload)):
             if why:
                 message = (
                     f"an update starts a pod with {workload.gpus} GPUs before it ends an old one, but {why}: it hangs"
@@ -243,35 +268,35 @@ def _usual(workload: Workload) -> int:
     return workload.most if workload.least == workload.most else workload.least
 
 
-def _beyond_limits(case: Case, workload: Workload) -> str:
+def _beyond_limits(case: Case, workload: Workload, stocks: _Stocks) -> str:
     """Why no pool may start a node for one more pod, in words; empty where one may, or has room."""
     firsts = case.placement.first_seats(workload)
-    nodes = case.placement.most if workload.least == workload.most else case.placement.least
-    pools = {id(each.manifest) for each in firsts}
     if not firsts or any(each.manifest is None or each.manifest.kind != "NodePool" for each in firsts):
         return ""
-    mine = [each for each in nodes if each.seat.manifest and id(each.seat.manifest) in pools]
-    if any(_has_room(each, workload.requests) for each in mine) or any(not _is_full([each], mine) for each in firsts):
+    if any(not _is_full([each], stocks) for each in firsts):
         return ""
-    return _is_full(case.placement.seats.get(workload, ()), mine)
+    mine = (stocks[id(each.manifest)].nodes for each in firsts if id(each.manifest) in stocks)
+    if any(_has_room(each, workload.requests) for nodes in mine for each in nodes):
+        return ""
+    return _is_full(case.placement.seats.get(workload, ()), stocks)
 
 
 def _has_room(node: Node, wanted: Amounts) -> bool:
     return all(node.free.get(name, 0) >= each for name, each in wanted.items())
 
 
-def _is_full(seats: Sequence[Seat], nodes: Sequence[Node]) -> str:
+def _is_full(seats: Sequence[Seat], stocks: _Stocks) -> str:
     """Why none of these seats may be had any more, in words; empty where one may."""
     told = ""
-    for pool in {id(each.manifest): each.manifest for each in seats if each.manifest}.values():
-        limits = amounts(mapping_at(pool.body, "spec", "limits"))
-        used = add({}, *(_capacity(each.seat) for each in nodes if each.seat.manifest is pool))
-        for seat in (each for each in seats if each.manifest is pool):
-            over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
-            if not over:
-                return ""
-            may, has = (say(over[0], each.get(over[0], 0)) for each in (limits, used))
-            told = told or f"pool {pool.name} may have {may}, and {has} are in use"
+    for seat in seats:
+        limits = amounts(at(seat.manifest and seat.manifest.body, "spec", "limits"))
+        stock = stocks.get(id(seat.manifest))
+        used = stock.used if stock else NOTHING
+        over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
+        if not over:
+            return ""
+        may, has = (say(over[0], each.get(over[0], 0)) for each in (limits, used))
+        told = told or f"pool {seat.pool} may have {may}, and {has} are in use"
     return told
 
 

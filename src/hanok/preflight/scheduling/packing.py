@@ -55,8 +55,9 @@ def pack(ground: Ground, counts: Mapping[Ask, int]) -> Packed:
     alike = Counter[tuple[object, ...]]()
     for ask in order:
         alike[_company(ask)] += counts[ask]
+    closed: dict[tuple[int, int], int] = {}
     for ask in order:
-        rest = _fill(ground, ask, counts[ask], nodes)
+        rest = _fill(ground, ask, counts[ask], nodes, closed)
         rest = _start(ground, ask, rest, alike[_company(ask)], nodes, budgets) if rest else 0
         alike[_company(ask)] -= counts[ask]
         if rest:
@@ -85,25 +86,37 @@ def _begun(ground: Ground) -> Iterator[Started]:
             )  # fmt: skip
 
 
-def _fill(ground: Ground, ask: Ask, wanted: int, nodes: list[Started]) -> int:
-    """Put pods on nodes that have room; how many are left."""
+def _fill(ground: Ground, ask: Ask, wanted: int, nodes: list[Started], closed: dict[tuple[int, int], int]) -> int:
+    """Put pods on nodes that have room; how many are left.
+
+    `closed` counts, for pods that are alike, the first nodes that have no room for one of them: they never will again.
+    """
     cpu, memory, reach = ask.requests.get(CPU, 0), ask.requests.get(MEMORY, 0), ground.reach(ask)
-    for node in list(nodes) if reach else ():
+    kind = ground.kind(ask)
+    first, is_first = closed.get(kind, 0), True
+    for index in range(first, len(nodes) if reach else 0):
         if not wanted:
             break
-        if node.free[CPU] < cpu or node.free[MEMORY] < memory or node.name not in reach.get(node.pool, ()):
-            continue
-        if not is_welcome(ask, node.pods):
-            continue
-        choices, each = agreed(ask, node.choices), room_for(ask, node.free)
+        node, each, choices = nodes[index], 0, None
+        if node.free[CPU] >= cpu and node.free[MEMORY] >= memory and node.name in reach.get(node.pool, ()):
+            choices, each = agreed(ask, node.choices), room_for(ask, node.free)
         if choices is None or not each:
+            if is_first:
+                closed[kind] = index + 1
             continue
-        full, rest = divmod(min(wanted, each * node.count), each)
-        wanted -= full * each + rest
-        _split(nodes, node, full, each, ask, choices)
-        if rest:
-            _split(nodes, node, 1, rest, ask, choices)
+        is_first = False
+        if is_welcome(ask, node.pods):
+            wanted -= _put_on(nodes, node, ask, min(wanted, each * node.count), each, choices)
     return wanted
+
+
+def _put_on(nodes: list[Started], node: Started, ask: Ask, count: int, each: int, choices: Choices) -> int:
+    """Put so many pods on these nodes, `each` on one of them until the last; how many that were."""
+    full, rest = divmod(count, each)
+    _split(nodes, node, full, each, ask, choices)
+    if rest:
+        _split(nodes, node, 1, rest, ask, choices)
+    return count
 
 
 def _split(nodes: list[Started], node: Started, count: int, each: int, ask: Ask, choices: Choices) -> None:

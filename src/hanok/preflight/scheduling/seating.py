@@ -70,6 +70,10 @@ class Ground:
         self._ordered: dict[frozenset[str], Sequence[str]] = {}
         self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
 
+    def kind(self, ask: Ask) -> tuple[int, int]:
+        """Equal for pods that ask for the same, of the same nodes."""
+        return self._sizes[ask], self._wheres[ask]
+
     def _number(self, key: object) -> int:
         """The same small number for what is the same: quicker to compare than what it stands for."""
         return self._numbers.setdefault(key, len(self._numbers))

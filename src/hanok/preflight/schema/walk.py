@@ -269,6 +269,8 @@ def _is_integral(value: Any, shape: Shape) -> bool:
 def _mistaken(value: Any, types: frozenset[str]) -> tuple[str, str | None]:
     """What it is instead, and what to do."""
     text = f"must be {_either(types)}, and is {_named(value)}"
+    if "string" in types and isinstance(value, bool):
+        return text, "write it in quotes: without them `y`, `yes`, `on`, `n`, `no` and `off` are true and false, too"
     if "string" in types and not isinstance(value, dict | list):
         return text, f'write it in quotes: "{json.dumps(value)}"'
     if isinstance(value, str) and value.strip().lower() in ("true", "false") and "boolean" in types:
