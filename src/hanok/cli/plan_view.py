@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hanok.cli.money import usd, usd_range
 from hanok.cli.terminal import data
 from hanok.gpu import (
     DENSE_ERROR,
@@ -41,7 +42,7 @@ def show(plans: Sequence[tuple[str, Plan]], catalog: Catalog, *, top: int | None
         data.print(_plan(name, plan, catalog, top))
         data.print()
     if (hour := _together(plans)) is not None and len(plans) > 1:
-        told = f"The cheapest of each together: ${_usd(hour)}/h on demand, ${_usd(hour * MONTH_H)} a month\n"
+        told = f"The cheapest of each together: ${usd(hour)}/h on demand, ${usd(hour * MONTH_H)} a month\n"
         data.print(Text(told, style="bold"))
     error = EXPERTS_ERROR if any(plan.wanted.anatomy.experts for _, plan in plans) else DENSE_ERROR
     note = f"Speeds are estimates, ±{error:.0%}; memory ±1 GiB a GPU. Prices: {catalog.region}, {catalog.date:%B %Y}."
@@ -187,7 +188,7 @@ def _remedies(plan: Plan) -> list[Text]:
 
 def _offer(option: Option) -> str:
     what = f"{option.machine.profile} of {option.instance}" if option.machine.profile else option.instance
-    price = f", ${_usd(option.cost.hour)}/h" if option.cost else ""
+    price = f", ${usd(option.cost.hour)}/h" if option.cost else ""
     return f"{option.count}× {what}{price}"
 
 
@@ -208,16 +209,7 @@ def _price(option: Option, *, spot: bool) -> Text:
     hour, million = (cost.hour, cost.hour), (cost.million_full, cost.million_load)
     if spot:
         hour, million = cost.spot_hour, (cost.spot(million[0])[0], cost.spot(million[1])[1])
-    return Text.assemble((f"{_range(*hour)}/h", "bold"), (f"\n{_range(*million)}/1M", "bright_black"))
-
-
-def _range(low: float, high: float) -> str:
-    first, last = _usd(low), _usd(high)
-    return f"${first}" if first == last else f"${first}–{last}"
-
-
-def _usd(value: float) -> str:
-    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+    return Text.assemble((f"{usd_range(*hour)}/h", "bold"), (f"\n{usd_range(*million)}/1M", "bright_black"))
 
 
 def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
@@ -228,7 +220,7 @@ def _notes(plan: Plan, best: Option, catalog: Catalog) -> list[Any]:
     if best.cost is not None and not plan.wanted.deploy.spot:
         low, high = best.cost.spot_hour
         share = f"{100 * catalog.spot.low:.0f}–{catalog.spot.high:.0%} of on demand, an assumption"
-        told.append(Text.assemble(("spot    ", "bright_black"), f"about ${_usd(low)}–{_usd(high)}/h: {share}"))
+        told.append(Text.assemble(("spot    ", "bright_black"), f"about ${usd(low)}–{usd(high)}/h: {share}"))
     if plan.api is not None:
         price = api_million(plan.api, plan.wanted.shape)
         month = f"{catalog.apis.date:%B %Y}"

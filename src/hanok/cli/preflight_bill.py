@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hanok.cli.money import usd, usd_range
 from hanok.cli.terminal import data
 from hanok.gpu import Catalog, api_million
 from hanok.preflight import Report
@@ -64,15 +65,15 @@ def shown_engines(bill: Bill) -> Sequence[EngineCost]:
 
 
 def _rents(least: Rent, most: Rent) -> tuple[str, str, str]:
-    return _hour(least), _hour(most), _range(most.low * MONTH_H, most.high * MONTH_H)
+    return _hour(least), _hour(most), usd_range(most.low * MONTH_H, most.high * MONTH_H)
 
 
 def _hour(rent: Rent) -> str:
-    return f"{_range(rent.low, rent.high)}/h"
+    return f"{usd_range(rent.low, rent.high)}/h"
 
 
 def _million(engine: EngineCost) -> str:
-    return _range(engine.million_full, engine.million_load)
+    return usd_range(engine.million_full, engine.million_load)
 
 
 def _model(model: Planned) -> tuple[str, str, str, str, str, str]:
@@ -83,18 +84,9 @@ def _model(model: Planned) -> tuple[str, str, str, str, str, str]:
     if cost is None:
         return f"model {model.model.name}", f"{best.count}× {name}", "no price", "", "", ""
     low, high = cost.spot_hour if model.deploy.spot else (cost.hour, cost.hour)
-    hour, month = f"{_range(low, high)}/h", _range(low * MONTH_H, high * MONTH_H)
-    million = _range(cost.million_full, cost.million_load)
+    hour, month = f"{usd_range(low, high)}/h", usd_range(low * MONTH_H, high * MONTH_H)
+    million = usd_range(cost.million_full, cost.million_load)
     return f"model {model.model.name}", f"{best.count}× {name}", hour, hour, month, million
-
-
-def _range(low: float, high: float) -> str:
-    first, last = _usd(low), _usd(high)
-    return f"${first}" if first == last else f"${first}–{last}"
-
-
-def _usd(value: float) -> str:
-    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
@@ -103,7 +95,7 @@ def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
     yield f"Prices: {catalog.region}, {catalog.date:%B %Y}; {share}. 1M tokens: always full, to the load."
     idle = bill.idle[1]
     if idle > 0:
-        yield f"Nobody's, at the most replicas: ${_usd(idle)}/h, {_share(idle, bill.most.on_demand):.0%} of it."
+        yield f"Nobody's, at the most replicas: ${usd(idle)}/h, {_share(idle, bill.most.on_demand):.0%} of it."
     if bill.unpriced:
         names = sorted({each.seat.instance for each in bill.unpriced})
         yield f"Without a price, and so not in it: {', '.join(names)}."

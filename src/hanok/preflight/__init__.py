@@ -1,8 +1,9 @@
 """Preflight: prove, before a cent is spent, that manifests can work on a cluster.
 
 `load` gathers files into a `Cluster`; a `Case` is that cluster and what is known (`Facts`); checks ask it questions,
-layer by layer, and answer with findings; `judge` gives the verdict. Only `load` opens files. Who adds a rule writes a
-`Rule` beside the check that finds it, lists the check in its module's `CHECKS`, and explains it in `pages/ID.md`.
+layer by layer, and answer with findings; `judge` gives the verdict. Only files called `load…` open files. Who adds a
+rule writes a `Rule` beside the check that finds it, lists the check in its module's `CHECKS`, and explains it in
+`pages/ID.md`.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
 from hanok.preflight.load import STDIN, Gathered, digests, gather, read_quotas
+from hanok.preflight.load_pages import page
 from hanok.preflight.manifests import Cluster, Manifest
-from hanok.preflight.rules import COST_LAYER, LAYERS, PLATFORM_LAYER, checks, layer_of, page, rules
+from hanok.preflight.rules import COST_LAYER, LAYERS, PLATFORM_LAYER, checks, layer_of, rules
 from hanok.preflight.verdict import FILES, Claim, Report, Terms, Verdict, judge
 
 __all__ = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.preflight.cost.bill import Bill, make_bill
 from hanok.preflight.cost.serving import Serving
 from hanok.preflight.declared import Declared
-from hanok.preflight.engines import Engine, engines
+from hanok.preflight.engines import Engine, by_workload, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import Finding
 from hanok.preflight.fit.needs import EngineFit, fits
@@ -54,6 +54,11 @@ class Case:
         return engines(self.workloads)
 
     @cached_property
+    def engines_in(self) -> Mapping[Workload, Sequence[Engine]]:
+        """The engines of each workload that has some."""
+        return by_workload(self.engines)
+
+    @cached_property
     def inventory(self) -> Inventory:
         return Inventory(cluster=self.cluster, workloads=self.workloads)
 
@@ -65,7 +70,7 @@ class Case:
     @cached_property
     def serving(self) -> Serving:
         """Who answers calls, and what protects him."""
-        return Serving(cluster=self.cluster, workloads=self.workloads, engines=self.engines)
+        return Serving(cluster=self.cluster, inventory=self.inventory, engines=self.engines_in)
 
     @cached_property
     def planned(self) -> Sequence[Planned]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -158,13 +158,16 @@ class Engine:
 
 def engines(workloads: Sequence[Workload]) -> list[Engine]:
     """Every vLLM among the containers of these pods."""
-    return [engine for workload in workloads for each in workload.containers for engine in _engine(workload, each)]
+    read = (read_engine(workload, each) for workload in workloads for each in workload.containers)
+    return [each for each in read if each is not None]
 
 
-def _engine(workload: Workload, container: Container) -> Iterator[Engine]:
-    found = read_engine(workload, container)
-    if found is not None:
-        yield found
+def by_workload(found: Iterable[Engine]) -> Mapping[Workload, Sequence[Engine]]:
+    """Engines by the workload that they run in."""
+    kept: dict[Workload, list[Engine]] = {}
+    for each in found:
+        kept.setdefault(each.workload, []).append(each)
+    return kept
 
 
 def read_engine(workload: Workload, container: Container, *, surely: bool = False) -> Engine | None:

@@ -1,11 +1,11 @@
-"""Things that are found by their labels, as selectors find pods and Services: an index in place of a search."""
+"""Things that are found by their labels, and what pools and monitors look for: an index in place of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from hanok.preflight.manifests import labels_at, selects
+from hanok.preflight.manifests import Manifest, at, labels_at, mapping_at, selects, texts_at
 
 Thing = TypeVar("Thing")
 
@@ -31,3 +31,19 @@ class Labelled(Generic[Thing]):
         wanted = labels_at(selector, "matchLabels")
         candidates = [self._paired.get((namespace, *pair), []) for pair in wanted.items()]
         return min(candidates, key=len, default=self._inside.get(namespace, []))
+
+
+def pool_labels(pool: Manifest) -> dict[str, str]:
+    """What an InferencePool selects pods by: `matchLabels`; before v1, labels without that word."""
+    plain = labels_at(pool.body, "spec", "selector")
+    return labels_at(pool.body, "spec", "selector", "matchLabels") or {
+        key: value for key, value in plain.items() if key not in ("matchLabels", "matchExpressions")
+    }
+
+
+def watched_namespaces(monitor: Manifest) -> frozenset[str] | None:
+    """The namespaces that a ServiceMonitor or PodMonitor looks into; None for all."""
+    chosen = mapping_at(monitor.body, "spec", "namespaceSelector")
+    if at(chosen, "any") is True:
+        return None
+    return frozenset(texts_at(chosen, "matchNames")) or frozenset({monitor.namespace})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hanok.preflight.charts import charts_of, release_name
 from hanok.preflight.manifests import (
     Body,
     Manifest,
@@ -244,12 +245,11 @@ def opaque_of(manifest: Manifest, files: Callable[[str], bool]) -> Iterator[Opaq
 
 
 def _release(manifest: Manifest, spec: Body) -> Opaque:
-    """A release of Flux; where it is put into another namespace, that stands before its name."""
-    target = text_at(spec, "targetNamespace")
-    name = text_at(spec, "releaseName") or (f"{target}-{manifest.name}" if target else manifest.name)
-    chart = text_at(spec, "chart", "spec", "chart").rsplit("/", 1)[-1]
-    stems = tuple(each for each in (name, manifest.name, chart, *_renamed(mapping_at(spec, "values"))) if each)
-    return Opaque(by=manifest, namespace=target or manifest.namespace, stems=stems)
+    """A release of Flux."""
+    brought = [each.name for each in charts_of(manifest)]
+    names = (release_name(manifest), manifest.name, *brought, *_renamed(mapping_at(spec, "values")))
+    namespace = text_at(spec, "targetNamespace") or manifest.namespace
+    return Opaque(by=manifest, namespace=namespace, stems=tuple(each for each in names if each))
 
 
 def _application(manifest: Manifest, spec: Body, files: Callable[[str], bool]) -> Iterator[Opaque]:

@@ -153,10 +153,6 @@ class Manifest:
     def first_line(self) -> int:
         return self.line()
 
-    @cached_property
-    def last_line(self) -> int:
-        return self.node.end_mark.line + self.offset + 1 if self.node else 0
-
 
 def _line(node: Node, path: Sequence[Step]) -> int:
     mark = node.start_mark

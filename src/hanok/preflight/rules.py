@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
@@ -52,8 +51,3 @@ def layer_of(rule: Rule) -> str:
         if any(value is rule for module in modules for value in vars(module).values()):
             return layer
     raise KeyError(rule.id)
-
-
-def page(rule: str) -> str:
-    """The page about a rule, in Markdown. Raises `FileNotFoundError`."""
-    return resources.files("hanok.preflight").joinpath(f"pages/{rule}.md").read_text("utf-8")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from hanok.preflight.charts import charts_of
 from hanok.preflight.manifests import (
     NO_BODY,
     Body,
     Cluster,
     Manifest,
+    Step,
     at,
     mapping_at,
     mappings_at,
@@ -24,9 +26,11 @@ from hanok.preflight.manifests import (
 )
 from hanok.preflight.placement import Sharing
 from hanok.preflight.reading import read_mapping
+from hanok.preflight.workloads import GPU
 
-GPU, SHARED = "nvidia.com/gpu", "nvidia.com/gpu.shared"
+SHARED = f"{GPU}.shared"
 MIG_LABEL, PLUGIN_LABEL = "nvidia.com/mig.config", "nvidia.com/device-plugin.config"
+_OPERATOR, _PLUGIN = "gpu-operator", "nvidia-device-plugin"
 _PROFILE = re.compile(r"\d+g\.\d+gb(?:\+me(?:\.all)?|\+gfx|-me)?")
 _EVERY = re.compile(rf"all-(?P<profile>{_PROFILE.pattern})")
 BALANCED = "all-balanced"
@@ -41,8 +45,10 @@ class Operator:
 
     manifest: Manifest
     values: Body
-    place: tuple[str, ...]
-    """Where in the manifest the values stand; empty where they are text."""
+    place: tuple[Step, ...]
+    """Where in the manifest the values stand."""
+    alone: bool
+    """Whether it is the device plugin without the operator."""
     strategy: str
     config: str
     """The ConfigMap of the device plugin."""
@@ -50,6 +56,8 @@ class Operator:
     """Its key that counts for nodes without a label."""
     layouts: str
     """The ConfigMap of the MIG manager."""
+    version: str = ""
+    version_place: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,34 +128,20 @@ def operators(cluster: Cluster) -> list[Operator]:
 
 def _operator(manifest: Manifest) -> Iterator[Operator]:
     if manifest.kind == "ClusterPolicy" and manifest.group == "nvidia.com":
-        yield _told(manifest, mapping_at(manifest.body, "spec"), ("spec",))
-    elif manifest.kind == "HelmRelease":
-        chart = text_at(manifest.body, "spec", "chart", "spec", "chart") or text_at(
-            manifest.body, "spec", "chartRef", "name"
-        )
-        if chart in ("gpu-operator", "nvidia-device-plugin"):
-            values = mapping_at(manifest.body, "spec", "values")
-            yield _told(manifest, values, ("spec", "values"), plugin=chart != "gpu-operator")
-    elif manifest.kind == "Application" and manifest.group == "argoproj.io":
-        yield from _application(manifest)
+        yield _told(manifest, mapping_at(manifest.body, "spec"), ("spec",), alone=False)
+    for chart in charts_of(manifest):
+        if chart.name in (_OPERATOR, _PLUGIN):
+            told = _told(manifest, chart.values, chart.place, alone=chart.name == _PLUGIN)
+            yield replace(told, version=chart.version, version_place=chart.version_place)
 
 
-def _application(manifest: Manifest) -> Iterator[Operator]:
-    sources: list[Body] = [mapping_at(manifest.body, "spec", "source"), *mappings_at(manifest.body, "spec", "sources")]
-    for source in sources:
-        chart = text_at(source, "chart")
-        if chart in ("gpu-operator", "nvidia-device-plugin"):
-            values = mapping_at(source, "helm", "valuesObject") or read_mapping(text_at(source, "helm", "values"))
-            yield _told(manifest, values, (), plugin=chart != "gpu-operator")
-
-
-def _told(manifest: Manifest, values: Body, place: tuple[str, ...], *, plugin: bool = False) -> Operator:
-    config = mapping_at(values, "config") if plugin else mapping_at(values, "devicePlugin", "config")
+def _told(manifest: Manifest, values: Body, place: tuple[Step, ...], *, alone: bool) -> Operator:
+    config = mapping_at(values, "config") if alone else mapping_at(values, "devicePlugin", "config")
     return Operator(
-        manifest=manifest, values=values, place=place,
-        strategy=text_at(values, "migStrategy") or "none" if plugin else text_at(values, "mig", "strategy") or "single",
+        manifest=manifest, values=values, place=place, alone=alone,
+        strategy=text_at(values, "migStrategy") or "none" if alone else text_at(values, "mig", "strategy") or "single",
         config=text_at(config, "name"), default=text_at(config, "default"),
-        layouts="" if plugin else text_at(values, "migManager", "config", "name"),
+        layouts="" if alone else text_at(values, "migManager", "config", "name"),
     )  # fmt: skip
 
 

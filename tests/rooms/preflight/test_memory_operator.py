@@ -71,6 +71,34 @@ def test_the_operators_version_is_judged(look: Look, version: str, severities: l
     assert [each.severity for each in report.findings if each.rule.id == "HK450"] == severities
 
 
+def chart_of_k3s(version: str) -> str:
+    spec = {"repo": "https://helm.ngc.nvidia.com/nvidia", "chart": "gpu-operator", "version": version}
+    return yaml.safe_dump({
+        "apiVersion": "helm.cattle.io/v1", "kind": "HelmChart", "metadata": {"name": "g"},
+        "spec": {**spec, "valuesContent": yaml.safe_dump({"mig": {"strategy": "mixed"}})},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        application("v24.9.0", as_text=True),
+        application("v24.9.0", as_text=False, mig={"strategy": "mixed"}),
+        release("v24.9.0").replace("chart: gpu-operator", "chart: nvidia/gpu-operator"),
+        chart_of_k3s("v24.9.0"),
+    ],
+)
+def test_the_version_is_found_however_the_chart_is_installed(look: Look, text: str) -> None:
+    assert "24.9.0" in only(look(text), "HK450").message
+
+
+def test_an_application_may_have_several_charts(look: Look) -> None:
+    one = yaml.safe_load(application("v24.9.0", as_text=True))
+    one["spec"]["sources"] = [{"repoURL": "https://example.org", "path": "values"}, one["spec"].pop("source")]
+    found = only(look(yaml.safe_dump(one)), "HK450")
+    assert found.path == "spec.sources[1].targetRevision"
+
+
 def test_sharing_by_default_is_told_however_the_chart_is_installed(look: Look) -> None:
     values = {"devicePlugin": {"config": {"name": "sharing", "default": "any"}}}
     for text in (release(**values), application(as_text=True, **values), application(as_text=False, **values)):

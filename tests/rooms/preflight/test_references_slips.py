@@ -263,6 +263,20 @@ spec:
     assert only(look(text.replace("v2.1.3", "v2.2.0")), "HK220").severity == "error"
 
 
+@pytest.mark.parametrize("group", ["inference.networking.x-k8s.io/v1alpha2", "inference.networking.k8s.io/v1"])
+def test_a_pool_selects_pods_in_its_old_form_too(look: Look, group: str) -> None:
+    labels = "{app: gone}" if "x-k8s" in group else "{matchLabels: {app: gone}}"
+    text = f"{APP}apiVersion: {group}\nkind: InferencePool\nmetadata: {{name: models, namespace: shop}}\n"
+    text += f"spec: {{selector: {labels}, targetPorts: [{{number: 8080}}]}}\n"
+    assert "app=gone" in only(look(text), "HK221").message
+    assert "HK221" not in ids(look(text.replace("gone", "app")))
+
+
+@pytest.mark.parametrize("port", ["²", "9" * 5000])
+def test_digits_that_are_no_port_are_names(look: Look, port: str) -> None:
+    assert "no container" in only(look(APP.replace("targetPort: http", f"targetPort: '{port}'")), "HK212").message
+
+
 def test_references_of_many_objects_are_followed_once_each(look: Look) -> None:
     """A search in place of an index would look at a million pairs here."""
     one = APP + "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app, namespace: shop}\n---\n" + SERVICE_MONITOR

@@ -60,7 +60,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Use:
+class Embedding:
     """A container that embeds."""
 
     workload: Workload
@@ -87,24 +87,24 @@ def known(name: str) -> Model | None:
 
 def check_variables(case: Case) -> Iterator[Finding]:
     """Model and size beside one another in one container's environment."""
-    for use in _uses(case):
-        for size, variable in _sizes(use.environment):
-            asked = use.model.shorter and size < use.model.size
-            if size != use.model.size and not asked:
-                message = f"{use.model.name} makes vectors of {use.model.size}, and {variable.name} says {size}"
+    for one in _embeddings(case):
+        for size, variable in _sizes(one.environment):
+            asked = one.model.shorter and size < one.model.size
+            if size != one.model.size and not asked:
+                message = f"{one.model.name} makes vectors of {one.model.size}, and {variable.name} says {size}"
                 yield SIZES_DIFFER.on(variable.manifest, *variable.path, message=message)
 
 
 def check_collections(case: Case) -> Iterator[Finding]:
     """A container's model and the collections that its namespace, or its article, declares."""
-    for use in _uses(case):
-        if any(True for _ in _sizes(use.environment)) or _asks_shorter(use.environment):
+    for one in _embeddings(case):
+        if any(True for _ in _sizes(one.environment)) or _asks_shorter(one.environment):
             continue
-        declared = _declared_for(case, use)
-        if declared and all(each.size != use.model.size for each in declared):
+        declared = _declared_for(case, one)
+        if declared and all(each.size != one.model.size for each in declared):
             where = _places(declared)
-            message = f"{use.model.name} makes vectors of {use.model.size}, and the collection takes {where}"
-            yield SIZES_DIFFER.on(use.variable.manifest, *use.variable.path, message=message)
+            message = f"{one.model.name} makes vectors of {one.model.size}, and the collection takes {where}"
+            yield SIZES_DIFFER.on(one.variable.manifest, *one.variable.path, message=message)
 
 
 def check_code(case: Case) -> Iterator[Finding]:
@@ -123,26 +123,27 @@ def check_code(case: Case) -> Iterator[Finding]:
 
 def check_models(case: Case) -> Iterator[Finding]:
     """Containers that look into the same collection with different models."""
-    uses = list(_uses(case))
-    for index, use in enumerate(uses):
-        other = next((each for each in uses[:index] if _share(each, use) and each.model.name != use.model.name), None)
+    embeddings = list(_embeddings(case))
+    for index, one in enumerate(embeddings):
+        sharing = (each for each in embeddings[:index] if _share(each, one))
+        other = next((each for each in sharing if each.model.name != one.model.name), None)
         if other is not None:
-            apart = use.model.size != other.model.size
+            apart = one.model.size != other.model.size
             message = (
-                f"embeds with {use.model.name}, and {other.workload.title} with {other.model.name} into the same store"
+                f"embeds with {one.model.name}, and {other.workload.title} with {other.model.name} into the same store"
             )
             severity = "error" if apart else None
-            yield MODELS_DIFFER.on(use.variable.manifest, *use.variable.path, message=message, severity=severity)
+            yield MODELS_DIFFER.on(one.variable.manifest, *one.variable.path, message=message, severity=severity)
 
 
-def _uses(case: Case) -> Iterator[Use]:
+def _embeddings(case: Case) -> Iterator[Embedding]:
     for workload in case.workloads:
         for container in workload.containers:
             given = environment(case.cluster, workload, container)
             for name, variable in given.variables.items():
                 model = known(variable.value) if _MODEL.fullmatch(name) and variable.value else None
                 if model is not None:
-                    yield Use(workload=workload, variable=variable, model=model, environment=given)
+                    yield Embedding(workload=workload, variable=variable, model=model, environment=given)
 
 
 def _sizes(given: Environment) -> Iterator[tuple[int, Variable]]:
@@ -155,7 +156,7 @@ def _asks_shorter(given: Environment) -> bool:
     return any(_SHORTENS.search(name) for name in given.variables)
 
 
-def _share(one: Use, other: Use) -> bool:
+def _share(one: Embedding, other: Embedding) -> bool:
     """Whether two look into the same collection for certain: the same store, and no different names within it."""
     stores = [
         {variable.value for name, variable in each.environment.variables.items() if _STORE.fullmatch(name)} - {"", None}
@@ -168,8 +169,8 @@ def _share(one: Use, other: Use) -> bool:
     return bool(stores[0] & stores[1]) and bool(names[0]) and names[0] == names[1]
 
 
-def _declared_for(case: Case, use: Use) -> list[Declared]:
-    file, namespace = use.workload.manifest.file, use.workload.namespace
+def _declared_for(case: Case, one: Embedding) -> list[Declared]:
+    file, namespace = one.workload.manifest.file, one.workload.namespace
     return [*_in_codes(case, file), *_in_configs(case, namespace)]
 
 

@@ -5,7 +5,7 @@ An address counts only where a Service of the tree selects pods of the tree; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.embedded import Embedded, embedded
-from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import Engine
+from hanok.preflight.image import component
 from hanok.preflight.manifests import Body, Manifest, Step, at, labels_at, mapping_at, mappings_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
@@ -147,16 +147,8 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
 
 def engines_of(case: Case, found: Target) -> list[Engine]:
     """The engines behind it; none where something else stands there, too."""
-    behind = [_engines_by_workload(case).get(each, []) for each in found.workloads]
+    behind = [case.engines_in.get(each, ()) for each in found.workloads]
     return [engine for each in behind for engine in each] if all(behind) else []
-
-
-@lru_cache(maxsize=1)
-def _engines_by_workload(case: Case) -> Mapping[Workload, Sequence[Engine]]:
-    found: dict[Workload, list[Engine]] = {}
-    for engine in case.engines:
-        found.setdefault(engine.workload, []).append(engine)
-    return found
 
 
 def gateway_of(found: Target, among: Sequence[Gateway]) -> Gateway | None:

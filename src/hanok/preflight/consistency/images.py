@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
-from hanok.preflight.consistency.image import Image, component, read_image
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.image import Image, component, read_image
 from hanok.preflight.workloads import Container, Workload
 
 NO_TAG = Rule(

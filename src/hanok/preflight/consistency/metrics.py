@@ -14,13 +14,16 @@ from functools import cache
 from typing import Any
 
 from hanok.preflight.case import Case
-from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_metrics
 from hanok.preflight.consistency.promql import Selector, load_parser
 from hanok.preflight.consistency.queries import asked, recorded
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule, Severity
-from hanok.preflight.manifests import Manifest, at, mapping_at, mappings_at, selects, text_at, texts_at
+from hanok.preflight.image import component
+from hanok.preflight.labelled import watched_namespaces
+from hanok.preflight.manifests import Manifest, at, labels_at, mapping_at, mappings_at, text_at
+from hanok.preflight.sharing import operators
+from hanok.preflight.workloads import Workload
 
 NO_PARSER = Rule("HK530", "info", "PromQL that was not read", 'pip install "hanok[k8s]" and look again', open=True)
 NO_QUERY = Rule("HK531", "error", "an expression that is not PromQL", "mend it; `promtool check rules` says the same")
@@ -281,13 +284,8 @@ def check_exporters(case: Case) -> Iterator[Finding]:
 
 def _operator(case: Case) -> str:
     """The title of what installs the GPU operator with its exporter."""
-    for release in case.cluster.of("HelmRelease"):
-        chart = text_at(release.body, "spec", "chart", "spec", "chart")
-        values = mapping_at(release.body, "spec", "values")
-        if chart.rsplit("/", 1)[-1] == "gpu-operator" and at(values, "dcgmExporter", "enabled") is not False:
-            return release.title
-    policies = (each for each in case.cluster.of("ClusterPolicy", group="nvidia.com"))
-    on = (each.title for each in policies if at(each.body, "spec", "dcgmExporter", "enabled") is not False)
+    told = (each for each in operators(case.cluster) if not each.alone)
+    on = (each.manifest.title for each in told if at(each.values, "dcgmExporter", "enabled") is not False)
     return next(on, "")
 
 
@@ -311,26 +309,18 @@ def _any_is_scraped(case: Case, monitors: Sequence[Manifest]) -> bool:
     pods = {each.workload for each in case.engines}
     if any("scrape" in key for each in pods for key in each.annotations):
         return True
-    services = list(case.cluster.of("Service", group=""))
-    for monitor in monitors:
-        selector = mapping_at(monitor.body, "spec", "selector")
-        meant = [each for each in pods if monitor.kind == "PodMonitor" and selects(selector, each.labels)]
-        for each in services if monitor.kind == "ServiceMonitor" else ():
-            if selects(selector, each.labels):
-                meant += [pod for pod in case.inventory.pods(each.namespace, _selector(each)) if pod in pods]
-        if any(_looks_at(monitor, each.namespace) for each in meant):
-            return True
-    return False
+    return any(each in pods for monitor in monitors for each in _meant(case, monitor))
 
 
-def _selector(service: Manifest) -> dict[str, str]:
-    return {key: str(value) for key, value in mapping_at(service.body, "spec", "selector").items()}
-
-
-def _looks_at(monitor: Manifest, namespace: str) -> bool:
-    names = texts_at(monitor.body, "spec", "namespaceSelector", "matchNames")
-    anywhere = at(monitor.body, "spec", "namespaceSelector", "any") is True
-    return anywhere or namespace in (names or [monitor.namespace])
+def _meant(case: Case, monitor: Manifest) -> Iterator[Workload]:
+    """The pods with the labels that a monitor asks for, or behind such Services."""
+    selector = at(monitor.body, "spec", "selector")
+    for space in watched_namespaces(monitor) or (None,):
+        if monitor.kind == "PodMonitor":
+            yield from case.inventory.selected(space, selector)
+        else:
+            for service in case.inventory.services(space, selector):
+                yield from case.inventory.pods(service.namespace, labels_at(service.body, "spec", "selector"))
 
 
 CHECKS = (

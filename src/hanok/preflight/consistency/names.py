@@ -20,7 +20,9 @@ from hanok.preflight.consistency.gateways import (
 )
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Manifest, Step, labels_at, mappings_at, matches, text_at, whole_at
+from hanok.preflight.labelled import pool_labels
+from hanok.preflight.manifests import Manifest, Step, mappings_at, matches, text_at, whole_at
+from hanok.preflight.wording import listed
 from hanok.preflight.workloads import Workload
 
 NOT_SERVED = Rule(
@@ -42,6 +44,8 @@ PAST_THE_POOL = Rule(
     "write the address of the Gateway whose HTTPRoute leads to the pool",
 )
 
+SHOWN = 6
+"""Names that a message lists."""
 _MODEL_VARIABLE = re.compile(r"(?:OPENAI_|LLM_|CHAT_|LITELLM_|DEFAULT_)?MODEL(?:_NAME)?|(?:OPENAI|LLM)_CHAT_MODEL")
 _ADDRESS_VARIABLE = re.compile(
     r"(?:OPENAI|LLM|LITELLM|VLLM|MODEL|GATEWAY|INFERENCE)_(?:API_)?(?:BASE|BASE_URL|URL|ENDPOINT|HOST)|OPENAI_BASE"
@@ -68,7 +72,7 @@ def _name(route: Route, engines: Sequence[Engine]) -> Iterator[Finding]:
     known = _served_by_any(engines)
     if known is not None and "*" not in route.name and route.name not in known:
         title = engines[0].title
-        message = f"{route.alias} asks for {route.name}, and {title} answers to {_listed(known)}"
+        message = f"{route.alias} asks for {route.name}, and {title} answers to {listed(known, SHOWN)}"
         yield route.config.finding(NOT_SERVED, *route.path, "litellm_params", "model", message=message)
 
 
@@ -83,7 +87,7 @@ def _length(route: Route, engines: Sequence[Engine]) -> Iterator[Finding]:
 
 def _pool(case: Case, route: Route, found: Target) -> Iterator[Finding]:
     for pool in case.cluster.of("InferencePool"):
-        selector = _selector(pool)
+        selector = pool_labels(pool)
         inside = [each for each in found.workloads if matches(selector, each.labels)]
         if inside and pool.namespace == inside[0].namespace:
             message = (
@@ -94,22 +98,15 @@ def _pool(case: Case, route: Route, found: Target) -> Iterator[Finding]:
             return
 
 
-def _selector(pool: Manifest) -> dict[str, str]:
-    """Labels of the pool's pods, also in the form before v1."""
-    found = labels_at(pool.body, "spec", "selector", "matchLabels")
-    plain = labels_at(pool.body, "spec", "selector")
-    return found or {key: value for key, value in plain.items() if key != "matchLabels"}
-
-
 def check_rewrites(case: Case) -> Iterator[Finding]:
     """InferenceModelRewrite: the names that it writes must be served by its pool's engines."""
     for rewrite in case.cluster.of("InferenceModelRewrite"):
         pool = case.cluster.find("InferencePool", text_at(rewrite.body, "spec", "poolRef", "name"), rewrite.namespace)
-        pods = case.inventory.pods(pool.namespace, _selector(pool)) if pool else []
+        pods = case.inventory.pods(pool.namespace, pool_labels(pool)) if pool else []
         known = _served_by_any([each for each in case.engines if each.workload in set(pods)])
         for path, name in _targets(rewrite) if known is not None else ():
             if name not in (known or ()):
-                message = f"writes {name}, and the engines of the pool answer to {_listed(known or ())}"
+                message = f"writes {name}, and the engines of the pool answer to {listed(known or (), SHOWN)}"
                 yield NOT_SERVED.on(rewrite, *path, message=message)
 
 
@@ -167,12 +164,12 @@ def _asks(
     if gateway is not None and gateway.names and not gateway.keeps_models_elsewhere and not gateway.answers(name):
         near = difflib.get_close_matches(name, gateway.names, 1)
         said = f"; the nearest is {near[0]}" if near else ""
-        yield NO_SUCH_ALIAS, f"{name}, and the gateway has {_listed(gateway.names)}{said}"
+        yield NO_SUCH_ALIAS, f"{name}, and the gateway has {listed(gateway.names, SHOWN)}{said}"
     elif found is not None and gateway is None:
         engines = engines_of(case, found)
         known = _served_by_any(engines)
         if known is not None and name not in known:
-            yield NOT_SERVED, f"{name}, and {engines[0].title} answers to {_listed(known)}"
+            yield NOT_SERVED, f"{name}, and {engines[0].title} answers to {listed(known, SHOWN)}"
 
 
 def _served_by_any(engines: Sequence[Engine]) -> set[str] | None:
@@ -180,11 +177,6 @@ def _served_by_any(engines: Sequence[Engine]) -> set[str] | None:
     found = [served(each) for each in engines]
     names = {name for each in found for name in each or ()}
     return names if found and all(each is not None for each in found) else None
-
-
-def _listed(names: Iterable[str]) -> str:
-    told = list(dict.fromkeys(names))
-    return ", ".join(told[:6]) + (f" and {len(told) - 6} more" if len(told) > 6 else "")
 
 
 CHECKS = (check_routes, check_rewrites, check_callers, check_agents)

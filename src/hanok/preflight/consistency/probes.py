@@ -12,11 +12,12 @@ from typing import Any
 
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
-from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.engines import flags_of
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import at, labels_at, mapping_at, mappings_at, text_at, whole_at
+from hanok.preflight.image import component
+from hanok.preflight.manifests import labels_at, mapping_at, mappings_at, text_at
+from hanok.preflight.ports import as_port, number_in, target_of
 from hanok.preflight.workloads import Container, Workload
 
 NO_SUCH_PATH = Rule("HK525", "error", "a probe of a path that is not there", "probe the path in the message")
@@ -83,7 +84,7 @@ def _starts_more(container: Container) -> bool:
 def _port(value: str | None, default: int, *, written: bool) -> int | None:
     if not written:
         return default
-    return int(value) if value and value.isdecimal() else None
+    return as_port(value)
 
 
 def _other(case: Case, workload: Workload, container: Container, name: str) -> int | None:
@@ -134,22 +135,12 @@ def _is_moved(server: Server) -> bool:
     )
 
 
-def _probed_port(server: Server, probe: str, port: Any) -> Iterator[Finding]:
-    number = _number(server.container, port)
+def _probed_port(server: Server, probe: str, port: object) -> Iterator[Finding]:
+    number = number_in(server.container, port)
     if server.port and number and number != server.port and server.alone:
         where = (*server.container.path, probe, "httpGet", "port")
         message = f"{probe} asks port {number}, and {server.component} listens on {server.port}"
         yield OTHER_PORT.on(server.workload.manifest, *where, message=message)
-
-
-def _number(container: Container, port: Any) -> int | None:
-    """A port by its number, or by its name among the container's; None where it is not among them."""
-    if isinstance(port, int):
-        return port
-    if isinstance(port, str) and port.isdecimal():
-        return int(port)
-    named = (each for each in mappings_at(container.body, "ports") if text_at(each, "name") == port)
-    return next((whole_at(each, "containerPort") for each in named), None)
 
 
 def check_services(case: Case) -> Iterator[Finding]:
@@ -169,7 +160,7 @@ def check_services(case: Case) -> Iterator[Finding]:
         ):
             for server in behind[:1]:
                 message = (
-                    f"leads to port {_number(server.container, _target(ports[0]))} of {server.workload.title}, and "
+                    f"leads to port {number_in(server.container, target_of(ports[0]))} of {server.workload.title}, and "
                     f"{server.component} listens on {server.port}"
                 )
                 yield OTHER_PORT.on(service, "spec", "ports", 0, "targetPort", message=message)
@@ -180,13 +171,8 @@ def _speaks_http(port: Mapping[str, Any]) -> bool:
     return text_at(port, "protocol") in ("", "TCP") and (not name or name.startswith(("http", "api", "openai", "web")))
 
 
-def _target(port: Mapping[str, Any]) -> Any:
-    found = at(port, "targetPort")
-    return at(port, "port") if found is None else found
-
-
 def _misses(server: Server, port: Mapping[str, Any]) -> bool:
-    number = _number(server.container, _target(port))
+    number = number_in(server.container, target_of(port))
     return bool(server.alone and server.port and number and number != server.port)
 
 

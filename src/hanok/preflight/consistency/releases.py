@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from hanok.preflight.case import Case
-from hanok.preflight.consistency.image import read_image
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.image import read_image
 from hanok.preflight.manifests import Manifest, Step, mapping_at, mappings_at, text_at
 
 NO_INDEX_NODE = Rule(

@@ -10,9 +10,9 @@ from typing import Any
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.consistency.gateways import Gateway, gateways
-from hanok.preflight.consistency.image import component
 from hanok.preflight.consistency.load import load_figures
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.image import component
 from hanok.preflight.manifests import Step, at, list_at, mapping_at, text_at, texts_at
 
 FATAL_FALLBACKS = Rule(

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 from hanok.preflight.engines import Engine
+from hanok.preflight.image import read_image
+from hanok.preflight.inventory import Inventory
 from hanok.preflight.manifests import (
     Cluster,
     Manifest,
@@ -21,8 +22,6 @@ from hanok.preflight.manifests import (
     labels_at,
     mapping_at,
     mappings_at,
-    matches,
-    selects,
     text_at,
 )
 from hanok.preflight.workloads import Workload
@@ -52,12 +51,12 @@ class Serving:
     """Who serves, of all workloads of a cluster; each answer is found once."""
 
     cluster: Cluster
-    workloads: Sequence[Workload]
-    engines: Sequence[Engine]
+    inventory: Inventory
+    engines: Mapping[Workload, Sequence[Engine]]
 
     def engine(self, workload: Workload) -> Engine | None:
         """The engine in these pods, if there is one."""
-        return self._engines.get(workload)
+        return next(iter(self.engines.get(workload, ())), None)
 
     def services(self, workload: Workload) -> Sequence[Manifest]:
         """The Services that lead to these pods, but for those of metrics and webhooks."""
@@ -80,25 +79,12 @@ class Serving:
         return workload in self._on_path
 
     @cached_property
-    def _near(self) -> Mapping[str, Sequence[Workload]]:
-        found: dict[str, list[Workload]] = {}
-        for each in self.workloads:
-            found.setdefault(each.namespace, []).append(each)
-        return found
-
-    @cached_property
-    def _engines(self) -> Mapping[Workload, Engine]:
-        return {each.workload: each for each in reversed(self.engines)}
-
-    @cached_property
     def _services(self) -> Mapping[Workload, Sequence[Manifest]]:
         found: dict[Workload, list[Manifest]] = {}
         for service in self.cluster.of("Service"):
             if not _is_side_door(service):
-                selector = labels_at(service.body, "spec", "selector")
-                for each in self._near.get(service.namespace, ()):
-                    if matches(selector, each.labels):
-                        found.setdefault(each, []).append(service)
+                for each in self.inventory.pods(service.namespace, labels_at(service.body, "spec", "selector")):
+                    found.setdefault(each, []).append(service)
         return found
 
     @cached_property
@@ -111,15 +97,19 @@ class Serving:
 
     @cached_property
     def _guarded(self) -> Mapping[Manifest, Sequence[Workload]]:
-        return {
-            guard: [each for each in self._near.get(guard.namespace, ()) if _guards(guard, each)]
-            for guard in self.cluster.of("PodDisruptionBudget")
-        }
+        guards = self.cluster.of("PodDisruptionBudget")
+        return {guard: self._meant_by(guard) for guard in guards}
+
+    def _meant_by(self, guard: Manifest) -> Sequence[Workload]:
+        """The pods that a budget means; an empty selector means all of the namespace."""
+        if not isinstance(at(guard.body, "spec", "selector"), dict):
+            return ()
+        return self.inventory.selected(guard.namespace, mapping_at(guard.body, "spec", "selector"))
 
     @cached_property
     def _on_path(self) -> frozenset[Workload]:
         exposed = _exposed(self.cluster)
-        return frozenset(each for each in self.workloads if self._is_on_path(each, exposed))
+        return frozenset(each for each in self.inventory.workloads if self._is_on_path(each, exposed))
 
     def _is_on_path(self, workload: Workload, exposed: Set[tuple[str, str]]) -> bool:
         if not answers(workload) or is_controller(workload) or database(workload):
@@ -175,16 +165,11 @@ def is_controller(workload: Workload) -> bool:
 def database(workload: Workload) -> str:
     """The name of the database or store whose data these pods hold, by its image; empty where it is none."""
     for each in workload.containers:
-        name = each.image.split("@")[0].rsplit("/", 1)[-1].split(":")[0].lower()
+        image = read_image(each.image)
+        name = image.name.rsplit("/", 1)[-1].lower() if image else ""
         if name in _DATABASES and not (each.words and _CLIENTS.search(each.words[0])):
             return name
     return ""
-
-
-def _guards(guard: Manifest, workload: Workload) -> bool:
-    """Whether a budget means these pods; an empty selector means all of the namespace."""
-    selector = at(guard.body, "spec", "selector")
-    return isinstance(selector, Mapping) and selects(cast("Mapping[str, object]", selector), workload.labels)
 
 
 def share_of(value: object, count: int, *, up: bool) -> int | None:

@@ -15,6 +15,7 @@ from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Body, Cluster, Manifest, at, list_at, mapping_at, mappings_at, text_at, whole_at
 from hanok.preflight.reading import read_mapping
+from hanok.preflight.sharing import Operator, operators
 from hanok.preflight.workloads import Path
 
 OLD = Rule("HK450", "warning", "a GPU operator that is no longer supported", "take a supported release, step by step")
@@ -35,7 +36,6 @@ UNREAD_SETTING = Rule(
     "HK458", "warning", "a setting of the GPU operator that nobody reads", "delete it; say it in values"
 )
 
-CHART = "gpu-operator"
 SUPPORTED, FADING = (26, 7), (26, 3)
 """NVIDIA's platform support page, July 2026: 26.7 supported, 26.3 deprecated, all before without support."""
 SLICES = 8
@@ -47,17 +47,6 @@ _BESIDE = frozenset({
     "3g.135gb", "4g.135gb", "7g.269gb", "1g.35gb", "1g.69gb", "2g.69gb", "3g.139gb", "4g.139gb", "7g.278gb",
 })  # fmt: skip
 """Profiles of GPUs that the catalogue does not have: A30, H100 NVL, GH200, GB200, B300, GB300 (NVIDIA's MIG guide)."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Operator:
-    """The operator as it would be installed. `path` leads to its values, `version_path` to its version."""
-
-    manifest: Manifest
-    values: Body
-    path: Path
-    version: str = ""
-    version_path: Path = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,34 +62,9 @@ class Told:
         return ("data", self.key)
 
 
-def operators(cluster: Cluster) -> list[Operator]:
-    """Every installation of the chart, or its policy."""
-    policies = cluster.of("ClusterPolicy", group="nvidia.com")
-    plain = [Operator(manifest=each, values=mapping_at(each.body, "spec"), path=("spec",)) for each in policies]
-    return [*_releases(cluster), *_applications(cluster), *plain]
-
-
-def _releases(cluster: Cluster) -> Iterator[Operator]:
-    for release in cluster.of("HelmRelease"):
-        chart: Path = ("spec", "chart", "spec")
-        if text_at(release.body, *chart, "chart").rstrip("/").rsplit("/", 1)[-1] == CHART:
-            yield Operator(
-                manifest=release, values=mapping_at(release.body, "spec", "values"), path=("spec", "values"),
-                version=text_at(release.body, *chart, "version"), version_path=(*chart, "version"),
-            )  # fmt: skip
-
-
-def _applications(cluster: Cluster) -> Iterator[Operator]:
-    for application in cluster.of("Application", group="argoproj.io"):
-        source: Path = ("spec", "source")
-        if text_at(application.body, *source, "chart") == CHART:
-            helm: Path = (*source, "helm")
-            written = mapping_at(application.body, *helm, "valuesObject")
-            yield Operator(
-                manifest=application, values=written or read_mapping(text_at(application.body, *helm, "values")),
-                path=(*helm, "valuesObject") if written else (*helm, "values"),
-                version=text_at(application.body, *source, "targetRevision"), version_path=(*source, "targetRevision"),
-            )  # fmt: skip
+def whole_operators(cluster: Cluster) -> list[Operator]:
+    """Every installation of the operator, or its policy; not of the device plugin alone."""
+    return [each for each in operators(cluster) if not each.alone]
 
 
 def texts(cluster: Cluster, key: str) -> list[Told]:
@@ -115,7 +79,7 @@ def texts(cluster: Cluster, key: str) -> list[Told]:
 
 
 def check_version(case: Case) -> Iterator[Finding]:
-    for operator in operators(case.cluster):
+    for operator in whole_operators(case.cluster):
         found = re.fullmatch(r"v?(\d+)\.(\d+)(\.\d+)?", operator.version)
         version = (int(found[1]), int(found[2])) if found else SUPPORTED
         if version < SUPPORTED:
@@ -123,18 +87,18 @@ def check_version(case: Case) -> Iterator[Finding]:
             state = "gets fixes only" if fading else "gets no fixes any more"
             message = f"GPU operator {operator.version} {state}; v{SUPPORTED[0]}.{SUPPORTED[1]}.0 is out"
             severity = "info" if fading else "warning"
-            yield OLD.on(operator.manifest, *operator.version_path, message=message, severity=severity)
+            yield OLD.on(operator.manifest, *operator.version_place, message=message, severity=severity)
 
 
 def check_default_sharing(case: Case) -> Iterator[Finding]:
-    for operator in operators(case.cluster):
+    for operator in whole_operators(case.cluster):
         config: Path = ("devicePlugin", "config")
         default, name = (text_at(operator.values, *config, key) for key in ("default", "name"))
         told = _plugin_config(case.cluster, operator, name, default)
         if default and told and (replicas := _replicas(told)) > 1:
             message = f"`default: {default}` gives every GPU of every node without a label to {replicas} pods"
             hint = f"leave `default` out; label the pools that should share: nvidia.com/device-plugin.config: {default}"
-            path = (*operator.path, *config, "default")
+            path = (*operator.place, *config, "default")
             yield ALL_SHARED.on(operator.manifest, *path, message=message, hint=hint)
 
 
@@ -152,7 +116,7 @@ def _replicas(config: Body) -> int:
 
 
 def check_strategies(case: Case) -> Iterator[Finding]:
-    for operator in operators(case.cluster):
+    for operator in whole_operators(case.cluster):
         name = text_at(operator.values, "devicePlugin", "config", "name")
         strategy = text_at(operator.values, "mig", "strategy")
         for told in texts(case.cluster, "flags"):
@@ -166,7 +130,7 @@ def check_strategies(case: Case) -> Iterator[Finding]:
 
 def check_preinstalled(case: Case) -> Iterator[Finding]:
     images = {_image(each) for each in case.cluster.of("EC2NodeClass")}
-    for operator in operators(case.cluster):
+    for operator in whole_operators(case.cluster):
         if "al2023" in images:
             yield from _again(operator, ("driver", "toolkit"), "the EKS image AL2023 for NVIDIA")
         if "bottlerocket" in images:
@@ -185,7 +149,7 @@ def _again(operator: Operator, parts: Sequence[str], image: str) -> Iterator[Fin
     if on:
         message = f"{image} brings {', '.join(parts)}; here the operator installs {', '.join(on)}, too"
         hint = "; ".join(f"{each}.enabled: false" for each in on)
-        yield INSTALLED_TWICE.on(operator.manifest, *operator.path, message=message, hint=hint)
+        yield INSTALLED_TWICE.on(operator.manifest, *operator.place, message=message, hint=hint)
 
 
 def layouts(cluster: Cluster) -> Iterator[tuple[Told, str, Sequence[Body]]]:
@@ -259,7 +223,7 @@ def _fits_beside(wanted: Mapping[str, int], accelerator: str, catalog: Catalog) 
 
 
 def check_unread_layouts(case: Case) -> Iterator[Finding]:
-    found = operators(case.cluster)
+    found = whole_operators(case.cluster)
     named = {text_at(each.values, "migManager", "config", "name") for each in found}
     for told in texts(case.cluster, "mig-configs"):
         if found and told.manifest.name not in named and mapping_at(told.body, "mig-configs"):

@@ -26,6 +26,7 @@ from hanok.preflight.fit.needs import (
 )  # fmt: skip
 from hanok.preflight.fit.remedies import remedies
 from hanok.preflight.manifests import list_at, mapping_at, text_at
+from hanok.preflight.wording import listed
 from hanok.preflight.workloads import GPU
 
 NO_ROOM = Rule(
@@ -92,13 +93,8 @@ def _where(found: EngineFit, fitting: Fitting) -> str:
     if found.assumed and len(found.fittings) > 1:
         return f"any instance type with so many GPUs, not even {fitting.seat.instance} ({fitting.title})"
     others = [name for name in seats_by_type(found.fittings) if name != fitting.seat.instance]
-    more = f", nor on {_listed(others)}" if others else ""
+    more = f", nor on {listed(others, SHOWN)}" if others else ""
     return f"{fitting.seat.instance} ({fitting.title}){more}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    left = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 def _sum(fitting: Fitting) -> str:
@@ -114,9 +110,9 @@ def _not_everywhere(found: EngineFit, bad: Sequence[Fitting]) -> Finding:
     worst = seats_by_type(bad)[types[0]]
     first = found.first in bad
     told = "is put there first, as the cheapest" if first else "may be put there"
-    message = f"{_model(found)} {_fails(worst)} {_listed(types)} ({worst.title}), and {told}: {_sum(worst)}"
+    message = f"{_model(found)} {_fails(worst)} {listed(types, SHOWN)} ({worst.title}), and {told}: {_sum(worst)}"
     good = [name for name in seats_by_type(found.fittings) if name not in types]
-    hint = f"leave only {_listed(good)} to it" if good else None
+    hint = f"leave only {listed(good, SHOWN)} to it" if good else None
     return SOME_NO_ROOM.on(
         found.engine.workload.manifest, *found.engine.path("tensor-parallel-size"), message=message, hint=hint,
         severity="error" if first else "warning",

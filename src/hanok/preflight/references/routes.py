@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import RELEASES, Chart, charts
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.labelled import pool_labels
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
     Body,
     Manifest,
     Step,
     at,
-    labels_at,
     mapping_at,
     mappings_at,
     selects,
     text_at,
     whole_at,
 )
-from hanok.preflight.references.services import as_port, backend, port_findings
+from hanok.preflight.ports import as_port
+from hanok.preflight.references.services import backend, port_findings
 from hanok.preflight.references.uses import OUTSIDE, Use, follow, is_name, together
+from hanok.preflight.wording import labelled
 
 NO_POOL = Rule(
     "HK216",
@@ -99,9 +102,9 @@ def _class_of(gateway: Manifest) -> str:
 
 def _brings_class(case: Case, name: str) -> bool:
     """Whether a release's chart has the name of the class: agentgateway, kgateway, istio …"""
-    releases = case.cluster.of("HelmRelease", "Application", "HelmChart")
+    named = {each.name for each in case.cluster.of(*RELEASES)} | {each.name for each in charts(case.cluster)}
     stem = re.split(r"[-.]", name)[0]
-    return any(stem in each.name or stem in text_at(each.body, "spec", "chart", "spec", "chart") for each in releases)
+    return any(stem in each for each in named)
 
 
 def check_certificates(case: Case) -> Iterator[Finding]:
@@ -259,16 +262,14 @@ def check_kgateway(case: Case) -> Iterator[Finding]:
 
 
 def _left_behind(case: Case, route: Manifest, path: tuple[Step, ...], gateway: Manifest) -> Finding:
-    old = any(_is_old_kgateway(each) for each in case.cluster.of("HelmRelease"))
+    old = any(_is_old_kgateway(each) for each in charts(case.cluster))
     when = "is the last to lead to InferencePools, deprecated, in version 2.1" if old else "leads to none since 2.2"
     message = f"{gateway.title} is of class kgateway, which {when}"
     return GONE_FROM_KGATEWAY.on(route, *path, message=message, severity="warning" if old else None)
 
 
-def _is_old_kgateway(release: Manifest) -> bool:
-    spec: Mapping[str, object] = mapping_at(release.body, "spec", "chart", "spec")
-    found = re.match(r"v?2\.([01])(?:\.|$)", text_at(spec, "version"))
-    return "kgateway" in text_at(spec, "chart") and found is not None
+def _is_old_kgateway(chart: Chart) -> bool:
+    return "kgateway" in chart.name and re.match(r"v?2\.([01])(?:\.|$)", chart.version) is not None
 
 
 # --- Pools ------------------------------------------------------------------------------------------------------------
@@ -283,13 +284,13 @@ def check_pools(case: Case) -> Iterator[Finding]:
 
 
 def _pods_of_pool(case: Case, pool: Manifest) -> Iterator[Finding]:
-    labels = labels_at(pool.body, "spec", "selector", "matchLabels")
+    labels = pool_labels(pool)
     pods = case.inventory.pods(pool.namespace, labels)
     if pods:
         for path, number in spots(pool.body, "spec.targetPorts[].number"):
             yield from port_findings(pool, path, number, pods)
     elif labels:
-        words = ", ".join(f"{key}={value}" for key, value in labels.items())
+        words = labelled(labels)
         maker = case.inventory.may_have_pods(pool.namespace, labels)
         if maker is None and case.inventory.is_peopled(pool.namespace):
             message = f"no pod in {pool.namespace} has the labels {words}: there is nothing to pick from"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import RELEASES, charts, charts_of, release_name
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.labelled import watched_namespaces
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import (
     Body,
@@ -17,10 +19,10 @@ from hanok.preflight.manifests import (
     mapping_at,
     mappings_at,
     text_at,
-    texts_at,
 )
-from hanok.preflight.references.services import as_port
+from hanok.preflight.ports import as_port
 from hanok.preflight.references.uses import Use, follow
+from hanok.preflight.wording import labelled
 
 NO_TARGET = Rule("HK222", "error", "an autoscaler of nothing", "name a workload that there is, in the same namespace")
 NOTHING_SELECTED = Rule(
@@ -81,7 +83,7 @@ def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], 
     if case.inventory.may_have_pods(manifest.namespace, labels) is None and case.inventory.selected(
         manifest.namespace, {}
     ):
-        words = ", ".join(f"{key}={value}" for key, value in labels.items())
+        words = labelled(labels)
         message = f"no pod in {manifest.namespace} has the labels {words}: it protects nothing"
         yield NOTHING_SELECTED.on(manifest, *where, message=message)
 
@@ -91,7 +93,7 @@ def _selecting_nothing(case: Case, manifest: Manifest, where: tuple[Step, ...], 
 
 def check_service_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("ServiceMonitor"):
-        spaces = _spaces(monitor)
+        spaces = watched_namespaces(monitor)
         selector = at(monitor.body, "spec", "selector")
         services = [each for space in spaces or (None,) for each in case.inventory.services(space, selector)]
         if services:
@@ -103,19 +105,9 @@ def check_service_monitors(case: Case) -> Iterator[Finding]:
 
 
 def _is_known(case: Case, namespace: str, monitor: Manifest) -> bool:
-    labels = {
-        str(key): str(value) for key, value in mapping_at(monitor.body, "spec", "selector", "matchLabels").items()
-    }
+    labels = labels_at(monitor.body, "spec", "selector", "matchLabels")
     known = case.inventory.is_peopled(namespace) or namespace == monitor.namespace
     return known and case.inventory.may_have_pods(namespace, labels) is None
-
-
-def _spaces(monitor: Manifest) -> frozenset[str] | None:
-    """The namespaces that it looks into; None for all."""
-    chosen = mapping_at(monitor.body, "spec", "namespaceSelector")
-    if at(chosen, "any") is True:
-        return None
-    return frozenset(texts_at(chosen, "matchNames")) or frozenset({monitor.namespace})
 
 
 def _monitored_ports(monitor: Manifest, services: Sequence[Manifest]) -> Iterator[Finding]:
@@ -130,7 +122,7 @@ def _monitored_ports(monitor: Manifest, services: Sequence[Manifest]) -> Iterato
 
 def check_pod_monitors(case: Case) -> Iterator[Finding]:
     for monitor in case.cluster.of("PodMonitor"):
-        spaces = _spaces(monitor)
+        spaces = watched_namespaces(monitor)
         selector = at(monitor.body, "spec", "selector")
         pods = [pod for space in spaces or (None,) for pod in case.inventory.selected(space, selector)]
         ports = [each for pod in pods for box in pod.containers for each in mappings_at(box.body, "ports")]
@@ -150,7 +142,7 @@ def check_releases(case: Case) -> Iterator[Finding]:
     for kind, begin in _MONITORS.items():
         picky = [each for each in stacks if _is_picky(each, begin)]
         if picky and len(picky) == len(stacks):
-            wanted = {_release(each) for each in picky}
+            wanted = {release_name(each) for each in picky}
             for monitor in case.cluster.of(kind, group="monitoring.coreos.com"):
                 if monitor.labels.get("release") not in wanted:
                     name = min(wanted)
@@ -159,9 +151,7 @@ def check_releases(case: Case) -> Iterator[Finding]:
 
 
 def _is_stack(release: Manifest) -> bool:
-    chart = text_at(release.body, "spec", "chart", "spec", "chart")
-    ref = text_at(release.body, "spec", "chartRef", "name")
-    return "kube-prometheus-stack" in (chart, ref)
+    return any(each.name == "kube-prometheus-stack" for each in charts_of(release))
 
 
 def _is_picky(release: Manifest, begin: str) -> bool:
@@ -171,21 +161,13 @@ def _is_picky(release: Manifest, begin: str) -> bool:
     return not chosen and at(spec, f"{begin}SelectorNilUsesHelmValues") is not False and not unknown
 
 
-def _release(release: Manifest) -> str:
-    target = text_at(release.body, "spec", "targetNamespace")
-    return text_at(release.body, "spec", "releaseName") or (f"{target}-{release.name}" if target else release.name)
-
-
 def check_prometheus(case: Case) -> Iterator[Finding]:
     monitor = next(case.cluster.of("ServiceMonitor", "PodMonitor"), None)
     readers = ("Prometheus", "PrometheusAgent", "TargetAllocator", "OpenTelemetryCollector")
     words = ("prometheus", "victoria", "alloy", "mimir", "monitoring")
-    releases = case.cluster.of("HelmRelease", "Application", "HelmChart")
-    there = any(True for _ in case.cluster.of(*readers)) or any(
-        word in f"{each.name} {text_at(each.body, 'spec', 'chart', 'spec', 'chart')}"
-        for each in releases
-        for word in words
-    )
+    named = {each.name for each in case.cluster.of(*RELEASES)} | {each.name for each in charts(case.cluster)}
+    read = any(True for _ in case.cluster.of(*readers))
+    there = read or any(word in name for name in named for word in words)
     if monitor is not None and not there:
         message = "nothing in these files reads monitors; a Prometheus of the operator must be in the cluster"
         yield NO_PROMETHEUS.on(monitor, message=message)

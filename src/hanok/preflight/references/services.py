@@ -19,7 +19,9 @@ from hanok.preflight.manifests import (
     text_at,
     whole_at,
 )
+from hanok.preflight.ports import as_port, target_of
 from hanok.preflight.references.uses import OUTSIDE, Use, follow
+from hanok.preflight.wording import labelled
 from hanok.preflight.workloads import Container, Workload
 
 NO_PODS = Rule(
@@ -48,7 +50,7 @@ def check_selectors(case: Case) -> Iterator[Finding]:
 
 
 def _without_pods(case: Case, service: Manifest, wanted: dict[str, str]) -> Finding:
-    words = ", ".join(f"{key}={value}" for key, value in wanted.items())
+    words = labelled(wanted)
     maker = case.inventory.may_have_pods(service.namespace, wanted)
     if maker is not None or not _has_pods(case, service.namespace):
         who = f"{maker.title} may make them" if maker else f"no pods of {service.namespace} are in these files"
@@ -65,15 +67,14 @@ def _nearest(case: Case, service: Manifest, wanted: dict[str, str]) -> str:
     """The pods that have most of the labels, or the name."""
     there = case.inventory.selected(service.namespace, {})
     best = max(there, key=lambda pod: sum(pod.labels.get(key) == value for key, value in wanted.items()))
-    labels = ", ".join(f"{key}={value}" for key, value in best.labels.items()) or "no labels"
+    labels = labelled(best.labels) or "no labels"
     return f"{NO_PODS.hint}; pods of {best.title} have {labels}"
 
 
 def _target_ports(service: Manifest, pods: Sequence[Workload]) -> Iterator[Finding]:
     for index, port in enumerate(mappings_at(service.body, "spec", "ports")):
         where = ("spec", "ports", index, "targetPort" if "targetPort" in port else "port")
-        target = at(port, "targetPort") or at(port, "port")
-        yield from port_findings(service, where, target, pods)
+        yield from port_findings(service, where, target_of(port), pods)
 
 
 def port_findings(
@@ -82,13 +83,14 @@ def port_findings(
     """What is wrong with a port of pods, named or numbered."""
     containers = [each for pod in pods for each in pod.containers]
     ports = [each for container in containers for each in mappings_at(container.body, "ports")]
-    if isinstance(target, str) and not target.isdigit():
+    number = as_port(target)
+    if isinstance(target, str) and number is None:
         named = sorted({text_at(each, "name") for each in ports} - {""})
         if target not in named and "$" not in target:
             there = f"they have {', '.join(named)}" if named else "none of their ports has a name"
             message = f"no container of {pods[0].title} has a port named `{target}`; {there}"
             yield NO_NAMED_PORT.on(manifest, *where, message=message)
-    elif (number := as_port(target)) is not None and not any(_listens(each, number) for each in containers):
+    elif number is not None and not any(_listens(each, number) for each in containers):
         declared = sorted({found for each in ports if (found := whole_at(each, "containerPort"))})
         if declared:
             message = f"no container of {pods[0].title} declares port {number}; they declare {_list(declared)}"
@@ -97,13 +99,6 @@ def port_findings(
 
 def _list(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:8]))
-
-
-def as_port(value: object) -> int | None:
-    """A port number, as a number or as digits."""
-    if isinstance(value, str) and value.isdigit():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _listens(container: Container, number: int) -> bool:

@@ -23,9 +23,9 @@ from hanok.preflight.manifests import (
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts, add, amounts, most
 from hanok.preflight.scheduling.choices import Choice, Choices, exactly, merge, read_choices
 from hanok.preflight.scheduling.taints import Toleration, read_tolerations
-from hanok.preflight.scheduling.types import GPU, HOSTNAME
+from hanok.preflight.scheduling.types import HOSTNAME
 from hanok.preflight.sharing import claimed_gpus
-from hanok.preflight.workloads import Container, Workload
+from hanok.preflight.workloads import GPU, Container, Workload
 
 JUDGED = (
     CPU, MEMORY, DISK, PODS, "nvidia.com/", "amd.com/gpu", "aws.amazon.com/neuron", "habana.ai/", "qualcomm.com/qaic",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanok.preflight.manifests import Body, text_at, texts_at
+from hanok.preflight.wording import listed
 
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 NOTHING: frozenset[str] = frozenset()
@@ -59,8 +60,7 @@ class Choice:
         return (self.low is None or number >= self.low) and (self.high is None or number <= self.high)
 
     def __str__(self) -> str:
-        shown = sorted(self.values)
-        told = ", ".join(shown[:4]) + (f" or {len(shown) - 4} more" if len(shown) > 4 else "")
+        told = listed(sorted(self.values), 4, last="or")
         if not self.others:
             return told or "absent"
         said = [f"not {told}"] if told else []

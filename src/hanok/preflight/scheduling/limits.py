@@ -20,6 +20,7 @@ from hanok.preflight.scheduling.packing import NODES, bound
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.scheduling.types import vcpus
+from hanok.preflight.wording import listed
 
 if TYPE_CHECKING:
     from hanok.preflight.case import Case
@@ -111,8 +112,7 @@ class _Proof:
 
     def finding(self) -> Finding:
         pool = self.pools[0]
-        who = ", ".join(f"{each.workload.most}× {each.workload.title}" for each in self.asks[:3])
-        who += f" and {len(self.asks) - 3} more" if len(self.asks) > 3 else ""
+        who = listed((f"{each.workload.most}× {each.workload.title}" for each in self.asks), 3)
         names = " and ".join(each.name for each in self.pools)
         message = (
             f"allows {_said(self.resource, self.allowed)}{'' if len(self.pools) == 1 else f' (all of {names})'}, and "

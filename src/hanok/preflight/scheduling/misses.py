@@ -14,7 +14,8 @@ from hanok.preflight.scheduling.choices import ABSENT, ANY
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground, disagreement
 from hanok.preflight.scheduling.taints import Taint, untolerated
-from hanok.preflight.scheduling.types import ARCH, DECIDED, GPU, KNOWN, NODEPOOL
+from hanok.preflight.scheduling.types import ARCH, DECIDED, KNOWN, NODEPOOL
+from hanok.preflight.workloads import GPU
 
 SHOWN = 3
 _WEIGHT_SHARE = 0.85

@@ -12,6 +12,7 @@ from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Body, Manifest, at, mapping_at, mappings_at, text_at
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts, add, amounts, quantity, say
 from hanok.preflight.scheduling.asks import Ask, container_defaults
+from hanok.preflight.wording import listed
 from hanok.preflight.workloads import Container
 
 if TYPE_CHECKING:
@@ -105,9 +106,8 @@ def _requests(container: Container) -> Amounts:
 
 def _over(quota: Manifest, name: str, key: str, total: int, most: int, counts: Mapping[Ask, int]) -> Finding:
     largest = sorted(counts, key=lambda each: (-counts[each], each.workload.title))
-    told = ", ".join(f"{each.workload.most}× {each.workload.title} {say(key, counts[each])}" for each in largest[:3])
-    more = f" and {len(largest) - 3} more" if len(largest) > 3 else ""
-    message = f"allows {say(key, most)} ({name}); with all replicas, pods take {say(key, total)}: {told}{more}"
+    told = listed((f"{each.workload.most}× {each.workload.title} {say(key, counts[each])}" for each in largest), 3)
+    message = f"allows {say(key, most)} ({name}); with all replicas, pods take {say(key, total)}: {told}"
     return OVER_QUOTA.on(quota, "spec", "hard", name, message=message)
 
 

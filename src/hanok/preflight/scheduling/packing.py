@@ -48,7 +48,7 @@ class Packed:
 
 def pack(ground: Ground, counts: Mapping[Ask, int]) -> Packed:
     """Put so many pods of each kind on nodes."""
-    nodes = list(_standing(ground))
+    nodes = list(_begun(ground))
     budgets = {pool.name: dict(pool.limits) for pool in ground.pools}
     left: dict[Ask, int] = {}
     order = sorted((each for each, count in counts.items() if count), key=size, reverse=True)
@@ -76,7 +76,7 @@ def size(ask: Ask) -> tuple[int, int, int, str]:
     return sum(ask.extended.values()), wanted.get(CPU, 0), wanted.get(MEMORY, 0), ask.workload.title
 
 
-def _standing(ground: Ground) -> Iterator[Started]:
+def _begun(ground: Ground) -> Iterator[Started]:
     """Nodes that are there before any pod asks."""
     for pool in ground.pools:
         if pool.replicas and pool.names:

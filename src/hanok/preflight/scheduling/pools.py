@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from hanok.gpu import GIB
 from hanok.gpu.catalog import Instance
 from hanok.preflight.manifests import (
     Body,
@@ -26,8 +27,9 @@ from hanok.preflight.placement import Capacity
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts, amount, amounts
 from hanok.preflight.scheduling.choices import ANY, Choice, Choices, conflict, exactly, merge, read_choices
 from hanok.preflight.scheduling.taints import Taint, read_taints
-from hanok.preflight.scheduling.types import CAPACITY, DECIDED, GIB, GPU, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
-from hanok.preflight.sharing import NOT_SHARED, Operator, Shared, operators, shared
+from hanok.preflight.scheduling.types import CAPACITY, DECIDED, KNOWN, NODEPOOL, OS, TYPE, Types, disk_left
+from hanok.preflight.sharing import MIG_LABEL, NOT_SHARED, PLUGIN_LABEL, Operator, Shared, operators, shared
+from hanok.preflight.workloads import GPU
 
 _CLOUDS = {"karpenter.k8s.aws": "ec2", "eks.amazonaws.com": "auto"}
 EC2_DISK, AUTO_DISK = 20 * GIB, 80 * GIB
@@ -133,7 +135,7 @@ def _pool(
     classed = _node_class(spec, cluster)
     if OS not in choices and cloud and not _is_windows(classed):
         choices[OS] = Choice(frozenset({"linux"}))
-    key = (labels.get("nvidia.com/mig.config"), labels.get("nvidia.com/device-plugin.config"))
+    key = (labels.get(MIG_LABEL), labels.get(PLUGIN_LABEL))
     if key not in sharings:
         sharings[key] = shared(labels, cluster, told)
     named = choices.get(TYPE, ANY)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hanok.gpu.catalog import Instance
-from hanok.preflight.engines import Engine, engines
+from hanok.preflight.engines import Engine, by_workload, engines
 from hanok.preflight.facts import Facts
 from hanok.preflight.manifests import Cluster, mappings_at, text_at
 from hanok.preflight.placement import Capacity, Seat, Sharing
@@ -60,7 +60,7 @@ class Ground:
         self._kinds = {each: self._number(each.signature) for each in self.pools}
         self._rooms: dict[tuple[int, str], Room] = {}
         self._room_kinds: dict[Pool, int] = {}
-        self._standing: dict[int, Sequence[Ask]] = {}
+        self._daemons_by_kind: dict[int, Sequence[Ask]] = {}
         self._fitting: dict[tuple[int, frozenset[str], int], Sequence[str]] = {}
         self._costs: dict[tuple[int, Sequence[str], int, int], Sequence[tuple[str, int]]] = {}
         self._open: dict[tuple[int, int], frozenset[str] | None] = {}
@@ -84,10 +84,7 @@ class Ground:
     @cached_property
     def engines(self) -> Mapping[Workload, Sequence[Engine]]:
         """Engines by the workload that they run in."""
-        found: dict[Workload, list[Engine]] = {}
-        for each in engines([its.workload for its in self.asks]):
-            found.setdefault(each.workload, []).append(each)
-        return found
+        return by_workload(engines([each.workload for each in self.asks]))
 
     @cached_property
     def pods(self) -> Sequence[Ask]:
@@ -239,8 +236,8 @@ class Ground:
         if found is None:
             own = pool.name if pool.cloud == "node" else ""
             overlays = tuple(id(each) for each in pool.overlays)
-            standing = tuple(id(each) for each in self._daemons_of(pool))
-            key = (own, pool.cloud, pool.disk, pool.most_pods, overlays, id(pool.shared), standing)
+            daemons = tuple(id(each) for each in self._daemons_of(pool))
+            key = (own, pool.cloud, pool.disk, pool.most_pods, overlays, id(pool.shared), daemons)
             found = self._room_kinds[pool] = self._number(key)
         return found
 
@@ -281,9 +278,9 @@ class Ground:
 
     def _daemons_of(self, pool: Pool) -> Sequence[Ask]:
         kind = self._kinds[pool]
-        if kind not in self._standing:
-            self._standing[kind] = [each for each, _ in self._daemons if _is_daemon_of(each, pool)]
-        return self._standing[kind]
+        if kind not in self._daemons_by_kind:
+            self._daemons_by_kind[kind] = [each for each, _ in self._daemons if _is_daemon_of(each, pool)]
+        return self._daemons_by_kind[kind]
 
     def host(self, pool: Pool, name: str) -> Instance:
         return pool.fixed[name][0] if name in pool.fixed else self.types.instances[name]

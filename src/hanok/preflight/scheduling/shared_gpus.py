@@ -14,7 +14,6 @@ from hanok.preflight.manifests import Manifest, mapping_at
 from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.pools import Pool, has_hand_written
 from hanok.preflight.scheduling.seating import Ground
-from hanok.preflight.scheduling.types import GPU
 from hanok.preflight.sharing import (
     BALANCED,
     MIG_LABEL,
@@ -29,6 +28,7 @@ from hanok.preflight.sharing import (
     profiles_in,
     slicing_maps,
 )
+from hanok.preflight.workloads import GPU
 
 if TYPE_CHECKING:
     from hanok.preflight.case import Case

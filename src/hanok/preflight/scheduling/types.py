@@ -11,16 +11,16 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
+from hanok.gpu import GIB
 from hanok.gpu.catalog import Catalog, Instance
 from hanok.gpu.hosts import all_instances
 from hanok.preflight.quantities import CPU, DISK, MEMORY, PODS, Amounts
 from hanok.preflight.scheduling.choices import Choice, Choices
+from hanok.preflight.workloads import GPU
 
 TYPE, ARCH, OS = "node.kubernetes.io/instance-type", "kubernetes.io/arch", "kubernetes.io/os"
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 CAPACITY, NODEPOOL, HOSTNAME = "karpenter.sh/capacity-type", "karpenter.sh/nodepool", "kubernetes.io/hostname"
-GPU = "nvidia.com/gpu"
-GIB = 1 << 30
 KARPENTER, AUTO = "karpenter.k8s.aws/instance-", "eks.amazonaws.com/instance-"
 _TOLD = (
     "family", "category", "generation", "size", "cpu", "cpu-manufacturer", "memory", "hypervisor", "gpu-name",

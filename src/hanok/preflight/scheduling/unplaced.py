@@ -18,7 +18,9 @@ from hanok.preflight.scheduling.misses import SHOWN, Miss, misses, remedy, wante
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.scheduling.taints import Toleration, read_tolerations, untolerated
-from hanok.preflight.scheduling.types import GPU, TYPE
+from hanok.preflight.scheduling.types import TYPE
+from hanok.preflight.wording import listed
+from hanok.preflight.workloads import GPU
 
 if TYPE_CHECKING:
     from hanok.preflight.case import Case
@@ -94,11 +96,10 @@ def check_pods(case: Case) -> Iterator[Finding]:
             else:
                 yield found
     if elsewhere:
-        names = ", ".join(each.workload.title for each in elsewhere[:NAMED])
-        more = f" and {len(elsewhere) - NAMED} more" if len(elsewhere) > NAMED else ""
+        names = listed((each.workload.title for each in elsewhere), NAMED)
         nearest = misses(ground, elsewhere[0])
         why = f"; of {elsewhere[0].workload.title}, {nearest[0]}" if nearest else ""
-        message = f"no pool here takes {names}{more}: other nodes may{why}"
+        message = f"no pool here takes {names}: other nodes may{why}"
         yield ELSEWHERE.on(elsewhere[0].workload.manifest, message=message)
 
 

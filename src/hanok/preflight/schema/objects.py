@@ -22,6 +22,7 @@ from hanok.preflight.manifests import (
     whole_at,
 )
 from hanok.preflight.schema.pods import NAMED_TWICE, WRONG_TOGETHER, wrong_expression
+from hanok.preflight.wording import labelled
 
 OTHER_PODS = Rule(
     "HK121",
@@ -49,13 +50,9 @@ def check_selectors(case: Case) -> Iterator[Finding]:
                 manifest, "spec", "selector", message="spec.selector is empty", hint="write `matchLabels`"
             )
         elif not selects(selector, labels):
-            wanted = _told(labels_at(selector, "matchLabels")) or "what its expressions say"
-            message = f"spec.selector wants {wanted}, and the pods have {_told(labels) or 'no labels'}"
+            wanted = labelled(labels_at(selector, "matchLabels")) or "what its expressions say"
+            message = f"spec.selector wants {wanted}, and the pods have {labelled(labels) or 'no labels'}"
             yield OTHER_PODS.on(manifest, "spec", "selector", message=message)
-
-
-def _told(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 def check_expressions(case: Case) -> Iterator[Finding]:
