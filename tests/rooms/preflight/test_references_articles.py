@@ -28,8 +28,6 @@ def report_on(name: str) -> Report:
         (PLATFORM, "HK251", "ConfigMap gpu-operator/mig-parted-config", "names it"),
         (PLATFORM, "HK251", "ConfigMap ai-inference/ab-testing-config", "names it"),
         (PLATFORM, "HK243", "HelmRelease gpu-operator/gpu-operator", "flux-system/nvidia"),
-        (PLATFORM, "HK254", "Node gpu-node-1", "the ConfigMap's own name; it has `any`"),
-        (PLATFORM, "HK255", "Node gpu-node-1", "Karpenter"),
         (PLATFORM, "HK006", "EC2NodeClass gpu-nodes", "CLUSTER_NAME"),
         (PLATFORM, "HK204", "Deployment ai-inference/vllm-llama3-70b", "model-cache-pvc"),
         (PLATFORM, "HK203", "Deployment ai-inference/vllm-llama3-70b", "huggingface-token"),
@@ -328,9 +326,9 @@ def test_the_mended_platform_is_clean(look: Look) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "rule"),
     [
-        ("nvidia.com/device-plugin.config: alone", "nvidia.com/device-plugin.config: sharing", "HK254"),
-        ("nvidia.com/mig.config: small", "nvidia.com/mig.config: large", "HK254"),
-        ("default: shared", "default: any", "HK254"),
+        ("nvidia.com/device-plugin.config: alone", "nvidia.com/device-plugin.config: sharing", "HK312"),
+        ("nvidia.com/mig.config: small", "nvidia.com/mig.config: large", "HK312"),
+        ("default: shared", "default: any", "HK312"),
         ("migManager: {config: {name: slices, default: all-disabled}}", "migManager: {enabled: true}", "HK251"),
         ("accessModes: [ReadWriteMany]", "accessModes: [ReadWriteOnce]", "HK205"),
         ("claimName: weights", "claimName: wieghts", "HK204"),
