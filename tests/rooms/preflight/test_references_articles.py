@@ -45,7 +45,6 @@ def report_on(name: str) -> Report:
         (CHALLENGES, "HK253", "Deployment ai-gateway/litellm-proxy", "/app/config.yaml"),
         (CHALLENGES, "HK231", "Deployment ai-gateway/litellm-proxy", "redis-cache"),
         (CHALLENGES, "HK231", "ConfigMap ai-gateway/litellm-config", "vllm-llama"),
-        (CHALLENGES, "HK211", "Service ai-inference/llm-d", "app=llm-d"),
     ],
 )
 def test_what_an_article_gets_wrong_is_named(article: str, rule: str, owner: str, words: str) -> None:

@@ -292,14 +292,13 @@ def check_model_headers(case: Case) -> Iterator[Finding]:
 
 def _headers(case: Case, route: Manifest, path: tuple[Step, ...], rule: Body) -> Iterator[Finding]:
     matches = mappings_at(rule, "matches")
-    for number, match in enumerate(matches):
-        for index, header in enumerate(mappings_at(match, "headers")):
-            name = text_at(header, "name").lower()
-            if name in _MODEL_HEADERS and all(mappings_at(each, "headers") for each in matches):
-                if not _is_set(case, name):
-                    where = (*path, "matches", number, "headers", index, "name")
-                    message = f"clients of OpenAI's API name the model in the body, and send no {name}: nothing matches"
-                    yield BY_HEADER.on(route, *where, message=message)
+    if not all(mappings_at(each, "headers") for each in matches):
+        return  # one of them takes calls without any header
+    for step, header in spots(rule, "matches[].headers[]"):
+        name = text_at(header, "name").lower()
+        if name in _MODEL_HEADERS and not _is_set(case, name):
+            message = f"clients of OpenAI's API name the model in the body, and send no {name}: nothing matches"
+            yield BY_HEADER.on(route, *path, *step, "name", message=message)
 
 
 def _is_set(case: Case, name: str) -> bool:

@@ -34,7 +34,12 @@ _IDENTITY = frozenset({"labels", "matchLabels", "selector", "podSelector"})
 def check_config_maps(case: Case) -> Iterator[Finding]:
     named = _named_words(case)
     for each in case.cluster.of("ConfigMap", group=""):
-        if _is_for_somebody(each) or _is_of_gpus(case, each) or each.name in named or not _has_readers(case, each.namespace):
+        if (
+            _is_for_somebody(each)
+            or _is_of_gpus(case, each)
+            or each.name in named
+            or not _has_readers(case, each.namespace)
+        ):
             continue
         message = "nothing in these files names it: no pod mounts it, and no release or argument means it"
         yield UNREAD.on(each, "metadata", "name", message=message)
