@@ -284,7 +284,7 @@ def test_the_corrected_engines_stand_where_they_were_meant_to() -> None:
 
 SLIPS = (
     ("memory: 240Gi", "memory: 2400Gi", "HK301"),
-    ("values: [g6e.", "values: [m7i.2xlarge, g6.", "HK301"),
+    ("nodeSelector: {workload: engines}", "nodeSelector: {workload: engine}", "HK301"),
     ("operator: Exists, effect: NoSchedule", "value: gpus, effect: NoSchedule", "HK301"),
     ("--tensor-parallel-size=4", "--tensor-parallel-size=2", "HK420"),
     ("--served-model-name=llama-70b", "--served-model-name=llama", "HK511"),
@@ -307,3 +307,25 @@ def test_a_slip_in_the_corrected_platform_is_found(right: str, wrong: str, rule:
     (tmp_path / "all.yaml").write_text(text.replace(right, wrong), "utf-8")
     found = preflight(Case(cluster=gather([tmp_path]).cluster, facts=facts()))
     assert rule in [each.rule.id for each in found.findings]
+
+
+NEAR = (
+    ("path: {type: PathPrefix, value: /v1}",
+     "headers: [{name: X-Gateway-Model-Name, value: llama-70b}]", "HK230"),
+    ("[{path: {type: PathPrefix, value: /v1}}]",
+     "[{headers: [{name: x-model, value: a}]}, {path: {type: PathPrefix, value: /v1}}]", "HK230"),
+    ("kind: ServiceMonitor\nmetadata: {name: llama-70b, namespace: models,",
+     "kind: ServiceMonitor\nmetadata: {name: engines, namespace: models,", "HK540"),
+    ("labels: {app: llama-70b}}\n    spec:\n",
+     "labels: {app: llama-70b}, annotations: {prometheus.io/scrape: 'true'}}\n    spec:\n", "HK540"),
+    ("openai/llama-70b", "openai/*", "HK511"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "other", "rule"), NEAR)
+def test_what_is_nearly_a_fault_is_left_alone(right: str, other: str, rule: str, tmp_path: Path) -> None:
+    text = CORRECTED.read_text("utf-8")
+    assert right in text
+    (tmp_path / "all.yaml").write_text(text.replace(right, other), "utf-8")
+    found = preflight(Case(cluster=gather([tmp_path]).cluster, facts=facts()))
+    assert rule not in [each.rule.id for each in found.findings]

@@ -24,8 +24,6 @@ def report_on(name: str) -> Report:
 @pytest.mark.parametrize(
     ("article", "rule", "owner", "words"),
     [
-        (PLATFORM, "HK251", "ConfigMap gpu-operator/gpu-operator-config", "names it"),
-        (PLATFORM, "HK251", "ConfigMap gpu-operator/mig-parted-config", "names it"),
         (PLATFORM, "HK251", "ConfigMap ai-inference/ab-testing-config", "names it"),
         (PLATFORM, "HK243", "HelmRelease gpu-operator/gpu-operator", "flux-system/nvidia"),
         (PLATFORM, "HK006", "EC2NodeClass gpu-nodes", "CLUSTER_NAME"),
@@ -328,7 +326,7 @@ def test_the_mended_platform_is_clean(look: Look) -> None:
         ("nvidia.com/device-plugin.config: alone", "nvidia.com/device-plugin.config: sharing", "HK312"),
         ("nvidia.com/mig.config: small", "nvidia.com/mig.config: large", "HK312"),
         ("default: shared", "default: any", "HK312"),
-        ("migManager: {config: {name: slices, default: all-disabled}}", "migManager: {enabled: true}", "HK251"),
+        ("migManager: {config: {name: slices, default: all-disabled}}", "migManager: {enabled: true}", "HK456"),
         ("accessModes: [ReadWriteMany]", "accessModes: [ReadWriteOnce]", "HK205"),
         ("claimName: weights", "claimName: wieghts", "HK204"),
         ("secretKeyRef: {name: hub, key: token}", "secretKeyRef: {name: hub, key: HF_TOKEN}", "HK202"),
