@@ -142,17 +142,8 @@ def test_every_fault_of_the_article_is_found() -> None:
         (225, "HK452"), (225, "HK457"),
         (400, "HK406"), (405, "HK409"), (410, "HK408"), (425, "HK405"), (439, "HK436"),
         (508, "HK403"), (512, "HK402"), (522, "HK403"), (534, "HK403"),
-        (572, "HK413"), (574, "HK401"), (593, "HK413"), (595, "HK401"), (597, "HK401"),
+        (574, "HK401"), (595, "HK401"), (597, "HK401"),
     }  # fmt: skip
-
-
-OTHER = SEEDS / "agentic-ai-challenges.md"
-
-
-@pytest.mark.skipif(not OTHER.exists(), reason="the article is not here")
-def test_an_invented_proxy_is_found() -> None:
-    report = read(OTHER)
-    assert "BACKENDS" in only(report, "HK413").message
 
 
 def test_arguments_in_an_article_are_vllms_only_where_flags_say_so(tmp_path: Path) -> None:

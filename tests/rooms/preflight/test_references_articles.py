@@ -24,12 +24,8 @@ def report_on(name: str) -> Report:
 @pytest.mark.parametrize(
     ("article", "rule", "owner", "words"),
     [
-        (PLATFORM, "HK251", "ConfigMap gpu-operator/gpu-operator-config", "names it"),
-        (PLATFORM, "HK251", "ConfigMap gpu-operator/mig-parted-config", "names it"),
         (PLATFORM, "HK251", "ConfigMap ai-inference/ab-testing-config", "names it"),
         (PLATFORM, "HK243", "HelmRelease gpu-operator/gpu-operator", "flux-system/nvidia"),
-        (PLATFORM, "HK254", "Node gpu-node-1", "the ConfigMap's own name; it has `any`"),
-        (PLATFORM, "HK255", "Node gpu-node-1", "Karpenter"),
         (PLATFORM, "HK006", "EC2NodeClass gpu-nodes", "CLUSTER_NAME"),
         (PLATFORM, "HK204", "Deployment ai-inference/vllm-llama3-70b", "model-cache-pvc"),
         (PLATFORM, "HK203", "Deployment ai-inference/vllm-llama3-70b", "huggingface-token"),
@@ -47,7 +43,6 @@ def report_on(name: str) -> Report:
         (CHALLENGES, "HK253", "Deployment ai-gateway/litellm-proxy", "/app/config.yaml"),
         (CHALLENGES, "HK231", "Deployment ai-gateway/litellm-proxy", "redis-cache"),
         (CHALLENGES, "HK231", "ConfigMap ai-gateway/litellm-config", "vllm-llama"),
-        (CHALLENGES, "HK211", "Service ai-inference/llm-d", "app=llm-d"),
     ],
 )
 def test_what_an_article_gets_wrong_is_named(article: str, rule: str, owner: str, words: str) -> None:
@@ -328,10 +323,10 @@ def test_the_mended_platform_is_clean(look: Look) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "rule"),
     [
-        ("nvidia.com/device-plugin.config: alone", "nvidia.com/device-plugin.config: sharing", "HK254"),
-        ("nvidia.com/mig.config: small", "nvidia.com/mig.config: large", "HK254"),
-        ("default: shared", "default: any", "HK254"),
-        ("migManager: {config: {name: slices, default: all-disabled}}", "migManager: {enabled: true}", "HK251"),
+        ("nvidia.com/device-plugin.config: alone", "nvidia.com/device-plugin.config: sharing", "HK312"),
+        ("nvidia.com/mig.config: small", "nvidia.com/mig.config: large", "HK312"),
+        ("default: shared", "default: any", "HK312"),
+        ("migManager: {config: {name: slices, default: all-disabled}}", "migManager: {enabled: true}", "HK456"),
         ("accessModes: [ReadWriteMany]", "accessModes: [ReadWriteOnce]", "HK205"),
         ("claimName: weights", "claimName: wieghts", "HK204"),
         ("secretKeyRef: {name: hub, key: token}", "secretKeyRef: {name: hub, key: HF_TOKEN}", "HK202"),

@@ -140,9 +140,41 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
         return None
     service = case.cluster.find("Service", name, where)
     if service is None:
-        return None
+        return _behind_pool(case, name, where)
     selected = case.inventory.pods(where, labels_at(service.body, "spec", "selector"))
     return Target(service=service, workloads=selected) if selected else None
+
+
+def _behind_pool(case: Case, name: str, namespace: str) -> Target | None:
+    """The pods behind a Gateway, whose controller makes a Service of its name; None unless all its routes lead to one
+    InferencePool, with no model's name rewritten on the way."""
+    gateways = (each for each in case.cluster.of("Gateway") if each.namespace == namespace)
+    found = next((each for each in gateways if name in _service_names(each)), None)
+    pools = {pool for each in case.cluster.of("HTTPRoute") if found for pool in _pools(each, found)}
+    if found is None or len(pools) != 1 or any(True for _ in case.cluster.of("InferenceModelRewrite")):
+        return None
+    where, chosen = next(iter(pools))
+    pool = case.cluster.find("InferencePool", chosen, where)
+    labels = labels_at(pool.body, "spec", "selector", "matchLabels") if pool else {}
+    selected = case.inventory.pods(where, labels) if labels else []
+    return Target(service=found, workloads=selected) if selected else None
+
+
+def _service_names(gateway: Manifest) -> tuple[str, str]:
+    """Agentgateway calls it as the Gateway is called; Istio adds the class."""
+    return gateway.name, f"{gateway.name}-{text_at(gateway.body, 'spec', 'gatewayClassName')}"
+
+
+def _pools(route: Manifest, gateway: Manifest) -> Iterator[tuple[str, str]]:
+    """The backends of a route of this Gateway, as namespace and name; without a name what is no pool."""
+    parents = mappings_at(route.body, "spec", "parentRefs")
+    spaces = [
+        text_at(each, "namespace") or route.namespace for each in parents if text_at(each, "name") == gateway.name
+    ]
+    for rule in mappings_at(route.body, "spec", "rules") if gateway.namespace in spaces else ():
+        for each in mappings_at(rule, "backendRefs"):
+            pool = text_at(each, "kind") == "InferencePool"
+            yield text_at(each, "namespace") or route.namespace, text_at(each, "name") if pool else ""
 
 
 def engines_of(case: Case, found: Target) -> list[Engine]:

@@ -38,6 +38,12 @@ NOT_BY_SLICE = Rule(
     "utilization that MIG slices do not have",
     "take DCGM_FI_PROF_GR_ENGINE_ACTIVE, or DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
 )
+UNWATCHED = Rule(
+    "HK540",
+    "info",
+    "engines whose metrics nobody reads",
+    "add a PodMonitor for their pods: vLLM has its metrics at /metrics of its port",
+)
 IGNORED_NAME = Rule(
     "HK536", "info", "a trigger's metricName, which KEDA does not read", "take it out: KEDA names the metric itself"
 )
@@ -290,18 +296,21 @@ def _operator(case: Case) -> str:
 
 
 def check_scraping(case: Case) -> Iterator[Finding]:
-    """Alerts on engines that none of the tree's monitors means; one a rule object."""
+    """Engines that none of the tree's monitors means: told of the alerts on them, or else of themselves."""
     monitors = list(case.cluster.of("ServiceMonitor", "PodMonitor"))
     elsewhere = any(True for _ in case.cluster.of("PodMonitoring", "ScrapeConfig", "VMServiceScrape", "VMPodScrape"))
     if not monitors or elsewhere or not case.engines or _any_is_scraped(case, monitors):
         return
-    title = case.engines[0].title
+    engine, title = case.engines[0], case.engines[0].title
     told: set[int] = set()
     for each in asked(case):
         about = any(one.name.startswith("vllm:") for one in (each.query.selectors if each.query else ()))
         if each.kind == "alert" and about and id(each.place.outer) not in told:
             told.add(id(each.place.outer))
             yield each.finding(NOT_SCRAPED, f"no ServiceMonitor or PodMonitor here means the pods of {title}")
+    if not told:
+        message = f"{monitors[0].title} is here, and no monitor for this engine: its queue and its cache go unseen"
+        yield UNWATCHED.on(engine.workload.manifest, *engine.container.path, message=message)
 
 
 def _any_is_scraped(case: Case, monitors: Sequence[Manifest]) -> bool:

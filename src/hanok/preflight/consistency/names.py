@@ -60,7 +60,7 @@ def check_routes(case: Case) -> Iterator[Finding]:
             engines = engines_of(case, found) if found else []
             yield from _name(route, engines)
             yield from _length(route, engines)
-            if found and engines:
+            if found and engines and found.service.kind == "Service":
                 yield from _pool(case, route, found)
 
 

@@ -34,12 +34,6 @@ BAD_VALUE = Rule("HK410", "error", "a value that vLLM refuses", "give a value of
 ALL_MEMORY = Rule(
     "HK412", "warning", "nearly all GPU memory is given away", "stay at 0.95 or below; 0.92 is the default"
 )
-NO_LLM_D = Rule(
-    "HK413",
-    "error",
-    "an llm-d that never was",
-    "llm-d schedules for pods of vLLM: its guides name the charts",
-)
 
 V1: Version = (0, 8, 0)
 """The first release whose engine is the present one by default (January to March 2025)."""
@@ -59,9 +53,6 @@ NATIVE = re.compile(
 )
 """Architectures that vLLM and transformers have themselves."""
 _OWN_TOKENIZER = re.compile(r"kimi|moonshot", re.IGNORECASE)
-_NEVER = re.compile(r"(^|/)llm-d/(prefill|decode)(:|@|$)")
-_LLM_D = re.compile(r"(^|/)llm-d/")
-_INVENTED = ("BACKENDS", "ROUTING_STRATEGY")
 _NO_ENGINES_OWN = frozenset(
     {"model", "seed", "dtype", "quantization", "revision", "tokenizer", "log-level", "load-format"}
 )
@@ -292,19 +283,7 @@ def check_utilization(case: Case) -> Iterator[Finding]:
             yield ALL_MEMORY.on(engine.workload.manifest, *engine.path("gpu-memory-utilization"), message=message)
 
 
-def check_llm_d(case: Case) -> Iterator[Finding]:
-    for workload in case.workloads:
-        for container in (*workload.containers, *workload.inits):
-            image = container.image
-            if _NEVER.search(image):
-                message = f"there is no image `{image}`: llm-d runs vLLM's, with roles as labels of pods"
-                yield NO_LLM_D.on(workload.manifest, *container.path, "image", message=message)
-            elif _LLM_D.search(image) and (found := [name for name in _INVENTED if name in container.env]):
-                message = f"llm-d reads no {' or '.join(found)}: it is no proxy before a list of servers"
-                yield NO_LLM_D.on(workload.manifest, *container.path, "env", message=message)
-
-
 CHECKS = (
     check_flags, check_flags_that_change_nothing, check_model_flag, check_trust, check_version, check_variables,
-    check_values, check_utilization, check_llm_d,
+    check_values, check_utilization,
 )  # fmt: skip

@@ -36,6 +36,13 @@ UNREAD_SETTING = Rule(
     "HK458", "warning", "a setting of the GPU operator that nobody reads", "delete it; say it in values"
 )
 
+BLURRED = Rule(
+    "HK459",
+    "info",
+    "GPU metrics that name no container",
+    "cut the GPU with MIG where each pod's use must be known, or read the engines' own metrics",
+)
+
 SUPPORTED, FADING = (26, 7), (26, 3)
 """NVIDIA's platform support page, July 2026: 26.7 supported, 26.3 deprecated, all before without support."""
 SLICES = 8
@@ -240,6 +247,17 @@ def check_shares(case: Case) -> Iterator[Finding]:
             yield MANY_SHARES.on(told.manifest, *told.path, message=message)
 
 
+def check_attribution(case: Case) -> Iterator[Finding]:
+    """NVIDIA's notes on sharing GPUs: under time-slicing DCGM's exporter cannot say whose a GPU's load is."""
+    found = whole_operators(case.cluster)
+    exported = any(at(each.values, "dcgmExporter", "enabled") is not False for each in found)
+    exported = exported or any("dcgm-exporter" in box.image for each in case.workloads for box in each.containers)
+    for told in texts(case.cluster, "sharing") if exported else ():
+        if mapping_at(told.body, "sharing", "timeSlicing") and _replicas(told.body) > 1:
+            message = "while GPUs take turns, the DCGM exporter gives their load as a whole, not by pod"
+            yield BLURRED.on(told.manifest, *told.path, message=message)
+
+
 def check_settings(case: Case) -> Iterator[Finding]:
     for manifest in case.cluster.of("ConfigMap"):
         if "mig.strategy" in mapping_at(manifest.body, "data"):
@@ -249,5 +267,5 @@ def check_settings(case: Case) -> Iterator[Finding]:
 
 CHECKS = (
     check_version, check_default_sharing, check_strategies, check_preinstalled, check_devices, check_layouts,
-    check_unread_layouts, check_shares, check_settings,
+    check_unread_layouts, check_shares, check_attribution, check_settings,
 )  # fmt: skip

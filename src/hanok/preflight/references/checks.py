@@ -2,7 +2,6 @@
 
 from hanok.preflight.references import (
     configuration,
-    devices,
     hosts,
     links,
     routes,
@@ -25,5 +24,4 @@ MODULES = (
     scaling,
     hosts,
     unread,
-    devices,
 )

@@ -50,9 +50,17 @@ POOL_WITHOUT_PODS = Rule(
     "HK221", "error", "an InferencePool that no pod stands behind", "give selector and pod template the same labels"
 )
 
+BY_HEADER = Rule(
+    "HK230",
+    "warning",
+    "a route by a header that nobody sends",
+    "let the path alone choose, or have a body-based router set X-Gateway-Model-Name, and match that",
+)
+
 POOLS = "inference.networking.k8s.io"
 OLD_POOLS = "inference.networking.x-k8s.io"
 _ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+_MODEL_HEADERS = ("x-model", "model", "x-model-name", "model-name", "x-llm-model")
 _GATEWAYS = "gateway.networking.k8s.io"
 
 
@@ -275,6 +283,37 @@ def _is_old_kgateway(chart: Chart) -> bool:
 # --- Pools ------------------------------------------------------------------------------------------------------------
 
 
+def check_model_headers(case: Case) -> Iterator[Finding]:
+    """Clients of OpenAI's API name the model in the body; a header of its name must be set by somebody in between."""
+    for route in case.cluster.of("HTTPRoute"):
+        for path, rule in spots(route.body, "spec.rules[]"):
+            if any(text_at(each, "kind") == "InferencePool" for each in mappings_at(rule, "backendRefs")):
+                yield from _headers(case, route, path, mapping_at(rule))
+
+
+def _headers(case: Case, route: Manifest, path: tuple[Step, ...], rule: Body) -> Iterator[Finding]:
+    matches = mappings_at(rule, "matches")
+    if not all(mappings_at(each, "headers") for each in matches):
+        return  # one of them takes calls without any header
+    for step, header in spots(rule, "matches[].headers[]"):
+        name = text_at(header, "name").lower()
+        if name in _MODEL_HEADERS and not _is_set(case, name):
+            message = f"clients of OpenAI's API name the model in the body, and send no {name}: nothing matches"
+            yield BY_HEADER.on(route, *path, *step, "name", message=message)
+
+
+def _is_set(case: Case, name: str) -> bool:
+    """Whether anything beside the matches of routes names the header."""
+    word = re.compile(rf"(?<![\w-]){name}(?![\w-])", re.IGNORECASE)
+    leaves = (
+        leaf
+        for each in case.cluster.manifests
+        for leaf in case.inventory.leaves(each)
+        if each.kind not in _ROUTES or "filters" in leaf.path
+    )
+    return any(word.search(leaf.text) for leaf in leaves)
+
+
 def check_pools(case: Case) -> Iterator[Finding]:
     for pool in case.cluster.of("InferencePool"):
         if pool.group in (POOLS, OLD_POOLS):
@@ -315,5 +354,6 @@ CHECKS = (
     check_parents,
     check_backends,
     check_kgateway,
+    check_model_headers,
     check_pools,
 )

@@ -45,8 +45,18 @@ def check_selectors(case: Case) -> Iterator[Finding]:
             pods = case.inventory.pods(service.namespace, wanted)
             if pods:
                 yield from _target_ports(service, pods)
-            else:
+            elif not _are_misnamed(case, service.namespace, wanted):
                 yield _without_pods(case, service, wanted)
+
+
+def _are_misnamed(case: Case, namespace: str, wanted: dict[str, str]) -> bool:
+    """Whether a workload's own selector has the labels, and its pods have not: that is told of the workload."""
+    own = (
+        labels_at(each.manifest.body, "spec", "selector", "matchLabels")
+        for each in case.workloads
+        if each.namespace == namespace
+    )
+    return any(wanted.items() <= labels.items() for labels in own)
 
 
 def _without_pods(case: Case, service: Manifest, wanted: dict[str, str]) -> Finding:

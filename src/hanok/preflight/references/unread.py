@@ -9,8 +9,9 @@ from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.inventory import words_of
 from hanok.preflight.makers import walk
-from hanok.preflight.manifests import Manifest, Step, mappings_at, text_at
+from hanok.preflight.manifests import Manifest, Step, mapping_at, mappings_at, text_at
 from hanok.preflight.references.uses import is_name
+from hanok.preflight.sharing import operators
 from hanok.preflight.workloads import Container, Workload
 
 UNREAD = Rule(
@@ -33,7 +34,12 @@ _IDENTITY = frozenset({"labels", "matchLabels", "selector", "podSelector"})
 def check_config_maps(case: Case) -> Iterator[Finding]:
     named = _named_words(case)
     for each in case.cluster.of("ConfigMap", group=""):
-        if _is_for_somebody(each) or each.name in named or not _has_readers(case, each.namespace):
+        if (
+            _is_for_somebody(each)
+            or _is_of_gpus(case, each)
+            or each.name in named
+            or not _has_readers(case, each.namespace)
+        ):
             continue
         message = "nothing in these files names it: no pod mounts it, and no release or argument means it"
         yield UNREAD.on(each, "metadata", "name", message=message)
@@ -58,6 +64,13 @@ def _is_for_somebody(manifest: Manifest) -> bool:
         return True
     labels = (*manifest.labels, *manifest.annotations)
     return any("/" in key or key in _READ_BY_LABEL or key.endswith(("_dashboard", "_datasource")) for key in labels)
+
+
+def _is_of_gpus(case: Case, manifest: Manifest) -> bool:
+    """Whether it is the GPU operator's, where that is here: what is not read of it is told more closely there."""
+    data = mapping_at(manifest.body, "data")
+    layouts = any(isinstance(text, str) and "mig-configs" in text for text in data.values())
+    return "mig.strategy" in data or (layouts and any(True for _ in operators(case.cluster)))
 
 
 def _named_words(case: Case) -> set[str]:

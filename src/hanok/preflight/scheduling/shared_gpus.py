@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.manifests import Manifest, mapping_at
+from hanok.preflight.manifests import Manifest, mapping_at, text_at
 from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.pools import Pool, has_hand_written
 from hanok.preflight.scheduling.seating import Ground
@@ -136,6 +136,24 @@ def _who_has(ground: Ground, profiles: Sequence[str]) -> str:
         if each.share == 1 and all(_plain(its) in ground.types.slices.get(each.accelerator, {}) for its in profiles)
     ]
     return min(able, key=ground.price_order) if able else "GPUs that can be sliced"
+
+
+def check_layout_names(case: Case) -> Iterator[Finding]:
+    """Layouts that nodes and operators name are in the MIG manager's own ConfigMap, where that is here."""
+    for operator in operators(case.cluster):
+        name, space = operator.layouts, operator.manifest.namespace
+        held = case.cluster.find("ConfigMap", name, space) if name else None
+        known = sorted(layouts_of(held)) if held else []
+        if not known:
+            continue
+        default = text_at(operator.values, "migManager", "config", "default")
+        if default and default != "all-disabled" and default not in known:
+            where = (*operator.place, "migManager", "config", "default") if operator.place else ()
+            yield UNKNOWN_NAME.on(operator.manifest, *where, message=_unknown(default, known))
+        for node in case.cluster.of("Node", group=""):
+            layout = node.labels.get(MIG_LABEL)
+            if layout and layout not in (*known, "all-disabled"):
+                yield UNKNOWN_NAME.on(node, "metadata", "labels", MIG_LABEL, message=_unknown(layout, known))
 
 
 def check_configs(case: Case) -> Iterator[Finding]:
@@ -295,9 +313,13 @@ def _unused_slicing(manifest: Manifest, key: str, slicing: Slicing) -> str:
 
 def check_nodes(case: Case) -> Iterator[Finding]:
     """Nodes in the tree are there because a cluster has them."""
+    pools = any(True for _ in case.cluster.of("NodePool"))
     for manifest in has_hand_written(case.cluster):
-        message = "is declared without a machine behind it: applying it makes a node that never becomes ready"
+        if any(key.startswith("kwok.x-k8s.io/") for key in manifest.annotations):
+            continue  # a fake one, for tests
+        who = f"; Karpenter names its nodes itself, so these labels reach no machine ({manifest.name})" if pools else ""
+        message = f"is declared without a machine behind it: applying it makes a node that never becomes ready{who}"
         yield HAND_WRITTEN.on(manifest, message=message)
 
 
-CHECKS = (check_layouts, check_configs, check_many, check_unseen, check_unused, check_nodes)
+CHECKS = (check_layouts, check_layout_names, check_configs, check_many, check_unseen, check_unused, check_nodes)
