@@ -22,6 +22,8 @@ _OPERATORS = "();<>|&\n"
 _IMAGE = re.compile(r"(^|[/_-])vllm([/:@_-]|$)|llm-d/(llm-d-(cuda|inference)|prefill|decode)")
 _OFFICIAL = re.compile(r"^(docker\.io/|index\.docker\.io/|public\.ecr\.aws/docker/)?vllm/vllm-openai([:@]|$)")
 _VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
+_OTHERS_TAGS = re.compile(r"(^|/)lmcache/vllm-openai:")
+"""Images of vLLM whose tags count something else: LMCache's count LMCache's releases (0.3.9 came with vLLM 0.11)."""
 _VARIABLE = re.compile(r"\$\((\w+)\)")
 _SHELL_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 SHORT: Mapping[str, str] = {
@@ -99,10 +101,9 @@ class Engine:
     @cached_property
     def version(self) -> tuple[int, int, int] | None:
         """vLLM's version by the image's tag; None where that says nothing."""
-        found = _VERSION.search(self.container.image.split("@")[0])
-        return (
-            (int(found[1]), int(found[2]), int(found[3])) if found and "vllm-openai" in self.container.image else None
-        )
+        image = self.container.image.split("@")[0]
+        found = _VERSION.search(image) if "vllm-openai" in image and not _OTHERS_TAGS.search(image) else None
+        return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
     @property
     def title(self) -> str:

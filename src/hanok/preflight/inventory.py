@@ -183,7 +183,9 @@ class Inventory:
             return maker
         words = {*labels.values(), *(key.split("/")[0] for key in labels)}
         near = (*(each.by for each in self._opaque.get(namespace, ())), *self._pod_makers.get(namespace, ()))
-        return next((each for each in near if any(each.name in word or _is_of(each, word) for word in words)), None)
+        kinds = (each for each in near if each.kind.lower() in words)  # as app.kubernetes.io/name: prometheus
+        named = (each for each in near if any(each.name in word or _is_of(each, word) for word in words))
+        return next(kinds, None) or next(named, None)
 
     def leaves(self, manifest: Manifest) -> Sequence[Leaf]:
         """Every text of a manifest."""

@@ -232,6 +232,9 @@ def opaque_of(manifest: Manifest, files: Callable[[str], bool]) -> Iterator[Opaq
             stems = tuple(f"{manifest.name}-{part}" for part in _MILVUS_PARTS)
             more = tuple(_renamed(spec))
             yield Opaque(by=manifest, namespace=manifest.namespace, stems=(*stems, *more), anything=False, wide=False)
+        case (("Prometheus" | "PrometheusAgent" | "Alertmanager" | "ThanosRuler"), "monitoring.coreos.com"):
+            stems = (f"{manifest.kind.lower()}-{manifest.name}", f"{manifest.kind.lower()}-operated")
+            yield Opaque(by=manifest, namespace=manifest.namespace, stems=stems, anything=False, wide=False)
         case _, group if group not in PASSIVE:
             yield Opaque(
                 by=manifest,

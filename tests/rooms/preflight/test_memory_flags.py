@@ -76,6 +76,10 @@ def test_a_flag_is_judged_by_the_version_in_the_image(look: Look, image: str, fl
     assert only(look(engine(LLAMA_8B, SHORT, flag, image=image)), "HK402").severity == severity
 
 
+def test_a_tag_that_counts_releases_of_another_is_no_version_of_vllm(look: Look) -> None:
+    assert told(look(engine(LLAMA_8B, SHORT, "--no-enable-log-requests", image="lmcache/vllm-openai:v0.3.9"))) == []
+
+
 def test_unknown_flags_of_old_and_strange_images_are_warnings(look: Look) -> None:
     for image in ("vllm/vllm-openai:v0.9.1", "registry.example/vllm:ours"):
         assert only(look(engine(LLAMA_8B, SHORT, "--odd", image=image)), "HK401").severity == "warning"

@@ -239,6 +239,15 @@ data:
         "spec: {type: ExternalName, externalName: db.example.com}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: by-hand, namespace: shop}\nspec: {ports: [{port: 80}]}\n",
         OPERATED,
+        pod(extra="runtimeClassName: nvidia"),
+        pod() + "---\napiVersion: monitoring.coreos.com/v1\nkind: Prometheus\nmetadata: {name: k8s, namespace: shop}\n"
+        "---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: p, namespace: shop}\n"
+        "spec: {minAvailable: 1, selector: {matchLabels: {app.kubernetes.io/name: prometheus}}}\n",
+        pod() + SERVICE + "---" + pod(name="other", env="[{name: POSTGRES_HOST_AUTH_METHOD, value: trust}]"),
+        pod(namespace="kube-system")
+        + "---\napiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {name: dns, namespace: shop}\n"
+        "spec: {namespaceSelector: {matchNames: [kube-system]}, selector: {matchLabels: {k8s-app: kube-dns}},"
+        " endpoints: [{port: metrics}]}\n",
     ],
 )
 def test_what_only_looks_broken_is_left_alone(look: Look, text: str) -> None:

@@ -109,7 +109,8 @@ def _judge(engine: Engine, flag: Flag) -> Iterator[Finding]:
     elif (since := known.new.get(name)) and engine.version and engine.version < since:
         message = f"`--{name}` is not in vLLM {_said(engine.version)} yet"
         hint = f"take vLLM {_said(since)} or newer (now {_said(known.newest)}), or leave it out"
-        yield OTHER_VERSION.on(engine.workload.manifest, *engine.path(flag), message=message, hint=hint)
+        manifest, path = engine.workload.manifest, engine.path(flag)
+        yield OTHER_VERSION.on(manifest, *path, message=message, hint=hint, severity=_sure(engine))
 
 
 def _plain(name: str) -> str:

@@ -37,7 +37,8 @@ _PAIR = re.compile(
 LONGEST = 300
 """Characters that a host with its port may have; DNS allows 253."""
 _HOST_KEY = re.compile(r"host|addr|server|url|uri|endpoint|broker|bootstrap", re.IGNORECASE)
-_BARE_KEY = re.compile(r"\w_HOST(?:NAME)?", re.IGNORECASE)
+_BARE_KEY = re.compile(r"\w_HOST(?:NAME)?(?:_?\d+)?$", re.IGNORECASE)
+"""Names of hosts end so. POSTGRES_HOST_AUTH_METHOD says how, not where."""
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _NOT_SERVICES = frozenset({
     "localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes", "example", "myhost",

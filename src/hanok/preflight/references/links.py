@@ -5,14 +5,14 @@ A table says where which kind names which other; one walk follows them all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import spots
 from hanok.preflight.manifests import CLUSTER_WIDE, Manifest, Step, mapping_at, mappings_at, text_at
-from hanok.preflight.references.uses import Use, follow, is_name
+from hanok.preflight.references.uses import Use, follow, is_name, outside, together
 from hanok.preflight.workloads import Workload
 
 NO_ACCOUNT = Rule("HK206", "error", "a ServiceAccount that does not exist", "add it, in the pod's namespace")
@@ -199,8 +199,17 @@ def check_pod_classes(case: Case) -> Iterator[Finding]:
         ("priorityClassName", "PriorityClass", _ALWAYS), ("runtimeClassName", "RuntimeClass", ()),
     ):  # fmt: skip
         uses = (use for each in case.workloads for use in _named_in_pod(each, key, kind) if use.name not in known)
-        brought = [use for use in uses if not _is_brought(case, use)]
-        yield from follow(case, brought, NO_POD_CLASS, "no pod is made")
+        ours = [use for use in uses if not _is_brought(case, use)]
+        yield from follow(case, (use for use in ours if use.name not in _BY_INSTALLERS), NO_POD_CLASS, "no pod is made")
+        yield from _of_installers(case, (use for use in ours if use.name in _BY_INSTALLERS))
+
+
+def _of_installers(case: Case, uses: Iterable[Use]) -> Iterator[Finding]:
+    """Names that come with a node's drivers: whoever gives only his application's manifests does not have them."""
+    for users in together(uses):
+        first = users[0]
+        if case.inventory.standing(first.kind, first.name, "") in ("missing", "perhaps"):
+            yield outside(case, first)
 
 
 def _is_brought(case: Case, use: Use) -> bool:
@@ -238,7 +247,9 @@ def check_devices(case: Case) -> Iterator[Finding]:
     drivers = any(True for _ in case.cluster.of("HelmRelease", "GPUCluster", "ClusterPolicy"))
     known = _DRIVERS_CLASSES if drivers else ()
     classes = (use for each in _device_classes(case) for use in each if use.name not in known)
-    yield from follow(case, classes, NO_DEVICE, "no device is given")
+    used = list(classes)
+    yield from follow(case, (use for use in used if use.name not in _DRIVERS_CLASSES), NO_DEVICE, "no device is given")
+    yield from _of_installers(case, (use for use in used if use.name in _DRIVERS_CLASSES))
 
 
 def _claims(workload: Workload) -> Iterator[Use]:

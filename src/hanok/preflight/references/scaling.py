@@ -104,9 +104,13 @@ def check_service_monitors(case: Case) -> Iterator[Finding]:
             yield NOTHING_MONITORED.on(monitor, "spec", "selector", message=message)
 
 
+_CLUSTERS_OWN = "kube-system"
+"""Here stand the kubelets' Service, CoreDNS and the like, which are in nobody's files."""
+
+
 def _is_known(case: Case, namespace: str, monitor: Manifest) -> bool:
     labels = labels_at(monitor.body, "spec", "selector", "matchLabels")
-    known = case.inventory.is_peopled(namespace) or namespace == monitor.namespace
+    known = namespace == monitor.namespace or (case.inventory.is_peopled(namespace) and namespace != _CLUSTERS_OWN)
     return known and case.inventory.may_have_pods(namespace, labels) is None
 
 
