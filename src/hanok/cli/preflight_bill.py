@@ -203,4 +203,4 @@ def _planned(model: Planned) -> dict[str, Any]:
 
 
 def _unpriced(node: Node) -> dict[str, Any]:
-    return {"pool": node.seat.pool, "instance": node.seat.instance}
+    return {"pool": node.seat.pool, "instance": node.seat.instance, "nodes": node.count}

@@ -15,7 +15,7 @@ from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
-from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say
+from hanok.preflight.quantities import CPU, MEMORY, Amounts, add, amounts, say, times
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -265,7 +265,7 @@ def _is_full(seats: Sequence[Seat], nodes: Sequence[Node]) -> str:
     told = ""
     for pool in {id(each.manifest): each.manifest for each in seats if each.manifest}.values():
         limits = amounts(mapping_at(pool.body, "spec", "limits"))
-        used = add({}, *(_capacity(each.seat) for each in nodes if each.seat.manifest is pool))
+        used = add({}, *(times(_capacity(each.seat), each.count) for each in nodes if each.seat.manifest is pool))
         for seat in (each for each in seats if each.manifest is pool):
             over = [name for name, each in add(used, _capacity(seat)).items() if name in limits and each > limits[name]]
             if not over:
