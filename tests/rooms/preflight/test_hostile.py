@@ -25,7 +25,9 @@ spec: {ports: [{port: 80}], selector: {a: b}}
 POD = """apiVersion: v1
 kind: Pod
 metadata: {name: p}
-spec: {containers: [{name: c, image: "r.example/a:1", resources: {requests: {memory: 1e60}, limits: {a.example/b: 1e60}}}]}
+spec:
+  containers:
+  - {name: c, image: "r.example/a:1", resources: {requests: {memory: 1e60}, limits: {a.example/b: 1e60}}}
 """
 DEFINITION = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -65,3 +67,13 @@ def test_a_pipe_and_a_device_in_a_folder_of_schemas_are_passed_over(tmp_path: Pa
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "zero.yaml").symlink_to("/dev/zero")
     assert load_custom([tmp_path]).of("Room") == []
+
+
+@pytest.mark.parametrize(
+    "said", ["{name: 'A_B # hanok: ignore HK122 yes'}", "{name: A_B}\ndata:\n  k: |\n    # hanok: ignore HK122 yes\n"]
+)
+def test_a_text_that_looks_like_a_comment_silences_nothing(look: Look, said: str) -> None:
+    before = "data:\n  k: |\n    # hanok: ignore HK122 yes\n" if "data" in said else ""
+    assert "HK122" in ids(
+        look("apiVersion: v1\nkind: ConfigMap\n" + before + f"metadata: {said.partition(chr(10))[0]}\n")
+    )
