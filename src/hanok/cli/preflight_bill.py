@@ -195,4 +195,4 @@ def _planned(model: Planned) -> dict[str, Any]:
 
 
 def _unpriced(node: Node) -> dict[str, Any]:
-    return {"pool": node.seat.pool, "instance": node.seat.instance}
+    return {"pool": node.seat.pool, "instance": node.seat.instance, "nodes": node.count}

@@ -140,7 +140,7 @@ def _nodes(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     alike: dict[bytes, dict[str, Any]] = {}
     for node in nodes:
         form = _node(node)
-        alike.setdefault(canonical(form), {**form, "count": 0})["count"] += 1
+        alike.setdefault(canonical(form), {**form, "count": 0})["count"] += node.count
     return [alike[key] for key in sorted(alike)]
 
 

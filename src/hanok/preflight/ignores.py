@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
 
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Cluster, Source
@@ -17,6 +20,8 @@ from hanok.preflight.reading import pieces
 NO_REASON = Rule(
     "HK007", "warning", "an ignore that does nothing", "write `# hanok: ignore HK123 reason`, or take it out"
 )
+_yaml: Any = yaml
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMENT = re.compile(r"^(?P<before>.*?)#\s*hanok:\s*ignore\b(?P<rest>[^\n]*)$")
 _IDS = re.compile(r"\s*(HK\d{3}(?:\s*,\s*HK\d{3})*)(?=\s|$)\s*(.*)")
 
@@ -74,8 +79,10 @@ def _comments(source: Source) -> Iterator[Ignore | Finding]:
 
 def _in_document(file: str, lines: Sequence[str], offset: int) -> Iterator[Ignore | Finding]:
     opened = _first_key(lines)
+    texts = _texts("\n".join(lines))
     for index, line in enumerate(lines):
-        if comment := _COMMENT.match(line):
+        comment = _COMMENT.match(line)
+        if comment and not any(first <= (index, comment.end("before")) < last for first, last in texts):
             here = offset + index + 1
             span = (here, here)
             if index < opened:
@@ -83,6 +90,19 @@ def _in_document(file: str, lines: Sequence[str], offset: int) -> Iterator[Ignor
             elif not comment["before"].strip():
                 span = (here, offset + _next_line(lines, index) + 1)
             yield _ignore(file, here, comment["rest"], span)
+
+
+def _texts(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where scalars begin and end, as (line, column): what looks like a comment in one is text."""
+    found: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    try:
+        for token in _yaml.scan(text, Loader=_Loader):
+            if isinstance(token, yaml.ScalarToken) and token.style:
+                first, last = token.start_mark, token.end_mark
+                found.append(((first.line, first.column + 1), (last.line, last.column)))
+    except (yaml.YAMLError, ValueError, OverflowError):
+        pass  # what cannot be read is a finding of its own
+    return found
 
 
 def _ignore(file: str, line: int, rest: str, span: tuple[int, int]) -> Ignore | Finding:

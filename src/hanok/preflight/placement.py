@@ -42,12 +42,13 @@ class Seat:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """A node that would be started, and what stands on it."""
+    """A node that would be started, and what stands on it; `count` are alike, so that a billion cost no memory."""
 
     seat: Seat
     capacity: Capacity
     pods: Sequence[tuple[Workload, int]]
     free: Amounts
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

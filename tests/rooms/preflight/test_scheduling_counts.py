@@ -26,7 +26,7 @@ def test_nodes_are_counted_at_least_and_at_most(look: Look) -> None:
     report = look(text(pool((TYPE, "In", ["g6.xlarge", "g6.12xlarge"])), pods(), scaler(3)))
     found = report.case.placement
     assert [(each.seat.instance, each.capacity) for each in found.least] == [("g6.xlarge", "spot")]
-    assert [(each.seat.instance, each.capacity) for each in found.most] == [("g6.xlarge", "on-demand")] * 3
+    assert [(each.seat.instance, each.capacity, each.count) for each in found.most] == [("g6.xlarge", "on-demand", 3)]
     assert found.most[0].free["nvidia.com/gpu"] == 0
 
 
@@ -35,14 +35,15 @@ def test_pods_share_a_node_and_those_that_avoid_each_other_do_not(look: Look) ->
     assert len(look(near).case.placement.most) == 1
     term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "model"}}}
     apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    assert (
-        len(
-            look(
-                text(pool((TYPE, "In", ["m7i.2xlarge"])), pods(replicas=3, requests={}, affinity=apart))
-            ).case.placement.most
-        )
-        == 3
-    )
+    report = look(text(pool((TYPE, "In", ["m7i.2xlarge"])), pods(replicas=3, requests={}, affinity=apart)))
+    assert sum(each.count for each in report.case.placement.most) == 3
+
+
+@pytest.mark.parametrize("replicas", [1_000_000, 2_147_483_647, 10**18])
+def test_replicas_without_number_take_neither_time_nor_memory(look: Look, replicas: int) -> None:
+    placed = look(text(pool(G6), pods(replicas=replicas))).case.placement.most
+    assert sum(each.count for each in placed) == replicas
+    assert len(placed) < 5
 
 
 def test_a_limit_is_told_with_its_figures_at_the_most_replicas(look: Look) -> None:
@@ -64,7 +65,7 @@ def test_a_static_pool_has_as_many_nodes_as_it_says(look: Look) -> None:
     assert "1 of 3 pods find no room" in only(look(text(pool(G6, replicas=2), pods(replicas=3))), "HK321").message
     report = look(text(pool(G6, replicas=3), pods(replicas=2)))
     assert ids(report) == []
-    assert len(report.case.placement.most) == 3
+    assert sum(each.count for each in report.case.placement.most) == 3
 
 
 @pytest.mark.parametrize(("quota", "rule"), [({"L-DB2E81BA": 8, "L-3819A6DF": 8}, "HK323"), ({"L-DB2E81BA": 64}, None)])

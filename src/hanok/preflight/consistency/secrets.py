@@ -52,7 +52,7 @@ _TOKEN = re.compile(
     r"\b(?:sk|pk)-lf-[0-9a-f-]{36}|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----"
 )
 """Forms that nothing else has."""
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@'\"]*:(?P<password>[^\s:/@'\"]+)@")
+_URL = re.compile(r"(?<=[a-z0-9])://[^\s:/@'\"]*:(?P<password>[^\s:/@'\"]+)@")
 _NO_SECRET = re.compile(
     r"^$|\$\(|\$\{|^\$|<[^>]+>|\{\{|^os\.environ/|^(?:dummy|empty|none|null|unused|not[-_ ]?(?:needed|used|required)|"
     r"no-?key|fake|test|example|changeme|change[-_]me|replace[-_ ]?me|todo|placeholder|true|false|"

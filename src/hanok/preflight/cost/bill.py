@@ -7,6 +7,7 @@ price of its own: the catalogue's range, a share of on demand, stands for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,13 +132,17 @@ def make_bill(
         unpriced=[each for each in placement.most if each.seat.usd_hour is None],
         left_out=[each for each in workloads if each.most and not each.per_node and each not in placement.seats],
         idle=(_idle(placement.least), _idle(placement.most)),
-        least=together([planned, *(rent(each, spot) for each in placement.least)]),
-        most=together([planned, *(rent(each, spot) for each in placement.most)]),
+        least=together([planned, *(_rents(placement.least, spot))]),
+        most=together([planned, *(_rents(placement.most, spot))]),
     )
 
 
+def _rents(nodes: Iterable[Node], spot: Share) -> Iterator[Rent]:
+    return (rent(each, spot).part(each.count) for each in nodes)
+
+
 def rent(node: Node, spot: Share) -> Rent:
-    """What a node costs. Reserved capacity is paid whether it is used or not: as on demand here."""
+    """What one node costs. Reserved capacity is paid whether it is used or not: as on demand here."""
     price = node.seat.usd_hour or 0.0
     may = node.seat.capacities or {node.capacity}
     low = price * spot.low if "spot" in may else price
@@ -159,13 +164,15 @@ def _pools(placement: Placement, spot: Share) -> Iterator[PoolCost]:
         least, most = (
             [each for each in nodes if each.seat.pool == name] for nodes in (placement.least, placement.most)
         )
-        types = [each.seat.instance for each in most]
+        types = Counter[str]()
+        for each in most:
+            types[each.seat.instance] += each.count
         yield PoolCost(
             pool=name,
-            nodes=(len(least), len(most)),
-            instances={each: types.count(each) for each in dict.fromkeys(types)},
-            least=together(rent(each, spot) for each in least),
-            most=together(rent(each, spot) for each in most),
+            nodes=(sum(each.count for each in least), sum(types.values())),
+            instances=dict(types),
+            least=together(_rents(least, spot)),
+            most=together(_rents(most, spot)),
         )
 
 
@@ -180,7 +187,7 @@ def _by_workload(nodes: Iterable[Node], spot: Share) -> dict[Workload, Rent]:
     found: dict[Workload, Rent] = {}
     for node in nodes:
         for workload, share in shares(node).items():
-            found[workload] = found.get(workload, Rent()).plus(rent(node, spot).part(share))
+            found[workload] = found.get(workload, Rent()).plus(rent(node, spot).part(share * node.count))
     return found
 
 
@@ -197,7 +204,8 @@ def shares(node: Node) -> dict[Workload, float]:
 
 
 def _idle(nodes: Iterable[Node]) -> float:
-    return sum((each.seat.usd_hour or 0.0) * max(0.0, 1 - sum(shares(each).values())) for each in nodes)
+    idle = ((each, max(0.0, 1 - sum(shares(each).values()))) for each in nodes)
+    return sum((each.seat.usd_hour or 0.0) * share * each.count for each, share in idle)
 
 
 def _engines(

@@ -16,7 +16,7 @@ from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
-from hanok.preflight.quantities import CPU, MEMORY, NOTHING, Amounts, add, amounts, say
+from hanok.preflight.quantities import CPU, MEMORY, NOTHING, Amounts, add, amounts, say, times
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -233,7 +233,7 @@ def _stocks(nodes: Sequence[Node]) -> _Stocks:
     for each in nodes:
         by_pool.setdefault(id(each.seat.manifest), []).append(each)
     return {
-        pool: _Stock(nodes=found, used=add({}, *(_capacity(each.seat) for each in found)))
+        pool: _Stock(nodes=found, used=add({}, *(times(_capacity(each.seat), each.count) for each in found)))
         for pool, found in by_pool.items()
     }
 

@@ -63,12 +63,14 @@ def check_idle_gpus(case: Case) -> Iterator[Finding]:
     for node in case.placement.most:
         found.setdefault((node.seat.pool, node.seat.instance), []).append(node)
     for (pool, instance), nodes in found.items():
-        idle = sum(each.free.get("nvidia.com/gpu", 0) for each in nodes)
-        gpus = sum(each.seat.host.gpus for each in nodes)
+        idle = sum(each.free.get("nvidia.com/gpu", 0) * each.count for each in nodes)
+        gpus = sum(each.seat.host.gpus * each.count for each in nodes)
         seat = nodes[0].seat
         if seat.sharing is None and seat.manifest is not None and idle and gpus >= idle:
-            cost = sum((each.seat.usd_hour or 0.0) for each in nodes) * idle / gpus * MONTH_H
-            message = f"pool {pool}: {idle} of the {gpus} GPUs of {len(nodes)}× {instance} have no pod"
+            cost = sum((each.seat.usd_hour or 0.0) * each.count for each in nodes) * idle / gpus * MONTH_H
+            message = (
+                f"pool {pool}: {idle} of the {gpus} GPUs of {sum(each.count for each in nodes)}× {instance} have no pod"
+            )
             yield IDLE.on(seat.manifest, message=f"{message}: ${cost:,.0f} a month")
 
 

@@ -144,7 +144,7 @@ def wrong_port(use: Use, service: Manifest, port: object) -> Iterator[Finding]:
     ports = service_ports(service)
     numbers, named = {whole_at(each, "port") for each in ports}, {text_at(each, "name") for each in ports}
     number = as_port(port)
-    if (number not in numbers) if number is not None else (port not in named):
+    if (number not in numbers) if number is not None else (not isinstance(port, str) or port not in named):
         there = ", ".join(str(whole_at(each, "port")) for each in ports) or "none"
         yield use.say(NO_PORT, f"{use.title} has no port {port}; it has {there}")
 

@@ -160,7 +160,7 @@ def _judge(case: Case, quota: Quota, nodes: Sequence[Node], given: Mapping[str, 
     codes = [quota.on_demand, quota.spot, f"{quota.on_demand} and {quota.spot}"]
     for way, most, code in zip(ways, allowed, codes, strict=True):
         bought = [each for each in nodes if _ways(each) and _ways(each) <= way]
-        taken = sum(vcpus(each.seat.host) for each in bought)
+        taken = sum(vcpus(each.seat.host) * each.count for each in bought)
         if most is not None and taken > most:
             yield _over(case, quota, way, code, bought, taken, most)
             return
@@ -179,7 +179,7 @@ def _over(
     bought = " or ".join(sorted(way))
     kinds = {each.seat.instance: 0 for each in nodes}
     for each in nodes:
-        kinds[each.seat.instance] += 1
+        kinds[each.seat.instance] += each.count
     told = ", ".join(f"{count}× {name}" for name, count in kinds.items())
     message = f"{quota.title} instances, {bought}: {told} have {taken} vCPUs, and the account may run {most:g} ({code})"
     manifest = _first(nodes)

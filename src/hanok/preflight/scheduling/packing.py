@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hanok.preflight.manifests import selects
 from hanok.preflight.placement import Capacity, Node
@@ -234,7 +234,7 @@ def cost(ground: Ground, pool: Pool, name: str, resource: str) -> int:
 def affordable(ground: Ground, pool: Pool, name: str, budget: Amounts) -> int:
     """How many nodes of a type a pool's limits still allow."""
     counts = ((left, cost(ground, pool, name, resource)) for resource, left in budget.items())
-    return min((max(0, left) // each for left, each in counts if each), default=1 << 30)
+    return min((max(0, left) // each for left, each in counts if each), default=1 << 100)
 
 
 def spend(ground: Ground, pool: Pool, name: str, budget: dict[str, int], count: int) -> None:
@@ -243,13 +243,8 @@ def spend(ground: Ground, pool: Pool, name: str, budget: dict[str, int], count: 
 
 
 def nodes_of(ground: Ground, packed: Packed, prefer: Sequence[Capacity]) -> list[Node]:
-    """The nodes one by one, each bought in the first of these ways that its pods and its pool allow."""
-    found: list[Node] = []
-    for each in packed.nodes:
-        if each.pods or each.pool.replicas:
-            node = _node(ground, each, prefer)
-            found += [node, *(replace(node) for _ in range(each.count - 1))]
-    return found
+    """The nodes, alike ones as one, each bought in the first of these ways that its pods and its pool allow."""
+    return [_node(ground, each, prefer) for each in packed.nodes if each.pods or each.pool.replicas]
 
 
 def _node(ground: Ground, each: Started, prefer: Sequence[Capacity]) -> Node:
@@ -258,7 +253,7 @@ def _node(ground: Ground, each: Started, prefer: Sequence[Capacity]) -> Node:
     wanted = each.choices.get(CAPACITY, ANY)
     ways: list[Capacity] = [way for way in prefer if way in each.pool.capacities and wanted.has(way)]
     pods = tuple((ask.workload, each.pods[ask]) for ask in asks)
-    return Node(seat=seat, capacity=ways[0] if ways else prefer[0], pods=pods, free=dict(each.free))
+    return Node(seat=seat, capacity=ways[0] if ways else prefer[0], pods=pods, free=dict(each.free), count=each.count)
 
 
 def bound(ground: Ground, counts: Mapping[Ask, int], pools: Sequence[Pool], resource: str) -> int:

@@ -52,14 +52,18 @@ def _one(manifest: Manifest, path: Path, name: str, value: object, found: Decima
     place = dotted(path)
     if found < 0:
         yield ODD_AMOUNT.on(manifest, *path, message=f"{place}: {value} is less than nothing", severity="error")
-    elif name in (MEMORY, DISK) and found % 1:
+    elif name in (MEMORY, DISK) and not _is_whole(found):
         message = f"{place}: {value} is {float(found):g} bytes; `m` means thousandths"
         yield ODD_AMOUNT.on(manifest, *path, message=message)
-    elif _is_extended(name) and found % 1:
+    elif _is_extended(name) and not _is_whole(found):
         yield WHOLE_ONLY.on(manifest, *path, message=f"{place}: {value} of a device is not possible")
     elif "/" not in name and name not in _STANDARD and not name.startswith(_PAGES):
         hint = "write `nvidia.com/gpu`" if "gpu" in name.lower() else "devices have names with a domain"
         yield WHOLE_ONLY.on(manifest, *path, message=f"{place}: there is no resource {name!r}", hint=hint)
+
+
+def _is_whole(found: Decimal) -> bool:
+    return found == found.to_integral_value()
 
 
 def _pair(manifest: Manifest, path: Path, name: str, requests: Body, limits: Body) -> Iterator[Finding]:

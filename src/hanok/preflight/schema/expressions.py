@@ -30,6 +30,9 @@ _KEYWORDS = frozenset((
 """Words that a field cannot be called in CEL (its specification, "RESERVED"): written as `__word__`."""
 LONGEST = 20_000
 """Characters of a rule: longer ones could exhaust the stack of the library's parser."""
+MOST_STEPS = 5_000_000
+"""So many rounds of loops in loops a rule may take: the library cannot be interrupted."""
+_LOOP_OR_PAREN = re.compile(r"\.(?:all|exists|exists_one|map|filter|transform\w+)\(|[()]")
 _NUMBER = frozenset(("number",))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Mapping[str, str] = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
@@ -79,8 +82,13 @@ class Rules:
         except _FAILURES as error:
             yield Fault(sort="unread", path=path, text=f"no rule can be asked of the value: {_why(error)}")
             return
+        longest = _longest(value)
         for rule in asked:
-            yield from self._one(rule, path)
+            if longest ** _loops(text_at(rule, "rule")) > MOST_STEPS:
+                said = f"the rule `{_flat(text_at(rule, 'rule'))}` loops too often over {longest} items"
+                yield Fault(sort="unread", path=path, text=said)
+            else:
+                yield from self._one(rule, path)
 
     def _one(self, rule: Body, path: Path) -> Iterator[Fault]:
         source = text_at(rule, "rule")
@@ -136,6 +144,28 @@ def escaped(name: str) -> str:
     if _NAME.fullmatch(name) and "__" not in name:
         return name
     return re.sub(r"__|[./-]", lambda found: _ESCAPES[found[0]], name)
+
+
+def _longest(value: Any) -> int:
+    """The length of the longest list or mapping in a value."""
+    if not isinstance(value, dict | list):
+        return 1
+    held = cast("list[Any]", list(cast("Body", value).values()) if isinstance(value, dict) else value)
+    return max([len(held), *(_longest(each) for each in held)], default=1)
+
+
+@cache
+def _loops(source: str) -> int:
+    """How deep loops stand in loops."""
+    open_: list[bool] = []
+    deepest = 0
+    for found in _LOOP_OR_PAREN.finditer(source):
+        if found[0] == ")":
+            open_ = open_[:-1]
+        else:
+            open_.append(found[0] != "(")
+            deepest = max(deepest, sum(open_))
+    return deepest
 
 
 @cache

@@ -32,7 +32,8 @@ _PACKAGE = "kubernetes_validate"
 _VERSION = re.compile(r"v?1\.(\d{1,3})(?:\.\d+)?(?:[-+].*)?")
 _NAMED = re.compile(r".*_([a-z0-9]+)_v\d[a-z0-9]*\.json")
 """Names of recorded schemas: `group_kind_version.json`."""
-_KIND = re.compile(r"^\s+kind:\s*[\"']?(\w+)", re.MULTILINE)
+_KIND = re.compile(r"\bkind[\"']?:\s*[\"']?(\w+)")
+_SUFFIXES = (".json", ".yaml", ".yml")
 _ITEM = re.compile(r"^- ", re.MULTILINE)
 _GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"
 
@@ -62,7 +63,7 @@ def load_custom(paths: Sequence[Path]) -> Shelf:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.suffix.lower() in (".json", ".yaml", ".yml"))
+            found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _SUFFIXES and each.is_file())
         elif path.is_file():
             found.append(path)
         else:
