@@ -22,6 +22,8 @@ NO_REASON = Rule(
 )
 _yaml: Any = yaml
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+NEVER = frozenset({"HK001", "HK003"})
+"""What was not read is not known to be harmless."""
 _COMMENT = re.compile(r"^(?P<before>.*?)#\s*hanok:\s*ignore\b(?P<rest>[^\n]*)$")
 _IDS = re.compile(r"\s*(HK\d{3}(?:\s*,\s*HK\d{3})*)(?=\s|$)\s*(.*)")
 
@@ -57,14 +59,19 @@ def apply(findings: Sequence[Finding], cluster: Cluster) -> list[Finding]:
     used: set[int] = set()
     marked = [_mark(finding, by_file, used) for finding in findings]
     idle = [each for each in found if id(each) not in used]
-    said = ((each, ", ".join(sorted(each.rules))) for each in idle)
-    extra += [NO_REASON.at(each.file, each.line, f"nothing of {rules} is found here") for each, rules in said]
-    return [*marked, *extra]
+    return [*marked, *extra, *(NO_REASON.at(each.file, each.line, _idle(each)) for each in idle)]
+
+
+def _idle(ignore: Ignore) -> str:
+    rules = ", ".join(sorted(ignore.rules))
+    if ignore.rules <= NEVER:
+        return f"{rules} cannot be ignored: nothing is known of what was not read"
+    return f"nothing of {rules} is found here"
 
 
 def _mark(finding: Finding, ignores: Mapping[str, Sequence[Ignore]], used: set[int]) -> Finding:
     for each in ignores.get(finding.file, ()):
-        if each.covers(finding):
+        if each.covers(finding) and finding.rule.id not in NEVER:
             used.add(id(each))
             return replace(finding, ignored=each.reason)
     return finding

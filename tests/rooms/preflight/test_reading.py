@@ -141,3 +141,9 @@ def test_an_ignore_before_the_first_key_counts_for_its_document_alone(look: Look
 @pytest.mark.parametrize("comment", ["HK002", "HK2 x", "", "all of it", "HK999 because"])
 def test_an_ignore_without_rule_reason_or_finding_is_told(look: Look, comment: str) -> None:
     assert ids(look(f"{NAMESPACE}# hanok: ignore {comment}\n")) == ["HK007"]
+
+
+def test_what_could_not_be_read_cannot_be_ignored(look: Look) -> None:
+    report = look(f"# hanok: ignore HK001 it is fine\n{NAMESPACE}spec: [\n---\n{NAMESPACE}")
+    assert (report.verdict, ids(report)) == ("refuted", ["HK007", "HK001"])
+    assert "cannot be ignored" in report.findings[0].message

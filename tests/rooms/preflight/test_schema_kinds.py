@@ -411,3 +411,9 @@ def test_the_command_takes_definitions_and_a_version(tmp_path: Path) -> None:
 def test_a_definition_of_any_shape_breaks_nothing(look: Look, schema: str) -> None:
     text = definition("a: {}").replace("openAPIV3Schema:", f"openAPIV3Schema: {schema}\n        ignored:")
     assert "HK008" not in ids(look(text + model("a: {b: [1]}")))
+
+
+def test_a_definition_that_refers_to_others_proves_nothing(look: Look) -> None:
+    report = look(definition('where: {$ref: "#/definitions/x"}') + model("where: {path: /a}"))
+    assert ids(report) == ["HK110"]
+    assert report.verdict == "unknown"

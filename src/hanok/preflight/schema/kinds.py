@@ -13,6 +13,7 @@ from functools import cached_property
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.makers import walk
 from hanok.preflight.manifests import Body, Manifest, text_at
 from hanok.preflight.schema.kind_schemas import DeclaredSchemas, KindSchema
 from hanok.preflight.schema.load import INSTALL, load_moves
@@ -122,6 +123,7 @@ def check_kinds(case: Case) -> Iterator[Finding]:
         schema = known.find(manifest)
         if schema is not None:
             yield from _faults(manifest, schema, known)
+            yield from _references(manifest, schema)
             yield from _age(manifest, schema)
         elif not (yield from _explained(manifest, known)):
             unknown.setdefault((manifest.group, manifest.version, manifest.kind), []).append(manifest)
@@ -139,6 +141,13 @@ def _faults(manifest: Manifest, schema: KindSchema, known: _Known) -> Iterator[F
 
 def _finding(manifest: Manifest, fault: Fault) -> Finding:
     return _OF_SORT[fault.sort].on(manifest, *fault.path, message=fault.message, hint=fault.hint)
+
+
+def _references(manifest: Manifest, schema: KindSchema) -> Iterator[Finding]:
+    """Parts of a custom schema that stand elsewhere: no API server takes them, and nothing is held to them."""
+    if schema.shape.definitions is None and any(path[-1:] == ("$ref",) for path, _ in walk(schema.shape.schema)):
+        message = f"the schema of {schema.kind} refers to others by `$ref`: what they say is not asked"
+        yield UNREAD_RULE.on(manifest, "kind", message=message, hint="take the schema as the API server has it")
 
 
 def _age(manifest: Manifest, schema: KindSchema) -> Iterator[Finding]:
