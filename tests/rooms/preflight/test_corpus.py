@@ -64,7 +64,7 @@ FAULTS = (
     ("70B engine that no node takes", VLLM, "HK301", "4 nvidia.com/gpu, 32 CPU, 200 GiB"),
     ("pool of one GPU a node", VLLM, "HK301", "leaves 1 nvidia.com/gpu"),
     ("model servers moved to save money", "NodePool gpu-inference", "HK615", "loads the model again"),
-    ("taint that Milvus does not tolerate", MILVUS, "HK301", "nvidia.com/gpu=true:NoSchedule"),
+    ("taint that Milvus does not tolerate", MILVUS, "HK310", "nvidia.com/gpu=true:NoSchedule"),
     ("EC2NodeClass without an AMI", "EC2NodeClass gpu-nodes", "HK102", "amiSelectorTerms"),
     ("variable that nobody fills in", "EC2NodeClass gpu-nodes", "HK006", "CLUSTER_NAME"),
     ("spot pool without a node class", "NodePool gpu-spot", "HK102", "nodeClassRef"),
@@ -285,7 +285,7 @@ def test_the_corrected_engines_stand_where_they_were_meant_to() -> None:
 SLIPS = (
     ("memory: 240Gi", "memory: 2400Gi", "HK301"),
     ("nodeSelector: {workload: engines}", "nodeSelector: {workload: engine}", "HK301"),
-    ("operator: Exists, effect: NoSchedule", "value: gpus, effect: NoSchedule", "HK301"),
+    ("operator: Exists, effect: NoSchedule", "value: gpus, effect: NoSchedule", "HK310"),
     ("--tensor-parallel-size=4", "--tensor-parallel-size=2", "HK420"),
     ("--served-model-name=llama-70b", "--served-model-name=llama", "HK511"),
     ("accessModes: [ReadWriteMany]", "accessModes: [ReadWriteOnce]", "HK205"),

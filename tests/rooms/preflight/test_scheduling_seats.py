@@ -261,7 +261,7 @@ def test_the_articles_faults_are_named(tmp_path: Path) -> None:
     assert ("HK314", "NodePool gpu-inference") in found
     assert ("HK313", "Deployment ai-inference/vllm-llama3-70b") in found
     assert ("HK301", "Deployment ai-inference/vllm-llama3-70b") in found
-    assert ("HK301", "Milvus ai-data/milvus-cluster") in found
+    assert ("HK310", "Milvus ai-data/milvus-cluster") in found
     assert ("HK305", "NodePool gpu-spot") in found
     vllm = next(each for each in report.findings if each.rule.id == "HK301" and "vllm" in each.object)
     assert "g5.4xlarge leaves 1 nvidia.com/gpu, 56.34 GiB of memory and 15.74 CPU" in vllm.message

@@ -85,6 +85,18 @@ class Ask:
         return bool(self.ports or self.repels)
 
 
+def _added(requests: Amounts, cluster: Cluster) -> Iterator[Toleration]:
+    """Tolerations that admission adds on EKS: pods that ask for `nvidia.com/gpu` tolerate taints with that key.
+
+    All EKS clusters since 1.19 run ExtendedResourceToleration (docs.aws.amazon.com/eks, platform versions, 2026);
+    other clusters seldom do.
+    """
+    if any(True for _ in cluster.of("EC2NodeClass")):
+        for name in requests:
+            if name not in ORDINARY:
+                yield Toleration(key=name, operator="Exists", value="", effect="")
+
+
 def ask(workload: Workload, cluster: Cluster) -> Ask:
     """What the pods of a workload ask for."""
     spec = workload.spec
@@ -95,7 +107,7 @@ def ask(workload: Workload, cluster: Cluster) -> Ask:
     name = text_at(spec, "nodeName") or _named_by_affinity(spec)
     return Ask(
         workload=workload, requests=judged, unjudged=unjudged, alternatives=tuple(_alternatives(workload, cluster)),
-        tolerations=read_tolerations(mappings_at(spec, "tolerations")), node_name=name,
+        tolerations=(*read_tolerations(mappings_at(spec, "tolerations")), *_added(requests, cluster)), node_name=name,
         ports=frozenset(_ports(workload)), repels=tuple(_repelled(workload)), claimed=claimed,
     )  # fmt: skip
 

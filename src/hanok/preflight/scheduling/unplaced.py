@@ -73,6 +73,12 @@ TIGHT = Rule(
 NOT_OFFERED = Rule(
     "HK309", "error", "a resource that no node offers", "ask for what the nodes offer, or have them offer this"
 )
+ADDED = Rule(
+    "HK310",
+    "warning",
+    "a toleration that not every cluster adds",
+    "write the toleration: then it holds on any cluster",
+)
 _TAINTS = ("spec", "template", "spec", "taints")
 NAMED = 5
 """Pods that are called by name where there are many."""
@@ -101,6 +107,21 @@ def check_pods(case: Case) -> Iterator[Finding]:
         why = f"; of {elsewhere[0].workload.title}, {nearest[0]}" if nearest else ""
         message = f"no pool here takes {names}: other nodes may{why}"
         yield ELSEWHERE.on(elsewhere[0].workload.manifest, message=message)
+
+
+def check_tolerations(case: Case) -> Iterator[Finding]:
+    """Pods that only the API server's own toleration of devices' taints lets onto a node."""
+    for ask in case.ground.pods:
+        declared = read_tolerations(mappings_at(ask.workload.spec, "tolerations"))
+        pools = [each for each in case.ground.reach(ask) if case.ground.fitting(ask, each)] if ask.extended else []
+        lacking = [taint for pool in pools if (taint := untolerated(pool.taints, declared))]
+        if lacking and len(lacking) == len(pools):
+            message = (
+                f"does not tolerate `{lacking[0]}` itself: EKS adds that to pods that ask for {lacking[0].key}, "
+                "clusters without ExtendedResourceToleration do not, and the pod stays Pending there"
+            )
+            path = () if ask.workload.made else ("spec",)
+            yield ADDED.on(ask.workload.manifest, *ask.workload.path, *path, message=message)
 
 
 def _count(pods: Sequence[Ask]) -> str:
@@ -324,4 +345,4 @@ def _held(value: object) -> Iterator[Body]:
         yield from _held(each)
 
 
-CHECKS = (check_pods, check_resources, check_types, check_idle)
+CHECKS = (check_pods, check_tolerations, check_resources, check_types, check_idle)
