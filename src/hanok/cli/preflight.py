@@ -197,6 +197,7 @@ def _no_collector() -> Generator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # the report holds them all to the end
         gc.enable()
 
 
