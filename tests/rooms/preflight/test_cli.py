@@ -227,6 +227,11 @@ def process(folder: Path, *arguments: str, **more: Any) -> subprocess.Popen[byte
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
 
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def interrupted(running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     """What it said. A signal that comes between opening and reading is seen only after it, so there is another."""
     for _ in range(6):
@@ -238,7 +243,8 @@ def interrupted(running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 
 def test_ctrl_c_ends_with_130_and_no_trace(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow.yaml")
-    with process(tmp_path, "slow.yaml") as running, (tmp_path / "slow.yaml").open("wb"):  # opens when it is read
+    slow = process(tmp_path, "slow.yaml", preexec_fn=heed_interrupts)
+    with slow as running, (tmp_path / "slow.yaml").open("wb"):  # opens when it is read
         out, err = interrupted(running)
     assert (running.returncode, out) == (130, b"")
     assert b"Traceback" not in err
