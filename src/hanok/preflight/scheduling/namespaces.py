@@ -25,7 +25,6 @@ OUT_OF_RANGE = Rule(
     "HK326", "error", "a container outside of its namespace's LimitRange", "keep requests and limits within the range"
 )
 _PLAIN = {CPU: f"requests.{CPU}", MEMORY: f"requests.{MEMORY}", DISK: f"requests.{DISK}"}
-_COUNTED = (CPU, MEMORY, DISK)
 
 
 def check_quotas(case: Case) -> Iterator[Finding]:

@@ -47,7 +47,6 @@ _SPELLED = {"a100-40gb": "a100", "a100-80gb": "a100", "rtx-pro-6000": "rtx-pro-s
 NEURON_CORES = {"inferentia": 4, "inferentia2": 2, "trainium": 2, "trainium2": 8}
 """Cores of one device: AWS Neuron documentation, general knowledge."""
 _NAME = re.compile(r"(?P<family>(?P<category>[a-z]+?)(?P<generation>\d+)[a-z0-9-]*)\.(?P<size>[a-z0-9-]+)")
-_XEN = {"m4", "c4", "r4", "p3", "p2", "g3", "t2"}
 
 
 class Types:
