@@ -109,6 +109,4 @@ class Busy(KnowledgeError):
         who = ""
         if report is not None and report.process:
             who = f" in process {report.process}; {report.settled():,} of {report.documents:,} documents are done"
-        super().__init__(
-            f"{base!r} is being ingested already{who}", hint=f"look at it: hanok knowledge status {base}"
-        )
+        super().__init__(f"{base!r} is being ingested already{who}", hint=f"look at it: hanok knowledge status {base}")
