@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hanok.errors import DocumentRefused, EngineRefused, Refusal, SourceUnreadable
-from hanok.knowledge.ingesting import Ingest, OpenSource, Report, Tools, ingest
+from hanok.knowledge.ingesting import EmbedUnits, Ingest, OpenSource, Report, Tools, ingest
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.values import EVERYONE, Entry, Head, Passage
@@ -130,7 +129,7 @@ class Base:
         ]
         yield Tools(sources=sources, read_passages=self._read, readers=self.readers)
 
-    async def _read(self, entry: Entry, data: bytes) -> tuple[str, Sequence[Passage]]:
+    async def _read(self, entry: Entry, data: bytes, _: EmbedUnits) -> tuple[str, Sequence[Passage]]:
         self.parsed.append(entry.path)
         return await lines(entry, data)
 

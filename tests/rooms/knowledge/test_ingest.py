@@ -250,7 +250,7 @@ def test_another_recipe_is_filled_beside_and_the_old_one_answers_until_then(tmp_
     assert len(asyncio.run(base.store.list_collections())) == 1
 
 
-def _fail_after(letters: Letters, text: str):  # noqa: ANN202
+def _fail_after(letters: Letters, text: str):
     def fail(texts: list[str]) -> None:
         if any(text in each for each in texts):
             raise refusal(401)

@@ -12,10 +12,11 @@ from hanok.knowledge.ingesting.embedder import Embedder, OpenModels
 from hanok.knowledge.ingesting.ingest import Ingest, OpenTools, Tools, declared_mark, embedder_of, ingest
 from hanok.knowledge.ingesting.notes_store import Busy, Notes
 from hanok.knowledge.ingesting.report import RefusedDocument, Report, SilentSource
-from hanok.knowledge.ingesting.run import OpenSource, ReadPassages
+from hanok.knowledge.ingesting.run import EmbedUnits, OpenSource, ReadPassages
 
 __all__ = [
     "Busy",
+    "EmbedUnits",
     "Embedder",
     "Ingest",
     "Notes",

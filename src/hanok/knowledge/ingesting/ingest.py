@@ -1,7 +1,7 @@
 """One ingest of a base, from its declaration to its report: which collection, from which sources, into which store.
 
-What decides how documents become rows names the collection (`recipe`). A base is filled where its alias points; where
-that is another collection than declared, a new one is filled beside it, and when that is complete the alias changes over
+What decides how documents become rows names the collection (`recipe`). A base is filled where its alias points. Where
+that is another collection than declared, a new one is filled beside it; when that is complete, the alias changes over,
 and the old one goes. Answers come from the old one until then, and a run that was killed goes on filling the new one.
 """
 
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from hanok.errors import HanokError, KnowledgeError
-from hanok.knowledge.ingesting.compare import source_mark
 from hanok.knowledge.ingesting.embedder import PAUSES_S, Embedder, OpenModels
 from hanok.knowledge.ingesting.notes_store import Notes
 from hanok.knowledge.ingesting.refusals import Refusals

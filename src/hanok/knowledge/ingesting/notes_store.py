@@ -27,7 +27,7 @@ class Notes:
         self._lock = -1
 
     def claim(self) -> None:
-        """Be the one who ingests until `release` or the end of this process. Raises `KnowledgeError` when another is."""
+        """Be the one who ingests, until `release` or the end of this process. Raises `Busy` when another is."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
