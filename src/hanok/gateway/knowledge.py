@@ -29,7 +29,7 @@ MOST_PASSAGES = 100
 
 
 class SearchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/knowledge/{name}/search`. `filters` are in OpenAI's form; what is left out is as the base declares it."""
+    """`POST /v1/knowledge/{name}/search`. `filters` are in OpenAI's form; what is not given is as the base declares."""
 
     query: Annotated[str, Meta(min_length=1, max_length=LONGEST_QUESTION)]
     k: Annotated[int, Meta(ge=1, le=MOST_PASSAGES)] | None = None
