@@ -110,6 +110,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the entry's `uri`, `terms` what it is looked up by in words, `vector` what by meaning. `store` is the
     vector store that it belongs to, "" in a declared base. `head` stands on the passage of ordinal 0, nowhere else.
+    `metadata` is the document's, the same on all its passages.
     """
 
     id: str
@@ -226,7 +227,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found for a question, the best first; `looked_for` is the question as it was looked up."""
+    """What was found for a question, the best first; `looked_for` is the question as it was looked up.
+
+    `notes` say what was left out on the way, as ordering by a model that did not answer.
+    """
 
     hits: tuple[Hit, ...]
     looked_for: str
+    notes: tuple[str, ...] = ()
