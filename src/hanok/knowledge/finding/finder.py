@@ -15,6 +15,7 @@ from hanok.knowledge.embedding import embed
 from hanok.knowledge.finding.expand import expand
 from hanok.knowledge.finding.rerank import rerank
 from hanok.knowledge.finding.rewrite import rewrite
+from hanok.knowledge.recipe import is_made_by
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Collection, Found, Hit, Query, Question
 from hanok.spec import Model, Recipe, Terms
@@ -158,7 +159,7 @@ class _Search:
     async def _vector(self, text: str) -> bytes | None:
         """The question's vector; None where it cannot be compared with those that are there, or cannot be made."""
         place = self._place
-        if self._collection.name != place.collection:
+        if not is_made_by(self._collection.name, place.collection):
             self._notes.append(
                 "looked up by words alone: what is there was ingested by another recipe; ingest it again"
             )
