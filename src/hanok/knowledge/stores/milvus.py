@@ -8,6 +8,7 @@ writes take turns here. It is flushed from time to time, since what is not is lo
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,8 +111,8 @@ class MilvusStore:
         if expression is None:
             return []
         lexical, dense = await asyncio.gather(
-            self._leg(name, lambda client: self._by_words(client, name, query, expression), bool(words(query.terms))),
-            self._leg(name, lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
+            self._leg(lambda client: self._by_words(client, name, query, expression), bool(words(query.terms))),
+            self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
         return rank(Legs(lexical=lexical, dense=dense), query)
 
@@ -221,7 +222,7 @@ class MilvusStore:
             self._facts[real] = {each["facts"]: each["metadata"] for each in found}
         return dict(self._facts[real])
 
-    async def _leg(self, name: str, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
+    async def _leg(self, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
         return await self._or([], find) if wanted else []
 
     def _by_words(self, client: Any, name: str, query: Query, expression: str) -> list[Candidate]:
@@ -307,9 +308,8 @@ class MilvusStore:
             if self._opened is not None:
                 self._opened.close()
             if self._opened is not None and self._lite:
-                from milvus_lite.server_manager import server_manager_instance
-
-                server_manager_instance.release_server(self._uri)
+                servers: Any = importlib.import_module("milvus_lite.server_manager")
+                servers.server_manager_instance.release_server(self._uri)
             self._opened = None
 
 
