@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
 from hanok.knowledge.stores import milvus_schema as schema
-from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_rows, check_same
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
 from hanok.knowledge.stores.legs import Candidate, Legs, words
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
 from hanok.knowledge.stores.plain_ranking import rank
@@ -198,12 +198,7 @@ class MilvusStore:
     def _expression(self, client: Any, name: str, query: Query, condition: Condition | None) -> str | None:
         """What limits both legs; None where nothing can be found."""
         shape = self._shape(client, name)
-        if query.vector is not None and len(query.vector) != shape.dimensions * FLOAT_BYTES:
-            raise StoreError(
-                f"the question's vector has {len(query.vector) / FLOAT_BYTES:g} dimensions, "
-                f"the collection {name} {shape.dimensions}",
-                hint="the model of `embed` makes other vectors than when the collection was made: ingest it anew",
-            )
+        check_question(name, query.vector, shape)
         self._load(client, name)
         readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
         if condition is None:
