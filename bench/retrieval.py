@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -79,7 +80,7 @@ class Method:
 
 
 METHODS = {
-    "default": Method("as declared by nobody", mmr_lambda=DECLARED.mmr_lambda),
+    "default": Method("where nothing is declared", mmr_lambda=DECLARED.mmr_lambda),
     "lexical": Method("words alone", dense=False),
     "dense": Method("meaning alone", lexical=False),
     "hybrid": Method("both"),
@@ -160,10 +161,8 @@ async def search_ours(
         for name, method in METHODS.items():
             asked = zip(judged.questions, questions, strict=True)
             queries = [method.query(text, vector.tobytes(), PLACES) for text, vector in asked]
-            hits = [
-                await store.search("bench", each) for each in progress.track(queries, description=f"asking: {name}")
-            ]
-            found[name] = [[names[int(hit.id)] for hit in some] for some in hits]
+            asking = progress.track(queries, description=f"asking: {name}")
+            found[name] = [[names[int(hit.id)] for hit in await store.search("bench", each)] for each in asking]
         return found
     finally:
         await store.aclose()
@@ -176,11 +175,8 @@ def install_rival(folder: Path) -> None:
 def search_rival(
     judged: Judged, documents: Any, questions: Any, folder: Path, installed: Path
 ) -> dict[str, list[list[str]]]:
-    told = {
-        "names": list(judged.documents),
-        "documents": list(judged.documents.values()),
-        "questions": judged.questions,
-    }
+    names, texts = list(judged.documents), list(judged.documents.values())
+    told = {"names": names, "documents": texts, "questions": judged.questions}
     (folder / "texts.json").write_text(json.dumps(told), "utf-8")
     numpy.savez(folder / "vectors.npz", documents=documents, questions=questions)
     program = Path(__file__).with_name("langchain_search.py")
@@ -214,9 +210,9 @@ def made_up_rows(texts: Sequence[str], vectors: Any, count: int) -> Iterator[Row
     for at in range(count):
         chosen = chance.choices(range(len(texts)), k=5)
         starts = [chance.randrange(max(len(words[each]) - 12, 1)) for each in chosen]
-        text = " ".join(word for each, start in zip(chosen, starts) for word in words[each][start : start + 12])
+        runs = [words[each][start : start + 12] for each, start in zip(chosen, starts, strict=True)]
         mean = vectors[chosen].mean(axis=0) + noise.normal(scale=0.02, size=vectors.shape[1])
-        yield row_of(str(at), text, mean / numpy.linalg.norm(mean))
+        yield row_of(str(at), " ".join(itertools.chain(*runs)), mean / numpy.linalg.norm(mean))
 
 
 async def time_searches(
@@ -232,11 +228,9 @@ async def time_searches(
         wait_until_idle()
         for name in ("default", "lexical", "dense"):
             took = await time_method(store, METHODS[name], questions, asked)
-            figures[f"{size}/{name}"] = {
-                "p50_ms": statistics.median(took),
-                "p95_ms": statistics.quantiles(took, n=20)[-1],
-            }
-        figures[f"{size}/default"] |= {"written_per_s": size / written_s, "rss_mib": rss_mib(None)}
+            slow = statistics.quantiles(took, n=20)[-1]
+            figures[f"{size}/{name}"] = {"p50_ms": statistics.median(took), "p95_ms": slow}
+        figures[f"{size}/default"] |= {"written_per_s": size / written_s, "rss_mib": rss_mib(os.getpid())}
         return figures
     finally:
         await store.aclose()
@@ -270,14 +264,15 @@ def verdicts(figures: Figures, names: Sequence[str]) -> list[dict[str, Any]]:
     """What was to be reached for each set."""
     found: list[dict[str, Any]] = []
     for name in names:
-        ndcg = {
-            method: each["ndcg_10"] for of, each in figures.items() for s, _, method in [of.partition("/")] if s == name
-        }
+        mine = {of: each for of, each in figures.items() if of.startswith(f"{name}/")}
+        ndcg = {of.partition("/")[2]: each["ndcg_10"] for of, each in mine.items()}
         best = max(ndcg[method] for method in METHODS)
         found.append(_verdict(f"{name}: the default is the best of all ways", ndcg["default"] / best, 1.0))
-        for rival in ("dense", "langchain"):
-            if rival in ndcg:
-                found.append(_verdict(f"{name}: the default is 10 % above {rival}", ndcg["default"] / ndcg[rival], 1.1))
+        found.extend(
+            _verdict(f"{name}: the default is 10 % above {other}", ndcg["default"] / ndcg[other], 1.1)
+            for other in ("dense", "langchain")
+            if other in ndcg
+        )
     return found
 
 
@@ -288,6 +283,7 @@ def _verdict(target: str, ratio: float, least: float) -> dict[str, Any]:
 def table_of(title: str, figures: Figures) -> Table:
     columns = list(dict.fromkeys(measure for each in figures.values() for measure in each))
     table = Table("", *columns, title=title)
+    table.columns[0].no_wrap = True
     for name, each in figures.items():
         form = "{:.3f}" if set(columns) <= set(MEASURES) else "{:,.1f}"
         label = f"{name.partition('/')[2]} [dim]{TITLES[name.partition('/')[2]]}[/dim]"
