@@ -6,7 +6,7 @@ such as a Helm release, only that it makes objects, where, and which names are s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanok.preflight.charts import charts_of, release_name
@@ -57,8 +57,12 @@ def walk(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Ste
     while waiting:
         here, each = waiting.pop()
         yield here, each
-        below = [*mapping_at(each).items(), *enumerate(list_at(each))]
-        waiting.extend(reversed([((*here, step), inner) for step, inner in below]))
+        below: Iterable[tuple[Step, object]] = ()
+        if isinstance(each, dict):
+            below = mapping_at(each).items()
+        elif isinstance(each, list):
+            below = enumerate(list_at(each))
+        waiting += [((*here, step), inner) for step, inner in below][::-1]
 
 
 def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], object]]:

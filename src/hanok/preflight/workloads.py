@@ -101,6 +101,11 @@ class Workload:
         return mapping_at(self.template, "spec")
 
     @cached_property
+    def likeness(self) -> str:
+        """The same text for pods of which all is the same but their labels: what holds of one's spec holds of all."""
+        return repr(self.spec)
+
+    @cached_property
     def title(self) -> str:
         return f"{self.manifest.title} ({self.part})" if self.part else self.manifest.title
 
