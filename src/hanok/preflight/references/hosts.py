@@ -44,6 +44,7 @@ _NOT_SERVICES = frozenset({
     "localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes", "example", "myhost",
     "your-host", "server", "any", "all",
 })  # fmt: skip
+_PROGRAMS_KEYS = frozenset({"args", "command", "values"})
 _SKIPPED_KINDS = frozenset({
     "CustomResourceDefinition", "Namespace", "NetworkPolicy", "Certificate", "PrometheusRule", "HelmRepository",
     "OCIRepository", "GitRepository", "Secret", "Issuer", "ClusterIssuer", "Node", "EC2NodeClass", "NodePool",
@@ -138,8 +139,7 @@ def _is_outer(manifest: Manifest, path: tuple[Step, ...]) -> bool:
         return path[:1] == ("metadata",)
     if path[-1:] == ("value",) or manifest.kind == "Agent":
         return path[:1] == ("metadata",)
-    keys = {step for step in path if isinstance(step, str)}
-    return bool(keys & _SKIPPED_KEYS) and not {"args", "command", "values"} & keys
+    return not _SKIPPED_KEYS.isdisjoint(path) and _PROGRAMS_KEYS.isdisjoint(path)
 
 
 def _key(manifest: Manifest, leaf: Leaf) -> str:

@@ -201,8 +201,8 @@ class Ground:
         found = self._costs.get(key)
         if found is None:
             rooms = self._holds(ask, pool, names)
-            prices = {name: self._price(name) / min(each, most) for name, each in rooms}
-            found = self._costs[key] = sorted(rooms, key=lambda each: (prices[each[0]], each[0]))
+            ranked = sorted((self._price(name) / min(each, most), name, each) for name, each in rooms)
+            found = self._costs[key] = [(name, each) for _, name, each in ranked]
         return found
 
     def _holds(self, ask: Ask, pool: Pool, names: Sequence[str]) -> Sequence[tuple[str, int]]:
