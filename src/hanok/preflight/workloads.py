@@ -102,7 +102,7 @@ class Workload:
 
     @cached_property
     def likeness(self) -> str:
-        """The same text for pods of which all is the same but their labels: what holds of one's spec holds of all."""
+        """The same text for pods with the same spec: what holds of one spec holds of all that are like it."""
         return repr(self.spec)
 
     @cached_property

@@ -124,8 +124,10 @@ def _plain(text: str, key: str) -> Iterator[Host]:
     value = text.rpartition("=")[2] if text.startswith("-") else text
     for each in value.split(","):
         found = _PLAIN.fullmatch(each.strip()) if len(each) <= LONGEST else None
+        if found is None:
+            continue
         named = bool(_HOST_KEY.search(key))
-        if found and ("." in found["host"] or _BARE_KEY.search(key) or (named and found["port"])):
+        if "." in found["host"] or _BARE_KEY.search(key) or (named and found["port"]):
             yield _host(found, named=named)
 
 

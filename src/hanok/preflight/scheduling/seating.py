@@ -58,7 +58,7 @@ class Ground:
         self._numbers: dict[object, int] = {}
         self._wheres: dict[Ask, int] = {}
         self._sizes: dict[Ask, int] = {}
-        for each in self.asks:
+        for each in self.asks:  # sizes in the order of the requests: of several MIG profiles the first is taken
             first = self.first_like(each)
             self._wheres[each] = self._number(each.where) if each is first else self._wheres[first]
             self._sizes[each] = self._number(tuple(each.requests.items())) if each is first else self._sizes[first]

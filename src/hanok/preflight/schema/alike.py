@@ -13,11 +13,11 @@ def look_at(pods: Iterable[Workload], look: Callable[[Workload], Iterator[Findin
     """What `look` finds in each. It looks at specs, kinds and claims alone, and once at what it finds nothing in."""
     sound: set[tuple[object, ...]] = set()
     for each in pods:
-        like = _likeness(each)
+        like, found = _likeness(each), None
         if like not in sound:
-            found = list(look(each))
-            yield from found
-            if not found:
+            for found in look(each):
+                yield found
+            if found is None:
                 sound.add(like)
 
 
