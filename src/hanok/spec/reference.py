@@ -61,13 +61,23 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("tiers[].rules", tree.TierRules),
     ("tiers[].rules.cues[]", tree.TierCue),
     ("tiers[].examples", tree.TierExamples),
+    ("knowledge[]", tree.Knowledge),
+    ("knowledge[].sources[]", tree.Source),
+    ("knowledge[].parse", tree.Parsing),
+    ("knowledge[].split[]", tree.Split),
+    ("knowledge[].embed", tree.Embedding),
+    ("knowledge[].index", tree.Index),
+    ("knowledge[].retrieve", tree.Retrieve),
+    ("knowledge[].answer", tree.Answering),
+    ("vector_stores", tree.VectorStores),
+    ("milvus", tree.Milvus),
 ]
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of platform.yaml."""
     found = tree.Platform.model_json_schema()
-    for block, name in (("Model", "serve"), ("Telemetry", "export")):
+    for block, name in (("Model", "serve"), ("Telemetry", "export"), ("Knowledge", "sources"), ("Knowledge", "split")):
         _or_one(found["$defs"][block]["properties"], name)
     fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
     found["$defs"]["Batches"]["properties"]["window"]["anyOf"].append({"const": "always"})

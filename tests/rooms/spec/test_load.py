@@ -40,7 +40,8 @@ TYPES_HINT = "What it does: text (`chat`), vectors, an order of documents, or a 
 ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, engine, delay_ms"
 KNOWN_AT_THE_TOP = (
     "known keys here: "
-    "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, teams, users, budgets, limits"
+    "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, knowledge, "
+    "vector_stores, milvus, teams, users, budgets, limits"
 )
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"

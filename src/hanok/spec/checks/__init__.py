@@ -6,6 +6,7 @@ from hanok.spec.checks.batches import check_window
 from hanok.spec.checks.caches import check_caches
 from hanok.spec.checks.deploys import check_deploys
 from hanok.spec.checks.findings import Finding, quoted
+from hanok.spec.checks.knowledge import check_knowledge
 from hanok.spec.checks.models import check_models
 from hanok.spec.checks.money import check_money
 from hanok.spec.checks.people import check_people
@@ -23,6 +24,7 @@ _CHECKS = (
     check_window,
     check_caches,
     check_deploys,
+    check_knowledge,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from hanok.spec.checks.findings import Finding, duplicates, unknown
+from hanok.spec.checks.knowledge import unknown_in_scopes
 from hanok.spec.tree import Platform
 
 
@@ -14,6 +15,7 @@ def check_people(platform: Platform) -> Iterator[Finding]:
     yield from duplicates("teams", platform.teams, "put what both say into one team")
     yield from duplicates("users", platform.users, "put what both say into one user")
     yield from _unknown_in_scopes(platform)
+    yield from unknown_in_scopes(platform)
 
 
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:

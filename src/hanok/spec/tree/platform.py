@@ -10,7 +10,8 @@ from hanok.errors import Problem, SpecError
 from hanok.spec.tree.batches import Batches
 from hanok.spec.tree.caches import Cache
 from hanok.spec.tree.gateway import Gateway
-from hanok.spec.tree.models import Model
+from hanok.spec.tree.knowledge import Knowledge, Milvus, VectorStores
+from hanok.spec.tree.models import Model, ModelType
 from hanok.spec.tree.money import Budget, Limit
 from hanok.spec.tree.people import Team, User
 from hanok.spec.tree.records import Books, Telemetry
@@ -32,6 +33,11 @@ class Platform(Tree):
     batches: Batches = Field(default=Batches(), description="Files, and batches of calls that have time.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
     tiers: list[Auto] = Field(default=[], description="Names whose model Hanok picks by each request's tier.")
+    knowledge: list[Knowledge] = Field(default=[], description="Documents to ask.")
+    vector_stores: VectorStores = Field(
+        default=VectorStores(), description="Vector stores that callers make for themselves."
+    )
+    milvus: Milvus = Field(default=Milvus(), description="Where passages are kept.")
     teams: list[Team] = Field(default=[], description="Teams of keys.")
     users: list[User] = Field(default=[], description="Users that keys act for.")
     budgets: list[Budget] = Field(default=[], description="What may be spent.")
@@ -40,6 +46,10 @@ class Platform(Tree):
     def names(self) -> list[str]:
         """Every name that callers may ask for: models, then those whose model is picked."""
         return [each.name for each in (*self.models, *self.tiers)]
+
+    def first(self, type_: ModelType) -> Model | None:
+        """The first declared model of that type."""
+        return next((model for model in self.models if model.type == type_), None)
 
     def model(self, name: str) -> Model | None:
         """The model of that name."""
