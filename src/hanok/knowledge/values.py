@@ -223,7 +223,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found for a question, the best first; `looked_for` is the question as it was looked up."""
+    """What was found for a question, the best first; `looked_for` is the question as it was looked up.
+
+    `notes` say what was left out on the way, as ordering by a model that did not answer.
+    """
 
     hits: tuple[Hit, ...]
     looked_for: str
+    notes: tuple[str, ...] = ()
