@@ -35,6 +35,7 @@ from hanok.assemble.house import (
     watchers,
     weights,
 )
+from hanok.assemble.library import make_library
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
@@ -56,14 +57,14 @@ def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
     return [(post.endpoint, post.launch) for post in make_posts(loaded, declared_openings(loaded))]
 
 
-def only(loaded: Loaded, model: str) -> Loaded:
-    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes.
+def only(loaded: Loaded, *models: str) -> Loaded:
+    """The same platform with just these models and their fallbacks, for a single question: it does not follow changes.
 
-    Where it is a name whose model is picked, with all models that it names, and their fallbacks.
+    Where one is a name whose model is picked, with all models that it names, and their fallbacks.
     """
     fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
-    tiers = [auto for auto in loaded.platform.tiers if auto.name == model]
-    asked = tiers[0].models() if tiers else (model,)
+    tiers = [auto for auto in loaded.platform.tiers if auto.name in models]
+    asked = {name for name in models if name in fallbacks} | {name for auto in tiers for name in auto.models()}
     names = {name for each in asked for name in order_of_models(fallbacks, each)}
     kept = [_comparing_nothing(each) for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
@@ -132,6 +133,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
+            await house.library.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
         finally:
@@ -269,6 +271,7 @@ def _build(
         replays=replays,
         responses=response_store(loaded),
         ordered=ordered,
+        library=make_library(loaded, tiered),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,

@@ -12,6 +12,7 @@ from hanok.gateway.door import Desk, Door
 from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.knowledge import Knowledge
 from hanok.gateway.lines import LineAsker
 from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
@@ -31,6 +32,7 @@ __all__ = [
     "Files",
     "Giving",
     "HttpServer",
+    "Knowledge",
     "LineAsker",
     "MessagesDesk",
     "ModelCard",

@@ -1,0 +1,26 @@
+"""The library of a house, and its desks. Nothing heavy is imported or started before the first question."""
+
+from __future__ import annotations
+
+from hanok.gateway import Desk, Knowledge, Reception
+from hanok.knowledge.library import Library
+from hanok.knowledge.ranking.terms import terms_of_question
+from hanok.knowledge.store import Store
+from hanok.knowledge.stores.memory import MemoryStore
+from hanok.spec import Loaded, Platform
+from hanok.wire import ModelPath
+
+
+def make_library(loaded: Loaded, models: ModelPath) -> Library:
+    """The library of this platform. The store is connected to when it is first asked."""
+    return Library(models=models, store=open_store(loaded), platform=loaded.platform, terms=terms_of_question)
+
+
+def knowledge_desks(library: Library, reception: Reception, platform: Platform) -> list[Desk]:
+    """The desk for knowledge, where any is declared."""
+    return [Knowledge(library, reception=reception)] if platform.knowledge else []
+
+
+def open_store(loaded: Loaded) -> Store:  # noqa: ARG001
+    """The librarian's, once it is there."""
+    return MemoryStore()
