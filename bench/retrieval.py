@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from hanok.knowledge.stores.milvus import MilvusStore
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hanok.knowledge.ranking import terms_of, terms_of_question
 from hanok.knowledge.store import Store
+from hanok.knowledge.stores.milvus import MilvusStore
 from hanok.knowledge.values import EVERYONE, Query, Row, Shape
 from hanok.serving.encoder import DIMENSIONS, SentenceEncoder
 from hanok.spec import Index, Milvus, Retrieve
