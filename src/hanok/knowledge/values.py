@@ -86,7 +86,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     `digest` is the SHA-256 of its bytes; `recipe` that of how they became passages. A version whose passages are not
     all written is not `whole`. `found` is the source's own version (`Entry.version`), `source` says in a word which
-    source it came from, `written_at` is in Unix seconds.
+    source it came from, `prefixed` is the first passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
     """
 
     document: str
@@ -97,6 +97,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     found: str = ""
     source: str = ""
+    prefixed: bool = True
     whole: bool = True
     reader: str = EVERYONE
     store: str = ""

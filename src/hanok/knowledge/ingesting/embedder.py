@@ -81,9 +81,13 @@ class Embedder:
         floats = _floats(vector)
         length = math.sqrt(math.fsum(each * each for each in floats))
         if not math.isfinite(length) or not length:
-            raise KnowledgeError(f"the model {self._model!r} makes vectors without a direction (their length: {length})")
+            raise KnowledgeError(
+                f"the model {self._model!r} makes vectors without a direction (their length: {length})"
+            )
         if index.metric == "IP" and abs(length - 1) > NEAR_UNIT:
-            message = f"the model {self._model!r} makes vectors of length {length:.3g}, and the metric IP takes those of 1"
+            message = (
+                f"the model {self._model!r} makes vectors of length {length:.3g}, and the metric IP takes those of 1"
+            )
             raise KnowledgeError(message, hint="declare `index: {metric: COSINE}`")
         self.dimensions = len(floats)
         return Shape(dimensions=len(floats), index=index)
@@ -102,7 +106,9 @@ class Embedder:
     def _fit(self, vector: bytes) -> bytes | DocumentRefused:
         if self.dimensions and len(vector) != 4 * self.dimensions:
             dimensions = len(vector) // 4
-            raise KnowledgeError(f"the model {self._model!r} makes vectors of {self.dimensions} and of {dimensions} floats")
+            raise KnowledgeError(
+                f"the model {self._model!r} makes vectors of {self.dimensions} and of {dimensions} floats"
+            )
         if not math.isfinite(sum(_floats(vector))):
             return _does_not_take(self._model, "its vector has values that are no numbers")
         return vector
@@ -170,7 +176,9 @@ def _said(error: HanokError) -> str:
 
 
 def _hint(fault: Fault) -> str | None:
-    return None if fault == "never" else "see `hanok models`; what was ingested is kept, and the next run goes on from it"
+    return (
+        None if fault == "never" else "see `hanok models`; what was ingested is kept, and the next run goes on from it"
+    )
 
 
 def _does_not_take(model: str, why: str) -> DocumentRefused:

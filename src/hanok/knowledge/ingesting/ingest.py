@@ -1,7 +1,7 @@
 """One ingest of a base, from its declaration to its report: which collection, from which sources, into which store.
 
-What decides how documents become rows names the collection (`recipe`). A base is filled where its alias points; where
-that is another collection than declared, a new one is filled beside it, and when that is complete the alias changes over
+What decides how documents become rows names the collection (`recipe`). A base is filled where its alias points. Where
+that is another collection than declared, a new one is filled beside it; when that is complete, the alias changes over,
 and the old one goes. Answers come from the old one until then, and a run that was killed goes on filling the new one.
 """
 
@@ -10,40 +10,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from hanok.errors import HanokError, KnowledgeError
-from hanok.knowledge.ingesting.compare import source_mark
-from hanok.knowledge.ingesting.embedder import Embedder, OpenModels
+from hanok.knowledge.ingesting.embedder import PAUSES_S, Embedder, OpenModels
 from hanok.knowledge.ingesting.notes_store import Notes
 from hanok.knowledge.ingesting.refusals import Refusals
 from hanok.knowledge.ingesting.report import Report
-from hanok.knowledge.ingesting.run import Means, OpenSource, Run
+from hanok.knowledge.ingesting.run import Means, OpenSource, ReadPassages, Run
 from hanok.knowledge.ranking import terms_of
-from hanok.knowledge.recipe import VERSION, alias_of, collection_of, digest_of
+from hanok.knowledge.recipe import alias_of, anew_of, collection_of, digest_of, is_made_by
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Collection, Shape
-from hanok.spec import Knowledge, Loaded, Model
+from hanok.spec import Knowledge, Loaded, Model, Terms
 from hanok.wire import ANONYMOUS, Caller, json_bytes
 
 KEEP_EVERY_S = 1.0
-OTHER = "_b"
-"""What the name of a collection ends with that is built anew from the same recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The sources of a base, and what cuts their documents into passages, `readers` of them at once."""
+
+    sources: Sequence[OpenSource]
+    read_passages: ReadPassages
+    readers: int
+
+
+OpenTools = Callable[[Loaded, Knowledge], AbstractAsyncContextManager[Tools]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest:
-    """What to ingest and with what. `models` is opened when something has to be embedded."""
+    """What to ingest and with what. `models` is opened when something has to be embedded; `wall` gives Unix seconds.
+
+    `pauses_s` are those before a model that does not answer is asked again.
+    """
 
     loaded: Loaded
     base: Knowledge
     store: Store
     models: OpenModels
+    tools: OpenTools
+    wall: Callable[[], float]
     caller: Caller = ANONYMOUS
     rebuild: bool = False
+    pauses_s: Sequence[float] = PAUSES_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +113,8 @@ async def _reporting(order: Ingest, notes: Notes, told: Callable[[Report], None]
     last = notes.last()
     report = Report(
         base=order.base.name,
-        process=_process_id(),
-        started_at=time.time(),
+        process=os.getpid(),
+        started_at=order.wall(),
         completed_at=last.completed_at if last else 0.0,
         total_documents=last.total_documents if last else 0,
         total_passages=last.total_passages if last else 0,
@@ -107,7 +123,7 @@ async def _reporting(order: Ingest, notes: Notes, told: Callable[[Report], None]
     try:
         notes.keep(report)
         yield report
-        report.state, report.completed_at = "done", time.time()
+        report.state, report.completed_at = "done", order.wall()
     except HanokError as error:
         report.state, report.error, report.hint = "failed", error.message, error.hint or ""
         raise
@@ -119,7 +135,7 @@ async def _reporting(order: Ingest, notes: Notes, told: Callable[[Report], None]
         raise
     finally:
         keeping.cancel()
-        report.ended_at, report.waiting = time.time(), ""
+        report.ended_at, report.waiting = order.wall(), ""
         notes.keep(report)
         told(report)
 
@@ -138,19 +154,19 @@ async def _fill(order: Ingest, notes: Notes, report: Report) -> None:
     report.declared, report.collection = declared_mark(base, model), target.name
     refusals = _refusals(order, notes, digest)
     embedder = _embedder(order, model, report)
-    async with _tools(order, embedder) as (sources, read_passages, readers):
+    async with order.tools(order.loaded, base) as tools:
         means = Means(
             store=order.store,
             collection=target.name,
             recipe=base,
-            sources=sources,
-            read_passages=read_passages,
+            sources=tools.sources,
+            read_passages=tools.read_passages,
             make_terms=partial(_terms, kind=base.index.terms),
             embedder=embedder,
             refusals=refusals,
             ready=await _made_ready(order, target, embedder),
-            readers=readers,
-            wall=time.time,
+            readers=tools.readers,
+            wall=order.wall,
         )
         try:
             await Run(means, report).run()
@@ -166,17 +182,14 @@ async def _target(order: Ingest, digest: str) -> _Target:
     alias = alias_of(order.loaded.platform.name, order.base.name)
     name = collection_of(alias, digest)
     standing = await order.store.describe(alias)
-    stands = standing is not None and standing.name in (name, name + OTHER)
-    if standing is None or not stands:
-        return _Target(alias=alias, name=name, standing=standing)
-    if not order.rebuild:
-        return _Target(alias=alias, name=standing.name, standing=standing)
-    return _Target(alias=alias, name=name + OTHER if standing.name == name else name, standing=standing)
+    if standing is not None and is_made_by(standing.name, name):
+        name = anew_of(standing.name) if order.rebuild else standing.name
+    return _Target(alias=alias, name=name, standing=standing)
 
 
 def _refusals(order: Ingest, notes: Notes, digest: str) -> Refusals:
     parsing = order.base.parse.model_dump()
-    recipe = hashlib.sha256(json_bytes([VERSION, digest, parsing])).hexdigest()[:16]
+    recipe = hashlib.sha256(json_bytes([digest, parsing])).hexdigest()[:16]
     return Refusals(b"" if order.rebuild else notes.refusals(), recipe=recipe)
 
 
@@ -191,11 +204,12 @@ def _embedder(order: Ingest, model: Model, report: Report) -> Embedder:
         prefix=embed.passage_prefix,
         dimensions=embed.dimensions,
         caller=order.caller,
+        pauses_s=order.pauses_s,
         waiting=waiting,
     )
 
 
-async def _made_ready(order: Ingest, target: _Target, embedder: Embedder) -> Callable[[], object]:
+async def _made_ready(order: Ingest, target: _Target, embedder: Embedder) -> Callable[[], Awaitable[None]]:
     """Make the collection where there is none, and give what holds the model against it before the first passage."""
     found = await order.store.describe(target.name)
     if found is not None:
@@ -242,5 +256,5 @@ async def _sum_up(store: Store, target: _Target, report: Report) -> None:
     report.total_passages = sum(head.passages for head in heads if head.whole)
 
 
-def _terms(texts: Sequence[str], *, kind: str) -> list[str]:
+def _terms(texts: Sequence[str], *, kind: Terms) -> list[str]:
     return [terms_of(text, kind) for text in texts]

@@ -27,7 +27,7 @@ class Notes:
         self._lock = -1
 
     def claim(self) -> None:
-        """Be the one who ingests until `release` or the end of this process. Raises `KnowledgeError` when another is."""
+        """Be the one who ingests, until `release` or the end of this process. Raises `Busy` when another is."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
@@ -109,6 +109,4 @@ class Busy(KnowledgeError):
         who = ""
         if report is not None and report.process:
             who = f" in process {report.process}; {report.settled():,} of {report.documents:,} documents are done"
-        super().__init__(
-            f"{base!r} is being ingested already{who}", hint=f"look at it: hanok knowledge status {base}"
-        )
+        super().__init__(f"{base!r} is being ingested already{who}", hint=f"look at it: hanok knowledge status {base}")

@@ -56,7 +56,16 @@ def row_of(
 
 
 def head_of(
-    entry: Entry, *, digest: str, title: str, passages: int, size: int, source: str, now: int, store: str = ""
+    entry: Entry,
+    first: Passage,
+    *,
+    digest: str,
+    title: str,
+    passages: int,
+    size: int,
+    source: str,
+    now: int,
+    store: str = "",
 ) -> Head:
     """What the first passage says of a whole version. `size` is that of its file, in bytes."""
     return Head(
@@ -68,6 +77,7 @@ def head_of(
         bytes=size,
         found=entry.version,
         source=source,
+        prefixed=first.prefixed,
         reader=entry.reader,
         store=store,
         metadata=entry.metadata,

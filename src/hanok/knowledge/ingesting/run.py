@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from hanok.errors import DocumentRefused, SourceUnreadable, StoreError
 from hanok.knowledge.ingesting.compare import NOTHING, Known, gone, has_same_marks, is_unchanged, known_of
 from hanok.knowledge.ingesting.embedder import Embedder
@@ -20,7 +22,7 @@ from hanok.knowledge.ingesting.report import RefusedDocument, Report, SilentSour
 from hanok.knowledge.ingesting.rows import head_of, row_of, with_head
 from hanok.knowledge.source import Opened
 from hanok.knowledge.store import Store
-from hanok.knowledge.values import Entry, Head, Passage, Row
+from hanok.knowledge.values import Entry, Head, Hit, Passage, Row
 from hanok.spec import Recipe
 
 WRITE_ROWS = 256
@@ -33,7 +35,9 @@ EMPTY = "empty"
 """The reason of a document without text, for which nothing can be kept."""
 MIB = 1024 * 1024
 
-ReadPassages = Callable[[Entry, bytes], Awaitable[tuple[str, Sequence[Passage]]]]
+EmbedUnits = Callable[[list[str]], Awaitable[list[bytes]]]
+"""Vectors of texts, for splitting where the meaning changes. Raises `DocumentRefused`."""
+ReadPassages = Callable[[Entry, bytes, EmbedUnits], Awaitable[tuple[str, Sequence[Passage]]]]
 """From a document's bytes to its title and passages. Raises `DocumentRefused`."""
 MakeTerms = Callable[[Sequence[str]], list[str]]
 """What passages are looked up by in words. Runs in a thread."""
@@ -194,36 +198,56 @@ class Run:
         if (refused := self._means.refusals.of_content(entry, digest)) is not None:
             self._report.refused.append(refused)
             return
+        if current is not None and current.digest == digest and has_same_marks(entry, current):
+            first = await self._first(current)
+            if first is not None:
+                await self._cut(found, current, [first])
+                return
         try:
-            title, passages = await self._means.read_passages(entry, data)
+            title, passages = await self._means.read_passages(entry, data, self._embed_units)
             if not passages:
                 raise DocumentRefused("there is no text in it", code=EMPTY)
         except DocumentRefused as error:
             await self._refuse_content(found, error, digest)
             return
-        is_same = current is not None and current.digest == digest and current.passages == len(passages)
-        told_only = is_same and current is not None and has_same_marks(entry, current)
-        await self._cut(found, title, digest, len(data), passages, told_only=told_only)
-
-    async def _cut(
-        self, found: _Found, title: str, digest: str, size: int, passages: Sequence[Passage], *, told_only: bool
-    ) -> None:
-        """Send passages on. Of a version that is there, only the first: its head says what the source says now."""
         head = head_of(
-            found.entry,
+            entry,
+            passages[0],
             digest=digest,
             title=title,
             passages=len(passages),
-            size=size,
+            size=len(data),
             source=found.source.mark,
             now=int(self._means.wall()),
         )
-        sent = passages[:1] if told_only else passages
-        version = _Version(entry=found.entry, head=head, known=found.known, left=len(sent))
-        for ordinal, passage in enumerate(sent):
+        await self._cut(found, head, passages)
+
+    async def _first(self, head: Head) -> Passage | None:
+        """The first passage of a version that is there."""
+        hits = await self._means.store.passages(
+            self._means.collection, document=head.document, digest=head.digest, first=0, last=0, readers=(head.reader,)
+        )
+        return next((_passage(hit, prefixed=head.prefixed) for hit in hits), None)
+
+    async def _cut(self, found: _Found, head: Head, passages: Sequence[Passage]) -> None:
+        """Send passages on. Of a version that is there it is the first: its head says what the source says now."""
+        told = msgspec.structs.replace(
+            head, found=found.entry.version, source=found.source.mark, written_at=int(self._means.wall())
+        )
+        version = _Version(entry=found.entry, head=told, known=found.known, left=len(passages))
+        for ordinal, passage in enumerate(passages):
             if version.refused is not None:
                 return
             await self._pieces.put(_Piece(version=version, passage=passage, ordinal=ordinal))
+
+    async def _embed_units(self, texts: list[str]) -> list[bytes]:
+        await self._make_ready()
+        vectors = await self._means.embedder.embed(texts)
+        self._report.tokens = self._means.embedder.tokens
+        for vector in vectors:
+            if isinstance(vector, DocumentRefused):
+                raise vector
+        return [vector for vector in vectors if isinstance(vector, bytes)]
 
     # embedding
 
@@ -389,6 +413,10 @@ class Run:
             await self._means.store.remove(self._means.collection, document=document)
             self._report.removed += 1
         self._means.refusals.keep_only(self._seen.documents, all_listed=not self._seen.silent)
+
+
+def _passage(hit: Hit, *, prefixed: bool) -> Passage:
+    return Passage(text=hit.text, start=hit.start, end=hit.end, headings=hit.headings, page=hit.page, prefixed=prefixed)
 
 
 def _whole(version: _Version) -> Row:
