@@ -14,7 +14,7 @@ from operator import mul
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import holds, read_filter
-from hanok.knowledge.stores.checks import check_name, check_rows, check_same
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
 from hanok.knowledge.stores.legs import Legs, as_candidate, as_hit, words
 from hanok.knowledge.stores.plain_ranking import cosine, rank
 from hanok.knowledge.values import Collection, Head, Hit, Query, Row, Shape
@@ -87,14 +87,15 @@ class MemoryStore:
 
     async def search(self, name: str, query: Query) -> list[Hit]:
         condition = read_filter(query.filter)
+        shape = self._shapes.get(self._meant(name))
+        if shape is None:
+            return []
+        check_question(name, query.vector, shape)
         rows = [
             row
             for row in self._kept(name)
             if row.reader in query.readers and row.store == query.store and holds(condition, row.metadata)
         ]
-        shape = self._shapes.get(self._meant(name))
-        if shape is None:
-            return []
         dense = _by_meaning(rows, query.vector, shape.index.metric) if query.vector else []
         lexical = _by_words(rows, words(query.terms))
         best = [as_candidate(row, bm25) for bm25, row in _best(lexical, query.fetch_k)]
