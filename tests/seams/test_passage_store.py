@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +17,15 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from hanok.errors import RequestError, StoreError
-from hanok.knowledge.children.calls import Settings
+from hanok.errors import KeptUnreachable, RequestError, StoreError
+from hanok.knowledge.children.calls import Card, Settings
+from hanok.knowledge.children.librarian import read_card
 from hanok.knowledge.client import LibrarianStore
+from hanok.knowledge.filters import as_expression, holds, read_filter
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.stores.milvus import MilvusStore

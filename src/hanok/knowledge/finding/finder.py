@@ -49,6 +49,10 @@ class Place:
     reranker: Model | None = None
     store: str = ""
 
+    def is_of(self, name: str) -> bool:
+        """Whether the collection of that name was made as declared now."""
+        return is_made_by(name, self.collection)
+
 
 class Finder:
     """Finds passages. `terms` makes of a text what is looked up in words; `monotonic` is in seconds."""
@@ -159,7 +163,7 @@ class _Search:
     async def _vector(self, text: str) -> bytes | None:
         """The question's vector; None where it cannot be compared with those that are there, or cannot be made."""
         place = self._place
-        if not is_made_by(self._collection.name, place.collection):
+        if not place.is_of(self._collection.name):
             self._notes.append(
                 "looked up by words alone: what is there was ingested by another recipe; ingest it again"
             )

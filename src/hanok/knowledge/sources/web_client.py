@@ -109,7 +109,9 @@ class Web:
             with closing(self._connect(target, addresses, until)) as wire, _cut_at(wire, until):
                 if isinstance(wire, ssl.SSLSocket):
                     wire.do_handshake()
-                return _exchange(wire, target, method, limit_bytes)
+                answer = _exchange(wire, target, method, limit_bytes)
+                _left(until)  # what was cut ends like an answer of no declared length
+                return answer
         except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             late = time.monotonic() >= until
             why = f"takes longer than {self._total_s:g} s" if late else f"cannot be read: {_why(error)}"
@@ -233,7 +235,10 @@ def _usual(scheme: str) -> int:
 
 def _next(target: _Target, place: str, within: Fits | None) -> _Target:
     """Where a redirect leads."""
-    followed = _read_url(urljoin(target.url, place).partition("#")[0])
+    try:
+        followed = _read_url(urljoin(target.url, place).partition("#")[0])
+    except ValueError:
+        raise _refused(target.url, "redirects to what is no URL", code="forbidden_address") from None
     if target.scheme == "https" and followed.scheme == "http":
         raise _refused(target.url, "redirects from https to http", code="forbidden_address")
     if within and not within(followed.url):
