@@ -69,7 +69,9 @@ _CODE_SUFFIXES = (
 _BY_SUFFIX |= dict.fromkeys(_CODE_SUFFIXES, _CODE) | dict.fromkeys((".py", ".pyi"), _PYTHON)
 _BY_NAME = {
     **dict.fromkeys(("dockerfile", "containerfile", "makefile", "jenkinsfile", "vagrantfile", "gemfile"), _CODE),
-    **dict.fromkeys(("readme", "license", "licence", "copying", "notice", "authors", "changelog", "contributing"), PLAIN),
+    **dict.fromkeys(
+        ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "contributing"), PLAIN
+    ),
 }
 _BY_MEDIA_TYPE: dict[str, Kind] = {
     **{kind.media_type: kind for kind in _BY_SUFFIX.values()},

@@ -30,7 +30,9 @@ def split_code(text: str, *, size: int, python: bool = False) -> Iterator[Span]:
     starts = _python_starts(text) if python and len(text) <= _LONGEST_READ else None
     if starts is None:
         return _cut(text, (0, len(text)), size, depth=0)
-    return packed((piece for span in _between(starts, (0, len(text))) for piece in _cut(text, span, size, depth=0)), size)
+    return packed(
+        (piece for span in _between(starts, (0, len(text))) for piece in _cut(text, span, size, depth=0)), size
+    )
 
 
 def _cut(text: str, span: Span, size: int, *, depth: int) -> Iterator[Span]:
@@ -53,7 +55,9 @@ def _between(starts: list[int], span: Span) -> list[Span]:
 
 def _left_starts(text: str, span: Span) -> list[int]:
     """Lines within that span at which definitions of its outermost level begin, its own first line not counted."""
-    lines = [(match.start(), len(match[1].expandtabs(4)), match[2]) for match in _LINE.finditer(text, *span) if match[0]]
+    lines = [
+        (match.start(), len(match[1].expandtabs(4)), match[2]) for match in _LINE.finditer(text, *span) if match[0]
+    ]
     inner = [indent for start, indent, told in lines if told and start > span[0] and not _CLOSES.match(told)]
     if not inner:
         return []
