@@ -21,7 +21,7 @@ from hanok.knowledge.parsing.rich import Extracted, extract, extract_html
 from hanok.knowledge.values import Document, Entry
 from hanok.spec import Parsing
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.I)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _DECLARED_WITHIN_BYTES = 2048
 _LONGEST_TITLE = 300
 _UNPACKED_SHARE = 0.5

@@ -60,9 +60,11 @@ def best_cut(text: str, start: int, limit: int, *, prefer: Prefer) -> int:
     """
     middle = start + (limit - start) // 2
     kinds = (sentence_ends, line_ends) if prefer == "sentence" else (line_ends,)
+    late = limit - (limit - start) // 8
     for ends in kinds:
-        if found := max((cut for cut in ends(text, middle, limit) if middle < cut <= limit), default=0):
-            return found
+        for earliest in (late, middle):
+            if found := max(ends(text, earliest, limit), default=0):
+                return found
     if text[limit : limit + 1].isspace():
         return limit
     if found := max((match.end() for match in _BLANK.finditer(text, middle, limit)), default=0):
