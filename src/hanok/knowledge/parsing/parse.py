@@ -33,7 +33,8 @@ def parse(entry: Entry, data: bytes, limits: Parsing) -> Document:
     ensure_size(entry.path, data, limits.max_file_mib)
     kind = kind_of(entry.path, entry.media_type, data)
     extracted = _read(entry, data, kind, limits)
-    ensure_text(entry.path, extracted.text, limits.max_text_mib)
+    hint = "a scanned document must go through text recognition (OCR) first" if kind.reader == "pdf" else None
+    ensure_text(entry.path, extracted.text, limits.max_text_mib, hint=hint)
     headings = _headings(extracted.text, kind)
     return Document(
         title=_title(entry.path, extracted, headings, kind),

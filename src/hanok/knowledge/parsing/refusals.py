@@ -40,10 +40,10 @@ def ensure_size(path: str, data: bytes, max_file_mib: float) -> None:
         raise refused("too_large", told, hint="split the file, or raise parse.max_file_mib")
 
 
-def ensure_text(path: str, text: str, max_text_mib: float) -> None:
+def ensure_text(path: str, text: str, max_text_mib: float, *, hint: str | None = None) -> None:
     """Raise `DocumentRefused` for a text with nothing in it, or longer than may be (in UTF-8)."""
     if not text or text.isspace():
-        raise refused("no_text", f"{path} has no text in it", hint="a scanned document must go through OCR first")
+        raise refused("no_text", f"{path} has no text in it", hint=hint)
     longest = max_text_mib * MIB
     if len(text) > longest or (len(text) * 4 > longest and len(text.encode()) > longest):
         told = f"{path} has more text than the {max_text_mib:g} MiB of parse.max_text_mib"

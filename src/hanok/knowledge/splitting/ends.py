@@ -27,6 +27,7 @@ _NO_END = re.compile(
 )
 _LINE = re.compile(r"\r\n|\r|\n")
 _BLANK = re.compile(r"\s+")
+_SAYS = re.compile(r"\S")
 _LOOK_BACK = 12
 
 
@@ -88,6 +89,12 @@ def _joined(text: str, cut: int) -> bool:
         return before == "\r" and after == "\n"
     joins = before == "\u200d" or after in "\u200d\ufe0e\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff"
     return joins or bool(unicodedata.combining(after))
+
+
+def after_blanks(text: str, start: int, end: int) -> int:
+    """Where something else than blanks begins; `end` where nothing does."""
+    match = _SAYS.search(text, start, end)
+    return match.start() if match else end
 
 
 def overlap_start(text: str, earliest: int, cut: int) -> int:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from hanok.knowledge.splitting.code import split_code
-from hanok.knowledge.splitting.ends import Span, overlap_start
+from hanok.knowledge.splitting.ends import Span, after_blanks, overlap_start
 from hanok.knowledge.splitting.markdown import split_markdown
 from hanok.knowledge.splitting.rules import LONGEST, overlap_of, size_of
 from hanok.knowledge.splitting.windows import characters, tokens
@@ -42,10 +42,12 @@ def overlapping(text: str, spans: Iterable[Span], *, size: int, overlap: int) ->
     """Spans of which each begins a little before the end of the one before it, where there is room for that."""
     before: Span | None = None
     for start, end in spans:
-        begin = start
-        if before and overlap:
-            earliest = max(start - overlap, end - size, before[0] + 1)
-            begin = overlap_start(text, earliest, start) if earliest < start else start
+        begin = after_blanks(text, start, end)
+        if begin == end:
+            continue
+        earliest = max(start - overlap, end - size, before[0] + 1) if before and overlap else start
+        if earliest < start:
+            begin = after_blanks(text, overlap_start(text, earliest, start), end)
         yield begin, end
         before = (begin, end)
 
