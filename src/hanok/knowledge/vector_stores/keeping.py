@@ -95,7 +95,9 @@ class Keeping:
         store = msgspec.structs.replace(bare, **fields)
         most = self._platform.vector_stores.tenant_limit
         if not await asyncio.to_thread(self._records.add_store, store, most=most):
-            message = f"there are {most:,} vector stores already, the limit set by vector_stores.tenant_limit; delete some"
+            message = (
+                f"there are {most:,} vector stores already, the limit set by vector_stores.tenant_limit; delete some"
+            )
             raise RequestError(message, code="vector_store_limit_exceeded")
         return store
 
@@ -242,9 +244,7 @@ class Keeping:
     async def _be_active(self, store: VectorStore) -> None:
         now = int(self._wall())
         if now - store.last_active_at >= ACTIVE_EVERY_S:
-            await asyncio.to_thread(
-                self._records.change_store, msgspec.structs.replace(store, last_active_at=now)
-            )
+            await asyncio.to_thread(self._records.change_store, msgspec.structs.replace(store, last_active_at=now))
 
 
 def vector_stores_place(platform: Platform, recipe: VectorStores, store: str) -> Place:
