@@ -13,6 +13,7 @@ from typing import Any
 
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desks
+from hanok.assemble.vector_stores import Stacks
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
@@ -88,6 +89,7 @@ class House:
     responses: ResponseStore
     ordered: Ordered
     library: Library
+    stacks: Stacks
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -205,7 +207,7 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
-    made += knowledge_desks(house.library, house.reception, platform)
+    made += [*knowledge_desks(house.library, house.reception, platform), house.stacks.desk]
     return [desk for desk in made if desk is not None]
 
 
@@ -259,7 +261,8 @@ def _batch_desks(house: House) -> list[Desk]:
     """Files and batches."""
     ordered, reception = house.ordered, house.reception
     runner = ordered.runner
-    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings)
+    forget = house.stacks.keeping.forget
+    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings, forget=forget)
     batches = Batches(
         ordered.intake,
         shelf=ordered.shelf,
@@ -316,6 +319,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.library.change(platform, tracing(platform.telemetry))
+    house.stacks.change(platform)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

@@ -36,6 +36,7 @@ from hanok.assemble.house import (
     weights,
 )
 from hanok.assemble.library import make_library
+from hanok.assemble.vector_stores import make_stacks
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
@@ -119,6 +120,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
+        asyncio.create_task(house.stacks.filler.live(), name="vector-stores"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -133,6 +135,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
+            await house.stacks.close()
             await house.library.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
@@ -240,6 +243,7 @@ def _build(
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
+    library = make_library(loaded, tiered)
     giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
@@ -271,7 +275,16 @@ def _build(
         replays=replays,
         responses=response_store(loaded),
         ordered=ordered,
-        library=make_library(loaded, tiered),
+        library=library,
+        stacks=make_stacks(
+            loaded,
+            library=library,
+            shelf=ordered.shelf,
+            reception=reception,
+            keys=keys,
+            models=tiered,
+            serves=lambda: bool(servers),
+        ),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
