@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hanok.gateway import Desk, Knowledge, Reception
+from hanok.knowledge.client import open_store
 from hanok.knowledge.library import Library
 from hanok.knowledge.ranking.terms import terms_of_question
-from hanok.knowledge.store import Store
-from hanok.knowledge.stores.memory import MemoryStore
 from hanok.spec import Loaded, Platform
 from hanok.wire import ModelPath
 
@@ -19,8 +18,3 @@ def make_library(loaded: Loaded, models: ModelPath) -> Library:
 def knowledge_desks(library: Library, reception: Reception, platform: Platform) -> list[Desk]:
     """The desk for knowledge, where any is declared."""
     return [Knowledge(library, reception=reception)] if platform.knowledge else []
-
-
-def open_store(loaded: Loaded) -> Store:  # noqa: ARG001
-    """The librarian's, once it is there."""
-    return MemoryStore()
