@@ -151,7 +151,7 @@ class Citing:
         """The line that opens a fence; None when this is none."""
         fence = _FENCE.match(self._held)
         if fence is None:
-            short = len(self._held) < 3 and len(set(self._held)) == 1  # noqa: PLR2004 - may become one
+            short = len(self._held) < 3 and len(set(self._held)) == 1
             return False if short and not final else None
         line, newline, _ = self._held.partition("\n")
         if not newline and not final:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,7 +106,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
             cuts.append(at + 1)
     cuts.append(len(text))
     spans: list[tuple[int, int]] = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         piece = text[start:end]
         if bare := piece.strip():
             first = start + len(piece) - len(piece.lstrip())

@@ -20,6 +20,10 @@ class Language:
     sources: str
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _LANGUAGES: Mapping[str, Language] = {
     "ko": Language(name="Korean", nothing="제공된 문서에서 관련 정보를 찾을 수 없습니다.", sources="출처"),
     "ja": Language(name="Japanese", nothing="提供された文書には該当する情報が見つかりません。", sources="出典"),
@@ -40,33 +44,34 @@ _SCRIPTS = (
     ("ru", re.compile("[\u0400-\u04ff]")),
 )
 _SMALL_WORDS: Mapping[str, frozenset[str]] = {
-    "de": frozenset(
-        "aber als am auf aus bei das dem den der die ein eine einen für gibt hat ich im in ist kann kein man mit nach"
-        " nicht oder sich sind über und von wann warum was welche wenn wer werden wie wieso wird wo zu zum zur".split()
+    "de": _words(
+        "aber als am auf aus bei das dem den der die ein eine einen für gibt hat ich im in ist kann kein man "
+        "mit nach nicht oder sich sind über und von wann warum was welche wenn wer werden wie wieso wird wo "
+        "zu zum zur"
     ),
-    "fr": frozenset(
-        "au aux avec ce comment combien dans de des du elle en est et il je la le les ne nous où par pas peut pour"
-        " pourquoi qu quand que quel quelle quels qui quoi se sont sur un une vous à ça être".split()
+    "fr": _words(
+        "au aux avec ce comment combien dans de des du elle en est et il je la le les ne nous où par pas peut "
+        "pour pourquoi qu quand que quel quelle quels qui quoi se sont sur un une vous à ça être"
     ),
-    "es": frozenset(
-        "al como con cuál cuáles cuándo cuánto cómo de del dónde el en es están está hay la las lo los no para por"
-        " puede que qué quién se si sin son su un una y".split()
+    "es": _words(
+        "al como con cuál cuáles cuándo cuánto cómo de del dónde el en es están está hay la las lo los no "
+        "para por puede que qué quién se si sin son su un una y"
     ),
-    "it": frozenset(
-        "che chi come con cosa cos da dal dei del della di dove e gli il in la le lo nel non per perché può qual quale"
-        " quali quando quanto se si sono su un una è".split()
+    "it": _words(
+        "che chi come con cosa cos da dal dei del della di dove e gli il in la le lo nel non per perché può "
+        "qual quale quali quando quanto se si sono su un una è"
     ),
-    "pt": frozenset(
-        "ao as com como da das de do dos e em está isso não na no nos o onde os para pode por porque qual quais quando"
-        " que quem se são um uma à é".split()
+    "pt": _words(
+        "ao as com como da das de do dos e em está isso não na no nos o onde os para pode por porque qual "
+        "quais quando que quem se são um uma à é"
     ),
-    "nl": frozenset(
-        "aan als bij dat de die een en er geen het hoe hoeveel ik in is kan maar met naar niet of om op te van voor"
-        " waar waarom wanneer wat welke wie wordt worden zijn".split()
+    "nl": _words(
+        "aan als bij dat de die een en er geen het hoe hoeveel ik in is kan maar met naar niet of om op te "
+        "van voor waar waarom wanneer wat welke wie wordt worden zijn"
     ),
-    "en": frozenset(
-        "a an and are at be by can do does for from has have how i if in is it its not of on or should so that the"
-        " their there this to was were what when where which who why will with you".split()
+    "en": _words(
+        "a an and are at be by can do does for from has have how i if in is it its not of on or should so "
+        "that the their there this to was were what when where which who why will with you"
     ),
 }
 _WORD = re.compile(r"[^\W\d_]+")

@@ -1,4 +1,4 @@
-"""Answering with a model that is too small to put things in its own words: it picks sentences, and may say nothing else.
+"""Answering with a model that is too small to put things in its own words: it picks sentences and says nothing else.
 
 A grammar (GBNF, as llama.cpp reads it) holds it to whole sentences of the best passages, each with its citation behind
 it. So what it says is true to the documents, and an instruction in a passage can at most be quoted. What was tried

@@ -12,15 +12,20 @@ from typing import Literal
 from hanok.knowledge.answering.language import says_nothing
 from hanok.knowledge.ranking.terms import terms_of
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 Kind = Literal["claim", "question", "greeting", "heading", "nothing", "empty"]
 ENDS = ".!?…。！？｡"
 WIDE_ENDS = "。！？｡"
 """These end a sentence whatever follows."""
 CLOSERS = "\"'”’»)]」』）】*_"
-_ABBREVIATIONS = frozenset(
-    "al approx ca cf ch d.h dr e.g ed eq fig i.e mr mrs ms no nos nr p pp prof sec st vgl vol vs z.b".split()
+_ABBREVIATIONS = _words(
+    "al approx ca cf ch d.h dr e.g ed eq fig i.e mr mrs ms no nos nr p pp prof sec st vgl vol vs z.b"
 )
-_PERHAPS = frozenset("bzw co corp etc inc ltd usw a.m p.m u.s".split())
+_PERHAPS = _words("bzw co corp etc inc ltd usw a.m p.m u.s")
 """Abbreviations that sentences end with as well: then something in capitals follows."""
 _LAST_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|\.(?=[^\W\d_]))*$")
 _ITEM = re.compile(r"[ \t]*(?:>[ \t]*)*(?:[-*+•·][ \t]+|\d{1,3}$|\(?[a-zA-Z\d]{1,3}[.)][ \t]+)?")
@@ -30,7 +35,8 @@ _LEADS_IN = 12
 _GREETING = re.compile(
     r"(?:hello|hi|hey|sure|certainly|of course|yes|no|ok(?:ay)?|thanks?(?: you)?|you are welcome|you're welcome"
     r"|great question|good question|i hope (?:this|that) helps|let me know if you .{0,60}|glad to help|hope this helps"
-    r"|안녕하세요|안녕|네|예|아니요|아니오|감사합니다|고맙습니다|물론입니다|물론이죠|좋은 질문입니다|도움이 되(?:었|셨)기를 바랍니다"
+    r"|안녕하세요|안녕|네|예|아니요|아니오|감사합니다|고맙습니다|물론입니다|물론이죠"
+    r"|좋은 질문입니다|도움이 되(?:었|셨)기를 바랍니다"
     r"|こんにちは|はい|いいえ|ありがとうございます|もちろんです|你好|您好|是的|好的|谢谢|不客气|当然"
     r"|hallo|guten tag|ja|nein|danke|gern(?:e)?|natürlich|bonjour|salut|oui|non|merci|bien sûr|hola|sí|gracias|claro"
     r"|ciao|buongiorno|certo|grazie|olá|sim|não|obrigad[oa])",
@@ -53,7 +59,7 @@ def ends(before: str, after: str) -> bool:
         return False
     if last in _PERHAPS:
         return not after.islower()
-    return not (after.islower() and 0 < len(last) <= 4)  # noqa: PLR2004 - some other abbreviation
+    return not (after.islower() and 0 < len(last) <= 4)  # some other abbreviation
 
 
 def kind_of(sentence: str) -> Kind:
