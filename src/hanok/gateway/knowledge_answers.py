@@ -23,7 +23,7 @@ from hanok.gateway.relay import relay
 from hanok.knowledge.answering import Asked, Telling, read_conversation
 from hanok.knowledge.finding.finder import LONGEST_QUESTION
 from hanok.ledger import Key
-from hanok.wire import Caller, ChatRequest, Usage, json_bytes
+from hanok.wire import Caller, ChatRequest, Options, Usage, json_bytes
 
 MOST_PASSAGES = 100
 MOST_MESSAGES = 100
@@ -41,7 +41,7 @@ class AnswerBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     messages: Annotated[list[Message], Meta(max_length=MOST_MESSAGES)] = []
 
-    def asked(self, base: str, caller: Caller, options: Any) -> Asked:
+    def asked(self, base: str, caller: Caller, options: Options) -> Asked:
         """What is asked of that base. Raises `RequestError`."""
         before = [msgspec.to_builtins(message) for message in self.messages]
         request = ChatRequest.ask(f"{KNOWLEDGE}{base}", [*before, {"role": "user", "content": self.question}])
@@ -72,14 +72,11 @@ class KnowledgeAnswers:
         if body.model is not None:
             self._check(body.model, key)
         asked = body.asked(base, caller, self._reception.options(call))
-        writer = AnswerWriter()
-        opening = self._informed.answer(asked, writer)
+        opening = self._open(asked, AnswerWriter())
         if asked.stream:
-            await relay(
-                call, self._noted(opening, writer), headers=self._headers, keep_alive_s=self._giving.keep_alive_s
-            )
+            await relay(call, opening, headers=self._headers, keep_alive_s=self._giving.keep_alive_s)
             return
-        answer = await self._noted(opening, writer)
+        answer = await opening
         try:
             chunk = await answer.__anext__()
             await call.reply(200, chunk.data, JSON_TYPE, *self._giving.about("", answer))
@@ -95,9 +92,9 @@ class KnowledgeAnswers:
     def _headers(self, answer: InformedAnswer | None) -> list[Header]:
         return self._giving.stream_headers("", answer)
 
-    async def _noted(self, opening: Any, writer: AnswerWriter) -> InformedAnswer:
-        writer.answer = await opening
-        return writer.answer
+    async def _open(self, asked: Asked, writer: AnswerWriter) -> InformedAnswer:
+        writer.answer = answer = await self._informed.answer(asked, writer)
+        return answer
 
 
 class AnswerWriter:

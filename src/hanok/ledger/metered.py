@@ -125,7 +125,8 @@ class Meter:
 
     __slots__ = (
         "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_streams", "_tab",
-        "_wall", "cost_nano_usd", "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens", "unstreamed", "usage",
+        "_wall", "cost_nano_usd", "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens",
+        "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
