@@ -39,7 +39,19 @@ from hanok.assemble.knowledge import Upkeep, watch_knowledge
 from hanok.assemble.library import make_library
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
+from hanok.gateway import (
+    Access,
+    Door,
+    Giving,
+    HttpServer,
+    Informed,
+    LineAsker,
+    Reception,
+    Replays,
+    Routed,
+    Runs,
+    Tiered,
+)
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -234,16 +246,18 @@ def _build(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
     tiered = Tiered(models, failed=metrics.classifier_failed)
+    library = make_library(loaded, tiered)
+    informed = Informed(tiered, library)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(tiered, reception=reception, keys=keys, wall=time.time),
+        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -274,7 +288,8 @@ def _build(
         replays=replays,
         responses=response_store(loaded),
         ordered=ordered,
-        library=make_library(loaded, tiered),
+        library=library,
+        informed=informed,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
