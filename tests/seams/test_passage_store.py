@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,13 +17,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from hanok.errors import KeptUnreachable, RequestError, StoreError
-from hanok.knowledge.children.calls import Card, Settings
-from hanok.knowledge.children.librarian import read_card
+from hanok.errors import RequestError, StoreError
+from hanok.knowledge.children.calls import Settings
 from hanok.knowledge.client import LibrarianStore
-from hanok.knowledge.filters import as_expression, holds, read_filter
+from hanok.knowledge.filters import holds, read_filter
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.stores.milvus import MilvusStore
@@ -209,7 +205,7 @@ def test_passages_are_found_by_words_alone_and_by_meaning_alone(bench: Bench) ->
     assert [hit.id for hit in bench.found(name, terms="alpha")] == ["words"]
     assert bench.found(name, vector=vector(0.0, 1.0))[0].id == "meaning"
     assert bench.found(name, terms="nowhere") == []
-    assert bench.found(name, terms=" ") == []
+    assert bench.found(name, terms=" ") == bench.found(name, terms="?! .") == []
 
 
 def test_no_more_than_k_are_given_the_best_first(bench: Bench) -> None:
@@ -430,7 +426,7 @@ def test_text_that_is_too_long_is_refused_by_its_bytes_and_names_are_cut(bench: 
         return
     with pytest.raises(StoreError, match="65,538 bytes"):
         bench.run(bench.store.write(name, [row("p2", "alpha", text=fits + "가")]))
-    bench.run(bench.store.write(name, [row("p3", "gamma " + "단어 " * 20_000, title="한" * 2000)]))
+    bench.run(bench.store.write(name, [row("p3", "gamma " + "단어 " * 20_000, text="short", title="한" * 2000)]))
     (hit,) = bench.found(name, terms="gamma")
     assert hit.title == "한" * 341
 
@@ -450,3 +446,48 @@ def test_many_writers_and_readers_at_once_lose_nothing(bench: Bench) -> None:
     described = bench.run(bench.store.describe(name))
     assert described is not None
     assert described.passages == 160
+
+
+_KEYS = st.sampled_from(["a", "b", "and", 'k"] or "" == "', "한글", "x\\"])
+_TEXTS = st.one_of(
+    st.sampled_from(
+        ["", "a", "true", "not", '"', "'", "\\", '\\"', '" or 1 == 1 or "', "x' or 'x", "한국어", "a\nb", "%"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6),
+)
+_NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([0.5, -1.0, 1e-7, 1e20, 2**53]))
+_VALUES = st.one_of(st.booleans(), _NUMBERS, _TEXTS)
+_COMPARED = st.one_of(
+    st.fixed_dictionaries({"type": st.sampled_from(["eq", "ne"]), "key": _KEYS, "value": _VALUES}),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["gt", "gte", "lt", "lte"]), "key": _KEYS, "value": st.one_of(_NUMBERS, _TEXTS)}
+    ),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["in", "nin"]), "key": _KEYS, "value": st.lists(_VALUES, min_size=1, max_size=3)}
+    ),
+)
+_FILTERS = st.recursive(
+    _COMPARED,
+    lambda inner: st.fixed_dictionaries(
+        {"type": st.sampled_from(["and", "or"]), "filters": st.lists(inner, min_size=1, max_size=3)}
+    ),
+    max_leaves=6,
+)
+_METADATA = st.dictionaries(_KEYS, _VALUES, max_size=4)
+
+
+@pytest.fixture(scope="module")
+def labelled(bench: Bench) -> str:
+    """A collection that the next test fills with whatever metadata it thinks of."""
+    return bench.made(shape=Shape(dimensions=DIMENSIONS, index=Index(type="FLAT")))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(metadata=st.lists(_METADATA, min_size=1, max_size=5), asked=_FILTERS)
+def test_any_filter_finds_what_it_says(bench: Bench, labelled: str, metadata: list[Any], asked: Any) -> None:
+    rows = [row(f"p{n}", document=f"{n}.md", metadata=each, head=head(f"{n}.md")) for n, each in enumerate(metadata)]
+    bench.run(bench.store.remove_store(labelled, ""))
+    bench.run(bench.store.write(labelled, rows))
+    raw = msgspec.Raw(msgspec.json.encode(asked))
+    expected = {each.id for each in rows if holds(read_filter(raw), each.metadata)}
+    assert bench.ids(labelled, vector=vector(1.0), filter=raw) == expected

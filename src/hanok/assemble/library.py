@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hanok.gateway import Desk, Knowledge, Reception
+from hanok.gateway import Desk, Giving, Informed, Knowledge, KnowledgeAnswers, Reception
 from hanok.knowledge.client import open_store
 from hanok.knowledge.library import Library
 from hanok.knowledge.ranking.terms import terms_of_question
@@ -15,6 +15,11 @@ def make_library(loaded: Loaded, models: ModelPath) -> Library:
     return Library(models=models, store=open_store(loaded), platform=loaded.platform, terms=terms_of_question)
 
 
-def knowledge_desks(library: Library, reception: Reception, platform: Platform) -> list[Desk]:
+def knowledge_desks(
+    library: Library, informed: Informed, *, giving: Giving, reception: Reception, platform: Platform
+) -> list[Desk]:
     """The desk for knowledge, where any is declared."""
-    return [Knowledge(library, reception=reception)] if platform.knowledge else []
+    if not platform.knowledge:
+        return []
+    answers = KnowledgeAnswers(informed, giving=giving, reception=reception)
+    return [Knowledge(library, reception=reception, answers=answers)]

@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
+from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
 from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
-from hanok.knowledge.stores.legs import Candidate, Legs, words
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
-from hanok.knowledge.stores.plain_ranking import rank
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
 THREADS = 8
@@ -111,7 +110,7 @@ class MilvusStore:
         if expression is None:
             return []
         lexical, dense = await asyncio.gather(
-            self._leg(lambda client: self._by_words(client, name, query, expression), bool(words(query.terms))),
+            self._leg(lambda client: self._by_words(client, name, query, expression), bool(query.terms.strip())),
             self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
         return rank(Legs(lexical=lexical, dense=dense), query)

@@ -18,8 +18,8 @@ from hanok.knowledge.vector_stores.record_store import Records, Slice
 from hanok.spec import Platform, Retrieve, VectorStores
 from hanok.wire import Caller
 
-BASE = "vector_stores"
-"""What their collection is called, where a declared base has its name."""
+BASE = "/vector_stores"
+"""What their collection is called, where a declared base has its name: no base can be called this."""
 ID_DIGITS = 32
 ACTIVE_EVERY_S = 60
 CONTENT_PASSAGES = 1000
