@@ -244,4 +244,4 @@ async def _in_this_process(loaded: Loaded, model: str) -> AsyncGenerator[ModelPa
     async with running(only(loaded, model)) as house:
         with talk.status(f"No server runs here; loading {model} for this question …"):
             await house.fleet.wait_started(_needed(loaded, model))
-        yield house.tiered
+        yield house.informed

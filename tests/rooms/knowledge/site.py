@@ -57,12 +57,13 @@ def running_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
                 with lock:
                     site.at_once -= 1
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - its name there
 
         def _reply(self, reply: Reply) -> None:
             with contextlib.suppress(OSError):
                 if callable(reply):
-                    return reply(self)
+                    reply(self)
+                    return
                 status, headers, body = reply
                 self.send_response(status)
                 for name, value in {"content-length": str(len(body)), **headers}.items():

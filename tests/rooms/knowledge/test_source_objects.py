@@ -65,7 +65,7 @@ def test_objects_are_listed_by_their_keys_and_read(s3: Any, options: dict[str, A
 
 def test_one_object_is_a_source_too(s3: Any, options: dict[str, Any], tmp_path: Path) -> None:
     put(s3, "one.bin")
-    (entry,) = entries_of(tmp_path, uri="s3://docs/one.bin", options=options, known=lambda path: False)
+    (entry,) = entries_of(tmp_path, uri="s3://docs/one.bin", options=options, known=lambda _: False)
     assert entry.uri == "s3://docs/one.bin"
 
 

@@ -167,7 +167,7 @@ def test_a_redirect_to_where_nobody_may_go_is_refused(site: Site, place: str) ->
 def test_every_address_behind_a_redirect_is_judged_anew(site: Site) -> None:
     """The first host is public by name, and the one that it sends to is of a private network."""
     addresses = {"public.example": ["127.0.0.1"], "inside.example": ["93.184.216.34", "169.254.169.254"]}
-    web = Web(private=True, resolve=lambda host, port: addresses[host])
+    web = Web(private=True, resolve=lambda host, _: addresses[host])
     site.page("/a", "", 302, Location="http://inside.example/")
     with pytest.raises(DocumentRefused, match=r"inside\.example/ is not asked: 169\.254\.169\.254"):
         read_page(f"http://public.example:{site.port}/a", web=web)
@@ -218,7 +218,7 @@ def test_a_name_is_resolved_once_and_that_address_is_connected_to(site: Site) ->
 
 def test_a_name_that_moves_between_redirects_is_refused_where_it_moved(site: Site) -> None:
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
-    web = Web(private=True, resolve=lambda host, port: next(answers))
+    web = Web(private=True, resolve=lambda *_: next(answers))
     site.page("/a", "", 302, Location="/b")
     with pytest.raises(DocumentRefused, match=r"169\.254\.169\.254 is where a cloud"):
         read_page(f"http://docs.invalid:{site.port}/a", web=web)
@@ -248,7 +248,7 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext
 def test_tls_checks_the_name_that_was_asked_for_at_the_address_that_was_judged(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path, "docs.invalid")
     names: list[str | None] = []
-    server.sni_callback = lambda wire, name, context: names.append(name)  # type: ignore[assignment]
+    server.sni_callback = lambda _wire, name, _context: names.append(name)  # type: ignore[assignment]
     with running_site(server) as site:
         site.page("/a", "text")
         web = Web(private=True, resolve=only("127.0.0.1"), tls=lambda: trusting)
@@ -314,7 +314,7 @@ def test_packing_that_is_broken_cut_short_or_unknown_is_refused(site: Site) -> N
     packed = gzip.compress(b"text" * 1000)
     cases = {"gzip": b"no gzip", "x-gzip": packed[:-20], "br": b"text"}
     for encoding, body in cases.items():
-        with pytest.raises(DocumentRefused, match="cannot be read|not asked for"):
+        with pytest.raises(DocumentRefused, match=r"cannot be read|not asked for"):
             read_page(site.page("/a", body, Content_Encoding=encoding))
 
 

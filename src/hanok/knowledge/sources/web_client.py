@@ -160,15 +160,16 @@ def origin_of(url: str) -> tuple[str, int]:
 
 def unpack(data: bytes, limit_bytes: int, url: str) -> bytes:
     """What gzip or zlib packed. Raises `DocumentRefused` when that is larger than `limit_bytes`, or broken."""
+    packed, text = _Packed(), bytearray()
     try:
-        packed = _Packed()
-        text = packed.feed(data, limit_bytes)
+        for start in range(0, len(data), _STEP_BYTES):
+            text += packed.feed(data[start : start + _STEP_BYTES], limit_bytes - len(text))
+            if len(text) > limit_bytes:
+                raise too_large(url, limit_bytes)
         packed.end()
     except (zlib.error, ValueError) as error:
         raise _refused(url, f"cannot be unpacked: {error}", code="unreadable") from None
-    if len(text) > limit_bytes:
-        raise too_large(url, limit_bytes)
-    return text
+    return bytes(text)
 
 
 class _Packed:

@@ -13,14 +13,16 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from hanok.errors import DocumentRefused, HanokError, KnowledgeError, RequestError, StartError, StoreError
+from hanok.errors import DocumentRefused, HanokError, KnowledgeError, RequestError, StartError, Unknown
 from hanok.knowledge.finding.finder import Place
 from hanok.knowledge.ingesting.embedder import Embedder
 from hanok.knowledge.ingesting.rows import head_of, row_of, with_head
+from hanok.knowledge.ingesting.run import EmbedUnits
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Entry, Passage, Row
 from hanok.knowledge.vector_stores.entries import Attached, ErrorCode, VectorStore
@@ -39,7 +41,7 @@ MIB = 1024 * 1024
 UNSUPPORTED = ("unknown_format", "binary")
 _log = logging.getLogger(__name__)
 
-Cut = Callable[[Entry, bytes, Recipe], Awaitable[tuple[str, Sequence[Passage]]]]
+Cut = Callable[[Entry, bytes, Recipe, EmbedUnits], Awaitable[tuple[str, Sequence[Passage]]]]
 """A document's bytes to its title and passages, by a recipe. Raises `DocumentRefused`."""
 _Key = tuple[str, str]
 
@@ -47,7 +49,7 @@ _Key = tuple[str, str]
 class Filler:
     """Fills vector stores while this process may.
 
-    `callers` gives whoever has a key of that id, None when nobody has; `serves` says whether this process lets calls in.
+    `callers` gives whoever has a key of that id, None when nobody has; `serves` says whether this process takes calls.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class Filler:
             except HanokError as error:
                 _log.warning("the file %s waits: %s", key[1], error)
                 self._resting[key] = self._monotonic() + REST_S
-            except Exception:
+            except Exception:  # noqa: BLE001 - a bug that one file meets keeps no other from being read
                 _log.exception("the file %s waits", key[1])
                 self._resting[key] = self._monotonic() + REST_S
             finally:
@@ -193,8 +195,8 @@ class Filler:
             made = await self._make(file)
         except DocumentRefused as error:
             made = _failed(file, "unsupported_file" if error.code in UNSUPPORTED else "invalid_file", error.message)
-        except StoreError:
-            raise
+        except Unknown:
+            made = _failed(file, "invalid_file", "the file was deleted before it was read")
         except (KnowledgeError, RequestError, StartError) as error:
             made = _failed(file, "server_error", error.message)
         if made is not None and await asyncio.to_thread(self._records.settle, made):
@@ -212,7 +214,8 @@ class Filler:
         data = await self._files.read(file.file_id, file.owner, int(recipe.parse.max_file_mib * MIB))
         cut_by = recipe if file.chunking is None else recipe.model_copy(update={"split": [file.chunking.split()]})
         entry = Entry(uri=file.file_id, path=file.filename, reader=file.owner, metadata=file.attributes)
-        title, passages = await self._cut(entry, data, cut_by)
+        place, embedder = self._place(file.store), self._embedder(caller)
+        title, passages = await self._cut(entry, data, cut_by, partial(_embedded, embedder))
         if not passages:
             raise DocumentRefused(f"{file.filename} has no text in it", code="empty")
         await asyncio.to_thread(self._check_room, file, len(passages))
@@ -220,7 +223,7 @@ class Filler:
         writing = _Writing(
             file=file, entry=entry, title=title, digest=digest, size=len(data), now=int(self._wall()), passages=passages
         )
-        usage = await self._write(writing, caller)
+        usage = await self._write(writing, place, embedder)
         if usage is None:
             return None
         return msgspec.structs.replace(
@@ -240,42 +243,39 @@ class Filler:
             message = f"it has {passages:,} passages, and there is room for {max(0, left):,} more (of {most:,})"
             raise KnowledgeError(f"{message}; delete some files")
 
-    async def _write(self, writing: _Writing, caller: Caller) -> int | None:
-        """Write all passages: the bytes that they take; None when the file is not wanted any more."""
-        place = self._place(writing.file.store)
-        told = place.recipe.embed
-        embedder = Embedder(
+    def _embedder(self, caller: Caller) -> Embedder:
+        told, model = self._platform.vector_stores.embed, self._place("").embedder
+        return Embedder(
             self._open_models,
-            model=place.embedder,
+            model=model,
             prefix=told.passage_prefix,
             dimensions=told.dimensions,
             caller=caller,
         )
+
+    async def _write(self, writing: _Writing, place: Place, embedder: Embedder) -> int | None:
+        """Write all passages: the bytes that they take; None when the file is not wanted any more."""
         await self._ensure_collection(place, embedder)
-        usage, first = 0, None
-        for start in range(0, len(writing.passages), told.batch):
+        usage, first, batch = 0, None, place.recipe.embed.batch
+        for start in range(0, len(writing.passages), batch):
             if not await asyncio.to_thread(self._records.is_wanted, writing.file):
                 return None
-            rows = await self._rows(writing, start, told.batch, embedder, place.recipe.index.terms)
+            rows = await self._rows(writing, start, batch, embedder, place.recipe.index.terms)
             usage += sum(len(row.text.encode()) + len(row.vector) for row in rows)
             first = first or rows[0]
             await self._store.write(place.collection, writing.headed(rows))
-        if first is not None and len(writing.passages) > told.batch:
+        if first is not None and len(writing.passages) > batch:
             await self._store.write(place.collection, [writing.whole(first)])
         return usage
 
-    async def _rows(
-        self, writing: _Writing, start: int, count: int, embedder: Embedder, kind: Terms
-    ) -> list[Row]:
+    async def _rows(self, writing: _Writing, start: int, count: int, embedder: Embedder, kind: Terms) -> list[Row]:
         texts = [passage.read() for passage in writing.passages[start : start + count]]
-        vectors = await embedder.embed(texts)
+        vectors = await _embedded(embedder, texts)
         terms = await asyncio.to_thread(lambda: [self._terms(text, kind) for text in texts])
-        rows: list[Row] = []
-        for place, (vector, words) in enumerate(zip(vectors, terms, strict=True), start=start):
-            if isinstance(vector, DocumentRefused):
-                raise vector
-            rows.append(writing.row(place, vector, words))
-        return rows
+        return [
+            writing.row(place, vector, words)
+            for place, (vector, words) in enumerate(zip(vectors, terms, strict=True), start=start)
+        ]
 
     async def _ensure_collection(self, place: Place, embedder: Embedder) -> None:
         async with self._making:
@@ -335,6 +335,7 @@ class _Writing(msgspec.Struct, frozen=True, kw_only=True):
     def _with_head(self, row: Row, *, whole: bool) -> Row:
         head = head_of(
             self.entry,
+            self.passages[0],
             digest=self.digest,
             title=self.title,
             passages=len(self.passages),
@@ -344,6 +345,16 @@ class _Writing(msgspec.Struct, frozen=True, kw_only=True):
             store=self.file.store,
         )
         return with_head(row, head, whole=whole)
+
+
+async def _embedded(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
+    """Vectors of texts of one document. Raises `DocumentRefused` when the model does not take one of them."""
+    vectors: list[bytes] = []
+    for vector in await embedder.embed(texts):
+        if isinstance(vector, DocumentRefused):
+            raise vector
+        vectors.append(vector)
+    return vectors
 
 
 def _failed(file: Attached, code: ErrorCode, message: str) -> Attached:
