@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,14 @@ def test_a_fetch_that_was_killed_is_begun_anew(origin: Origin, tmp_path: Path) -
     shutil.rmtree(cache / "objects")
     origin.commit("b.md")
     assert paths(tmp_path, git=str(origin.folder)) == ["a.md", "b.md"]
+
+
+def test_several_at_once_share_what_one_of_them_fetches(origin: Origin, tmp_path: Path, counted: Path) -> None:
+    origin.commit(*(f"{number}.md" for number in range(50)))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: paths(tmp_path, git=f"file://{origin.folder}"), range(4)))
+    assert [len(each) for each in found] == [51] * 4
+    assert counted.read_text().split().count("fetch") == 1
 
 
 def test_what_a_repository_would_run_is_not_run(

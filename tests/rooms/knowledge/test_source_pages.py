@@ -109,6 +109,12 @@ def test_paths_and_queries_in_any_script_are_asked_for(site: Site) -> None:
     assert read_page(f"{site.url}/한 국?q=가&a%20b=%2F#part") == b"text"
 
 
+def test_a_declared_page_may_have_a_query(site: Site, tmp_path: Path) -> None:
+    url = site.page("/a?lang=ko", "text", ETag="e")
+    (entry,) = entries_of(tmp_path, url=url, private=True)
+    assert (entry.uri, entry.version) == (url, "e")
+
+
 def test_a_host_is_asked_one_thing_at_a_time(site: Site, tmp_path: Path) -> None:
     for number in range(8):
         site.page(f"/{number}", "text")
