@@ -295,6 +295,12 @@ def test_more_files_than_declared_are_unreadable(origin: Origin, tmp_path: Path)
         entries_of(tmp_path, git=str(origin.folder), max_documents=2)
 
 
+def test_a_state_folder_that_cannot_be_written_is_said(origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / ".hanok").write_text("a file")
+    with pytest.raises(SourceUnreadable, match="cannot be written"):
+        entries_of(tmp_path, git=str(origin.folder))
+
+
 def test_a_machine_without_git_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceUnreadable, match="git is not installed"):

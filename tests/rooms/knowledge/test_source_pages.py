@@ -222,6 +222,14 @@ def test_a_name_is_resolved_once_and_that_address_is_connected_to(site: Site) ->
     assert site.asked[0][2]["host"] == f"docs.invalid:{site.port}"
 
 
+def test_names_in_any_script_are_asked_for_in_ascii(site: Site) -> None:
+    resolve = only("127.0.0.1")
+    site.page("/a", "text")
+    assert read_page(f"http://한옥.invalid:{site.port}/a", web=Web(private=True, resolve=resolve)) == b"text"
+    assert resolve.asked == ["xn--wk5b71z.invalid"]
+    assert site.asked[0][2]["host"] == f"xn--wk5b71z.invalid:{site.port}"
+
+
 def test_a_name_that_moves_between_redirects_is_refused_where_it_moved(site: Site) -> None:
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     web = Web(private=True, resolve=lambda *_: next(answers))
