@@ -167,7 +167,10 @@ class Retrieve(Tree):
     lexical_weight: Number = Field(default=2.0, ge=0, description="What the words count in the order.")
     dense_weight: Number = Field(default=1.0, ge=0, description="What the meaning counts.")
     mmr_lambda: Number = Field(
-        default=0.9, ge=0, le=1, description="1 takes the best, lower ones avoid passages that say the same (MMR)."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="1 takes the best, lower ones avoid passages that say the same (MMR); copies stand last anyway.",
     )
     ef: Whole = Field(default=64, ge=1, le=32_768, description="For HNSW: candidates while searching.")
     nprobe: Whole = Field(default=16, ge=1, le=65_536, description="For the IVF family: clusters to look into.")
