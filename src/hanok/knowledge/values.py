@@ -107,6 +107,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the entry's `uri`, `terms` what it is looked up by in words, `vector` what by meaning. `store` is the
     vector store that it belongs to, "" in a declared base. `head` stands on the passage of ordinal 0, nowhere else.
+    `metadata` is the document's, the same on all its passages.
     """
 
     id: str

@@ -1,12 +1,9 @@
-"""What every store asks of names and rows before it keeps them."""
+"""What every store asks of names, shapes and rows before it keeps them."""
 
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Sequence
-from math import isfinite, sqrt
-from operator import mul
 
 from hanok.errors import StoreError
 from hanok.knowledge.values import Row, Shape
@@ -14,6 +11,8 @@ from hanok.knowledge.values import Row, Shape
 ID_LIMIT_CHARACTERS = 64
 FLOAT_BYTES = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
+_UNIT_TOLERANCE = 0.01
+"""How far from 1 the length of a vector may be that was made to have it, in 32 bits or less."""
 
 
 def check_name(name: str) -> None:
@@ -22,29 +21,48 @@ def check_name(name: str) -> None:
         raise StoreError(f"{name!r} cannot be a collection's name", hint="use letters, digits and _, a letter first")
 
 
+def check_same(name: str, there: Shape, wanted: Shape) -> None:
+    """Raise `StoreError` when a collection is there that is made otherwise: dimensions, index or metric."""
+    found, asked = _told(there), _told(wanted)
+    if found != asked:
+        raise StoreError(
+            f"the collection {name} has {found}, and {asked} is wanted",
+            hint="drop it and ingest anew, or give this one another name",
+        )
+
+
+def _told(shape: Shape) -> str:
+    return f"{shape.dimensions} dimensions in an index {shape.index.type} by {shape.index.metric}"
+
+
 def check_rows(rows: Sequence[Row], shape: Shape) -> None:
     """Raise `StoreError` when a row does not fit the shape; none is written then."""
     for row in rows:
         if not 1 <= len(row.id) <= ID_LIMIT_CHARACTERS or not row.id.isascii():
             raise StoreError(f"the id {row.id!r} is not 1 to {ID_LIMIT_CHARACTERS} ASCII characters")
+        if row.head is not None and row.ordinal:
+            raise StoreError(f"passage {row.ordinal} of {row.path}: a head stands on passage 0, nowhere else")
         if len(row.vector) != shape.dimensions * FLOAT_BYTES:
             raise StoreError(
                 f"a vector of {row.path} has {len(row.vector) / FLOAT_BYTES:g} dimensions, "
                 f"the collection {shape.dimensions}",
                 hint="the model of `embed` makes other vectors than when the collection was made: ingest it anew",
             )
-        if row.head is not None and row.ordinal:
-            raise StoreError(f"passage {row.ordinal} of {row.path}: a head stands on passage 0, nowhere else")
-        _check_vector(row, shape)
+    if rows:
+        _check_vectors(rows, shape)
 
 
-def _check_vector(row: Row, shape: Shape) -> None:
-    vector = array("f", row.vector)
-    length = sqrt(sum(map(mul, vector, vector)))
-    if not isfinite(length):
-        raise StoreError(f"a vector of {row.path} has numbers that are none (NaN or infinite)")
-    if shape.index.metric == "IP" and abs(length - 1.0) > 0.01:
+def _check_vectors(rows: Sequence[Row], shape: Shape) -> None:
+    import numpy
+
+    vectors = numpy.frombuffer(b"".join(row.vector for row in rows), dtype="<f4").reshape(len(rows), -1)
+    lengths = numpy.linalg.norm(vectors.astype(numpy.float64), axis=1)
+    if (strange := ~numpy.isfinite(lengths)).any():
+        path = rows[int(strange.argmax())].path
+        raise StoreError(f"a vector of {path} has numbers that are none (NaN or infinite)")
+    if shape.index.metric == "IP" and (strange := abs(lengths - 1) > _UNIT_TOLERANCE).any():
+        at = int(strange.argmax())
         raise StoreError(
-            f"a vector of {row.path} has the length {length:.3f}: inner products (IP) compare vectors of length 1",
+            f"a vector of {rows[at].path} has the length {lengths[at]:.3f}: inner products (IP) are of length 1",
             hint="set `index.metric` to COSINE",
         )

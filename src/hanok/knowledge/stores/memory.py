@@ -1,6 +1,6 @@
 """Passages in memory: every search looks at every passage. For tests, and to see what the other stores must do.
 
-It needs nothing but Python, keeps nothing, and answers as Milvus does: by meaning in the collection's metric, by words
+It needs nothing but numpy, keeps nothing, and answers as Milvus does: by meaning in the collection's metric, by words
 with BM25 over the passages that may be read.
 """
 
@@ -14,7 +14,7 @@ from operator import mul
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import holds, read_filter
-from hanok.knowledge.stores.checks import check_name, check_rows
+from hanok.knowledge.stores.checks import check_name, check_rows, check_same
 from hanok.knowledge.stores.legs import Legs, as_candidate, as_hit, words
 from hanok.knowledge.stores.plain_ranking import cosine, rank
 from hanok.knowledge.values import Collection, Head, Hit, Query, Row, Shape
@@ -45,10 +45,7 @@ class MemoryStore:
         check_name(name)
         if name in self._aliases:
             raise StoreError(f"{name} is an alias already", hint="give the collection another name")
-        if self._shapes.setdefault(name, shape) != shape:
-            raise StoreError(
-                f"the collection {name} is there with another shape", hint="drop it, or use another name for this one"
-            )
+        check_same(name, self._shapes.setdefault(name, shape), shape)
         self._rows.setdefault(name, {})
 
     async def drop(self, name: str) -> None:
