@@ -1,30 +1,13 @@
-"""What a store's two searches found, handed to ranking: candidates with all that ranking looks at."""
+"""Rows as what a store's two searches hand to ranking."""
 
 from __future__ import annotations
 
 import re
 
-import msgspec
-
+from hanok.knowledge.ranking import Candidate
 from hanok.knowledge.values import Hit, Row
 
 _WORD = re.compile(r"\w+")
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage that may be given: as a hit without scores, and what is compared: its vector and its terms."""
-
-    hit: Hit
-    terms: str
-    vector: bytes
-    bm25: float = 0.0
-
-
-class Legs(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found by meaning and by words, each the best first, at most `fetch_k`."""
-
-    lexical: list[Candidate] = []
-    dense: list[Candidate] = []
 
 
 def words(terms: str) -> list[str]:

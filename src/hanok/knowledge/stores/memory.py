@@ -9,14 +9,14 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from math import log
+from math import log, sqrt
 from operator import mul
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import holds, read_filter
+from hanok.knowledge.ranking import Legs, rank
 from hanok.knowledge.stores.checks import check_name, check_rows, check_same
-from hanok.knowledge.stores.legs import Legs, as_candidate, as_hit, words
-from hanok.knowledge.stores.plain_ranking import cosine, rank
+from hanok.knowledge.stores.legs import as_candidate, as_hit, words
 from hanok.knowledge.values import Collection, Head, Hit, Query, Row, Shape
 from hanok.spec import Metric
 
@@ -126,8 +126,14 @@ def _best(scored: Iterable[tuple[float, Row]], count: int) -> list[tuple[float, 
 
 
 def _by_meaning(rows: Iterable[Row], vector: bytes, metric: Metric) -> list[tuple[float, Row]]:
-    near = {"COSINE": cosine, "IP": _product, "L2": _nearness}[metric]
+    near = {"COSINE": _cosine, "IP": _product, "L2": _nearness}[metric]
     return [(near(row.vector, vector), row) for row in rows]
+
+
+def _cosine(one: bytes, other: bytes) -> float:
+    """0 where one of the two has no length."""
+    lengths = sqrt(_product(one, one) * _product(other, other))
+    return _product(one, other) / lengths if lengths else 0.0
 
 
 def _product(one: bytes, other: bytes) -> float:

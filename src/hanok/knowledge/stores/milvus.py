@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
+from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
 from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_rows, check_same
-from hanok.knowledge.stores.legs import Candidate, Legs, words
+from hanok.knowledge.stores.legs import words
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
-from hanok.knowledge.stores.plain_ranking import rank
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
 THREADS = 8

@@ -16,8 +16,8 @@ import msgspec
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import quoted
+from hanok.knowledge.ranking import Candidate
 from hanok.knowledge.stores.checks import ID_LIMIT_CHARACTERS
-from hanok.knowledge.stores.legs import Candidate
 from hanok.knowledge.stores.milvus_errors import import_pymilvus
 from hanok.knowledge.values import Head, Hit, Plain, Row, Shape
 from hanok.spec import Index
