@@ -12,7 +12,9 @@ from hanok.gateway.door import Desk, Door
 from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.informed import Informed
 from hanok.gateway.knowledge import Knowledge
+from hanok.gateway.knowledge_answers import KnowledgeAnswers
 from hanok.gateway.lines import LineAsker
 from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
@@ -32,7 +34,9 @@ __all__ = [
     "Files",
     "Giving",
     "HttpServer",
+    "Informed",
     "Knowledge",
+    "KnowledgeAnswers",
     "LineAsker",
     "MessagesDesk",
     "ModelCard",

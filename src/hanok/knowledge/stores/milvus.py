@@ -19,8 +19,7 @@ from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
 from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
-from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_rows, check_same
-from hanok.knowledge.stores.legs import words
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
@@ -28,8 +27,6 @@ THREADS = 8
 BATCH_BYTES = 8 * 1024 * 1024
 """Of rows in one call: a server takes messages of 64 MiB, and Lite holds others up meanwhile."""
 FLUSH_ROWS = 5000
-SEARCHED_ROWS = 200
-"""What is not flushed from this many on is, before it is searched."""
 _PAGE = 8000
 T = TypeVar("T")
 
@@ -109,24 +106,14 @@ class MilvusStore:
         condition = read_filter(query.filter)
         if not query.readers:
             return []
-        await self._flush_late()
         expression = await self._or(None, lambda client: self._expression(client, name, query, condition))
         if expression is None:
             return []
         lexical, dense = await asyncio.gather(
-            self._leg(lambda client: self._by_words(client, name, query, expression), bool(words(query.terms))),
+            self._leg(lambda client: self._by_words(client, name, query, expression), bool(query.terms.strip())),
             self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
         return rank(Legs(lexical=lexical, dense=dense), query)
-
-    async def _flush_late(self) -> None:
-        """Among 1,400 passages that are not flushed, Lite takes a second for a search instead of a tenth of one."""
-        if not any(count >= SEARCHED_ROWS for count in self._unflushed.values()) or not self._lite:
-            return
-        async with self._writing:
-            for real, count in list(self._unflushed.items()):
-                if count >= SEARCHED_ROWS:
-                    await self._or(None, lambda client, real=real: self._flush(client, real))
 
     async def aclose(self) -> None:
         async with self._writing:
@@ -185,11 +172,8 @@ class MilvusStore:
         if (facts := self._facts.get(real)) is not None:
             facts.update((schema.facts_of(row.metadata), row.metadata) for row in rows)
         if self._lite and self._unflushed.get(real, 0) >= FLUSH_ROWS:
-            self._flush(client, real)
-
-    def _flush(self, client: Any, real: str) -> None:
-        client.flush(real)
-        self._unflushed[real] = 0
+            client.flush(real)
+            self._unflushed[real] = 0
 
     async def _delete(self, name: str, expression: str) -> None:
         async with self._writing:
@@ -213,12 +197,7 @@ class MilvusStore:
     def _expression(self, client: Any, name: str, query: Query, condition: Condition | None) -> str | None:
         """What limits both legs; None where nothing can be found."""
         shape = self._shape(client, name)
-        if query.vector is not None and len(query.vector) != shape.dimensions * FLOAT_BYTES:
-            raise StoreError(
-                f"the question's vector has {len(query.vector) / FLOAT_BYTES:g} dimensions, "
-                f"the collection {name} {shape.dimensions}",
-                hint="the model of `embed` makes other vectors than when the collection was made: ingest it anew",
-            )
+        check_question(name, query.vector, shape)
         self._load(client, name)
         readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
         if condition is None:
