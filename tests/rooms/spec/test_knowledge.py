@@ -50,6 +50,7 @@ def test_documents_are_split_by_type_as_the_table_says_unless_a_rule_says_otherw
         ({"sources": {"include": ["*.md"]}}, "not none of them"),
         ({"sources": []}, "must not be empty"),
         ({"schedule": "every day"}, "five fields of cron"),
+        ({"schedule": "0 25 * * *"}, "'0 25 * * *' is no schedule"),
         ({"retrieve": {"k": 30}}, "`fetch_k` must be at least `k`"),
         ({"retrieve": {"lexical_weight": 0, "dense_weight": 0}}, "above 0"),
         ({"split": {"size": 100, "overlap": 80}}, "at most half"),
