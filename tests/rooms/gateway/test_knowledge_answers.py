@@ -279,14 +279,6 @@ def test_the_same_question_has_the_same_prompt_so_that_caches_know_it(
     assert prompts[0][0] == prompts[2][0]
 
 
-def test_text_is_passed_on_as_it_comes(started: RunningHouse, engine: FakeEngine) -> None:
-    engine.answer = stream(*(delta(piece) for piece in ("A budget is ", "hard [", "1]", ". It ", "flies")), DONE)
-    deltas = [
-        each["text"] for each in answer(started, "How hard?", "looked-into", stream=True).events if "text" in each
-    ]
-    assert deltas == ["A budget is", " hard", " [1]", ". It", " flies [uncited]"]
-
-
 def test_an_engine_that_fails_midway_is_told_as_elsewhere(started: RunningHouse, engine: FakeEngine) -> None:
     engine.answer = stream(delta("A budget is hard [1]. And"), end=b"")
     events = ask(started, "How hard?", "looked-into", stream=True).events
