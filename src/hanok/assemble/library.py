@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hanok.gateway import Desk, Giving, Informed, Knowledge, KnowledgeAnswers, Reception
+from hanok.knowledge.client import open_store
 from hanok.knowledge.library import Library
 from hanok.knowledge.ranking.terms import terms_of_question
-from hanok.knowledge.store import Store
-from hanok.knowledge.stores.memory import MemoryStore
 from hanok.spec import Loaded, Platform
 from hanok.wire import ModelPath
 
@@ -24,8 +23,3 @@ def knowledge_desks(
         return []
     answers = KnowledgeAnswers(informed, giving=giving, reception=reception)
     return [Knowledge(library, reception=reception, answers=answers)]
-
-
-def open_store(loaded: Loaded) -> Store:  # noqa: ARG001
-    """The librarian's, once it is there."""
-    return MemoryStore()

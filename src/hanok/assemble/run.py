@@ -35,6 +35,7 @@ from hanok.assemble.house import (
     watchers,
     weights,
 )
+from hanok.assemble.knowledge import Upkeep, watch_knowledge
 from hanok.assemble.library import make_library
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
@@ -131,6 +132,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
+        asyncio.create_task(_upkeep(house).live(), name="knowledge"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -229,6 +231,7 @@ def _build(
     )
     caches.semantics.models = models
     watch_caches(metrics, caches)
+    watch_knowledge(metrics, lambda: config.loaded)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     metrics.watch(
         "hanok_waiting_requests",
@@ -294,6 +297,10 @@ def _build(
     let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
+
+
+def _upkeep(house: House) -> Upkeep:
+    return Upkeep(loaded=lambda: house.loaded, models=house.tiered, serves=lambda: bool(house.servers))
 
 
 async def _follow_keys(house: House) -> None:

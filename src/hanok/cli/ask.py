@@ -208,7 +208,7 @@ async def connected(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
     """A way to this model: at the running server, or in this process."""
     server = read_server(loaded.state)
     if server is not None:
-        async with _over_http(loaded, server.url, model) as models:
+        async with over_http(loaded, server.url, model) as models:
             yield models
         return
     async with _in_this_process(loaded, model) as models:
@@ -216,7 +216,8 @@ async def connected(loaded: Loaded, model: str) -> AsyncGenerator[ModelPath]:
 
 
 @contextlib.asynccontextmanager
-async def _over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[ModelPath]:
+async def over_http(loaded: Loaded, url: str, model: str) -> AsyncGenerator[ModelPath]:
+    """A way to this model at a running server, with this machine's own key."""
     from hanok.serving.client import Pool
     from hanok.serving.engines.openai import OpenAIEngine
     from hanok.spec import Timeouts

@@ -84,9 +84,9 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What a document's first passage says of the whole.
 
-    `digest` is the SHA-256 of its bytes; `recipe` that of how they became passages. A version whose passages are not
-    all written is not `whole`. `found` is the source's own version (`Entry.version`), `source` says in a word which
-    source it came from, `prefixed` is the first passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
+    `digest` is the SHA-256 of its bytes. A version whose passages are not all written is not `whole`. `found` is the
+    source's own version (`Entry.version`), `source` says in a word which source it came from, `prefixed` is the first
+    passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
     """
 
     document: str

@@ -65,7 +65,9 @@ def _ensure_sizes(path: str, members: list[zipfile.ZipInfo], most: int) -> int:
 
 def _ensure_total(path: str, total: int, most: int) -> None:
     if total > most:
-        raise _bomb(path, f"it unpacks to {total / MIB:.0f} MiB", hint="raise parse.memory_mib, of which half is for that")
+        raise _bomb(
+            path, f"it unpacks to {total / MIB:.0f} MiB", hint="raise parse.memory_mib, of which half is for that"
+        )
 
 
 def _is_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:

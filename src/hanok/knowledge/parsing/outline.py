@@ -14,8 +14,10 @@ from hanok.knowledge.values import Section
 
 _LINE = r"(?:\A|(?<=[\r\n]))"
 _END = r"[ \t]*(?=[\r\n]|\Z)"
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*(?:\r\n|\r|\n)(.{0,20000}?)(?:\r\n|\r|\n)\1[ \t]*(?:\r\n|\r|\n|\Z)", re.S)
-_TITLE = re.compile(rf"{_LINE}title[ \t]*[:=][ \t]*([^\r\n]+)", re.I)
+_FRONT_MATTER = re.compile(
+    r"\A(---|\+\+\+)[ \t]*(?:\r\n|\r|\n)(.{0,20000}?)(?:\r\n|\r|\n)\1[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL
+)
+_TITLE = re.compile(rf"{_LINE}title[ \t]*[:=][ \t]*([^\r\n]+)", re.IGNORECASE)
 _MARKDOWN = re.compile(
     rf"{_LINE}[ ]{{0,3}}(?:(?P<fence>`{{3,}}|~{{3,}})(?P<info>[^\r\n]*)"
     rf"|(?P<marks>\#{{1,6}})(?P<name>(?:[ \t][^\r\n]*)?)(?=[\r\n]|\Z)"
@@ -25,7 +27,9 @@ _RESTRUCTURED = re.compile(
     rf"{_LINE}(?P<above>(?P<lid>[=\-~^\"'*+#`:.<>_])(?P=lid){{2,}}{_END}(?:\r\n|\r|\n))?"
     rf"[ ]?(?P<name>\S[^\r\n]*)(?:\r\n|\r|\n)(?P<under>(?P<mark>[=\-~^\"'*+#`:.<>_])(?P=mark){{2,}}){_END}"
 )
-_ASCIIDOC = re.compile(rf"{_LINE}(?:(?P<fence>-{{4,}}|\.{{4,}}|`{{3,}}){_END}|(?P<marks>={{1,6}})[ \t]+(?P<name>[^\r\n]+))")
+_ASCIIDOC = re.compile(
+    rf"{_LINE}(?:(?P<fence>-{{4,}}|\.{{4,}}|`{{3,}}){_END}|(?P<marks>={{1,6}})[ \t]+(?P<name>[^\r\n]+))"
+)
 _CLOSING = re.compile(r"(?:^|[ \t]+)#+[ \t]*$")
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*`]{1,3}|<[^<>]{1,200}>|\s*\{#[^}]*\}\s*$")
 _LONGEST_NAME = 200

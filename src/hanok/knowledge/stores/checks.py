@@ -52,6 +52,16 @@ def check_rows(rows: Sequence[Row], shape: Shape) -> None:
         _check_vectors(rows, shape)
 
 
+def check_question(name: str, vector: bytes | None, shape: Shape) -> None:
+    """Raise `StoreError` when a question's vector cannot be compared with those of the collection."""
+    if vector is not None and len(vector) != shape.dimensions * FLOAT_BYTES:
+        raise StoreError(
+            f"the question's vector has {len(vector) / FLOAT_BYTES:g} dimensions, "
+            f"the collection {name} {shape.dimensions}",
+            hint="the model of `embed` makes other vectors than when the collection was made: ingest it anew",
+        )
+
+
 def _check_vectors(rows: Sequence[Row], shape: Shape) -> None:
     import numpy
 

@@ -6,20 +6,21 @@ with BM25 over the passages that may be read.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from math import log
+from math import log, sqrt
 from operator import mul
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import holds, read_filter
-from hanok.knowledge.stores.checks import check_name, check_rows, check_same
-from hanok.knowledge.stores.legs import Legs, as_candidate, as_hit, words
-from hanok.knowledge.stores.plain_ranking import cosine, rank
+from hanok.knowledge.ranking import Candidate, Legs, rank
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
 from hanok.knowledge.values import Collection, Head, Hit, Query, Row, Shape
 from hanok.spec import Metric
 
+_WORD = re.compile(r"\w+")
 _K1, _B = 1.2, 0.75
 """BM25's usual constants, which Milvus takes, too."""
 
@@ -83,22 +84,23 @@ class MemoryStore:
             if row.document == document and row.digest == digest and first <= row.ordinal <= last
             if row.reader in readers and row.store == store
         ]
-        return [as_hit(row) for row in sorted(found, key=lambda row: row.ordinal)]
+        return [_as_hit(row) for row in sorted(found, key=lambda row: row.ordinal)]
 
     async def search(self, name: str, query: Query) -> list[Hit]:
         condition = read_filter(query.filter)
+        shape = self._shapes.get(self._meant(name))
+        if shape is None:
+            return []
+        check_question(name, query.vector, shape)
         rows = [
             row
             for row in self._kept(name)
             if row.reader in query.readers and row.store == query.store and holds(condition, row.metadata)
         ]
-        shape = self._shapes.get(self._meant(name))
-        if shape is None:
-            return []
         dense = _by_meaning(rows, query.vector, shape.index.metric) if query.vector else []
-        lexical = _by_words(rows, words(query.terms))
-        best = [as_candidate(row, bm25) for bm25, row in _best(lexical, query.fetch_k)]
-        return rank(Legs(lexical=best, dense=[as_candidate(row) for _, row in _best(dense, query.fetch_k)]), query)
+        lexical = _by_words(rows, _words(query.terms))
+        best = [_as_candidate(row, bm25) for bm25, row in _best(lexical, query.fetch_k)]
+        return rank(Legs(lexical=best, dense=[_as_candidate(row) for _, row in _best(dense, query.fetch_k)]), query)
 
     async def aclose(self) -> None:
         pass
@@ -126,8 +128,13 @@ def _best(scored: Iterable[tuple[float, Row]], count: int) -> list[tuple[float, 
 
 
 def _by_meaning(rows: Iterable[Row], vector: bytes, metric: Metric) -> list[tuple[float, Row]]:
-    near = {"COSINE": cosine, "IP": _product, "L2": _nearness}[metric]
+    near = {"COSINE": _cosine, "IP": _product, "L2": _nearness}[metric]
     return [(near(row.vector, vector), row) for row in rows]
+
+
+def _cosine(one: bytes, other: bytes) -> float:
+    lengths = sqrt(_product(one, one) * _product(other, other))
+    return _product(one, other) / lengths if lengths else 0.0
 
 
 def _product(one: bytes, other: bytes) -> float:
@@ -138,9 +145,14 @@ def _nearness(one: bytes, other: bytes) -> float:
     return -sum((a - b) ** 2 for a, b in zip(array("f", one), array("f", other), strict=True))
 
 
+def _words(terms: str) -> list[str]:
+    """As the `standard` analyzer of Milvus cuts them: runs of letters, digits and `_`, in lower case."""
+    return _WORD.findall(terms.lower())
+
+
 def _by_words(rows: Sequence[Row], asked: Sequence[str]) -> list[tuple[float, Row]]:
     """BM25 (Robertson and Zaragoza 2009, equation 3.15) of the rows that have one of the words or more."""
-    counted = [(Counter(words(row.terms)), row) for row in rows] if asked else []
+    counted = [(Counter(_words(row.terms)), row) for row in rows] if asked else []
     lengths = sum(counts.total() for counts, _ in counted) / len(counted) if counted else 0.0
     rarity = {word: _rarity(sum(word in counts for counts, _ in counted), len(counted)) for word in asked}
     scored = [(sum(rarity[word] * _weight(counts, word, lengths) for word in asked), row) for counts, row in counted]
@@ -154,3 +166,27 @@ def _rarity(having: int, of: int) -> float:
 def _weight(counts: Counter[str], word: str, usual_length: float) -> float:
     often = counts[word]
     return often * (_K1 + 1) / (often + _K1 * (1 - _B + _B * counts.total() / usual_length)) if often else 0.0
+
+
+def _as_candidate(row: Row, bm25: float = 0.0) -> Candidate:
+    return Candidate(hit=_as_hit(row), vector=row.vector, terms=row.terms, bm25=bm25)
+
+
+def _as_hit(row: Row) -> Hit:
+    return Hit(
+        id=row.id,
+        document=row.document,
+        digest=row.digest,
+        ordinal=row.ordinal,
+        path=row.path,
+        title=row.title,
+        text=row.text,
+        headings=row.headings,
+        page=row.page,
+        start=row.start,
+        end=row.end,
+        reader=row.reader,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        score=0.0,
+    )

@@ -8,6 +8,7 @@ writes take turns here. It is flushed from time to time, since what is not is lo
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,10 @@ from typing import Any, TypeVar
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
+from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
-from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_rows, check_same
-from hanok.knowledge.stores.legs import Candidate, Legs, words
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
-from hanok.knowledge.stores.plain_ranking import rank
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
 THREADS = 8
@@ -110,8 +110,8 @@ class MilvusStore:
         if expression is None:
             return []
         lexical, dense = await asyncio.gather(
-            self._leg(name, lambda client: self._by_words(client, name, query, expression), bool(words(query.terms))),
-            self._leg(name, lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
+            self._leg(lambda client: self._by_words(client, name, query, expression), bool(query.terms.strip())),
+            self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
         return rank(Legs(lexical=lexical, dense=dense), query)
 
@@ -197,12 +197,7 @@ class MilvusStore:
     def _expression(self, client: Any, name: str, query: Query, condition: Condition | None) -> str | None:
         """What limits both legs; None where nothing can be found."""
         shape = self._shape(client, name)
-        if query.vector is not None and len(query.vector) != shape.dimensions * FLOAT_BYTES:
-            raise StoreError(
-                f"the question's vector has {len(query.vector) / FLOAT_BYTES:g} dimensions, "
-                f"the collection {name} {shape.dimensions}",
-                hint="the model of `embed` makes other vectors than when the collection was made: ingest it anew",
-            )
+        check_question(name, query.vector, shape)
         self._load(client, name)
         readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
         if condition is None:
@@ -221,7 +216,7 @@ class MilvusStore:
             self._facts[real] = {each["facts"]: each["metadata"] for each in found}
         return dict(self._facts[real])
 
-    async def _leg(self, name: str, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
+    async def _leg(self, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
         return await self._or([], find) if wanted else []
 
     def _by_words(self, client: Any, name: str, query: Query, expression: str) -> list[Candidate]:
@@ -307,9 +302,8 @@ class MilvusStore:
             if self._opened is not None:
                 self._opened.close()
             if self._opened is not None and self._lite:
-                from milvus_lite.server_manager import server_manager_instance
-
-                server_manager_instance.release_server(self._uri)
+                servers: Any = importlib.import_module("milvus_lite.server_manager")
+                servers.server_manager_instance.release_server(self._uri)
             self._opened = None
 
 

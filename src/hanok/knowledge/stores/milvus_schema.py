@@ -1,8 +1,8 @@
 """How passages stand in Milvus: one typed schema, the same on Lite and on servers, and rows to and from it.
 
 Words are searched by Milvus' own BM25 over `terms` (analyzer `standard`, which only cuts at spaces here), meaning by
-`embedding`. The reader is the partition key. `facts` is a digest of the metadata: where a filter over JSON would look at
-every row in Python (Lite), the digests of those metadata for which it holds are asked for instead.
+`embedding`. The reader is the partition key. `facts` is a digest of the metadata: where a filter over JSON would look
+at every row in Python (Lite), the digests of those metadata for which it holds are asked for instead.
 Limits: https://milvus.io/docs/limitations.md (VARCHAR and JSON 65,535 bytes).
 """
 
@@ -16,8 +16,9 @@ import msgspec
 
 from hanok.errors import StoreError
 from hanok.knowledge.filters import quoted
+from hanok.knowledge.ranking import Candidate
 from hanok.knowledge.stores.checks import ID_LIMIT_CHARACTERS
-from hanok.knowledge.stores.legs import Candidate
+from hanok.knowledge.stores.milvus_errors import import_pymilvus
 from hanok.knowledge.values import Head, Hit, Plain, Row, Shape
 from hanok.spec import Index
 
@@ -34,9 +35,9 @@ _BM25 = {"bm25_k1": 1.2, "bm25_b": 0.75}
 
 def make_schema(shape: Shape) -> Any:
     """The schema of a collection of that shape."""
-    from pymilvus import DataType, Function, FunctionType, MilvusClient
-
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    pymilvus = import_pymilvus()
+    DataType = pymilvus.DataType  # noqa: N806 - as it is called there
+    schema = pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_LIMIT_CHARACTERS)
     schema.add_field("reader", DataType.VARCHAR, max_length=_NAME_BYTES, is_partition_key=True)
     for name in ("store", "document", "digest", "path", "title", "content", "head"):
@@ -49,17 +50,17 @@ def make_schema(shape: Shape) -> Any:
     schema.add_field("terms", DataType.VARCHAR, max_length=LIMIT_BYTES, enable_analyzer=True, analyzer_params=plain)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=shape.dimensions)
     schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
-    bm25 = {"input_field_names": ["terms"], "output_field_names": ["sparse"]}
-    schema.add_function(Function(name="bm25", function_type=FunctionType.BM25, **bm25))
+    kind = pymilvus.FunctionType.BM25
+    schema.add_function(
+        pymilvus.Function(name="bm25", function_type=kind, input_field_names=["terms"], output_field_names=["sparse"])
+    )
     return schema
 
 
 def make_indexes(shape: Shape) -> Any:
     """The indexes of a collection of that shape: of vectors as declared, of words inverted."""
-    from pymilvus import MilvusClient
-
     index = shape.index
-    indexes = MilvusClient.prepare_index_params()
+    indexes = import_pymilvus().MilvusClient.prepare_index_params()
     indexes.add_index("embedding", index_type=index.type, metric_type=index.metric, params=_building(index))
     indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=_BM25)
     return indexes
