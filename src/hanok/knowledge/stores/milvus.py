@@ -268,7 +268,7 @@ class MilvusStore:
 
     def _load(self, client: Any, name: str) -> None:
         if name not in self._loaded:
-            client.load_collection(name)
+            client.load_collection(self._real(client, name))  # Lite waits for ever for an alias at times
             self._loaded.add(name)
 
     def _real(self, client: Any, name: str) -> str:
