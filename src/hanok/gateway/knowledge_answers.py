@@ -53,7 +53,7 @@ class AnswerBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             stream=self.stream,
             max_tokens=self.max_tokens,
             model=self.model,
-            filter=None if self.filters == _NOTHING else self.filters,
+            filter=None if bytes(self.filters) == b"null" else self.filters,
             k=self.k,
         )
 

@@ -27,6 +27,8 @@ THREADS = 8
 BATCH_BYTES = 8 * 1024 * 1024
 """Of rows in one call: a server takes messages of 64 MiB, and Lite holds others up meanwhile."""
 FLUSH_ROWS = 5000
+SEARCHED_ROWS = 200
+"""What is not flushed from this many on is, before it is searched."""
 _PAGE = 8000
 T = TypeVar("T")
 
@@ -106,6 +108,7 @@ class MilvusStore:
         condition = read_filter(query.filter)
         if not query.readers:
             return []
+        await self._flush_late()
         expression = await self._or(None, lambda client: self._expression(client, name, query, condition))
         if expression is None:
             return []
@@ -114,6 +117,15 @@ class MilvusStore:
             self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
         return rank(Legs(lexical=lexical, dense=dense), query)
+
+    async def _flush_late(self) -> None:
+        """Among 1,400 passages that are not flushed, Lite takes a second for a search instead of a tenth of one."""
+        if not any(count >= SEARCHED_ROWS for count in self._unflushed.values()) or not self._lite:
+            return
+        async with self._writing:
+            for real, count in list(self._unflushed.items()):
+                if count >= SEARCHED_ROWS:
+                    await self._or(None, lambda client, real=real: self._flush(client, real))
 
     async def aclose(self) -> None:
         async with self._writing:
@@ -172,8 +184,11 @@ class MilvusStore:
         if (facts := self._facts.get(real)) is not None:
             facts.update((schema.facts_of(row.metadata), row.metadata) for row in rows)
         if self._lite and self._unflushed.get(real, 0) >= FLUSH_ROWS:
-            client.flush(real)
-            self._unflushed[real] = 0
+            self._flush(client, real)
+
+    def _flush(self, client: Any, real: str) -> None:
+        client.flush(real)
+        self._unflushed[real] = 0
 
     async def _delete(self, name: str, expression: str) -> None:
         async with self._writing:
@@ -253,7 +268,7 @@ class MilvusStore:
 
     def _load(self, client: Any, name: str) -> None:
         if name not in self._loaded:
-            client.load_collection(name)
+            client.load_collection(self._real(client, name))  # Lite waits for ever for an alias at times
             self._loaded.add(name)
 
     def _real(self, client: Any, name: str) -> str:
