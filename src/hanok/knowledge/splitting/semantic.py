@@ -70,8 +70,8 @@ def lay_out(document: Document, rule: Split) -> Iterator[Stretch]:
 
 async def settle(stretches: Sequence[Stretch], rule: Split, embed: Embed) -> list[Passage]:
     """The passages of what was laid out, in order. Errors of `embed` pass through."""
-    vectors = await _embedded([text for stretch in stretches for text in _texts(stretch)], embed)
-    gaps = _gaps(stretches, vectors)
+    distances = await _distances([text for stretch in stretches for text in _texts(stretch)], embed)
+    gaps = list(_gaps(stretches, distances))
     different = _percentile([gap for own_gaps in gaps for gap in own_gaps], _DIFFERENT)
     passages: list[Passage] = []
     for stretch, own_gaps in zip(stretches, gaps, strict=True):
@@ -127,11 +127,17 @@ def _texts(stretch: Stretch) -> list[str]:
     return [stretch.text[start:end] for start, end in zip((0, *stretch.ends), stretch.ends, strict=False)]
 
 
-async def _embedded(texts: list[str], embed: Embed) -> list[array[float]]:
-    vectors: list[array[float]] = []
+async def _distances(texts: list[str], embed: Embed) -> list[float]:
+    """How different each text is from the one before it (1 - cosine), from the second on."""
+    found: list[float] = []
+    before: array[float] | None = None
     for start in range(0, len(texts), CALL_UNITS):
-        vectors += [_normed(vector) for vector in await embed(texts[start : start + CALL_UNITS])]
-    return vectors
+        for vector in await embed(texts[start : start + CALL_UNITS]):
+            own = _normed(vector)
+            if before is not None:
+                found.append(1.0 - sum(map(mul, before, own)))
+            before = own
+    return found
 
 
 def _normed(vector: bytes) -> array[float]:
@@ -140,16 +146,13 @@ def _normed(vector: bytes) -> array[float]:
     return array("f", [value / length for value in values])
 
 
-def _gaps(stretches: Sequence[Stretch], vectors: list[array[float]]) -> list[list[float]]:
-    """For each stretch, how different each unit is from the one before it (1 - cosine)."""
-    found: list[list[float]] = []
+def _gaps(stretches: Sequence[Stretch], distances: list[float]) -> Iterator[list[float]]:
+    """The distances within each stretch; those from one to the next are left out."""
     first = 0
     for stretch in stretches:
-        count = len(stretch.ends) if len(stretch.ends) > 1 else 0
-        own = vectors[first : first + count]
-        found.append([1.0 - sum(map(mul, one, other)) for one, other in pairwise(own)])
+        count = len(_texts(stretch))
+        yield distances[first : first + max(0, count - 1)]
         first += count
-    return found
 
 
 def _percentile(values: list[float], share: float) -> float:
