@@ -8,7 +8,7 @@ from typing import TypeVar
 from hanok.spec import Budget, Gateway, Limit, Loaded, Platform, Rates
 from hanok.spec.tree import Tree
 
-AT_NEXT_START = ("name", "state", "ledger")
+AT_NEXT_START = ("name", "state", "ledger", "milvus")
 GATEWAY_AT_NEXT_START = ("host", "port", "workers")
 _SECRET = frozenset({"admin_key"})
 _UNITS = {"usd": "USD", "tokens": "tokens"}
@@ -29,6 +29,7 @@ def at_next_start(running: Loaded, declared: Loaded) -> list[str]:
     old, new = running.platform, declared.platform
     told = [f"{name} {getattr(old, name)} → {getattr(new, name)}" for name in _changed(old, new, AT_NEXT_START[:2])]
     told += [f"ledger.{name}" for name in _changed(old.ledger, new.ledger)]
+    told += [f"milvus.{name}" for name in _changed(old.milvus, new.milvus)]
     changed = _changed(old.gateway, new.gateway, GATEWAY_AT_NEXT_START)
     return told + [_from_to("gateway", name, old.gateway, new.gateway) for name in changed]
 
@@ -42,6 +43,8 @@ def differences(old: Platform, new: Platform) -> list[str]:
         *_block("telemetry", old.telemetry, new.telemetry),
         *_block("cache", old.cache, new.cache),
         *_block("batches", old.batches, new.batches),
+        *_named("knowledge", old.knowledge, new.knowledge, lambda each: each.name),
+        *_block("vector_stores", old.vector_stores, new.vector_stores),
         *_named("team", old.teams, new.teams, lambda each: each.name),
         *_named("user", old.users, new.users, lambda each: each.name),
         *_amounts("budget", _budgets(old.budgets), _budgets(new.budgets)),

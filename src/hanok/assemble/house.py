@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
+from hanok.assemble.library import knowledge_desks
+from hanok.assemble.vector_stores import Stacks
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
@@ -24,6 +26,7 @@ from hanok.gateway import (
     Files,
     Giving,
     HttpServer,
+    Informed,
     MessagesDesk,
     ModelCard,
     Reception,
@@ -34,7 +37,9 @@ from hanok.gateway import (
     Routed,
     Tiered,
 )
+from hanok.gateway.access import KNOWLEDGE
 from hanok.gateway.fleet_view import fleet_form
+from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
@@ -85,6 +90,9 @@ class House:
     replays: Replays
     responses: ResponseStore
     ordered: Ordered
+    library: Library
+    stacks: Stacks
+    informed: Informed
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -196,12 +204,18 @@ def weights(platform: Platform) -> dict[str, float]:
 def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
     models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
-    return models + [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
+    models += [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
+    bases = platform.knowledge if any(card.type == "chat" for card in models) else []
+    return models + [ModelCard(id=f"{KNOWLEDGE}{base.name}", type="chat", created=created) for base in bases]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
+    made += knowledge_desks(
+        house.library, house.informed, giving=house.giving, reception=house.reception, platform=platform
+    )
+    made.append(house.stacks.desk)
     return [desk for desk in made if desk is not None]
 
 
@@ -255,7 +269,8 @@ def _batch_desks(house: House) -> list[Desk]:
     """Files and batches."""
     ordered, reception = house.ordered, house.reception
     runner = ordered.runner
-    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings)
+    forget = house.stacks.keeping.forget
+    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings, forget=forget)
     batches = Batches(
         ordered.intake,
         shelf=ordered.shelf,
@@ -311,6 +326,9 @@ def let_in(house: House, platform: Platform) -> None:
     house.caches.semantics.trace = tracing(platform.telemetry)
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
+    house.library.change(platform, tracing(platform.telemetry))
+    house.stacks.change(platform)
+    house.informed.change(platform)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

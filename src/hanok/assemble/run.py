@@ -35,9 +35,24 @@ from hanok.assemble.house import (
     watchers,
     weights,
 )
+from hanok.assemble.knowledge import Upkeep, watch_knowledge
+from hanok.assemble.library import make_library
+from hanok.assemble.vector_stores import make_stacks
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
+from hanok.gateway import (
+    Access,
+    Door,
+    Giving,
+    HttpServer,
+    Informed,
+    LineAsker,
+    Reception,
+    Replays,
+    Routed,
+    Runs,
+    Tiered,
+)
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -56,14 +71,14 @@ def plan(loaded: Loaded) -> list[tuple[Endpoint, Launch | None]]:
     return [(post.endpoint, post.launch) for post in make_posts(loaded, declared_openings(loaded))]
 
 
-def only(loaded: Loaded, model: str) -> Loaded:
-    """The same platform with just this model and its fallbacks, for a single question: it does not follow changes.
+def only(loaded: Loaded, *models: str) -> Loaded:
+    """The same platform with just these models and their fallbacks, for a single question: it does not follow changes.
 
-    Where it is a name whose model is picked, with all models that it names, and their fallbacks.
+    Where one is a name whose model is picked, with all models that it names, and their fallbacks.
     """
     fallbacks = {each.name: each.fallbacks.all() for each in loaded.platform.models}
-    tiers = [auto for auto in loaded.platform.tiers if auto.name == model]
-    asked = tiers[0].models() if tiers else (model,)
+    tiers = [auto for auto in loaded.platform.tiers if auto.name in models]
+    asked = {name for name in models if name in fallbacks} | {name for auto in tiers for name in auto.models()}
     names = {name for each in asked for name in order_of_models(fallbacks, each)}
     kept = [_comparing_nothing(each) for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
@@ -118,6 +133,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
+        asyncio.create_task(house.stacks.filler.live(), name="vector-stores"),
+        asyncio.create_task(_upkeep(house).live(), name="knowledge"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -132,6 +149,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
+            await house.stacks.close()
+            await house.library.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
         finally:
@@ -215,6 +234,7 @@ def _build(
     )
     caches.semantics.models = models
     watch_caches(metrics, caches)
+    watch_knowledge(metrics, lambda: config.loaded)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     metrics.watch(
         "hanok_waiting_requests",
@@ -229,16 +249,18 @@ def _build(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
     tiered = Tiered(models, failed=metrics.classifier_failed)
+    library = make_library(loaded, tiered)
+    informed = Informed(tiered, library)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(tiered, reception=reception, keys=keys, wall=time.time),
+        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -269,6 +291,17 @@ def _build(
         replays=replays,
         responses=response_store(loaded),
         ordered=ordered,
+        library=library,
+        stacks=make_stacks(
+            loaded,
+            library=library,
+            shelf=ordered.shelf,
+            reception=reception,
+            keys=keys,
+            models=tiered,
+            serves=lambda: bool(servers),
+        ),
+        informed=informed,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
@@ -276,6 +309,10 @@ def _build(
     let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
+
+
+def _upkeep(house: House) -> Upkeep:
+    return Upkeep(loaded=lambda: house.loaded, models=house.tiered, serves=lambda: bool(house.servers))
 
 
 async def _follow_keys(house: House) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "keys:keys",
     "batches": "batches:batches",
     "files": "batches:files",
+    "knowledge": "knowledge:knowledge",
     "cache": "cache:cache",
     "tiers": "tiers:tiers",
     "import": "migrate:imports",

@@ -162,6 +162,10 @@ class Reception:
         open_to = self._access.models(key)
         return [card for card in self._cards.values() if card.id in open_to]
 
+    def knowledge(self, key: Key) -> frozenset[str]:
+        """The names of the knowledge bases that this key opens."""
+        return self._access.knowledge(key)
+
     async def body(self, call: Call) -> bytes:
         """The whole body. Raises `WrongContentType` unless it is said to be JSON, `BodyTooLarge`."""
         content_type = call.headers.get(b"content-type", b"")

@@ -16,6 +16,8 @@ from hanok.wire import json_bytes
 VERSION = 1
 """Of how text, passages and terms are made here: raised when the same recipe makes other rows than before."""
 
+_ANEW = "_b"
+
 
 def alias_of(platform: str, base: str) -> str:
     """The alias of a knowledge base (or of a platform's vector stores), its own on a server that several share."""
@@ -26,6 +28,16 @@ def alias_of(platform: str, base: str) -> str:
 def collection_of(alias: str, digest: str) -> str:
     """The collection of that alias for a recipe of that digest."""
     return f"{alias}_{digest[:12]}"
+
+
+def anew_of(collection: str) -> str:
+    """The other name of a collection, for one that is made anew by the same recipe."""
+    return collection.removesuffix(_ANEW) if collection.endswith(_ANEW) else collection + _ANEW
+
+
+def is_made_by(name: str, collection: str) -> bool:
+    """Whether that collection was made by the recipe that `collection_of` named."""
+    return name in (collection, anew_of(collection))
 
 
 def digest_of(recipe: Recipe, embedder: Model) -> str:

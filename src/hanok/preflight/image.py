@@ -56,7 +56,12 @@ def read_image(text: str) -> Image | None:
 
 def component(container: Container) -> str:
     """The component that the image makes certain; empty where it makes none."""
-    image = read_image(container.image)
+    return _component(container.image)
+
+
+@cache
+def _component(text: str) -> str:
+    image = read_image(text)
     if image is None:
         return ""
     return next((name for name, pattern in _COMPONENTS if pattern.search(image.name)), "")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hanok.preflight.labelled import Labelled
 from hanok.preflight.makers import (
@@ -72,12 +72,12 @@ _ADDED: Mapping[str, bool] = {
     "controller-revision-hash": False,
 }
 """Labels that controllers put on their pods, and whether the value begins with the owner's name."""
+_IDENTITY = frozenset({"labels", "matchLabels", "selector", "podSelector"})
 _SILENT = frozenset({"CustomResourceDefinition"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Leaf:
-    """One text in a manifest."""
+class Leaf(NamedTuple):
+    """One text in a manifest; a tuple, as there are many."""
 
     path: tuple[Step, ...]
     text: str
@@ -190,6 +190,21 @@ class Inventory:
     def leaves(self, manifest: Manifest) -> Sequence[Leaf]:
         """Every text of a manifest."""
         return self._leaves.get(id(manifest), ())
+
+    def is_mentioned(self, name: str) -> bool:
+        """Whether any text names it: not what objects are called, nor their labels."""
+        return name in self._mentioned
+
+    @cached_property
+    def _mentioned(self) -> frozenset[str]:
+        words: set[str] = set()
+        for leaf in (leaf for manifest in self.cluster.manifests for leaf in self.leaves(manifest)):
+            if not _is_identity(leaf.path):
+                words.update(words_of(leaf.text))
+                words.add(leaf.text)
+        for each in (*self.tools, *self.cluster.fragments):
+            words |= {word for _, value in walk(each.body) if isinstance(value, str) for word in words_of(value)}
+        return frozenset(words)
 
     @cached_property
     def tools(self) -> Sequence[Manifest]:
@@ -315,6 +330,10 @@ def _texts(manifest: Manifest) -> Iterator[Leaf]:
     for path, value in walk(manifest.body):
         if isinstance(value, str) and value:
             yield Leaf(path=path, text=value)
+
+
+def _is_identity(path: tuple[Step, ...]) -> bool:
+    return path == ("metadata", "name") or not _IDENTITY.isdisjoint(path)
 
 
 def words_of(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ such as a Helm release, only that it makes objects, where, and which names are s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanok.preflight.charts import charts_of, release_name
@@ -25,6 +25,7 @@ from hanok.preflight.manifests import (
 
 EVERYWHERE = "*"
 """In place of a namespace: any."""
+_BRANCHES = (dict, list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,22 @@ def walk(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Ste
     while waiting:
         here, each = waiting.pop()
         yield here, each
-        below = [*mapping_at(each).items(), *enumerate(list_at(each))]
-        waiting.extend(reversed([((*here, step), inner) for step, inner in below]))
+        waiting += [((*here, step), inner) for step, inner in _below(each)][::-1]
+
+
+def branches(value: object) -> Iterator[tuple[tuple[Step, ...], object]]:
+    """The mappings and lists among the values of a walk."""
+    waiting: list[tuple[tuple[Step, ...], object]] = [((), value)]
+    while waiting:
+        here, each = waiting.pop()
+        yield here, each
+        waiting += [((*here, step), inner) for step, inner in _below(each) if isinstance(inner, _BRANCHES)][::-1]
+
+
+def _below(value: object) -> Iterable[tuple[Step, object]]:
+    if isinstance(value, dict):
+        return mapping_at(value).items()
+    return enumerate(list_at(value)) if isinstance(value, list) else ()
 
 
 def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], object]]:
@@ -66,7 +81,7 @@ def spots(value: object, pattern: str) -> Iterator[tuple[tuple[Step, ...], objec
     found: list[tuple[tuple[Step, ...], object]] = [((), value)]
     for piece in pattern.split("."):
         key = piece.removesuffix("[]")
-        found = [((*path, key), at(each, key)) for path, each in found]
+        found = [((*path, key), inner) for path, each in found if (inner := at(each, key)) is not None]
         if piece.endswith("[]"):
             found = [((*path, index), inner) for path, each in found for index, inner in enumerate(list_at(each))]
     return iter([(path, each) for path, each in found if each is not None])

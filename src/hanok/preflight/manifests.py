@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Step = str | int
 Body = Mapping[str, Any]
 NO_BODY: Body = {}
+_MAPPING: Any = dict
+_LIST: Any = list
+"""Of any type to a type checker: no `cast` need be called in looks that are taken a million times."""
 CLUSTER_WIDE = frozenset({
     "Namespace", "Node", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",
     "StorageClass", "PriorityClass", "RuntimeClass", "IngressClass", "GatewayClass", "NodePool", "NodeClaim",
@@ -32,32 +35,33 @@ CLUSTER_WIDE = frozenset({
 """Kinds that stand in no namespace."""
 
 
-def at(value: object, *path: Step) -> Any:
+def at(value: Any, *path: Step) -> Any:
     """What stands there; None where nothing does, or the way is of another shape."""
     for step in path:
-        if isinstance(step, str):
-            value = cast("Body", value).get(step) if isinstance(value, dict) else None
+        if isinstance(value, _MAPPING):
+            value = value.get(step)
+        elif isinstance(value, _LIST) and isinstance(step, int):
+            value = value[step] if -len(value) <= step < len(value) else None
         else:
-            held = cast("Sequence[object]", value) if isinstance(value, list) else ()
-            value = held[step] if -len(held) <= step < len(held) else None
+            return None
     return value
 
 
-def mapping_at(value: object, *path: Step) -> Body:
+def mapping_at(value: Any, *path: Step) -> Body:
     """The mapping that stands there, else an empty one. Keys are text."""
-    found = at(value, *path)
-    return cast("Body", found) if isinstance(found, dict) else NO_BODY
+    found = at(value, *path) if path else value
+    return found if isinstance(found, _MAPPING) else NO_BODY
 
 
-def list_at(value: object, *path: Step) -> list[Any]:
+def list_at(value: Any, *path: Step) -> list[Any]:
     """The list that stands there, else an empty one."""
-    found = at(value, *path)
-    return cast("list[Any]", found) if isinstance(found, list) else []
+    found = at(value, *path) if path else value
+    return found if isinstance(found, _LIST) else []
 
 
-def mappings_at(value: object, *path: Step) -> list[Body]:
+def mappings_at(value: Any, *path: Step) -> list[Body]:
     """The mappings in the list that stands there; what else is in the list becomes an empty one, so places hold."""
-    return [cast("Body", each) if isinstance(each, dict) else NO_BODY for each in list_at(value, *path)]
+    return [each if isinstance(each, _MAPPING) else NO_BODY for each in list_at(value, *path)]
 
 
 def text_at(value: object, *path: Step) -> str:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
@@ -31,7 +32,12 @@ def quantity(value: object) -> Decimal | None:
     """The number that a quantity stands for; None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    found = _FORM.fullmatch(str(value)) if len(str(value)) <= LONGEST else None
+    return _read(str(value))
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Decimal | None:
+    found = _FORM.fullmatch(text) if len(text) <= LONGEST else None
     if found is None or (found[3] or "") not in _SUFFIXES:
         return None
     try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hanok.preflight.charts import charts_of
+from hanok.preflight.charts import RELEASES, charts_of
 from hanok.preflight.manifests import (
     NO_BODY,
     Body,
@@ -119,11 +119,12 @@ class Shared:
 
 
 NOT_SHARED = Shared()
+_TELLING = ("ClusterPolicy", *RELEASES)
 
 
 def operators(cluster: Cluster) -> list[Operator]:
     """Everything in the tree that says how GPUs are offered."""
-    return [each for manifest in cluster.manifests for each in _operator(manifest)]
+    return [each for manifest in cluster.manifests if manifest.kind in _TELLING for each in _operator(manifest)]
 
 
 def _operator(manifest: Manifest) -> Iterator[Operator]:

@@ -104,7 +104,7 @@ def judge(
     for layer, checks in layers.items():
         tell(layer)
         found += [replace(finding, layer=layer) for check in checks for finding in _ask(check, case)]
-    marked = (replace(each, layer=each.layer or FILES) for each in apply(found, case.cluster))
+    marked = (each if each.layer else replace(each, layer=FILES) for each in apply(found, case.cluster))
     everything = sorted((each for each in marked if terms.admit(each.rule)), key=order)
     counting = [each for each in everything if each.ignored is None]
     return Report(

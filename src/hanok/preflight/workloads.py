@@ -60,8 +60,7 @@ class Container:
     @cached_property
     def requests(self) -> Amounts:
         """What it asks for; what has only a limit is asked for as much."""
-        limits = amounts(at(self.body, "resources", "limits"))
-        return {**limits, **amounts(at(self.body, "resources", "requests"))}
+        return {**self.limits, **amounts(at(self.body, "resources", "requests"))}
 
     @cached_property
     def limits(self) -> Amounts:
@@ -101,6 +100,11 @@ class Workload:
         return mapping_at(self.template, "spec")
 
     @cached_property
+    def likeness(self) -> str:
+        """The same text for pods with the same spec: what holds of one spec holds of all that are like it."""
+        return repr(self.spec)
+
+    @cached_property
     def title(self) -> str:
         return f"{self.manifest.title} ({self.part})" if self.part else self.manifest.title
 
@@ -119,12 +123,16 @@ class Workload:
     @cached_property
     def containers(self) -> Sequence[Container]:
         """Those that run side by side."""
-        return [*self._containers("containers"), *(each for each in self.inits if each.sidecar)]
+        return [*self._mains, *(each for each in self.inits if each.sidecar)]
 
     @cached_property
     def everyone(self) -> Sequence[Container]:
         """Every container once, in the order of the manifest."""
-        return [*self.inits, *self._containers("containers")]
+        return [*self.inits, *self._mains]
+
+    @cached_property
+    def _mains(self) -> Sequence[Container]:
+        return self._containers("containers")
 
     @cached_property
     def inits(self) -> Sequence[Container]:

@@ -10,7 +10,9 @@ what is made on every call (docs/decisions/002).
 
 from __future__ import annotations
 
+import base64
 import re
+import struct
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, Protocol, Self, cast
 
@@ -314,6 +316,23 @@ class TaskRequest(msgspec.Struct, frozen=True):
         return sum(len(bytes(self.fields.get(name, b""))) for name in ("input", "query", "documents"))
 
 
+class _Vector(msgspec.Struct):
+    embedding: str | list[float]
+    index: int = 0
+
+    def packed(self) -> bytes:
+        if isinstance(self.embedding, list):
+            return struct.pack(f"<{len(self.embedding)}f", *self.embedding)
+        return base64.b64decode(self.embedding, validate=True)
+
+
+class _Vectors(msgspec.Struct):
+    data: list[_Vector]
+
+
+_decode_vectors = msgspec.json.Decoder(_Vectors).decode
+
+
 class TaskResult(msgspec.Struct, frozen=True):
     """A task's JSON body as the bytes to pass on, what it used, and what a cache had to do with it if there is one."""
 
@@ -327,6 +346,20 @@ class TaskResult(msgspec.Struct, frozen=True):
         """The vectors, in the order of the inputs: `inputs` lists of as many floats as the model has dimensions."""
         body = msgspec.json.decode(self.data)
         return [item["embedding"] for item in sorted(body["data"], key=lambda item: item["index"])]
+
+    def packed_vectors(self) -> list[bytes]:
+        """The vectors, in the order of the inputs, each as 32-bit floats, little-endian: four bytes a dimension.
+
+        Takes both of OpenAI's forms, `float` and `base64`. Raises `ValueError` when these are no vectors.
+        """
+        try:
+            found = sorted(_decode_vectors(self.data).data, key=lambda item: item.index)
+            vectors = [each.packed() for each in found]
+        except (msgspec.DecodeError, struct.error, OverflowError) as error:
+            raise ValueError(f"these are no vectors: {error}") from error
+        if any(not vector or len(vector) % 4 for vector in vectors):
+            raise ValueError("these are no vectors of 32-bit floats")
+        return vectors
 
 
 class TaskModel(Protocol):

@@ -6,7 +6,8 @@ Each is told wherever it stands, so that what is accepted of one place is not ac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 from hanok.preflight.case import Case
 from hanok.preflight.consistency.environment import environment
@@ -80,7 +81,12 @@ def check_names(case: Case) -> Iterator[Finding]:
             yield rule.on(workload.manifest, *where, message=message)
 
 
-def _judge(text: str) -> Iterator[tuple[Rule, str]]:
+@cache
+def _judge(text: str) -> Sequence[tuple[Rule, str]]:
+    return list(_told_of(text))
+
+
+def _told_of(text: str) -> Iterator[tuple[Rule, str]]:
     image = read_image(text)
     if _STAND_IN.search(text):
         yield STAND_IN, f"{text} is a stand-in: nothing can be pulled by that name"

@@ -186,8 +186,9 @@ def _workloads(placement: Placement, workloads: Sequence[Workload], spot: Share)
 def _by_workload(nodes: Iterable[Node], spot: Share) -> dict[Workload, Rent]:
     found: dict[Workload, Rent] = {}
     for node in nodes:
+        price = rent(node, spot)
         for workload, share in shares(node).items():
-            found[workload] = found.get(workload, Rent()).plus(rent(node, spot).part(share * node.count))
+            found[workload] = found.get(workload, Rent()).plus(price.part(share * node.count))
     return found
 
 

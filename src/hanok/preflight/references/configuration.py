@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.makers import spots, walk
+from hanok.preflight.makers import branches, spots
 from hanok.preflight.manifests import Body, Manifest, Step, at, mapping_at, mappings_at, text_at
 from hanok.preflight.references.uses import Use, and_others, follow, is_name, outside, together
 from hanok.preflight.workloads import Workload
@@ -99,9 +99,9 @@ def config_uses(case: Case) -> list[Use]:
 def _in_manifest(manifest: Manifest) -> Iterator[Use]:
     if manifest.kind in ("CustomResourceDefinition", "ConfigMap", "Secret"):
         return
-    for path, value in walk(manifest.body):
+    for path, value in branches(manifest.body):
         key = path[-1] if path else 0
-        if isinstance(key, str) and not isinstance(value, str):
+        if isinstance(key, str):
             yield from _at_key(manifest, path, key, value)
     for pattern, key in _TEXTS.get(manifest.kind, ()):
         for path, name in spots(manifest.body, pattern):

@@ -44,6 +44,7 @@ _NOT_SERVICES = frozenset({
     "localhost", "host", "hostname", "none", "null", "auto", "true", "false", "kubernetes", "example", "myhost",
     "your-host", "server", "any", "all",
 })  # fmt: skip
+_PROGRAMS_KEYS = frozenset({"args", "command", "values"})
 _SKIPPED_KINDS = frozenset({
     "CustomResourceDefinition", "Namespace", "NetworkPolicy", "Certificate", "PrometheusRule", "HelmRepository",
     "OCIRepository", "GitRepository", "Secret", "Issuer", "ClusterIssuer", "Node", "EC2NodeClass", "NodePool",
@@ -123,8 +124,10 @@ def _plain(text: str, key: str) -> Iterator[Host]:
     value = text.rpartition("=")[2] if text.startswith("-") else text
     for each in value.split(","):
         found = _PLAIN.fullmatch(each.strip()) if len(each) <= LONGEST else None
+        if found is None:
+            continue
         named = bool(_HOST_KEY.search(key))
-        if found and ("." in found["host"] or _BARE_KEY.search(key) or (named and found["port"])):
+        if "." in found["host"] or _BARE_KEY.search(key) or (named and found["port"]):
             yield _host(found, named=named)
 
 
@@ -138,8 +141,7 @@ def _is_outer(manifest: Manifest, path: tuple[Step, ...]) -> bool:
         return path[:1] == ("metadata",)
     if path[-1:] == ("value",) or manifest.kind == "Agent":
         return path[:1] == ("metadata",)
-    keys = {step for step in path if isinstance(step, str)}
-    return bool(keys & _SKIPPED_KEYS) and not {"args", "command", "values"} & keys
+    return not _SKIPPED_KEYS.isdisjoint(path) and _PROGRAMS_KEYS.isdisjoint(path)
 
 
 def _key(manifest: Manifest, leaf: Leaf) -> str:

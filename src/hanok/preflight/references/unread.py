@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.inventory import words_of
-from hanok.preflight.makers import walk
-from hanok.preflight.manifests import Manifest, Step, mapping_at, mappings_at, text_at
+from hanok.preflight.manifests import Manifest, mapping_at, mappings_at, text_at
 from hanok.preflight.references.uses import is_name
 from hanok.preflight.sharing import operators
 from hanok.preflight.workloads import Container, Workload
@@ -28,16 +26,14 @@ _OWN_TYPES = (
     "kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token",
     "kubernetes.io/dockerconfigjson",
 )  # fmt: skip
-_IDENTITY = frozenset({"labels", "matchLabels", "selector", "podSelector"})
 
 
 def check_config_maps(case: Case) -> Iterator[Finding]:
-    named = _named_words(case)
     for each in case.cluster.of("ConfigMap", group=""):
         if (
             _is_for_somebody(each)
             or _is_of_gpus(case, each)
-            or each.name in named
+            or case.inventory.is_mentioned(each.name)
             or not _has_readers(case, each.namespace)
         ):
             continue
@@ -46,10 +42,9 @@ def check_config_maps(case: Case) -> Iterator[Finding]:
 
 
 def check_secrets(case: Case) -> Iterator[Finding]:
-    named = _named_words(case)
     for each in case.cluster.of("Secret", group=""):
         own = text_at(each.body, "type") in _OWN_TYPES or _is_for_somebody(each)
-        if not own and each.name not in named and _has_readers(case, each.namespace):
+        if not own and not case.inventory.is_mentioned(each.name) and _has_readers(case, each.namespace):
             yield UNREAD_SECRET.on(each, "metadata", "name", message="nothing in these files names it")
 
 
@@ -71,23 +66,6 @@ def _is_of_gpus(case: Case, manifest: Manifest) -> bool:
     data = mapping_at(manifest.body, "data")
     layouts = any(isinstance(text, str) and "mig-configs" in text for text in data.values())
     return "mig.strategy" in data or (layouts and any(True for _ in operators(case.cluster)))
-
-
-def _named_words(case: Case) -> set[str]:
-    """Every word of every text that may name an object: not what objects are called, nor their labels."""
-    words: set[str] = set()
-    for manifest in case.cluster.manifests:
-        for leaf in case.inventory.leaves(manifest):
-            if not _is_identity(leaf.path):
-                words.update(words_of(leaf.text))
-                words.add(leaf.text)
-    for each in (*case.inventory.tools, *case.cluster.fragments):
-        words |= {word for _, value in walk(each.body) if isinstance(value, str) for word in words_of(value)}
-    return words
-
-
-def _is_identity(path: tuple[Step, ...]) -> bool:
-    return path == ("metadata", "name") or bool(_IDENTITY.intersection(each for each in path if isinstance(each, str)))
 
 
 # --- Files that a program must be told of -----------------------------------------------------------------------------

@@ -54,20 +54,21 @@ def pack(ground: Ground, counts: Mapping[Ask, int]) -> Packed:
     order = sorted((each for each, count in counts.items() if count), key=size, reverse=True)
     alike = Counter[tuple[object, ...]]()
     for ask in order:
-        alike[_company(ask)] += counts[ask]
+        alike[_company(ground, ask)] += counts[ask]
     closed: dict[tuple[int, int], int] = {}
     for ask in order:
         rest = _fill(ground, ask, counts[ask], nodes, closed)
-        rest = _start(ground, ask, rest, alike[_company(ask)], nodes, budgets) if rest else 0
-        alike[_company(ask)] -= counts[ask]
+        rest = _start(ground, ask, rest, alike[_company(ground, ask)], nodes, budgets) if rest else 0
+        alike[_company(ground, ask)] -= counts[ask]
         if rest:
             left[ask] = rest
     return Packed(nodes=nodes, left=left)
 
 
-def _company(ask: Ask) -> tuple[object, ...]:
+def _company(ground: Ground, ask: Ask) -> tuple[object, ...]:
     """Equal for pods that are likely to share nodes: a node is chosen for all that are still to come."""
-    return ask.where, frozenset(ask.extended)
+    _, where = ground.kind(ask)
+    return where, frozenset(ask.extended)
 
 
 def size(ask: Ask) -> tuple[int, int, int, str]:

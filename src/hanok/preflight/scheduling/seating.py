@@ -7,7 +7,7 @@ demand on instance types is a set of their names, so that looking is intersectin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hanok.gpu.catalog import Instance
@@ -50,18 +50,24 @@ class Ground:
         self.cluster, self.facts = cluster, facts
         self.types = Types(facts.catalog)
         self.pools = read_pools(cluster, self.types)
-        self.asks = [ask(each, cluster) for each in (*workloads, *operated(cluster)) if _is_own(each, cluster)]
+        self._alike: dict[tuple[str, str], Ask] = {}
+        self.asks = [self._ask(each) for each in (*workloads, *operated(cluster)) if _is_own(each, cluster)]
         self._daemons = [(each, self._reach(each)) for each in self.asks if each.workload.per_node]
         names = {each.workload.manifest.name for each, _ in self._daemons}
         self.assumed: Amounts = {} if names & _ASSUMED_NAMES else ASSUMED
         self._numbers: dict[object, int] = {}
-        self._wheres = {each: self._number(each.where) for each in self.asks}
-        self._sizes = {each: self._number(frozenset(each.requests.items())) for each in self.asks}
+        self._wheres: dict[Ask, int] = {}
+        self._sizes: dict[Ask, int] = {}
+        for each in self.asks:  # sizes in the order of the requests: of several MIG profiles the first is taken
+            first = self.first_like(each)
+            self._wheres[each] = self._number(each.where) if each is first else self._wheres[first]
+            self._sizes[each] = self._number(tuple(each.requests.items())) if each is first else self._sizes[first]
         self._kinds = {each: self._number(each.signature) for each in self.pools}
         self._rooms: dict[tuple[int, str], Room] = {}
         self._room_kinds: dict[Pool, int] = {}
         self._daemons_by_kind: dict[int, Sequence[Ask]] = {}
         self._fitting: dict[tuple[int, frozenset[str], int], Sequence[str]] = {}
+        self._holding: dict[tuple[int, Sequence[str], int], Sequence[tuple[str, int]]] = {}
         self._costs: dict[tuple[int, Sequence[str], int, int], Sequence[tuple[str, int]]] = {}
         self._open: dict[tuple[int, int], frozenset[str] | None] = {}
         self._tables: dict[tuple[frozenset[str], int], Sequence[tuple[str, Amounts]]] = {}
@@ -69,6 +75,20 @@ class Ground:
         self._aims: dict[int, tuple[str, Choice | None]] = {}
         self._ordered: dict[frozenset[str], Sequence[str]] = {}
         self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
+        self._seated: dict[tuple[int, int], bool] = {}
+        self._firsts: dict[tuple[int, int], Sequence[Seat]] = {}
+
+    def _ask(self, workload: Workload) -> Ask:
+        """What a pod asks for; of pods that are alike it is worked out once."""
+        like = (workload.namespace, workload.likeness)
+        first = self._alike.get(like)
+        if first is None:
+            self._alike[like] = first = ask(workload, self.cluster)
+        return first if first.workload is workload else replace(first, workload=workload)
+
+    def first_like(self, ask: Ask) -> Ask:
+        """The first of all pods with the same spec in the same namespace: what nodes take it take this one, too."""
+        return self._alike[ask.workload.namespace, ask.workload.likeness]
 
     def kind(self, ask: Ask) -> tuple[int, int]:
         """Equal for pods that ask for the same, of the same nodes."""
@@ -101,10 +121,13 @@ class Ground:
         """The cheapest seat in each pool that takes a pod."""
         return Seats(self, self.first_seats_of)
 
-    def first_seats_of(self, ask: Ask) -> Iterator[Seat]:
-        for pool in self.reach(ask):
-            for name in self.fitting(ask, pool)[:1]:
-                yield self.seat(ask, pool, name)
+    def first_seats_of(self, ask: Ask) -> Sequence[Seat]:
+        kind = self.kind(ask)
+        found = self._firsts.get(kind)
+        if found is None:
+            pairs = ((pool, self.fitting(ask, pool)[:1]) for pool in self.reach(ask))
+            found = self._firsts[kind] = tuple(self.seat(ask, pool, name) for pool, names in pairs for name in names)
+        return found
 
     def seats_of(self, ask: Ask) -> Iterator[Seat]:
         for pool in self.reach(ask):
@@ -113,7 +136,11 @@ class Ground:
 
     def is_seated(self, ask: Ask) -> bool:
         """Whether any node takes the pod."""
-        return any(self.fitting(ask, pool) for pool in self.reach(ask))
+        kind = self.kind(ask)
+        found = self._seated.get(kind)
+        if found is None:
+            found = self._seated[kind] = any(self.fitting(ask, pool) for pool in self.reach(ask))
+        return found
 
     def fitting(self, ask: Ask, pool: Pool) -> Sequence[str]:
         """The instance types of a pool that a pod may be put on, cheapest first."""
@@ -173,9 +200,18 @@ class Ground:
         key = (self._sizes[ask], names, self.room_kind(pool), most)
         found = self._costs.get(key)
         if found is None:
-            rooms = [(name, room_in(ask.requests, self.room(pool, name).free)) for name in names]
-            prices = {name: self._price(name) / min(each, most) for name, each in rooms}
-            found = self._costs[key] = sorted(rooms, key=lambda each: (prices[each[0]], each[0]))
+            rooms = self._holds(ask, pool, names)
+            ranked = sorted((self._price(name) / min(each, most), name, each) for name, each in rooms)
+            found = self._costs[key] = [(name, each) for _, name, each in ranked]
+        return found
+
+    def _holds(self, ask: Ask, pool: Pool, names: Sequence[str]) -> Sequence[tuple[str, int]]:
+        """How many of these pods an empty node of each type holds."""
+        key = (self._sizes[ask], names, self.room_kind(pool))
+        found = self._holding.get(key)
+        if found is None:
+            found = [(name, room_in(ask.requests, self.room(pool, name).free)) for name in names]
+            self._holding[key] = found
         return found
 
     def _price(self, name: str) -> float:
@@ -316,10 +352,8 @@ def _is_enough(wanted: Sequence[tuple[str, int]], free: Amounts) -> bool:
 
 def room_in(requests: Amounts, free: Amounts) -> int:
     """How many times so much is free."""
-    return min(
-        (free.get(each, 0) // wanted for each, wanted in requests.items() if each != DISK or each in free),
-        default=1 << 30,
-    )
+    times = [free.get(each, 0) // wanted for each, wanted in requests.items() if each != DISK or each in free]
+    return min(times, default=1 << 30)
 
 
 def _any_of(choices: Sequence[Choice]) -> Choice | None:
@@ -336,7 +370,7 @@ def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 class Seats(Mapping[Workload, Sequence[Seat]]):
     """Seats by workload, for those that have any."""
 
-    def __init__(self, ground: Ground, seats_of: Callable[[Ask], Iterator[Seat]]) -> None:
+    def __init__(self, ground: Ground, seats_of: Callable[[Ask], Iterable[Seat]]) -> None:
         self._seats_of = seats_of
         self._asks = {each.workload: each for each in ground.asks if ground.is_seated(each)}
 

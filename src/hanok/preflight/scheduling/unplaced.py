@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from hanok.preflight.findings import Finding, Rule
@@ -17,7 +18,7 @@ from hanok.preflight.scheduling.asks import Ask
 from hanok.preflight.scheduling.misses import SHOWN, Miss, misses, remedy, wanted_labels, wishes
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
-from hanok.preflight.scheduling.taints import Toleration, read_tolerations, untolerated
+from hanok.preflight.scheduling.taints import Taint, Toleration, read_tolerations, untolerated
 from hanok.preflight.scheduling.types import TYPE
 from hanok.preflight.wording import listed
 from hanok.preflight.workloads import GPU
@@ -111,17 +112,23 @@ def check_pods(case: Case) -> Iterator[Finding]:
 
 def check_tolerations(case: Case) -> Iterator[Finding]:
     """Pods that only the API server's own toleration of devices' taints lets onto a node."""
+    lacking = cache(partial(_lacking, case.ground))
     for ask in case.ground.pods:
-        declared = read_tolerations(mappings_at(ask.workload.spec, "tolerations"))
-        pools = [each for each in case.ground.reach(ask) if case.ground.fitting(ask, each)] if ask.extended else []
-        lacking = [taint for pool in pools if (taint := untolerated(pool.taints, declared))]
-        if lacking and len(lacking) == len(pools):
+        taint = lacking(case.ground.first_like(ask)) if ask.extended else None
+        if taint:
             message = (
-                f"does not tolerate `{lacking[0]}` itself: EKS adds that to pods that ask for {lacking[0].key}, "
+                f"does not tolerate `{taint}` itself: EKS adds that to pods that ask for {taint.key}, "
                 "clusters without ExtendedResourceToleration do not, and the pod stays Pending there"
             )
             path = () if ask.workload.made else ("spec",)
             yield ADDED.on(ask.workload.manifest, *ask.workload.path, *path, message=message)
+
+
+def _lacking(ground: Ground, ask: Ask) -> Taint | None:
+    """The first taint that the pod itself does not tolerate, where every pool that would take it has such a one."""
+    declared = read_tolerations(mappings_at(ask.workload.spec, "tolerations"))
+    found = [untolerated(pool.taints, declared) for pool in ground.reach(ask) if ground.fitting(ask, pool)]
+    return found[0] if found and all(found) else None
 
 
 def _count(pods: Sequence[Ask]) -> str:

@@ -13,6 +13,8 @@ from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule, dotted
 from hanok.preflight.manifests import Body, Manifest, Step, mapping_at
 from hanok.preflight.quantities import CPU, DISK, MEMORY, quantity
+from hanok.preflight.schema.alike import look_at
+from hanok.preflight.workloads import Workload
 
 ODD_AMOUNT = Rule("HK124", "warning", "an amount that cannot be meant", "write bytes with `Mi` or `Gi`, CPU as `500m`")
 OVER_LIMIT = Rule("HK125", "error", "a request above its limit", "raise the limit, or lower the request")
@@ -30,10 +32,13 @@ _PAGES = "hugepages-"
 
 def check_amounts(case: Case) -> Iterator[Finding]:
     """Requests and limits of every container, and of pods as a whole."""
-    for workload in case.workloads:
-        for container in workload.everyone:
-            yield from _resources(workload.manifest, (*container.path, "resources"))
-        yield from _resources(workload.manifest, (*workload.path, "spec", "resources"))
+    yield from look_at(case.workloads, _amounts)
+
+
+def _amounts(workload: Workload) -> Iterator[Finding]:
+    for container in workload.everyone:
+        yield from _resources(workload.manifest, (*container.path, "resources"))
+    yield from _resources(workload.manifest, (*workload.path, "spec", "resources"))
 
 
 def _resources(manifest: Manifest, path: Path) -> Iterator[Finding]:

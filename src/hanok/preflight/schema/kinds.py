@@ -7,7 +7,7 @@ or group, or no longer, is told where it went.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 
@@ -70,6 +70,7 @@ class _Known:
     """The schemas that a case knows."""
 
     case: Case
+    sound: set[str] = field(default_factory=set[str])
 
     @cached_property
     def declared(self) -> DeclaredSchemas:
@@ -134,7 +135,8 @@ def check_kinds(case: Case) -> Iterator[Finding]:
 def _faults(manifest: Manifest, schema: KindSchema, known: _Known) -> Iterator[Finding]:
     builtins = known.case.facts.builtins
     ask = known.ask if schema.shape.definitions is None else None
-    found = look(schema.shape, manifest.body, definitions=builtins.definitions if builtins else None, ask=ask)
+    definitions = builtins.definitions if builtins else None
+    found = look(schema.shape, manifest.body, definitions=definitions, ask=ask, sound=known.sound)
     for fault in found:
         yield _finding(manifest, fault)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule, dotted
 from hanok.preflight.manifests import Body, Manifest, Step, at, mapping_at, mappings_at, text_at
+from hanok.preflight.schema.alike import look_at
 from hanok.preflight.workloads import Workload
 
 WRONG_NAME = Rule("HK122", "error", "a name that the API server refuses", "write a name that it takes")
@@ -80,8 +81,7 @@ def check_names(case: Case) -> Iterator[Finding]:
                 yield from _named(manifest, path, text_at(port, "name"), _LABEL, "the port's name")
                 path = ("spec", "ports", index, "targetPort")
                 yield from _named(manifest, path, text_at(port, "targetPort"), _PORT, "the port's name")
-    for workload in case.workloads:
-        yield from _pod_names(workload)
+    yield from look_at(case.workloads, _pod_names)
 
 
 def _object_name(manifest: Manifest, *, minor: int) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule, dotted
 from hanok.preflight.manifests import Body, Step, at, list_at, mapping_at, mappings_at, text_at, whole_at
+from hanok.preflight.schema.alike import look_at
 from hanok.preflight.schema.names import PROBES
 from hanok.preflight.workloads import Container, Workload
 
@@ -32,16 +33,19 @@ _FROM = ("configMapRef", "secretRef")
 
 def check_pods(case: Case) -> Iterator[Finding]:
     """Every pod template."""
-    for workload in case.workloads:
-        yield from _complete(workload)
-        yield from _twice(workload)
-        yield from _mounts(workload)
-        yield from _volumes(workload)
-        yield from _restarts(workload)
-        for container in workload.everyone:
-            yield from _exclusive(workload, container)
-            yield from _together(workload, container)
-        yield from _scheduling(workload)
+    yield from look_at(case.workloads, _faults)
+
+
+def _faults(workload: Workload) -> Iterator[Finding]:
+    yield from _complete(workload)
+    yield from _twice(workload)
+    yield from _mounts(workload)
+    yield from _volumes(workload)
+    yield from _restarts(workload)
+    for container in workload.everyone:
+        yield from _exclusive(workload, container)
+        yield from _together(workload, container)
+    yield from _scheduling(workload)
 
 
 def _is_builtin(workload: Workload) -> bool:

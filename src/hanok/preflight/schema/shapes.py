@@ -15,6 +15,7 @@ from typing import Any, cast
 from hanok.preflight.manifests import Body, at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+POD_SPEC = "io.k8s.api.core.v1.PodSpec"
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
 _PYTHON: Mapping[str, tuple[type, ...]] = {

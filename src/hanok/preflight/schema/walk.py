@@ -17,7 +17,7 @@ from hanok.preflight.findings import dotted
 from hanok.preflight.manifests import Body, Step
 from hanok.preflight.quantities import quantity
 from hanok.preflight.schema.formats import FORMATS, RANGES, compiled
-from hanok.preflight.schema.shapes import OBJECT_META, OF_EVERY_OBJECT, QUANTITY, Definitions, Shape
+from hanok.preflight.schema.shapes import OBJECT_META, OF_EVERY_OBJECT, POD_SPEC, QUANTITY, Definitions, Shape
 
 Sort = Literal["unknown", "missing", "type", "value", "twice", "rule", "unread"]
 Path = tuple[Step, ...]
@@ -64,6 +64,8 @@ class Walk:
     meta: Shape | None = None
     ask: Ask | None = None
     faults: list[Fault] = field(default_factory=list[Fault])
+    sound: set[str] = field(default_factory=set[str])
+    """Specs of pods without a fault, as text: thousands of pods have few, and each is walked through once."""
     trail: list[tuple[Step, Shape]] = field(default_factory=list["tuple[Step, Shape]"])
     """The mappings that lead here, for the place where an unknown field would belong."""
 
@@ -94,6 +96,15 @@ class Walk:
         self.faults.append(Fault(sort=sort, path=path, text=text, hint=hint))
 
     def _mapping(self, shape: Shape, value: Body, path: Path) -> None:
+        if shape.name != POD_SPEC:
+            self._fields(shape, value, path)
+        elif (text := repr(value)) not in self.sound:
+            before = len(self.faults)
+            self._fields(shape, value, path)
+            if len(self.faults) == before:
+                self.sound.add(text)
+
+    def _fields(self, shape: Shape, value: Body, path: Path) -> None:
         for name in shape.required:
             if name not in value:
                 self._say("missing", (*path, name), "required and missing", _say_what(shape, name))
@@ -221,10 +232,15 @@ class Walk:
             self.faults += nearest[:1]
 
 
-def look(shape: Shape, body: Body, *, definitions: Definitions | None, ask: Ask | None = None) -> list[Fault]:
-    """The faults of an object. Raises nothing, whatever its shape."""
+def look(
+    shape: Shape, body: Body, *, definitions: Definitions | None, ask: Ask | None = None, sound: set[str] | None = None
+) -> list[Fault]:
+    """The faults of an object. Raises nothing, whatever its shape.
+
+    `sound` remembers specs of pods without a fault from one look to the next, as long as the definitions are the same.
+    """
     meta = definitions.shape(OBJECT_META) if definitions is not None else None
-    walk = Walk(meta=meta, ask=ask)
+    walk = Walk(meta=meta, ask=ask, sound=set() if sound is None else sound)
     walk.look(shape, body if shape.definitions is not None else completed(shape, body), ())
     return walk.faults
 

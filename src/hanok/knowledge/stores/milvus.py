@@ -1,0 +1,339 @@
+"""Passages in Milvus: Lite, by the path of a folder that ends in `.db`, in this process; a server by its URI.
+
+One client for both; pymilvus blocks, so its calls run in a few threads. Lite is a folder with a log that is written
+through before a call returns, so what was written survives a killed process, as long as one call writes at a time:
+writes take turns here. It is flushed from time to time, since what is not is looked through without an index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hanok.errors import StoreError
+from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
+from hanok.knowledge.ranking import Candidate, Legs, rank
+from hanok.knowledge.stores import milvus_schema as schema
+from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
+from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
+from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
+
+THREADS = 8
+BATCH_BYTES = 8 * 1024 * 1024
+"""Of rows in one call: a server takes messages of 64 MiB, and Lite holds others up meanwhile."""
+FLUSH_ROWS = 5000
+SEARCHED_ROWS = 200
+"""What is not flushed from this many on is, before it is searched."""
+_PAGE = 8000
+T = TypeVar("T")
+
+
+class MilvusStore:
+    """Collections of passages in Milvus. `uri` is a path that ends in `.db` for Lite, else a server's URL.
+
+    Opened with the first call. `timeout_s` is the longest wait for one call to a server.
+    """
+
+    def __init__(self, uri: str, *, token: str = "", db: str = "default", timeout_s: float = 30.0) -> None:
+        self._uri, self._token, self._db, self._timeout_s = uri, token, db, timeout_s
+        self._lite = "://" not in uri
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
+        self._opening = threading.Lock()
+        self._opened: Any = None
+        self._writing = asyncio.Lock()
+        self._unflushed: dict[str, int] = {}
+        self._loaded: set[str] = set()
+        self._shapes: dict[str, Shape] = {}
+        self._aliases: dict[str, str] = {}
+        self._facts: dict[str, dict[int, Mapping[str, Plain]]] = {}
+
+    async def describe(self, name: str) -> Collection | None:
+        return await self._or(None, lambda client: self._describe(client, name))
+
+    async def list_collections(self) -> list[str]:
+        return sorted(await self._ask(lambda client: client.list_collections()))
+
+    async def create(self, name: str, shape: Shape) -> None:
+        check_name(name)
+        if self._lite and shape.index.type not in schema.LITE_INDEXES:
+            raise StoreError(
+                f"Milvus Lite builds no index {shape.index.type}, it has {', '.join(schema.LITE_INDEXES)}",
+                hint="choose one of them as `index.type`, or declare a server: `milvus: {uri: http://…}`",
+            )
+        async with self._writing:
+            await self._ask(lambda client: self._create(client, name, shape))
+
+    async def drop(self, name: str) -> None:
+        async with self._writing:
+            await self._ask(lambda client: self._drop(client, name))
+            self._forget()
+
+    async def point(self, alias: str, name: str) -> None:
+        check_name(alias)
+        async with self._writing:
+            await self._ask(lambda client: self._point(client, alias, name))
+            self._forget()
+
+    async def write(self, name: str, rows: Sequence[Row]) -> None:
+        async with self._writing:
+            await self._ask(lambda client: self._write(client, name, rows))
+
+    async def remove(self, name: str, *, document: str, store: str = "", keep: str | None = None) -> None:
+        kept = "" if keep is None else f" and digest != {quoted(keep)}"
+        await self._delete(name, schema.of_document(document, store) + kept)
+
+    async def remove_store(self, name: str, store: str) -> None:
+        await self._delete(name, f"store == {quoted(store)}")
+
+    async def heads(self, name: str, *, store: str = "") -> list[Head]:
+        of_store = f"ordinal == 0 and store == {quoted(store)}"
+        return await self._or([], lambda client: schema.read_heads(self._all(client, name, of_store, ["head"])))
+
+    async def passages(
+        self, name: str, *, document: str, digest: str, first: int, last: int, readers: Sequence[str], store: str = ""
+    ) -> list[Hit]:
+        if not readers or last < first:
+            return []
+        whole = f"{schema.of_document(document, store)} and digest == {quoted(digest)}"
+        these = f"{whole} and ordinal >= {first} and ordinal <= {last} and {schema.one_of('reader', readers)}"
+        found = await self._or([], lambda client: self._all(client, name, these, schema.HIT_FIELDS))
+        return sorted(map(schema.as_hit, found), key=lambda hit: hit.ordinal)
+
+    async def search(self, name: str, query: Query) -> list[Hit]:
+        condition = read_filter(query.filter)
+        if not query.readers:
+            return []
+        await self._flush_late()
+        expression = await self._or(None, lambda client: self._expression(client, name, query, condition))
+        if expression is None:
+            return []
+        lexical, dense = await asyncio.gather(
+            self._leg(lambda client: self._by_words(client, name, query, expression), bool(query.terms.strip())),
+            self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
+        )
+        return rank(Legs(lexical=lexical, dense=dense), query)
+
+    async def _flush_late(self) -> None:
+        """Among 1,400 passages that are not flushed, Lite takes a second for a search instead of a tenth of one."""
+        if not any(count >= SEARCHED_ROWS for count in self._unflushed.values()) or not self._lite:
+            return
+        async with self._writing:
+            for real, count in list(self._unflushed.items()):
+                if count >= SEARCHED_ROWS:
+                    await self._or(None, lambda client, real=real: self._flush(client, real))
+
+    async def aclose(self) -> None:
+        async with self._writing:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
+        self._threads.shutdown(wait=False)
+
+    # What follows runs in threads.
+
+    def _describe(self, client: Any, name: str) -> Collection:
+        described = client.describe_collection(name)
+        real = client.describe_alias(name)["collection_name"] if self._is_alias(client, name) else name
+        shape = schema.read_shape(described, client.describe_index(name, "embedding") or {})
+        if shape is None:
+            raise StoreError(f"the collection {name} was not made by Hanok", hint="give this one another name")
+        self._load(client, name)
+        counted = client.query(name, output_fields=["count(*)"], consistency_level="Strong")
+        return Collection(name=real, shape=shape, passages=int(counted[0]["count(*)"]))
+
+    def _create(self, client: Any, name: str, shape: Shape) -> None:
+        if self._is_alias(client, name):
+            raise StoreError(f"{name} is an alias already", hint="give the collection another name")
+        if client.has_collection(name):
+            check_same(name, self._describe(client, name).shape, shape)
+            return
+        client.create_collection(
+            name,
+            schema=schema.make_schema(shape),
+            index_params=schema.make_indexes(shape),
+            consistency_level="Session",  # this process sees what it wrote
+        )
+
+    def _drop(self, client: Any, name: str) -> None:
+        if self._is_alias(client, name) or not client.has_collection(name):
+            return
+        for alias in client.list_aliases(name)["aliases"]:
+            client.drop_alias(alias)
+        client.drop_collection(name)
+
+    def _point(self, client: Any, alias: str, name: str) -> None:
+        if not client.has_collection(name):
+            raise StoreError(f"there is no collection {name}", hint="create it first")
+        if self._is_alias(client, alias):
+            client.alter_alias(name, alias)
+        elif client.has_collection(alias):
+            raise StoreError(f"{alias} is a collection already", hint="give the alias another name")
+        else:
+            client.create_alias(name, alias)
+
+    def _write(self, client: Any, name: str, rows: Sequence[Row]) -> None:
+        check_rows(rows, self._shape(client, name))
+        records = [schema.as_record(row) for row in {row.id: row for row in rows}.values()]
+        real = self._real(client, name)
+        for batch in _batches(records):
+            client.upsert(name, batch)
+            self._unflushed[real] = self._unflushed.get(real, 0) + len(batch)
+        if (facts := self._facts.get(real)) is not None:
+            facts.update((schema.facts_of(row.metadata), row.metadata) for row in rows)
+        if self._lite and self._unflushed.get(real, 0) >= FLUSH_ROWS:
+            self._flush(client, real)
+
+    def _flush(self, client: Any, real: str) -> None:
+        client.flush(real)
+        self._unflushed[real] = 0
+
+    async def _delete(self, name: str, expression: str) -> None:
+        async with self._writing:
+            await self._or(None, lambda client: self._remove(client, name, expression))
+
+    def _remove(self, client: Any, name: str, expression: str) -> None:
+        self._load(client, name)
+        client.delete(name, filter=expression)
+
+    def _all(self, client: Any, name: str, expression: str, fields: list[str]) -> list[Mapping[str, Any]]:
+        """Every record that the expression holds for, in pages."""
+        self._load(client, name)
+        pages = client.query_iterator(
+            name, batch_size=_PAGE, filter=expression, output_fields=fields, consistency_level="Strong"
+        )
+        try:
+            return [record for page in iter(pages.next, []) for record in page]
+        finally:
+            pages.close()
+
+    def _expression(self, client: Any, name: str, query: Query, condition: Condition | None) -> str | None:
+        """What limits both legs; None where nothing can be found."""
+        shape = self._shape(client, name)
+        check_question(name, query.vector, shape)
+        self._load(client, name)
+        readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
+        if condition is None:
+            return readable
+        if not self._lite:
+            return f"{readable} and {as_expression(condition)}"
+        facts = self._known_facts(client, name)
+        fitting = [fact for fact, metadata in facts.items() if holds(condition, metadata)]
+        return f"{readable} and {schema.one_of('facts', fitting)}" if fitting else None
+
+    def _known_facts(self, client: Any, name: str) -> Mapping[int, Mapping[str, Plain]]:
+        """All metadata that documents of a collection have, by their digests. Lite is written by nobody else."""
+        real = self._real(client, name)
+        if real not in self._facts:
+            found = self._all(client, real, "ordinal == 0", ["facts", "metadata"])
+            self._facts[real] = {each["facts"]: each["metadata"] for each in found}
+        return dict(self._facts[real])
+
+    async def _leg(self, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
+        return await self._or([], find) if wanted else []
+
+    def _by_words(self, client: Any, name: str, query: Query, expression: str) -> list[Candidate]:
+        (found,) = client.search(
+            name,
+            data=[schema.cut(query.terms, schema.LIMIT_BYTES)],
+            anns_field="sparse",
+            filter=expression,
+            limit=query.fetch_k,
+            output_fields=schema.CANDIDATE_FIELDS,
+            search_params={"metric_type": "BM25"},
+        )
+        return [schema.as_candidate(_fields(hit), hit["distance"]) for hit in found]
+
+    def _by_meaning(self, client: Any, name: str, query: Query, expression: str) -> list[Candidate]:
+        import numpy
+
+        index = self._shape(client, name).index
+        (found,) = client.search(
+            name,
+            data=[numpy.frombuffer(query.vector or b"", dtype="<f4")],
+            anns_field="embedding",
+            filter=expression,
+            limit=query.fetch_k,
+            output_fields=schema.CANDIDATE_FIELDS,
+            search_params=schema.searching(index, ef=query.ef, nprobe=query.nprobe, fetch_k=query.fetch_k),
+        )
+        return [schema.as_candidate(_fields(hit)) for hit in found]
+
+    def _shape(self, client: Any, name: str) -> Shape:
+        if name not in self._shapes:
+            self._shapes[name] = self._describe(client, name).shape
+        return self._shapes[name]
+
+    def _load(self, client: Any, name: str) -> None:
+        if name not in self._loaded:
+            client.load_collection(self._real(client, name))  # Lite waits for ever for an alias at times
+            self._loaded.add(name)
+
+    def _real(self, client: Any, name: str) -> str:
+        """What the alias stands for. Only known for sure on Lite, where nobody else points it elsewhere."""
+        if name not in self._aliases:
+            alias = self._is_alias(client, name)
+            self._aliases[name] = client.describe_alias(name)["collection_name"] if alias else name
+        return self._aliases[name]
+
+    def _is_alias(self, client: Any, name: str) -> bool:
+        try:
+            return bool(told(lambda: client.describe_alias(name)))
+        except NotThere:
+            return False
+
+    def _forget(self) -> None:
+        """What names stand for may have changed."""
+        for known in (self._loaded, self._shapes, self._aliases, self._facts):
+            known.clear()
+
+    async def _ask(self, work: Callable[[Any], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: told(lambda: work(self._client()), self._uri)
+        )
+
+    async def _or(self, nothing: T, work: Callable[[Any], T]) -> T:
+        """What it finds, or nothing where the collection is not there."""
+        try:
+            return await self._ask(work)
+        except NotThere:
+            return nothing
+
+    def _client(self) -> Any:
+        with self._opening:
+            if self._opened is None:
+                client = import_pymilvus().MilvusClient
+                if self._lite:
+                    Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
+                    self._opened = client(uri=self._uri)
+                else:
+                    self._opened = client(uri=self._uri, token=self._token, db_name=self._db, timeout=self._timeout_s)
+            return self._opened
+
+    def _close(self) -> None:
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+            if self._opened is not None and self._lite:
+                servers: Any = importlib.import_module("milvus_lite.server_manager")
+                servers.server_manager_instance.release_server(self._uri)
+            self._opened = None
+
+
+def _fields(hit: Any) -> Mapping[str, Any]:
+    return {"id": hit["id"], **hit["entity"]}
+
+
+def _batches(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for record in records:
+        size += 1000 + record["embedding"].nbytes + 3 * (len(record["content"]) + len(record["terms"]))
+        if batch and size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+    if batch:
+        yield batch
