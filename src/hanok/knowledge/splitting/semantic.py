@@ -86,10 +86,13 @@ async def split_semantic(document: Document, rule: Split, embed: Embed) -> list[
 
 
 def _units(text: str, span: Span, size: int) -> Iterator[Span]:
-    """A few sentences each, one after the other; fences and tables stay whole as long as they fit."""
+    """A few sentences or short paragraphs each, one after the other; fences and tables stay whole while they fit."""
     usual = max(1, size // _UNITS_IN_PASSAGE)
     loose: list[Span] = []
     for atom in atoms_of(text, *span):
+        if atom[1] - atom[0] <= usual:
+            loose.append(atom)
+            continue
         if prefers(text, atom) == "sentence":
             loose += _sentences(text, atom, size)
             continue
