@@ -21,7 +21,7 @@ from hanok.errors import StoreError
 from hanok.knowledge.filters import Condition, as_expression, holds, quoted, read_filter
 from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
-from hanok.knowledge.stores.checks import check_name, check_question, check_rows, check_same
+from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_question, check_rows, check_same
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
@@ -55,6 +55,7 @@ class MilvusStore:
         self._shapes: dict[str, Shape] = {}
         self._aliases: dict[str, str] = {}
         self._facts: dict[str, dict[int, Mapping[str, Plain]]] = {}
+        self._looked_through: set[str] = set()
 
     async def describe(self, name: str) -> Collection | None:
         return await self._or(None, lambda client: self._describe(client, name))
@@ -134,20 +135,24 @@ class MilvusStore:
     # What follows runs in threads.
 
     def _describe(self, client: Any, name: str) -> Collection:
-        described = client.describe_collection(name)
+        shape = self._read_shape(client, name)
         real = client.describe_alias(name)["collection_name"] if self._is_alias(client, name) else name
-        shape = schema.read_shape(described, client.describe_index(name, "embedding") or {})
-        if shape is None:
-            raise StoreError(f"the collection {name} was not made by Hanok", hint="give this one another name")
         self._load(client, name)
         counted = client.query(name, output_fields=["count(*)"], consistency_level="Strong")
         return Collection(name=real, shape=shape, passages=int(counted[0]["count(*)"]))
+
+    def _read_shape(self, client: Any, name: str) -> Shape:
+        described = client.describe_collection(name)
+        shape = schema.read_shape(described, client.describe_index(name, "embedding") or {})
+        if shape is None:
+            raise StoreError(f"the collection {name} was not made by Hanok", hint="give this one another name")
+        return shape
 
     def _create(self, client: Any, name: str, shape: Shape) -> None:
         if self._is_alias(client, name):
             raise StoreError(f"{name} is an alias already", hint="give the collection another name")
         if client.has_collection(name):
-            check_same(name, self._describe(client, name).shape, shape)
+            check_same(name, self._read_shape(client, name), shape)
             return
         client.create_collection(
             name,
@@ -180,8 +185,7 @@ class MilvusStore:
         for batch in _batches(records):
             client.upsert(name, batch)
             self._unflushed[real] = self._unflushed.get(real, 0) + len(batch)
-        if (facts := self._facts.get(real)) is not None:
-            facts.update((schema.facts_of(row.metadata), row.metadata) for row in rows)
+        self._facts.setdefault(real, {}).update((schema.facts_of(row.metadata), row.metadata) for row in rows)
         if self._lite and self._unflushed.get(real, 0) >= FLUSH_ROWS:
             self._flush(client)
 
@@ -230,7 +234,9 @@ class MilvusStore:
     def _expression(self, client: Any, name: str, query: Query, condition: Condition | None) -> str | None:
         """What limits both legs; None where nothing can be found."""
         shape = self._shape(client, name)
-        check_question(name, query.vector, shape)
+        if query.vector is not None and len(query.vector) != shape.dimensions * FLOAT_BYTES:
+            del self._shapes[name]  # another process may have pointed the alias elsewhere
+            check_question(name, query.vector, self._shape(client, name))
         self._load(client, name)
         readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
         if condition is None:
@@ -244,10 +250,12 @@ class MilvusStore:
     def _known_facts(self, client: Any, name: str) -> Mapping[int, Mapping[str, Plain]]:
         """All metadata that documents of a collection have, by their digests. Lite is written by nobody else."""
         real = self._real(client, name)
-        if real not in self._facts:
+        facts = self._facts.setdefault(real, {})  # what is written from now on is in it
+        if real not in self._looked_through:
             found = self._all(client, real, "ordinal == 0", ["facts", "metadata"])
-            self._facts[real] = {each["facts"]: each["metadata"] for each in found}
-        return dict(self._facts[real])
+            facts.update((each["facts"], each["metadata"]) for each in found)
+            self._looked_through.add(real)
+        return dict(facts)
 
     async def _leg(self, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
         return await self._or([], find) if wanted else []
@@ -281,7 +289,7 @@ class MilvusStore:
 
     def _shape(self, client: Any, name: str) -> Shape:
         if name not in self._shapes:
-            self._shapes[name] = self._describe(client, name).shape
+            self._shapes[name] = self._read_shape(client, name)
         return self._shapes[name]
 
     def _load(self, client: Any, name: str) -> None:
@@ -304,7 +312,7 @@ class MilvusStore:
 
     def _forget(self) -> None:
         """What names stand for may have changed."""
-        for known in (self._loaded, self._shapes, self._aliases, self._facts):
+        for known in (self._loaded, self._shapes, self._aliases, self._facts, self._looked_through):
             known.clear()
 
     async def _ask(self, work: Callable[[Any], T]) -> T:
