@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from hanok.knowledge.stores.milvus import MilvusStore
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hanok.knowledge.ranking import terms_of, terms_of_question
 from hanok.knowledge.store import Store
+from hanok.knowledge.stores.milvus import MilvusStore
 from hanok.knowledge.values import EVERYONE, Query, Row, Shape
 from hanok.serving.encoder import DIMENSIONS, SentenceEncoder
-from hanok.spec import Index, Milvus, Retrieve
+from hanok.spec import Index, Retrieve
 from hanok.wire import TaskRequest
 from launch import NotInstalled, install_once, install_python
 from processes import rss_mib
@@ -113,7 +113,7 @@ def batched(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def open_store(folder: Path) -> Store:
-    return MilvusStore(folder, Milvus())
+    return MilvusStore(str(folder / "passages.db"))
 
 
 def row_of(name: str, text: str, vector: Any) -> Row:

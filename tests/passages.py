@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Paper:
 
 def fill(running: RunningHouse, base: str, *papers: Paper) -> None:
     """Write these into a declared base, as ingesting does."""
-    running.run(_fill(running, base, papers))
+    asyncio.run_coroutine_threadsafe(_fill(running, base, papers), running.loop).result(120)
 
 
 async def _fill(running: RunningHouse, base: str, papers: Sequence[Paper]) -> None:

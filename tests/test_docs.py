@@ -15,6 +15,7 @@ from typing import Any, get_args
 import pytest
 
 from hanok.assemble.gauges import NAMES
+from hanok.assemble.knowledge import NAMES as KNOWLEDGE_NAMES
 from hanok.serving.table import IN_PROCESS
 from hanok.spec import tree
 from hanok.spec.reference import BLOCKS
@@ -73,7 +74,7 @@ def test_every_metric_is_documented() -> None:
     metrics.watch_exports(lambda: {"otlp": Counts(0, 0, 0, 0)})
     names = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE))
     watched = {"hanok_in_flight_requests", "hanok_waiting_requests", "hanok_ledger_waiting_segments", *NAMES}
-    watched |= {"hanok_batch_lines"}
+    watched |= {"hanok_batch_lines", *KNOWLEDGE_NAMES}
     for name in names | watched:
         assert f"`{name}`" in page, name
 

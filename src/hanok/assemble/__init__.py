@@ -1,6 +1,6 @@
 """Spec in, running house out: the only room that knows every other.
 
-    Tiered(gateway) → Metered(ledger) → Routed(gateway) → engines(serving)
+    Informed(gateway) → Tiered(gateway) → Metered(ledger) → Routed(gateway) → engines(serving)
 
 The HTTP door, the CLI's own questions, and later agents and evaluations hold the same outer object, `House.models`.
 `house` is what runs and how its parts are made from the spec, `run` starts and stops it, `config` notices that

@@ -13,6 +13,7 @@ from typing import Any
 
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desks
+from hanok.assemble.vector_stores import Stacks
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
@@ -25,6 +26,7 @@ from hanok.gateway import (
     Files,
     Giving,
     HttpServer,
+    Informed,
     MessagesDesk,
     ModelCard,
     Reception,
@@ -35,6 +37,7 @@ from hanok.gateway import (
     Routed,
     Tiered,
 )
+from hanok.gateway.access import KNOWLEDGE
 from hanok.gateway.fleet_view import fleet_form
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
@@ -88,6 +91,8 @@ class House:
     responses: ResponseStore
     ordered: Ordered
     library: Library
+    stacks: Stacks
+    informed: Informed
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -199,13 +204,18 @@ def weights(platform: Platform) -> dict[str, float]:
 def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
     models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
-    return models + [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
+    models += [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
+    bases = platform.knowledge if any(card.type == "chat" for card in models) else []
+    return models + [ModelCard(id=f"{KNOWLEDGE}{base.name}", type="chat", created=created) for base in bases]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
-    made += knowledge_desks(house.library, house.reception, platform)
+    made += knowledge_desks(
+        house.library, house.informed, giving=house.giving, reception=house.reception, platform=platform
+    )
+    made.append(house.stacks.desk)
     return [desk for desk in made if desk is not None]
 
 
@@ -259,7 +269,8 @@ def _batch_desks(house: House) -> list[Desk]:
     """Files and batches."""
     ordered, reception = house.ordered, house.reception
     runner = ordered.runner
-    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings)
+    forget = house.stacks.keeping.forget
+    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings, forget=forget)
     batches = Batches(
         ordered.intake,
         shelf=ordered.shelf,
@@ -316,6 +327,8 @@ def let_in(house: House, platform: Platform) -> None:
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.library.change(platform, tracing(platform.telemetry))
+    house.stacks.change(platform)
+    house.informed.change(platform)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

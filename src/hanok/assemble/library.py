@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from hanok.gateway import Desk, Knowledge, Reception
+from hanok.gateway import Desk, Giving, Informed, Knowledge, KnowledgeAnswers, Reception
+from hanok.knowledge.client import open_store
 from hanok.knowledge.library import Library
 from hanok.knowledge.ranking.terms import terms_of_question
-from hanok.knowledge.store import Store
-from hanok.knowledge.stores.memory import MemoryStore
 from hanok.spec import Loaded, Platform
 from hanok.wire import ModelPath
 
@@ -16,11 +15,11 @@ def make_library(loaded: Loaded, models: ModelPath) -> Library:
     return Library(models=models, store=open_store(loaded), platform=loaded.platform, terms=terms_of_question)
 
 
-def knowledge_desks(library: Library, reception: Reception, platform: Platform) -> list[Desk]:
+def knowledge_desks(
+    library: Library, informed: Informed, *, giving: Giving, reception: Reception, platform: Platform
+) -> list[Desk]:
     """The desk for knowledge, where any is declared."""
-    return [Knowledge(library, reception=reception)] if platform.knowledge else []
-
-
-def open_store(loaded: Loaded) -> Store:  # noqa: ARG001
-    """The librarian's, once it is there."""
-    return MemoryStore()
+    if not platform.knowledge:
+        return []
+    answers = KnowledgeAnswers(informed, giving=giving, reception=reception)
+    return [Knowledge(library, reception=reception, answers=answers)]

@@ -35,10 +35,24 @@ from hanok.assemble.house import (
     watchers,
     weights,
 )
+from hanok.assemble.knowledge import Upkeep, watch_knowledge
 from hanok.assemble.library import make_library
+from hanok.assemble.vector_stores import make_stacks
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import Access, Door, Giving, HttpServer, LineAsker, Reception, Replays, Routed, Runs, Tiered
+from hanok.gateway import (
+    Access,
+    Door,
+    Giving,
+    HttpServer,
+    Informed,
+    LineAsker,
+    Reception,
+    Replays,
+    Routed,
+    Runs,
+    Tiered,
+)
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -119,6 +133,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
+        asyncio.create_task(house.stacks.filler.live(), name="vector-stores"),
+        asyncio.create_task(_upkeep(house).live(), name="knowledge"),
     ]
     if house.holder is not None:
         background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
@@ -133,6 +149,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
+            await house.stacks.close()
             await house.library.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
@@ -217,6 +234,7 @@ def _build(
     )
     caches.semantics.models = models
     watch_caches(metrics, caches)
+    watch_knowledge(metrics, lambda: config.loaded)
     metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
     metrics.watch(
         "hanok_waiting_requests",
@@ -231,16 +249,18 @@ def _build(
         keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
     )
     tiered = Tiered(models, failed=metrics.classifier_failed)
+    library = make_library(loaded, tiered)
+    informed = Informed(tiered, library)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(tiered, reception=reception, keys=keys, wall=time.time),
+        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(tiered, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -271,7 +291,17 @@ def _build(
         replays=replays,
         responses=response_store(loaded),
         ordered=ordered,
-        library=make_library(loaded, tiered),
+        library=library,
+        stacks=make_stacks(
+            loaded,
+            library=library,
+            shelf=ordered.shelf,
+            reception=reception,
+            keys=keys,
+            models=tiered,
+            serves=lambda: bool(servers),
+        ),
+        informed=informed,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
@@ -279,6 +309,10 @@ def _build(
     let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
+
+
+def _upkeep(house: House) -> Upkeep:
+    return Upkeep(loaded=lambda: house.loaded, models=house.tiered, serves=lambda: bool(house.servers))
 
 
 async def _follow_keys(house: House) -> None:

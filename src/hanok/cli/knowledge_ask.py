@@ -16,6 +16,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hanok.cli.knowledge_names import chosen
 from hanok.cli.state import read_server
 from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, print_json, talk
 
@@ -73,17 +74,6 @@ def search(
     if not found["data"]:
         talk.print("Nothing was found.")
     data.print(Group(*shown(found["data"], question, whole=whole)), soft_wrap=True)
-
-
-def chosen(loaded: Loaded, name: str) -> Knowledge:
-    """The declared base of that name. Raises `StartError`."""
-    from hanok.errors import StartError
-
-    found = next((base for base in loaded.platform.knowledge if base.name == name), None)
-    if found is None:
-        known = ", ".join(base.name for base in loaded.platform.knowledge) or "none"
-        raise StartError(f"no knowledge base is called {name!r}", hint=f"declared in {loaded.file.name}: {known}")
-    return found
 
 
 def as_filters(given: list[str] | None) -> dict[str, Any] | None:

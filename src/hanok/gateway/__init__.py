@@ -12,7 +12,9 @@ from hanok.gateway.door import Desk, Door
 from hanok.gateway.files import Files
 from hanok.gateway.giving import Giving
 from hanok.gateway.http import HttpServer
+from hanok.gateway.informed import Informed
 from hanok.gateway.knowledge import Knowledge
+from hanok.gateway.knowledge_answers import KnowledgeAnswers
 from hanok.gateway.lines import LineAsker
 from hanok.gateway.reception import ModelCard, Reception
 from hanok.gateway.replay import Replays
@@ -20,6 +22,7 @@ from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
 from hanok.gateway.sorter import Sorter
 from hanok.gateway.tiered import Tiered
+from hanok.gateway.vector_stores import VectorStores
 from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 
 __all__ = [
@@ -32,7 +35,9 @@ __all__ = [
     "Files",
     "Giving",
     "HttpServer",
+    "Informed",
     "Knowledge",
+    "KnowledgeAnswers",
     "LineAsker",
     "MessagesDesk",
     "ModelCard",
@@ -45,4 +50,5 @@ __all__ = [
     "Runs",
     "Sorter",
     "Tiered",
+    "VectorStores",
 ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from hanok.gateway.given import Given, Models
 from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import relay
 from hanok.gateway.standing import standing_lines
-from hanok.gateway.tiered import Models
-from hanok.ledger import MeteredAnswer, MeteredResult
+from hanok.ledger import MeteredResult
 from hanok.wire import ChatRequest, Kept, TaskRequest
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
@@ -45,18 +45,18 @@ class Giving:
         result = await self.models.perform(request)
         await call.reply(200, result.data, JSON_TYPE, *self.about(request.model, result))
 
-    async def _give_whole(self, call: Call, request: ChatRequest, answer: MeteredAnswer) -> None:
+    async def _give_whole(self, call: Call, request: ChatRequest, answer: Given) -> None:
         try:
             chunk = await answer.__anext__()
             await call.reply(200, chunk.data, JSON_TYPE, *self.about(request.model, answer))
         finally:
             await answer.aclose()
 
-    def stream_headers(self, asked: str, answer: MeteredAnswer | None) -> list[Header]:
+    def stream_headers(self, asked: str, answer: Given | None) -> list[Header]:
         """Headers of a stream; of one that begins before its answer, when that is None."""
         return [*EVENTS] if answer is None else [*EVENTS, *self.about(asked, answer)]
 
-    def about(self, asked: str, answer: MeteredAnswer | MeteredResult) -> list[Header]:
+    def about(self, asked: str, answer: Given | MeteredResult) -> list[Header]:
         """Headers of an answer: who gives it, and what is left to the caller."""
         headers: list[Header] = [(b"x-hanok-endpoint", answer.endpoint.encode("ascii"))]
         if answer.model != asked:

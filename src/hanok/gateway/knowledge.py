@@ -1,4 +1,4 @@
-"""The desk for knowledge: `/v1/knowledge`. Lists the bases that a key opens, and finds passages in them.
+"""The desk for knowledge: `/v1/knowledge`. Lists the bases that a key opens, finds passages in them, answers.
 
 A base that is not open to a key is answered like one that there is not.
 """
@@ -17,6 +17,7 @@ from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
 from hanok.gateway.http import Call, no_headers
+from hanok.gateway.knowledge_answers import KnowledgeAnswers
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
 from hanok.knowledge.finding.finder import LONGEST_QUESTION
@@ -60,9 +61,10 @@ class Knowledge:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, library: Library, *, reception: Reception) -> None:
+    def __init__(self, library: Library, *, reception: Reception, answers: KnowledgeAnswers) -> None:
         self._library = library
         self._reception = reception
+        self._answers = answers
 
     async def __call__(self, call: Call) -> None:
         """Answer one call. Raises `RequestError` and `StoreError`."""
@@ -79,9 +81,11 @@ class Knowledge:
                 await call.reply(200, json_bytes({**base_form(base), "ingested": ingested}), JSON_TYPE)
             case "POST", [name, "search"]:
                 await self._search(call, self._opened(name, open_to), caller)
+            case "POST", [name, "answer"]:
+                await self._answers(call, self._opened(name, open_to).name, key, caller)
             case _, [""] | [_]:
                 raise WrongMethod(call.path, "GET")
-            case _, [_, "search"]:
+            case _, [_, "search" | "answer"]:
                 raise WrongMethod(call.path, "POST")
             case _:
                 raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")

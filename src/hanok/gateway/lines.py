@@ -27,12 +27,12 @@ from hanok.errors import (
 )
 from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, parse_rerank, parse_text
 from hanok.gateway.envelope import answer_error
+from hanok.gateway.given import Given, Models
 from hanok.gateway.reception import Reception
-from hanok.gateway.tiered import Models
 from hanok.gateway.wires.large import work_on
 from hanok.gateway.wires.responses_answer import ResponseWriter
 from hanok.gateway.wires.responses_request import chat_request, parse_responses, referred
-from hanok.ledger import Key, MeteredAnswer
+from hanok.ledger import Key
 from hanok.wire import Caller, ChatRequest, Options, TaskRequest, Usage
 
 Parse = Callable[[bytes, Caller, Options], ChatRequest | TaskRequest]
@@ -119,7 +119,7 @@ class LineAsker:
         finally:
             await answer.aclose()
 
-    async def _retell(self, request: ChatRequest, body: bytes, data: bytes, answer: MeteredAnswer) -> bytes:
+    async def _retell(self, request: ChatRequest, body: bytes, data: bytes, answer: Given) -> bytes:
         writer = ResponseWriter(
             await work_on(len(body), parse_responses, body),
             name=request.caller.request_id.rpartition("_")[2],

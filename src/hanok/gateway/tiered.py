@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -28,14 +28,6 @@ LEARN_AGAIN_S = 5.0
 _log = logging.getLogger(__name__)
 _Session = tuple[str, str, str]
 """A declared name, the tenant, the session."""
-
-
-class Models(Protocol):
-    """What gives the answers: models that are admitted and charged."""
-
-    def open(self, request: ChatRequest) -> Coroutine[Any, Any, MeteredAnswer]: ...
-
-    def perform(self, request: TaskRequest) -> Coroutine[Any, Any, MeteredResult]: ...
 
 
 class Tiered:

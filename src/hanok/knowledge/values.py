@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from hanok.spec import DocumentType, Index
-from hanok.wire import Caller
+from hanok.wire import Caller, Usage
 
 EVERYONE = "*"
 """The reader of passages that whoever may ask the knowledge base may read."""
@@ -84,9 +84,9 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What a document's first passage says of the whole.
 
-    `digest` is the SHA-256 of its bytes; `recipe` that of how they became passages. A version whose passages are not
-    all written is not `whole`. `found` is the source's own version (`Entry.version`), `source` says in a word which
-    source it came from, `prefixed` is the first passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
+    `digest` is the SHA-256 of its bytes. A version whose passages are not all written is not `whole`. `found` is the
+    source's own version (`Entry.version`), `source` says in a word which source it came from, `prefixed` is the first
+    passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
     """
 
     document: str
@@ -229,9 +229,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What was found for a question, the best first; `looked_for` is the question as it was looked up.
 
-    `notes` say what was left out on the way, as ordering by a model that did not answer.
+    `notes` say what was left out on the way, as ordering by a model that did not answer. `usage` is what the calls to
+    models took together, where that was counted.
     """
 
     hits: tuple[Hit, ...]
     looked_for: str
     notes: tuple[str, ...] = ()
+    usage: Usage | None = None

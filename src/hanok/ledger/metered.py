@@ -125,7 +125,8 @@ class Meter:
 
     __slots__ = (
         "_bytes", "_envelope", "_first", "_limited", "_looks", "_metered", "_settled", "_start", "_streams", "_tab",
-        "_wall", "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens", "unstreamed", "usage",
+        "_wall", "cost_nano_usd", "endpoint", "events", "hold", "model", "rate", "request", "said", "tokens",
+        "unstreamed", "usage",
     )  # fmt: skip
 
     def __init__(self, metered: Metered, request: ChatRequest | TaskRequest, hold: Hold) -> None:
@@ -139,6 +140,7 @@ class Meter:
         self.usage: Usage | None = None
         self.events = 0
         self.tokens = 0
+        self.cost_nano_usd = 0
         self.unstreamed = 0
         self.said: list[bytes] | None = [] if metered.keep_bytes else None
         self._envelope = 1 << 30
@@ -233,6 +235,7 @@ class Meter:
             self.usage = Usage(prompt_tokens=self.request.prompt_bytes() // BYTES_PER_TOKEN, estimated=True)
         charge = self._charge(ending, self.usage or self.estimate(), reason or _code(error))
         metered.books.record(charge)
+        self.cost_nano_usd = charge.cost_nano_usd
         if self._tab >= 0:
             metered.books.close_tab(self._tab)
         hold = self.hold
@@ -329,6 +332,11 @@ class MeteredAnswer:
     def hold(self) -> Hold:
         """Where the call stands with its accounts."""
         return self._meter.hold
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """What the call has cost, when it is over."""
+        return self._meter.cost_nano_usd
 
     def __aiter__(self) -> Self:
         return self

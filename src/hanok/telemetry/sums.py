@@ -23,6 +23,11 @@ SAME_FOR_ALL = frozenset(
         "hanok_endpoint_engine_waiting",
         "hanok_endpoint_cache_usage",
         "hanok_endpoint_cache_hit_rate",
+        "hanok_knowledge_documents",
+        "hanok_knowledge_passages",
+        "hanok_knowledge_refused_documents",
+        "hanok_knowledge_ingesting",
+        "hanok_knowledge_last_success_timestamp_seconds",
     }
 )
 """Gauges that several processes see of one thing: not added up; the largest counts."""

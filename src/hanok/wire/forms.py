@@ -5,7 +5,7 @@ Also the two things read out of engines' own bytes: usage, and where one server-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -93,10 +93,19 @@ def usage_form(usage: Usage) -> dict[str, Any]:
     }
 
 
-def whole_body(request: ChatRequest, text: str, reason: FinishReason, usage: Usage, *, created: int) -> bytes:
-    """A chat or text completion in one body."""
+def whole_body(
+    request: ChatRequest,
+    text: str,
+    reason: FinishReason,
+    usage: Usage,
+    *,
+    created: int,
+    annotations: Sequence[Mapping[str, Any]] | None = None,
+) -> bytes:
+    """A chat or text completion in one body; a chat's message may have annotations."""
     chat = request.operation == "chat"
-    said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    noted = {} if annotations is None else {"annotations": annotations}
+    said = {"message": {"role": "assistant", "content": text, **noted}} if chat else {"text": text}
     return json_bytes(
         {
             "id": _id(request),
@@ -109,10 +118,18 @@ def whole_body(request: ChatRequest, text: str, reason: FinishReason, usage: Usa
     )
 
 
-def text_event(request: ChatRequest, text: str | None, reason: FinishReason | None, *, created: int) -> bytes:
-    """One event of a streamed completion: a piece of text, or (with None) its end."""
+def text_event(
+    request: ChatRequest,
+    text: str | None,
+    reason: FinishReason | None,
+    *,
+    created: int,
+    annotations: Sequence[Mapping[str, Any]] | None = None,
+) -> bytes:
+    """One event of a streamed completion: a piece of text, or (with None) its end, maybe with annotations."""
     if request.operation == "chat":
-        said: dict[str, Any] = {"delta": {} if text is None else {"role": "assistant", "content": text}}
+        noted = {} if annotations is None else {"annotations": annotations}
+        said: dict[str, Any] = {"delta": {**noted} if text is None else {"role": "assistant", "content": text}}
     else:
         said = {"text": text or ""}
     return _event(request, [{"index": 0, **said, "logprobs": None, "finish_reason": reason}], None, created)

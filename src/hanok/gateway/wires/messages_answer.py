@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hanok.gateway.given import Given
 from hanok.gateway.wires.answers import Block, Blocks, Step, Used, read_events, read_object, read_piece
 from hanok.gateway.wires.messages_request import MessagesRequest
-from hanok.ledger import MeteredAnswer
 from hanok.wire import json_bytes
 
 _Json = dict[str, Any]
@@ -39,7 +39,7 @@ class MessageWriter:
         self._endpoint = ""
         self._blocks = self._sorted(kept=False)
 
-    async def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
+    async def whole(self, data: bytes, answer: Given) -> bytes:
         """An unstreamed answer. Raises `EngineBroken` and `EngineRefused`."""
         self._endpoint, self._model = answer.endpoint, answer.model
         blocks = self._sorted(kept=True)
@@ -50,7 +50,7 @@ class MessageWriter:
 
     # as a Teller of streams
 
-    def begin(self, answer: MeteredAnswer) -> bytes:
+    def begin(self, answer: Given) -> bytes:
         self._endpoint, self._model = answer.endpoint, answer.model
         self._blocks = self._sorted(kept=False)
         message: _Json = {

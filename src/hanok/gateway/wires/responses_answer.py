@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hanok.errors import HanokError
+from hanok.gateway.given import Given
 from hanok.gateway.wires.answers import Block, Blocks, Step, Used, read_events, read_piece
 from hanok.gateway.wires.responses_request import ResponsesRequest
-from hanok.ledger import MeteredAnswer
 from hanok.wire import json_bytes
 
 _Json = dict[str, Any]
@@ -54,7 +54,7 @@ class ResponseWriter:
         self._created = False
         self._blocks = self._sorted()
 
-    async def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
+    async def whole(self, data: bytes, answer: Given) -> bytes:
         """An unstreamed answer. Raises `EngineBroken` and `EngineRefused`."""
         self._endpoint, self._model = answer.endpoint, answer.model
         self._blocks = self._sorted()
@@ -64,7 +64,7 @@ class ResponseWriter:
 
     # as a Teller of streams
 
-    def begin(self, answer: MeteredAnswer) -> bytes:
+    def begin(self, answer: Given) -> bytes:
         self._endpoint, self._model = answer.endpoint, answer.model
         self._blocks = self._sorted()
         self._created = True

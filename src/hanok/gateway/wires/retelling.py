@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol, Self
 
+from hanok.gateway.given import Given
 from hanok.gateway.giving import JSON_TYPE, Giving
 from hanok.gateway.http import Call, Header
 from hanok.gateway.relay import COMMENT, relay
-from hanok.ledger import MeteredAnswer
 from hanok.wire import ChatRequest, Chunk
 
 
 class Teller(Protocol):
     """Tells one answer in a wire's own form, whole or as events. What it raises ends the answer."""
 
-    async def whole(self, data: bytes, answer: MeteredAnswer) -> bytes:
+    async def whole(self, data: bytes, answer: Given) -> bytes:
         """The body for this body of the engine."""
         ...
 
-    def begin(self, answer: MeteredAnswer) -> bytes:
+    def begin(self, answer: Given) -> bytes:
         """The events that come first."""
         ...
 
@@ -41,7 +41,7 @@ class Retold:
 
     __slots__ = ("_begun", "_failed", "_over", "_teller", "answer", "endpoint", "model")
 
-    def __init__(self, answer: MeteredAnswer, teller: Teller) -> None:
+    def __init__(self, answer: Given, teller: Teller) -> None:
         self.answer = answer
         self.model = answer.model
         self.endpoint = answer.endpoint
@@ -100,7 +100,7 @@ async def give_retold(
     await relay(call, _retell(opening, teller), headers=headers, keep_alive_s=giving.keep_alive_s, comment=comment)
 
 
-async def _give_whole(giving: Giving, call: Call, request: ChatRequest, teller: Teller, answer: MeteredAnswer) -> None:
+async def _give_whole(giving: Giving, call: Call, request: ChatRequest, teller: Teller, answer: Given) -> None:
     try:
         chunk = await answer.__anext__()
         body = await teller.whole(chunk.data, answer)
@@ -109,5 +109,5 @@ async def _give_whole(giving: Giving, call: Call, request: ChatRequest, teller: 
         await answer.aclose()
 
 
-async def _retell(opening: Awaitable[MeteredAnswer], teller: Teller) -> Retold:
+async def _retell(opening: Awaitable[Given], teller: Teller) -> Retold:
     return Retold(await opening, teller)

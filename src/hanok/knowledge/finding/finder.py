@@ -15,6 +15,7 @@ from hanok.knowledge.embedding import embed
 from hanok.knowledge.finding.expand import expand
 from hanok.knowledge.finding.rerank import rerank
 from hanok.knowledge.finding.rewrite import rewrite
+from hanok.knowledge.recipe import is_made_by
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Collection, Found, Hit, Query, Question
 from hanok.spec import Model, Recipe, Terms
@@ -47,6 +48,10 @@ class Place:
     embedder: str
     reranker: Model | None = None
     store: str = ""
+
+    def is_of(self, name: str) -> bool:
+        """Whether the collection of that name was made as declared now."""
+        return is_made_by(name, self.collection)
 
 
 class Finder:
@@ -158,7 +163,7 @@ class _Search:
     async def _vector(self, text: str) -> bytes | None:
         """The question's vector; None where it cannot be compared with those that are there, or cannot be made."""
         place = self._place
-        if self._collection.name != place.collection:
+        if not place.is_of(self._collection.name):
             self._notes.append(
                 "looked up by words alone: what is there was ingested by another recipe; ingest it again"
             )

@@ -1,4 +1,4 @@
-"""What a file is, by its media type, its name or its first bytes: how it is read, and which type of document that makes.
+"""What a file is, by its media type, its name or its first bytes: how it is read, and the type of its document.
 
 A media type that says something (not `text/plain`, not `application/octet-stream`) is believed before the name.
 """
@@ -32,7 +32,7 @@ def _kind(media_type: str, reader: Reader, type_: DocumentType) -> Kind:
 
 
 PLAIN = _kind("text/plain", "plain", "text")
-_CODE = _kind("text/x-source", "plain", "code")
+_CODE = _kind("text/plain", "plain", "code")
 _PYTHON = _kind("text/x-python", "plain", "code")
 _MARKDOWN = _kind("text/markdown", "markdown", "documentation")
 _HTML = _kind("text/html", "html", "documentation")
@@ -59,14 +59,15 @@ _BY_SUFFIX: dict[str, Kind] = {
     ".tsv": _kind("text/tab-separated-values", "table", "table"),
     **dict.fromkeys((".txt", ".text", ".log", ".org", ".tex", ".srt", ".vtt"), PLAIN),
 }
-_CODE_SUFFIXES = (
-    ".pyx .js .mjs .cjs .jsx .ts .mts .cts .tsx .vue .svelte .java .kt .kts .scala .groovy .gradle .go .rs .c "
-    ".h .cc .cpp .cxx .hh .hpp .hxx .cu .cuh .cs .fs .vb .swift .m .mm .rb .php .pl .pm .lua .r .jl .dart .ex .exs .erl "
-    ".hs .ml .mli .clj .cljs .lisp .el .scm .zig .nim .d .v .sv .vhd .asm .s .sh .bash .zsh .fish .ps1 .bat .cmd .sql "
-    ".graphql .gql .proto .thrift .tf .hcl .nix .cmake .mk .bzl .star .rego .cue .css .scss .sass .less .xml .xsd .xsl "
-    ".svg .json .jsonl .ndjson .json5 .yaml .yml .toml .ini .cfg .conf .properties .env .diff .patch"
-).split()
-_BY_SUFFIX |= dict.fromkeys(_CODE_SUFFIXES, _CODE) | dict.fromkeys((".py", ".pyi"), _PYTHON)
+_CODE_NAMES = (
+    "pyx js mjs cjs jsx ts mts cts tsx vue svelte java kt kts scala groovy gradle go rs c h cc cpp cxx hh hpp hxx "
+    "cu cuh cs fs vb swift m mm rb php pl pm lua r jl dart ex exs erl hs ml mli clj cljs lisp el scm zig nim d v "
+    "sv vhd asm s sh bash zsh fish ps1 bat cmd sql graphql gql proto thrift tf hcl nix cmake mk bzl star rego cue "
+    "css scss sass less xml xsd xsl svg json jsonl ndjson json5 yaml yml toml ini cfg conf properties env diff "
+    "patch"
+)
+_BY_SUFFIX.update(dict.fromkeys([f".{name}" for name in _CODE_NAMES.split()], _CODE))
+_BY_SUFFIX.update(dict.fromkeys((".py", ".pyi"), _PYTHON))
 _BY_NAME = {
     **dict.fromkeys(("dockerfile", "containerfile", "makefile", "jenkinsfile", "vagrantfile", "gemfile"), _CODE),
     **dict.fromkeys(

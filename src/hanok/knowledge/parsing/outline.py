@@ -15,9 +15,9 @@ from hanok.knowledge.values import Section
 _LINE = r"(?:\A|(?<=[\r\n]))"
 _END = r"[ \t]*(?=[\r\n]|\Z)"
 _FRONT_MATTER = re.compile(
-    r"\A(---|\+\+\+)[ \t]*(?:\r\n|\r|\n)(.{0,20000}?)(?:\r\n|\r|\n)\1[ \t]*(?:\r\n|\r|\n|\Z)", re.S
+    r"\A(---|\+\+\+)[ \t]*(?:\r\n|\r|\n)(.{0,20000}?)(?:\r\n|\r|\n)\1[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL
 )
-_TITLE = re.compile(rf"{_LINE}title[ \t]*[:=][ \t]*([^\r\n]+)", re.I)
+_TITLE = re.compile(rf"{_LINE}title[ \t]*[:=][ \t]*([^\r\n]+)", re.IGNORECASE)
 _MARKDOWN = re.compile(
     rf"{_LINE}[ ]{{0,3}}(?:(?P<fence>`{{3,}}|~{{3,}})(?P<info>[^\r\n]*)"
     rf"|(?P<marks>\#{{1,6}})(?P<name>(?:[ \t][^\r\n]*)?)(?=[\r\n]|\Z)"

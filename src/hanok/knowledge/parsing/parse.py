@@ -21,7 +21,7 @@ from hanok.knowledge.parsing.rich import Extracted, extract, extract_html
 from hanok.knowledge.values import Document, Entry
 from hanok.spec import Parsing
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.I)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _DECLARED_WITHIN_BYTES = 2048
 _LONGEST_TITLE = 300
 _UNPACKED_SHARE = 0.5
@@ -33,7 +33,8 @@ def parse(entry: Entry, data: bytes, limits: Parsing) -> Document:
     ensure_size(entry.path, data, limits.max_file_mib)
     kind = kind_of(entry.path, entry.media_type, data)
     extracted = _read(entry, data, kind, limits)
-    ensure_text(entry.path, extracted.text, limits.max_text_mib)
+    hint = "a scanned document must go through text recognition (OCR) first" if kind.reader == "pdf" else None
+    ensure_text(entry.path, extracted.text, limits.max_text_mib, hint=hint)
     headings = _headings(extracted.text, kind)
     return Document(
         title=_title(entry.path, extracted, headings, kind),

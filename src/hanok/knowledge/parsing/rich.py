@@ -14,15 +14,17 @@ from html import unescape
 from typing import Any
 
 from hanok.knowledge.parsing.kinds import Kind
-from hanok.knowledge.parsing.refusals import refused
+from hanok.knowledge.parsing.refusals import OUT_OF_MEMORY, out_of_memory, refused
 from hanok.knowledge.values import Page
 
 _MARKER = "qzhanokpage{page_num}qz"
 _MARKED = re.compile(r"\n*qzhanokpage(\d+)qz\n*")
 _PICTURE_INSIDE = re.compile(r"!\[([^\]]*)\]\(data:[^)]*\)")
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.I | re.S)
-_HEAD = re.compile(r"<head(?:\s[^>]*)?>.*?</head\s*>", re.I | re.S)
-_BODY_OF_OLD = re.compile(r"\A\s*(?:<!doctype[^>]*>)?\s*(?:<html[^>]*>)?\s*<title[^>]*>.*?</title\s*>", re.I | re.S)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.IGNORECASE | re.DOTALL)
+_HEAD = re.compile(r"<head(?:\s[^>]*)?>.*?</head\s*>", re.IGNORECASE | re.DOTALL)
+_BODY_OF_OLD = re.compile(
+    r"\A\s*(?:<!doctype[^>]*>)?\s*(?:<html[^>]*>)?\s*<title[^>]*>.*?</title\s*>", re.IGNORECASE | re.DOTALL
+)
 _LONGEST_TITLE = 2000
 _LEAST_KEPT = 0.9
 """Share of the library's text that its nodes must have, else its text is taken as it is."""
@@ -61,7 +63,7 @@ def extract_html(path: str, html: str, kind: Kind) -> Extracted:
 def _extracted(path: str, data: bytes, kind: Kind) -> Any:
     import kreuzberg
 
-    config = _config(kreuzberg)
+    config = _config(kreuzberg, kind)
     try:
         return kreuzberg.extract_bytes_sync(data, kind.media_type, config)
     except kreuzberg.KreuzbergError as error:
@@ -74,12 +76,12 @@ def _extracted(path: str, data: bytes, kind: Kind) -> Any:
         raise _refused(path, str(error)) from error
 
 
-def _config(kreuzberg: Any) -> Any:
+def _config(kreuzberg: Any, kind: Kind) -> Any:
     return kreuzberg.ExtractionConfig(
         use_cache=False,
         enable_quality_processing=False,
         output_format="markdown",
-        include_document_structure=True,
+        include_document_structure=kind.reader == "pdf",
         pages=kreuzberg.PageConfig(insert_page_markers=True, marker_format=f"\n\n{_MARKER}\n\n"),
         concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
     )
@@ -87,6 +89,8 @@ def _config(kreuzberg: Any) -> Any:
 
 def _refused(path: str, message: str) -> Exception:
     told = " ".join(message.split())[:300]
+    if any(said in message for said in OUT_OF_MEMORY):
+        return out_of_memory(path)
     if "password" in told.lower() or "encrypt" in told.lower():
         return refused("encrypted", f"{path} is encrypted", hint="save it without a password")
     return refused("damaged", f"{path} cannot be read: {told}", hint="open it and save it again")
@@ -123,7 +127,7 @@ def _sheets(text: str, names: Iterable[str]) -> tuple[Page, ...]:
 
 
 def _from_nodes(result: Any) -> Extracted:
-    nodes: list[Mapping[str, Any]] = (result.document or {}).get("nodes", [])
+    nodes: list[Mapping[str, Any]] = result.document["nodes"] if result.document else []
     pieces: list[str] = []
     starts: list[tuple[int, int]] = []
     length = 0
@@ -179,7 +183,8 @@ def _markdown(content: Mapping[str, Any]) -> str:
 
 def _table(grid: Mapping[str, Any]) -> str:
     rows: dict[int, dict[int, str]] = {}
-    for cell in grid.get("cells") or []:
+    cells: list[Mapping[str, Any]] = grid.get("cells") or []
+    for cell in cells:
         text = " ".join(str(cell.get("content") or "").split()).replace("|", "\\|")
         rows.setdefault(cell["row"], {})[cell["col"]] = text
     width = max((column for row in rows.values() for column in row), default=-1) + 1

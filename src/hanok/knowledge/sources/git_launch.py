@@ -33,6 +33,7 @@ _BAD_REF = re.compile(r"^[-/.]|\.\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|[/.]$|\.lock$|/
 _HOST_AND_PATH = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!/?/).+")
 _SCHEMES = ("https://", "http://", "ssh://", "file://")
 _FILE_MODES = ("100644", "100755")
+_ONLINE = ("ls-remote", "fetch")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _SETTINGS = {
     "core.hooksPath": os.devnull,
@@ -164,7 +165,7 @@ class Repository:
             raise DocumentRefused(f"{entry.path} has no blob", code="unreadable")
         try:
             data = self._blob(entry.version, limit_bytes)
-        except (SourceUnreadable, OSError, subprocess.TimeoutExpired) as error:
+        except SourceUnreadable as error:
             raise DocumentRefused(f"{entry.path} cannot be read: {error}", code="unreadable") from None
         if data is None:
             raise too_large(entry.path, limit_bytes)
@@ -173,20 +174,23 @@ class Repository:
         return data
 
     def _blob(self, blob: str, limit_bytes: int) -> bytes | None:
-        """The blob's bytes; None when they are more, so that the fetch left them out or reading them stops."""
-        said = self._git("cat-file", "--batch-check", limit_s=READ_S, told=f"{blob}\n".encode()).decode().split()
-        if said[-1] == "missing" or int(said[-1]) > limit_bytes:
-            return None
-        return self._git("cat-file", "blob", blob, limit_s=READ_S)
+        """The blob's bytes; None when they are more, so that the fetch left them out or reading them would be much."""
+        try:
+            told = self._git("cat-file", "-s", blob, limit_s=READ_S)
+        except SourceUnreadable as error:
+            if "promisor" in error.message:
+                return None
+            raise
+        return None if int(told) > limit_bytes else self._git("cat-file", "blob", blob, limit_s=READ_S)
 
-    def _git(self, *arguments: str, limit_s: float, told: bytes = b"") -> bytes:
+    def _git(self, *arguments: str, limit_s: float) -> bytes:
         """What git says. Raises `SourceUnreadable` when it fails, in its own words."""
         try:
             done = subprocess.run(
                 ["git", *arguments],
                 cwd=self._cache.parent,
-                env=self._environment(),
-                input=told,
+                env=self._environment(online=arguments[0] in _ONLINE),
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=limit_s,
                 check=False,
@@ -206,12 +210,14 @@ class Repository:
     def _hide(self, words: object) -> str:
         return str(words).replace(self._place, place_of(self._source))
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, *, online: bool) -> dict[str, str]:
         """Its own, without what others set for git. The place goes this way, since arguments are seen by everyone."""
         settings = {**_SETTINGS, "remote.origin.url": self._place}
         numbered = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_DIR": str(self._cache)}
         for number, (name, value) in enumerate(settings.items()):
             numbered |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        if not online:  # a file that was not fetched is not fetched now either
+            numbered["GIT_ALLOW_PROTOCOL"] = "none"
         own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         return {**own, **_QUIET, **numbered}
 
@@ -246,7 +252,12 @@ def _names_of(ref: str | None) -> tuple[str, ...]:
 @contextmanager
 def _locked(cache: Path) -> Generator[None]:
     """One process at a time fetches into a cache."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.with_suffix(".lock").open("w") as file:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        file = cache.with_suffix(".lock").open("w")
+    except OSError as error:
+        message = f"{cache.parent}, where repositories are kept, cannot be written: {error.strerror}"
+        raise SourceUnreadable(message, hint="`state` in platform.yaml says where the state folder is") from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

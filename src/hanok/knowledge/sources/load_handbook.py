@@ -17,7 +17,7 @@ from hanok.spec import Source
 PAGES = ("/README.md", "/docs/*.md", "/docs/notes/*.md")
 """What is shipped, below a checkout; `setup.py` has the same list."""
 NOISE = ("/docs/rules.md",)
-"""What only repeats other pages: `hanok preflight explain` has each rule's own."""
+"""What only repeats other pages: `hanok rules show` has each of its rules at length."""
 
 
 class Handbook(Files):

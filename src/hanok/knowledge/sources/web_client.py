@@ -109,7 +109,9 @@ class Web:
             with closing(self._connect(target, addresses, until)) as wire, _cut_at(wire, until):
                 if isinstance(wire, ssl.SSLSocket):
                     wire.do_handshake()
-                return _exchange(wire, target, method, limit_bytes)
+                answer = _exchange(wire, target, method, limit_bytes)
+                _left(until)  # what was cut ends like an answer of no declared length
+                return answer
         except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             late = time.monotonic() >= until
             why = f"takes longer than {self._total_s:g} s" if late else f"cannot be read: {_why(error)}"
@@ -158,15 +160,16 @@ def origin_of(url: str) -> tuple[str, int]:
 
 def unpack(data: bytes, limit_bytes: int, url: str) -> bytes:
     """What gzip or zlib packed. Raises `DocumentRefused` when that is larger than `limit_bytes`, or broken."""
+    packed, text = _Packed(), bytearray()
     try:
-        packed = _Packed()
-        text = packed.feed(data, limit_bytes)
+        for start in range(0, len(data), _STEP_BYTES):
+            text += packed.feed(data[start : start + _STEP_BYTES], limit_bytes - len(text))
+            if len(text) > limit_bytes:
+                raise too_large(url, limit_bytes)
         packed.end()
     except (zlib.error, ValueError) as error:
         raise _refused(url, f"cannot be unpacked: {error}", code="unreadable") from None
-    if len(text) > limit_bytes:
-        raise too_large(url, limit_bytes)
-    return text
+    return bytes(text)
 
 
 class _Packed:
@@ -233,7 +236,10 @@ def _usual(scheme: str) -> int:
 
 def _next(target: _Target, place: str, within: Fits | None) -> _Target:
     """Where a redirect leads."""
-    followed = _read_url(urljoin(target.url, place).partition("#")[0])
+    try:
+        followed = _read_url(urljoin(target.url, place).partition("#")[0])
+    except ValueError:
+        raise _refused(target.url, "redirects to what is no URL", code="forbidden_address") from None
     if target.scheme == "https" and followed.scheme == "http":
         raise _refused(target.url, "redirects from https to http", code="forbidden_address")
     if within and not within(followed.url):

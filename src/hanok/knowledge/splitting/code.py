@@ -11,6 +11,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from itertools import groupby, pairwise
 
 from hanok.knowledge.splitting.blocks import packed
 from hanok.knowledge.splitting.ends import Span
@@ -27,30 +28,32 @@ _LONGEST_READ = 2_000_000
 
 def split_code(text: str, *, size: int, python: bool = False) -> Iterator[Span]:
     """Spans of at most `size` characters that begin and end between lines, as far as lines are not longer."""
-    starts = _python_starts(text) if python and len(text) <= _LONGEST_READ else None
-    if starts is None:
-        return _cut(text, (0, len(text)), size, depth=0)
-    return packed(
-        (piece for span in _between(starts, (0, len(text))) for piece in _cut(text, span, size, depth=0)), size
-    )
+    levels = _python_levels(text) if python and len(text) <= _LONGEST_READ else []
+    return _cut(text, (0, len(text)), size, levels, deepest=_DEEPEST)
 
 
-def _cut(text: str, span: Span, size: int, *, depth: int) -> Iterator[Span]:
+def _cut(text: str, span: Span, size: int, levels: list[list[int]], *, deepest: int) -> Iterator[Span]:
     if span[1] - span[0] <= size:
         yield span
         return
-    starts = _left_starts(text, span) if depth < _DEEPEST else []
-    if not starts:
+    starts = [] if not deepest else levels[0] if levels else _left_starts(text, span)
+    parts = _between(starts, span)
+    if len(parts) > 1:
+        for fits, group in groupby(parts, lambda part: part[1] - part[0] <= size):
+            if fits:
+                yield from packed(group, size)
+                continue
+            for part in group:
+                yield from _cut(text, part, size, levels[1:], deepest=deepest - 1)
+    elif levels:
+        yield from _cut(text, span, size, levels[1:], deepest=deepest)
+    else:
         yield from characters(text, *span, size=size, overlap=0, prefer="line")
-        return
-    yield from packed(
-        (piece for part in _between(starts, span) for piece in _cut(text, part, size, depth=depth + 1)), size
-    )
 
 
 def _between(starts: list[int], span: Span) -> list[Span]:
     edges = sorted({span[0], *(start for start in starts if span[0] < start < span[1]), span[1]})
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def _left_starts(text: str, span: Span) -> list[int]:
@@ -65,7 +68,7 @@ def _left_starts(text: str, span: Span) -> list[int]:
 
 
 def _second(indents: list[int]) -> int:
-    return min((indent for indent in indents if indent > min(indents)), default=-1)
+    return min(set(indents) - {min(indents)}, default=-1)
 
 
 def _starts_at(lines: list[tuple[int, int, str]], indent: int, begin: int) -> list[int]:
@@ -87,21 +90,29 @@ def _starts_at(lines: list[tuple[int, int, str]], indent: int, begin: int) -> li
     return [start for start in starts if start > begin]
 
 
-def _python_starts(text: str) -> list[int] | None:
-    """Where top-level definitions and their members begin, with decorators and comments; None for what is no Python."""
+def _python_levels(text: str) -> list[list[int]]:
+    """Where top-level definitions begin, and where their members do; nothing for what is no Python."""
     try:
         with warnings.catch_warnings(action="ignore"):
             module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    offsets = [match.start() for match in _LINE.finditer(text)]
-    lines = [match[0] for match in _LINE.finditer(text)]
-    return [offsets[_first_line(lines, node)] for node in module.body if isinstance(node, _Definition)]
+        return []
+    lines = [(match.start(), match[0]) for match in _LINE.finditer(text)]
+    members = [start for node in module.body if isinstance(node, ast.ClassDef) for start in _starts(node.body, lines)]
+    return [_starts(module.body, lines), members]
 
 
-def _first_line(lines: list[str], node: _Definition) -> int:
-    """Index of the line at which a definition begins: that of its first decorator, or of the comment above."""
-    line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
-    while line > 0 and lines[line - 1].lstrip().startswith("#"):
+def _starts(body: list[ast.stmt], lines: list[tuple[int, str]]) -> list[int]:
+    """Where definitions begin, and what follows them."""
+    told = [isinstance(node, _Definition) for node in body]
+    begins = [node for node, own, last in zip(body, told, [False, *told], strict=False) if own or last]
+    return [lines[_first_line(lines, node)][0] for node in begins]
+
+
+def _first_line(lines: list[tuple[int, str]], node: ast.stmt) -> int:
+    """Index of the line at which a statement begins: that of its first decorator, or of the comment above."""
+    decorators = node.decorator_list if isinstance(node, _Definition) else []
+    line = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
+    while line > 0 and lines[line - 1][1].lstrip().startswith("#"):
         line -= 1
     return min(line, len(lines) - 1)

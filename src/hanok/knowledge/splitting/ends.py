@@ -27,6 +27,7 @@ _NO_END = re.compile(
 )
 _LINE = re.compile(r"\r\n|\r|\n")
 _BLANK = re.compile(r"\s+")
+_SAYS = re.compile(r"\S")
 _LOOK_BACK = 12
 
 
@@ -60,9 +61,11 @@ def best_cut(text: str, start: int, limit: int, *, prefer: Prefer) -> int:
     """
     middle = start + (limit - start) // 2
     kinds = (sentence_ends, line_ends) if prefer == "sentence" else (line_ends,)
+    late = limit - (limit - start) // 8
     for ends in kinds:
-        if found := max((cut for cut in ends(text, middle, limit) if middle < cut <= limit), default=0):
-            return found
+        for earliest in (late, middle):
+            if found := max(ends(text, earliest, limit), default=0):
+                return found
     if text[limit : limit + 1].isspace():
         return limit
     if found := max((match.end() for match in _BLANK.finditer(text, middle, limit)), default=0):
@@ -86,6 +89,12 @@ def _joined(text: str, cut: int) -> bool:
         return before == "\r" and after == "\n"
     joins = before == "\u200d" or after in "\u200d\ufe0e\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff"
     return joins or bool(unicodedata.combining(after))
+
+
+def after_blanks(text: str, start: int, end: int) -> int:
+    """Where something else than blanks begins; `end` where nothing does."""
+    match = _SAYS.search(text, start, end)
+    return match.start() if match else end
 
 
 def overlap_start(text: str, earliest: int, cut: int) -> int:

@@ -10,11 +10,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from hanok.knowledge.splitting.code import split_code
-from hanok.knowledge.splitting.ends import Span, overlap_start
+from hanok.knowledge.splitting.ends import Span, after_blanks, overlap_start
 from hanok.knowledge.splitting.markdown import split_markdown
 from hanok.knowledge.splitting.rules import LONGEST, overlap_of, size_of
 from hanok.knowledge.splitting.windows import characters, tokens
-from hanok.knowledge.values import Document, Passage
+from hanok.knowledge.values import Document, Page, Passage
 from hanok.spec import Split
 
 
@@ -42,31 +42,55 @@ def overlapping(text: str, spans: Iterable[Span], *, size: int, overlap: int) ->
     """Spans of which each begins a little before the end of the one before it, where there is room for that."""
     before: Span | None = None
     for start, end in spans:
-        begin = start
-        if before and overlap:
-            earliest = max(start - overlap, end - size, before[0] + 1)
-            begin = overlap_start(text, earliest, start) if earliest < start else start
+        begin = after_blanks(text, start, end)
+        if begin == end:
+            continue
+        earliest = max(start - overlap, end - size, before[0] + 1) if before and overlap else start
+        if earliest < start:
+            begin = after_blanks(text, overlap_start(text, earliest, start), end)
         yield begin, end
         before = (begin, end)
 
 
 def passages_of(document: Document, spans: Iterable[Span], rule: Split) -> Iterator[Passage]:
     """Passages between those offsets; those with nothing but blanks are left out."""
-    sections = [section.start for section in document.sections]
-    pages = [page.start for page in document.pages]
+    places = Places(document)
     for span in spans:
         start, end = trimmed(document.text, span)
-        if start >= end:
-            continue
-        section, page = bisect_right(sections, start) - 1, bisect_right(pages, start) - 1
-        yield Passage(
-            text=document.text[start:end],
-            start=start,
-            end=end,
-            headings=document.sections[section].headings if section >= 0 else (),
-            page=document.pages[page].number if page >= 0 else 0,
-            prefixed=rule.headings,
-        )
+        if start < end:
+            yield Passage(
+                text=document.text[start:end],
+                start=start,
+                end=end,
+                headings=places.headings_at(start),
+                page=places.page_at(start),
+                prefixed=rule.headings,
+            )
+
+
+class Places:
+    """What lies where in a document."""
+
+    def __init__(self, document: Document) -> None:
+        self._sections = document.sections
+        self._pages = document.pages
+        self._section_starts = [section.start for section in document.sections]
+        self._page_starts = [page.start for page in document.pages]
+
+    def headings_at(self, offset: int) -> tuple[str, ...]:
+        """The path of headings there."""
+        index = bisect_right(self._section_starts, offset) - 1
+        return self._sections[index].headings if index >= 0 else ()
+
+    def page_at(self, offset: int) -> int:
+        """The number of the page there, 0 where there is none."""
+        index = bisect_right(self._page_starts, offset) - 1
+        return self._pages[index].number if index >= 0 else 0
+
+    def pages_within(self, span: Span) -> list[Page]:
+        """The pages that begin after the first character of a span."""
+        first, last = bisect_right(self._page_starts, span[0]), bisect_right(self._page_starts, span[1] - 1)
+        return list(self._pages[first:last])
 
 
 def trimmed(text: str, span: Span) -> Span:

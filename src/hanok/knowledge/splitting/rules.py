@@ -43,4 +43,4 @@ def _fits(path: str, glob: str | None) -> bool:
 def _compiled(glob: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob.removeprefix("./"))
     meant = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meant.get(part) or re.escape(part) for part in parts), re.S)
+    return re.compile("".join(meant.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from hanok.knowledge.splitting.ends import Prefer, Span, best_cut, overlap_start
+from hanok.knowledge.splitting.ends import Prefer, Span, after_blanks, best_cut, overlap_start
 from hanok.knowledge.splitting.rules import LONGEST
 
 _SYLLABLES = "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff"
@@ -71,13 +71,19 @@ def _windows(
     back: Callable[[int], int],
     prefer: Prefer,
 ) -> Iterator[Span]:
-    """Each window reaches as far as `reach` says, and the next begins where `back` says, or at the word after that."""
-    begin = start
+    """Each window reaches as far as `reach` says, and the next begins where `back` says, or at the word after that.
+
+    One that would have nothing new, but blanks, begins at what is new instead.
+    """
+    begin = new = after_blanks(text, start, end)
     while begin < end:
         limit = min(reach(begin), end)
         cut = end if limit >= end else best_cut(text, begin, limit, prefer=prefer)
+        if cut <= new and begin < new:
+            begin = new
+            continue
         yield begin, cut
-        if cut >= end:
+        new, again = after_blanks(text, cut, end), max(back(cut), begin + 1)
+        if new == end:
             return
-        again = max(back(cut), begin + 1)
-        begin = overlap_start(text, again, cut) if again < cut else cut
+        begin = after_blanks(text, overlap_start(text, again, cut), end) if again < cut else new

@@ -1,0 +1,91 @@
+"""Answering with a model that is too small to put things in its own words: it picks sentences and says nothing else.
+
+A grammar (GBNF, as llama.cpp reads it) holds it to whole sentences of the best passages, each with its citation behind
+it. So what it says is true to the documents, and an instruction in a passage can at most be quoted. What was tried
+before this, and what became of it, is in docs/knowledge-answers.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hanok.knowledge.answering.prompt import plain
+from hanok.knowledge.answering.sentences import CLOSERS, ENDS, WIDE_ENDS, ends, kind_of
+from hanok.knowledge.answering.support import Ground
+from hanok.knowledge.values import Hit
+from hanok.spec import LlamaCppEndpoint, Model
+from hanok.wire import json_bytes
+
+SMALL = "gemma3-270m"
+PASSAGES = 3
+SENTENCES = 12
+"""Sentences to pick from: each costs the model about as long to read as it has words."""
+LONGEST = 320
+"""Characters of a sentence to pick."""
+PICKED = 2
+_FENCED = re.compile(r"^[ \t]*(```|~~~).*?(^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
+_NO_PROSE = re.compile(r"^[ \t]*(?:#|\||[-=*_]{3,}[ \t]*$).*$", re.MULTILINE)
+_ITEM = re.compile(r"\n[ \t]*(?:>[ \t]*)*(?:[-*+•]|\d{1,3}[.)])[ \t]+")
+_MARKUP = re.compile(r"\*\*|__|(?<=\])\([^)\s]*\)")
+_CITED = re.compile(r"[\[【][\d, ]{1,8}[\]】]")
+_END = re.compile(rf"([{re.escape(ENDS)}]+[{re.escape(CLOSERS)}]*)(\s+|(?<=[{WIDE_ENDS}])|$)")
+
+
+def needs_quoting(model: Model | None) -> bool:
+    """Whether a model is the embedded one, wherever it is served."""
+    return model is not None and all(isinstance(at, LlamaCppEndpoint) and at.model == SMALL for at in model.serve)
+
+
+def quote_request(question: str, hits: Sequence[Hit]) -> tuple[list[dict[str, str]], dict[str, Any]] | None:
+    """Messages and options for such a model; None when the passages have no sentence to pick."""
+    chosen = choose(question, hits)
+    if not chosen:
+        return None
+    by_number = dict.fromkeys(number for number, _ in chosen)
+    texts = [" ".join(text for of, text in chosen if of == number) for number in by_number]
+    messages = [{"role": "system", "content": "\n".join(reversed(texts))}, {"role": "user", "content": question}]
+    return messages, {"temperature": 0, "repeat_penalty": 1.0, "grammar": grammar(chosen)}
+
+
+def choose(question: str, hits: Sequence[Hit]) -> list[tuple[int, str]]:
+    """The sentences to pick from, in the order in which they stand, with the numbers of their passages.
+
+    Where there are more than enough, those that share most terms with the question; of equals the first.
+    """
+    asked = Ground(question)
+    found = [(number, text) for number, hit in enumerate(hits[:PASSAGES], start=1) for text in sentences_of(hit.text)]
+    order = sorted(range(len(found)), key=lambda at: -support_of(asked, found[at][1]))
+    return [found[at] for at in sorted(order[:SENTENCES])]
+
+
+def support_of(asked: Ground, sentence: str) -> float:
+    """The share of the question's terms that a sentence has."""
+    return len(asked.terms & Ground(sentence).terms) / max(1, len(asked.terms))
+
+
+def sentences_of(text: str) -> Iterator[str]:
+    """The claims of a passage, one after another, without headings, tables and code."""
+    prose = _NO_PROSE.sub("\n", _FENCED.sub("\n\n", plain(text)))
+    for block in re.split(r"\n\s*\n", _ITEM.sub("\n\n", f"\n{prose}")):
+        for sentence in _split(" ".join(_MARKUP.sub("", _CITED.sub("", block)).split())):
+            if len(sentence) <= LONGEST and kind_of(sentence) == "claim":
+                yield sentence
+
+
+def grammar(chosen: Sequence[tuple[int, str]]) -> str:
+    """One to `PICKED` of these sentences, each followed by its number."""
+    told = " | ".join(json_bytes(f"{text} [{number}]").decode() for number, text in chosen)
+    return "root ::= s" + ' (" " s)?' * (PICKED - 1) + f"\ns ::= {told}"
+
+
+def _split(text: str) -> Iterator[str]:
+    start = 0
+    for mark in _END.finditer(text):
+        after = text[mark.end() : mark.end() + 1]
+        if any(each in WIDE_ENDS for each in mark[1]) or ends(text[start : mark.start()], after):
+            yield text[start : mark.end()].strip()
+            start = mark.end()
+    if text[start:].strip():
+        yield text[start:].strip()

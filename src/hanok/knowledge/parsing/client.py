@@ -1,0 +1,206 @@
+"""Parser processes, asked from the event loop: what a file can do to its reader, it does to one of them.
+
+One or two are started when there is a file to read, each reads one file at a time, and one that ends while it does is
+not started again for the same file: that file is refused, with how the process ended as the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from hanok.errors import DocumentRefused
+from hanok.knowledge.parsing.frames import (
+    LENGTH_BYTES,
+    Answer,
+    End,
+    Facts,
+    Part,
+    Refused,
+    Task,
+    Whole,
+    framed,
+    read_answer,
+)
+from hanok.knowledge.parsing.refusals import MIB, OUT_OF_MEMORY, crashed, out_of_memory, timed_out
+from hanok.knowledge.splitting.semantic import Embed, Run, settle
+from hanok.knowledge.values import Document, Entry, Passage
+from hanok.spec import DocumentType, Parsing, Split
+
+COMMAND = (sys.executable, "-m", "hanok.knowledge.children.parser")
+PATIENCE_S = 30.0
+"""How much longer than its own limit a process may be silent: to start, and to give way to others."""
+_AT_ONCE_BYTES = MIB // 4
+_LAST_WORDS_BYTES = 2000
+_END_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parted:
+    """A document that was read and split by `rule`, as far as that needs no embedder. `characters` is its length."""
+
+    title: str
+    type: DocumentType
+    media_type: str
+    characters: int
+    rule: Split
+    pieces: tuple[Passage, ...] = ()
+    runs: tuple[Run, ...] = ()
+
+    async def passages(self, embed: Embed) -> list[Passage]:
+        """Its passages, in order. `embed` is asked by the strategy `semantic` alone; its errors pass through."""
+        return await settle(self.runs, self.rule, embed) if self.runs else list(self.pieces)
+
+
+class Parsers:
+    """Reads files in processes of their own. Close it when there is nothing more to read."""
+
+    def __init__(self, *, processes: int = 2, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
+        self._turns = asyncio.Semaphore(processes)
+        self._idle: list[_Parser] = []
+
+    async def parse(self, entry: Entry, data: bytes, limits: Parsing) -> Document:
+        """The document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        answers = await self._ask(entry, data, limits, None)
+        return next(answer.document for answer in answers if isinstance(answer, Whole))
+
+    async def parse_and_split(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split]) -> Parted:
+        """The passages of the document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        answers = await self._ask(entry, data, limits, splits)
+        facts = next(answer for answer in answers if isinstance(answer, Facts))
+        parts = [answer for answer in answers if isinstance(answer, Part)]
+        return Parted(
+            title=facts.title,
+            type=facts.type,
+            media_type=facts.media_type,
+            characters=facts.characters,
+            rule=splits[facts.rule],
+            pieces=tuple(passage for part in parts for passage in part.passages),
+            runs=tuple(run for part in parts for run in part.runs),
+        )
+
+    async def aclose(self) -> None:
+        """End the processes. What is being read is ended by cancelling whoever waits for it."""
+        idle, self._idle = self._idle, []
+        for parser in idle:
+            await parser.end()
+
+    async def _ask(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split] | None) -> list[Answer]:
+        told = None if splits is None else [split.model_dump() for split in splits]
+        task = Task(entry=entry, size=len(data), limits=limits.model_dump(), splits=told)
+        async with self._turns:
+            parser = await self._ready()
+            try:
+                async with asyncio.timeout(limits.timeout_s + PATIENCE_S):
+                    answers = await parser.ask(task, data)
+            except BaseException as error:
+                await parser.kill()
+                raise _why(entry.path, limits, parser, error) from error
+            await self._keep(parser, answers[-1])
+        if isinstance(refusal := answers[0], Refused):
+            raise DocumentRefused(refusal.message, code=refusal.code, hint=refusal.hint)
+        return answers
+
+    async def _ready(self) -> _Parser:
+        while self._idle:
+            if (parser := self._idle.pop()).alive:
+                return parser
+            await parser.kill()
+        return await _Parser.start(self._command)
+
+    async def _keep(self, parser: _Parser, last: Answer) -> None:
+        if isinstance(last, End) and not last.leaving:
+            self._idle.append(parser)
+        else:
+            await parser.end()
+
+
+def _why(path: str, limits: Parsing, parser: _Parser, error: BaseException) -> BaseException:
+    """What the end of a process says of the file that it was reading; other errors are what they are."""
+    if isinstance(error, TimeoutError) or parser.code == -signal.SIGALRM:
+        return timed_out(path, limits.timeout_s)
+    if not isinstance(error, EOFError | OSError):
+        return error
+    if any(said in parser.last_words for said in OUT_OF_MEMORY):
+        return out_of_memory(path)
+    code = parser.code or 0
+    return crashed(path, f"the parser ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
+
+
+class _Parser:
+    """One process, and how to ask it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
+        self._process = process
+        self._errors = errors
+        self.code: int | None = None
+        """How it ended by itself while it was asked: None when it did not."""
+        self.last_words = ""
+        """What it said of its troubles then."""
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> _Parser:
+        """Start one. Raises `OSError` when that cannot be."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            limit=_AT_ONCE_BYTES,
+        )
+        return cls(process, errors)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ask(self, task: Task, data: bytes) -> list[Answer]:
+        """All answers to a task. Raises `EOFError` or `OSError` when the process ends instead."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(framed(task))
+        try:
+            for start in range(0, len(data), _AT_ONCE_BYTES):
+                self._process.stdin.write(data[start : start + _AT_ONCE_BYTES])
+                await self._process.stdin.drain()
+            answers = [await self._answer()]
+            while not isinstance(answers[-1], End):
+                answers.append(await self._answer())
+        except (EOFError, OSError):
+            self.code, self.last_words = await self._process.wait(), self._heard()
+            raise
+        return answers
+
+    async def _answer(self) -> Answer:
+        assert self._process.stdout is not None
+        length = int.from_bytes(await self._process.stdout.readexactly(LENGTH_BYTES), "little")
+        return read_answer(await self._process.stdout.readexactly(length))
+
+    async def end(self) -> None:
+        """Let it end by itself."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_LIMIT_S):
+                await self._process.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        try:
+            await self._process.wait()
+        finally:
+            self._errors.close()
+
+    def _heard(self) -> str:
+        self._errors.seek(max(0, self._errors.seek(0, 2) - _LAST_WORDS_BYTES))
+        return self._errors.read().decode("utf-8", "replace")
