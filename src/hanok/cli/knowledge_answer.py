@@ -154,6 +154,7 @@ async def _pieces(answer: Any) -> AsyncGenerator[bytes]:
 def read_events(events: bytes) -> Iterator[Event]:
     """The events in whole server-sent events."""
     for event in events.split(b"\n\n"):
-        fields = dict(line.partition(b": ")[::2] for line in event.split(b"\n"))
+        parts = [line.partition(b": ") for line in event.split(b"\n")]
+        fields = {name: value for name, _, value in parts}
         if b"data" in fields:
             yield fields.get(b"event", b"error").decode(), json.loads(fields[b"data"])
