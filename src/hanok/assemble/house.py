@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
-from hanok.assemble.library import knowledge_desks
+from hanok.assemble.library import knowledge_desk
 from hanok.assemble.vector_stores import Stacks
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
@@ -212,10 +212,8 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
-    made += knowledge_desks(
-        house.library, house.informed, giving=house.giving, reception=house.reception, platform=platform
-    )
-    made.append(house.stacks.desk)
+    asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
+    made += [asked, house.stacks.desk]
     return [desk for desk in made if desk is not None]
 
 

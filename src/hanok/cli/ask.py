@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hanok.cli.knowledge_answer import answer_question
 from hanok.cli.state import own_secret, read_server
 from hanok.cli.terminal import FileOption, JsonOption, load_to_ask, print_json, talk
 from hanok.errors import EngineRefused, StartError
@@ -23,6 +24,9 @@ from hanok.wire.forms import read_error_message, read_stream_text, read_whole_te
 
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="The model to ask; by default the first.")]
 SystemOption = Annotated[str | None, typer.Option("--system", help="What the model is told about its task.")]
+KnowledgeOption = Annotated[
+    str | None, typer.Option("--knowledge", help="Answer from the documents of this knowledge base.")
+]
 MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", min=1, help="The most tokens to answer with.")]
 
 
@@ -32,15 +36,21 @@ def ask(
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
     system: SystemOption = None,
     max_tokens: MaxTokensOption = None,
+    knowledge: KnowledgeOption = None,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a model one question.
+    """Ask a model one question; with `--knowledge`, to be answered from documents.
 
     Uses the running server, or starts what it needs for this question.
 
     Example: `hanok ask "What is the capital of France?"`
     """
+    if knowledge is not None:
+        told = [{"role": "system", "content": system}] if system else None
+        body = {"model": model, "max_tokens": max_tokens, "messages": told}
+        answer_question(load_to_ask(file), knowledge, question, body, stream=stream, as_json=as_json)
+        return
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.markup import escape
 
+from hanok.cli.knowledge_answer import ask
 from hanok.cli.knowledge_ask import search
 from hanok.cli.knowledge_ingest import MOST_SHOWN, form, ingest
 from hanok.cli.knowledge_names import chosen, meant
@@ -195,4 +196,5 @@ knowledge.command("list")(list_bases)
 knowledge.command("ingest")(ingest)
 knowledge.command("status")(status)
 knowledge.command("search")(search)
+knowledge.command("ask")(ask)
 knowledge.command("delete")(delete)

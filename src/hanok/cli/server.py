@@ -55,6 +55,18 @@ class Server:
         with self._sent(method, path, data, {"content-type": "application/json"}) as response:
             return json.loads(response.read())
 
+    def events(self, path: str, body: Any) -> Iterator[tuple[str, Any]]:
+        """One call that answers in server-sent events: the name of each, and its JSON. Raises `StartError`."""
+        with self._sent("POST", path, json.dumps(body).encode(), {"content-type": "application/json"}) as response:
+            name = "error"
+            for line in response:
+                field, _, value = line.decode().rstrip("\r\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+                    name = "error"
+
     def upload(self, file: Path, *, told: Callable[[int], None]) -> Any:
         """Send a file for batches; `told` is told how many bytes went, from time to time."""
         name = file.name.replace('"', "_").encode("utf-8", "replace").decode("utf-8")

@@ -18,7 +18,7 @@ from hanok.gateway.bodies import decode_body
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
 from hanok.gateway.http import Call, no_headers
-from hanok.gateway.knowledge import NO_FILTER
+from hanok.gateway.knowledge import no_filter
 from hanok.gateway.paging import read_page
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
@@ -122,7 +122,7 @@ class AttributesBody(msgspec.Struct, kw_only=True):
     attributes: Attributes | None
 
 
-class BatchBody(msgspec.Struct, kw_only=True):
+class AttachManyBody(msgspec.Struct, kw_only=True):
     """`POST /v1/vector_stores/{id}/file_batches`: ids with what holds for all, or files each with its own."""
 
     file_ids: FileIds | None = None
@@ -174,7 +174,7 @@ class StoreSearchBody(msgspec.Struct, kw_only=True):
         Annotated[str, Meta(min_length=1, max_length=LONGEST_QUESTION)]
         | Annotated[list[str], Meta(min_length=1, max_length=16)]
     )
-    filters: msgspec.Raw = NO_FILTER
+    filters: msgspec.Raw = msgspec.field(default_factory=no_filter)
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
     ranking_options: RankingOptions = RankingOptions()
     rewrite_query: bool = False
@@ -375,7 +375,7 @@ class VectorStores:
     async def _batches(self, call: Call, store: VectorStore, rest: list[str], caller: Caller) -> None:
         match call.method, rest:
             case "POST", []:
-                body = decode_body(await self._reception.body(call), BatchBody)
+                body = decode_body(await self._reception.body(call), AttachManyBody)
                 attached, batch = await self._keeping.attach(store, body.wishes(), caller, together=True)
                 assert batch is not None
                 await _reply(call, batch_form(batch, Counts(in_progress=len(attached))))

@@ -14,6 +14,7 @@ import pytest
 
 from hanok.errors import DocumentRefused
 from hanok.knowledge.parsing.client import COMMAND, Parsers
+from hanok.knowledge.parsing.frames import Order, framed
 from hanok.knowledge.parsing.parse import parse
 from hanok.knowledge.splitting.passages import split
 from hanok.knowledge.splitting.semantic import split_semantic
@@ -184,10 +185,8 @@ def test_many_ask_at_once_and_each_gets_his_own():
 def test_a_parser_ends_with_its_input_and_not_by_an_interrupt():
     process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
-    from hanok.knowledge.parsing.frames import Task, framed
-
-    task = Task(entry=entry("a.md"), size=1, limits=LIMITS.model_dump())
-    process.stdin.write(framed(task) + b"x")
+    order = Order(entry=entry("a.md"), size=1, limits=LIMITS.model_dump())
+    process.stdin.write(framed(order) + b"x")
     process.stdin.flush()
     assert process.stdout.read(1)  # it runs
     process.send_signal(signal.SIGINT)

@@ -35,6 +35,7 @@ SOURCES_MARK = "\n\n———\n"
 """Stands before the list of sources below an answer."""
 _CITED = re.compile(rf"[ \t]?(?:\[\d{{1,3}}\]|{re.escape(UNCITED)})")
 _EMPTY = (b"null", b"[]", b"false", b"{}")
+_NULL = msgspec.Raw(b"null")
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -61,7 +62,7 @@ class _Part(msgspec.Struct):
 class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part] | None = None
-    tool_calls: msgspec.Raw = msgspec.Raw(b"null")
+    tool_calls: msgspec.Raw = _NULL
 
 
 def read_conversation(request: ChatRequest) -> Conversation:
@@ -86,16 +87,16 @@ def _refuse_fields(request: ChatRequest) -> None:
         raise _refused("model", f"{request.model!r} answers questions: ask it at /v1/chat/completions")
     fields = request.fields
     for name in ("tools", "functions"):
-        if fields.get(name, b"null") not in _EMPTY:
+        if bytes(fields.get(name, _NULL)) not in _EMPTY:
             message = f"{request.model!r} answers from documents and takes no tools: leave out {name!r}"
             raise _refused(name, message)
     if request.choices != 1:
         raise _refused("n", f"{request.model!r} gives one answer: leave out 'n'")
     for name in ("logprobs", "audio", "prediction"):
-        if fields.get(name, b"null") not in _EMPTY:
+        if bytes(fields.get(name, _NULL)) not in _EMPTY:
             raise _refused(name, f"{request.model!r} gives cited text, nothing else: leave out {name!r}")
-    form = fields.get("response_format", b"null")
-    if form != b"null" and _type(form) != "text":
+    form = bytes(fields.get("response_format", _NULL))
+    if form not in _EMPTY and _type(form) != "text":
         message = f"{request.model!r} gives text with citations, which is no JSON; see /v1/knowledge for JSON"
         raise _refused("response_format", message)
 
@@ -106,7 +107,7 @@ def _type(form: bytes) -> Any:
 
 
 def _role(message: _Message, place: int) -> Literal["user", "assistant", "system"]:
-    if message.role in ("tool", "function") or message.tool_calls not in _EMPTY:
+    if message.role in ("tool", "function") or bytes(message.tool_calls) not in _EMPTY:
         raise _refused(f"messages[{place}]", "a knowledge base takes no tools: leave out their calls and results")
     if message.role in ("system", "developer"):
         return "system"

@@ -20,11 +20,12 @@ from hanok.wire import json_bytes
 
 SMALL = "gemma3-270m"
 PASSAGES = 3
-SENTENCES = 12
-"""Sentences to pick from: each costs the model about as long to read as it has words."""
+SENTENCES = 5
+"""Sentences to pick from. The model chooses well between few, and each costs it time to read."""
+NEAR = 0.7
+"""How near a sentence must be to the question, as a share of the nearest: terms that the two have in common."""
 LONGEST = 320
 """Characters of a sentence to pick."""
-PICKED = 2
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _NO_PROSE = re.compile(r"^[ \t]*(?:#|\||[-=*_]{3,}[ \t]*$).*$", re.MULTILINE)
 _ITEM = re.compile(r"\n[ \t]*(?:>[ \t]*)*(?:[-*+•]|\d{1,3}[.)])[ \t]+")
@@ -52,11 +53,13 @@ def quote_request(question: str, hits: Sequence[Hit]) -> tuple[list[dict[str, st
 def choose(question: str, hits: Sequence[Hit]) -> list[tuple[int, str]]:
     """The sentences to pick from, in the order in which they stand, with the numbers of their passages.
 
-    Where there are more than enough, those that share most terms with the question; of equals the first.
+    Those that share most terms with the question, of equals the first: where none shares any, the first of all.
     """
     asked = Ground(question)
     found = [(number, text) for number, hit in enumerate(hits[:PASSAGES], start=1) for text in sentences_of(hit.text)]
-    order = sorted(range(len(found)), key=lambda at: -support_of(asked, found[at][1]))
+    near = [support_of(asked, text) for _, text in found]
+    least = max(near, default=0.0) * NEAR
+    order = sorted((at for at in range(len(found)) if near[at] >= least), key=lambda at: -near[at])
     return [found[at] for at in sorted(order[:SENTENCES])]
 
 
@@ -75,9 +78,16 @@ def sentences_of(text: str) -> Iterator[str]:
 
 
 def grammar(chosen: Sequence[tuple[int, str]]) -> str:
-    """One to `PICKED` of these sentences, each followed by its number."""
-    told = " | ".join(json_bytes(f"{text} [{number}]").decode() for number, text in chosen)
-    return "root ::= s" + ' (" " s)?' * (PICKED - 1) + f"\ns ::= {told}"
+    """One of these sentences, or two that differ, each followed by its number."""
+    told = list(dict.fromkeys(json_bytes(f"{text} [{number}]").decode() for number, text in chosen))
+    names = [f"s{place}" for place in range(len(told))]
+    picks = [_pick(name, [other for other in names if other != name]) for name in names]
+    rules = [f"{name} ::= {each}" for name, each in zip(names, told, strict=True)]
+    return "\n".join([f"root ::= {' | '.join(picks)}", *rules])
+
+
+def _pick(name: str, others: Sequence[str]) -> str:
+    return f'{name} (" " ({" | ".join(others)}))?' if others else name
 
 
 def _split(text: str) -> Iterator[str]:

@@ -8,13 +8,18 @@ from hanok.knowledge.values import Hit
 
 
 def relevance(hits: Sequence[Hit]) -> float:
-    """How near the nearest hit is, 0 to 1: by its meaning or by its words, whichever says more.
+    """How near the nearest hit is, 0 to 1: halfway between its meaning (cosine) and its words (coverage).
 
-    What a base should ask for (`answer.min_relevance`) depends on its embedder: see docs/knowledge-answers.md.
+    Neither says it alone: unrelated questions share words with long documents, and embedders find something alike in
+    everything. What a base should ask for (`answer.min_relevance`) is measured in docs/knowledge-answers.md.
     """
-    return max((max(hit.similarity or 0.0, hit.coverage) for hit in hits), default=0.0)
+    return max(map(_near, hits), default=0.0)
 
 
 def is_relevant(hits: Sequence[Hit], least: float) -> bool:
     """Whether an answer can be hoped for."""
     return bool(hits) and relevance(hits) >= least
+
+
+def _near(hit: Hit) -> float:
+    return hit.coverage if hit.similarity is None else (max(0.0, hit.similarity) + hit.coverage) / 2

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 
-from hanok.knowledge.splitting.blocks import packed
 from hanok.knowledge.splitting.ends import Span
+from hanok.knowledge.splitting.portions import packed
 from hanok.knowledge.splitting.windows import characters
 
 _LINE = re.compile(r"([ \t]*)([^\r\n]*)(?:\r\n|\r|\n|\Z)")

@@ -129,6 +129,8 @@ class Keeping:
 
     async def counts(self, stores: Sequence[VectorStore]) -> list[Counts]:
         """The files of each."""
+        if not stores:
+            return []
         found = await asyncio.to_thread(self._records.counts, [store.id for store in stores])
         return [found[store.id] for store in stores]
 
