@@ -280,7 +280,7 @@ def texts_of(folder: Path) -> list[str]:
 def write_texts(folder: Path, total: int, *, bytes_each: int) -> None:
     """Prose of made-up words, the same every time."""
     folder.mkdir(parents=True)
-    chosen = random.Random(7)  # noqa: S311
+    chosen = random.Random(7)
     words = ["".join(chosen.choices("aeioubcdfghklmnprstvwz", k=chosen.randint(2, 9))) for _ in range(5000)]
     number = 0
     while total > 0:

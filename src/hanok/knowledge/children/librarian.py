@@ -216,6 +216,7 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.nice(_NICENESS)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy's and faiss's, which wait for one another by spinning
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     asyncio.run(serve(Path(sys.argv[1]), settings))
 

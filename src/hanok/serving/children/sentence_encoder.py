@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -18,6 +19,7 @@ _OPERATIONS: dict[str, Task] = {"/v1/embeddings": "embedding", "/v1/rerank": "re
 
 def main() -> None:
     tie_to_parent()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for one another by spinning: tenfold on a busy machine
     port = int(sys.argv[1])
     app = _app(SentenceEncoder())
     print("listening on port", port, flush=True)
