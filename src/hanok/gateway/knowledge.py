@@ -27,7 +27,11 @@ from hanok.spec import Knowledge as Base
 from hanok.wire import Caller, json_bytes
 
 MOST_PASSAGES = 100
-NO_FILTER = msgspec.Raw(b"null")
+
+
+def no_filter() -> msgspec.Raw:
+    """What a body without filters has. (msgspec takes no union of `Raw` and None.)"""
+    return msgspec.Raw(b"null")
 
 
 class SearchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +39,7 @@ class SearchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     query: Annotated[str, Meta(min_length=1, max_length=LONGEST_QUESTION)]
     k: Annotated[int, Meta(ge=1, le=MOST_PASSAGES)] | None = None
-    filters: msgspec.Raw = NO_FILTER
+    filters: msgspec.Raw = msgspec.field(default_factory=no_filter)
     rerank: bool | None = None
     rewrite: bool | None = None
 

@@ -36,7 +36,7 @@ class AnswerBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     question: Annotated[str, Meta(min_length=1, max_length=LONGEST_QUESTION)]
     stream: bool = False
     k: Annotated[int, Meta(ge=1, le=MOST_PASSAGES)] | None = None
-    filters: msgspec.Raw = _NOTHING
+    filters: msgspec.Raw = msgspec.field(default_factory=lambda: _NOTHING)
     model: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     messages: Annotated[list[Message], Meta(max_length=MOST_MESSAGES)] = []

@@ -10,7 +10,18 @@ from hanok import __version__
 from hanok.gateway.admin import KeyBody, RotateBody
 from hanok.gateway.batches import BatchBody
 from hanok.gateway.bodies import ChatBody, EmbeddingBody, ModerationBody, RerankBody, TextBody
+from hanok.gateway.files import PURPOSES
+from hanok.gateway.knowledge import SearchBody
+from hanok.gateway.knowledge_answers import AnswerBody
 from hanok.gateway.runs import RunBody
+from hanok.gateway.vector_stores import (
+    AttachBody,
+    AttachManyBody,
+    AttributesBody,
+    StoreBody,
+    StoreChange,
+    StoreSearchBody,
+)
 from hanok.gateway.wires.messages_request import CountBody, MessagesBody
 from hanok.gateway.wires.responses_request import ResponsesBody
 
@@ -21,8 +32,12 @@ def openapi() -> dict[str, Any]:
     """The document that `/openapi.json` serves."""
     types = [ChatBody, TextBody, EmbeddingBody, RerankBody, ModerationBody, RunBody, KeyBody, RotateBody, BatchBody]
     wire_types = [MessagesBody, CountBody, ResponsesBody]
-    bodies, components = msgspec.json.schema_components([*types, *wire_types], ref_template=_REF)
-    chat, text, embedding, rerank, moderation, run, key, rotate, batch, *wires = bodies
+    found_types = [SearchBody, AnswerBody]
+    kept_types = [StoreBody, StoreChange, StoreSearchBody, AttachBody, AttributesBody, AttachManyBody]
+    all_types = [*types, *wire_types, *found_types, *kept_types]
+    bodies, components = msgspec.json.schema_components(all_types, ref_template=_REF)
+    chat, text, embedding, rerank, moderation, run, key, rotate, batch, *others = bodies
+    wires, found, kept = others[:3], others[3:5], others[5:]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hanok", "version": __version__, "description": "One OpenAI-compatible API for all models."},
@@ -45,6 +60,8 @@ def openapi() -> dict[str, Any]:
             **_files(),
             **_batches(batch),
             **_wires(*wires),
+            **_knowledge(*found),
+            **_vector_stores(*kept),
             **_admin(key, rotate),
             "/health/live": {"get": _open("Whether the process runs", JSON_TYPE)},
             "/health/ready": {"get": _open("Whether calls can be answered now", JSON_TYPE, also="503")},
@@ -149,13 +166,13 @@ _PAGE = [
 
 
 def _files() -> dict[str, Any]:
-    """Files for batches."""
+    """Files for batches and vector stores."""
     form = {
         "type": "object",
         "required": ["file", "purpose"],
         "properties": {
             "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-            "purpose": {"const": "batch"},
+            "purpose": {"enum": list(PURPOSES)},
             "expires_after[anchor]": {"const": "created_at"},
             "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
         },
@@ -187,6 +204,66 @@ def _batches(body: dict[str, Any]) -> dict[str, Any]:
         },
         "/v1/batches/{id}": {**_ID, "get": _read("Show a batch", "The batch.", errors=wrong)},
         "/v1/batches/{id}/cancel": {**_ID, "post": _read("Call a batch off", "The batch.", errors=wrong)},
+    }
+
+
+def _knowledge(search: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Declared knowledge bases."""
+    one = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    showing = _read("Show a knowledge base", "The base.", errors=("401", "404", "503"))
+    finding = _call("Find passages", search, streams=False)
+    answering = _call("Answer from a knowledge base, with citations", answer, streams=True)
+    return {
+        "/v1/knowledge": {"get": _read("List the knowledge bases", "Those open to the key.", errors=("401",))},
+        "/v1/knowledge/{name}": {**one, "get": showing},
+        "/v1/knowledge/{name}/search": {**one, "post": finding},
+        "/v1/knowledge/{name}/answer": {**one, "post": answering},
+    }
+
+
+def _vector_stores(
+    store: dict[str, Any],
+    change: dict[str, Any],
+    search: dict[str, Any],
+    attach: dict[str, Any],
+    attributes: dict[str, Any],
+    attach_many: dict[str, Any],
+) -> dict[str, Any]:
+    """Vector stores, their files, and files that are attached together."""
+    wrong, wrong_body = ("400", "401", "404", "503"), ("400", "401", "404", "413", "415", "503")
+    stores, files = "/v1/vector_stores/{id}", "/v1/vector_stores/{id}/files"
+    batch = "/v1/vector_stores/{id}/file_batches/{batch_id}"
+    file_id = {"name": "file_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    file = {"parameters": [*_ID["parameters"], file_id]}
+    one = {"parameters": [*_ID["parameters"], {**file_id, "name": "batch_id"}]}
+    listed = {**_read("List the files", "A page of files.", errors=wrong), "parameters": _PAGE}
+    return {
+        "/v1/vector_stores": {
+            "get": {**_read("List the vector stores", "A page of them.", errors=wrong), "parameters": _PAGE},
+            "post": _write("Make a vector store", store, errors=wrong_body),
+        },
+        stores: {
+            **_ID,
+            "get": _read("Show a vector store", "The vector store.", errors=wrong),
+            "post": _write("Change a vector store", change, errors=wrong_body),
+            "delete": _read("Delete a vector store", "That it is gone.", errors=wrong),
+        },
+        f"{stores}/search": {**_ID, "post": _call("Find passages", search, streams=False)},
+        files: {**_ID, "get": listed, "post": _write("Attach a file", attach, errors=wrong_body)},
+        f"{files}/{{file_id}}": {
+            **file,
+            "get": _read("Show a file of a vector store", "The file.", errors=wrong),
+            "post": _write("Change a file's attributes", attributes, errors=wrong_body),
+            "delete": _read("Take a file out", "That it is out.", errors=wrong),
+        },
+        f"{files}/{{file_id}}/content": {**file, "get": _read("Read a file", "Its passages.", errors=wrong)},
+        "/v1/vector_stores/{id}/file_batches": {
+            **_ID,
+            "post": _write("Attach files together", attach_many, errors=wrong_body),
+        },
+        batch: {**one, "get": _read("Show how many are read", "The file batch.", errors=wrong)},
+        f"{batch}/cancel": {**one, "post": _read("Read no more of them", "The file batch.", errors=wrong)},
+        f"{batch}/files": {**one, "get": listed},
     }
 
 

@@ -190,13 +190,15 @@ class _Line:
         try:
             async with asyncio.timeout(TRY_S):
                 reader, writer = await asyncio.open_connection("127.0.0.1", card.port)
-                writer.write(calls.frame(card.token.encode()))
-                if await calls.read_frame(reader, calls.TOKEN_LIMIT_BYTES) == calls.GREETING:
-                    return cls(reader, writer)
-                writer.close()
+                with contextlib.ExitStack() as stack:
+                    stack.callback(writer.close)
+                    writer.write(calls.frame(card.token.encode()))
+                    if await calls.read_frame(reader, calls.TOKEN_LIMIT_BYTES) != calls.GREETING:
+                        return None
+                    stack.pop_all()
+                return cls(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, calls.TooLong):
-            pass
-        return None
+            return None
 
     async def ask(self, call: calls.AnyCall) -> msgspec.Raw:
         """The answer's value. Raises what the librarian raised, `ConnectionLost` when it is gone."""

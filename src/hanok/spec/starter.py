@@ -120,10 +120,28 @@ _LOCAL = """\
 """
 
 
+_KNOWLEDGE = """\
+
+# Documents to ask: `hanok knowledge search docs "how do I set a budget?"`. Here Hanok's own; yours: `path: ./docs`.
+knowledge:
+  - name: docs
+    sources:
+      builtin: handbook
+"""
+
+
 def starter(
-    name: str, *, environment: Mapping[str, str], servers: Sequence[LocalServer], embedded_installed: bool
+    name: str,
+    *,
+    environment: Mapping[str, str],
+    servers: Sequence[LocalServer],
+    embedded_installed: bool,
+    knowledge_installed: bool = False,
 ) -> str:
-    """A platform file in YAML for what was found: keys in the `environment` and local `servers`."""
+    """A platform file in YAML for what was found: keys in the `environment` and local `servers`.
+
+    Knowledge is declared where its extra is installed, and the encoder that makes its vectors.
+    """
     text = _HEAD.format(name=name) + (_EMBEDDED if embedded_installed else _NOT_INSTALLED)
     taken = {"local", "embed", "echo"}
     for provider in PROVIDERS:
@@ -135,4 +153,4 @@ def starter(
             if model not in taken:
                 text += _LOCAL.format(title=server.title, url=server.url, model=model)
                 taken.add(model)
-    return text
+    return text + _KNOWLEDGE if knowledge_installed and embedded_installed else text

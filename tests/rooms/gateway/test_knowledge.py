@@ -42,7 +42,7 @@ def reranker() -> Iterator[FakeEngine]:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory, reranker: FakeEngine) -> Iterator[RunningHouse]:
-    docs = {"name": "docs", "description": "How it works.", "sources": {"path": "nothing/"}}
+    docs = {"name": "docs", "description": "How it works.", "sources": {"path": "nothing/"}, "on_start": False}
     said = [
         {"when": "Question:", "say": '{"order": [2, 2, 99, 1]}'},
         {"when": "smalltalk", "say": ' "Where are budgets declared?" '},

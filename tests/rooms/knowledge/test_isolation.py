@@ -36,6 +36,7 @@ class People:
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     base = {"name": "docs", "sources": {"path": "x/"}, "retrieve": {"k": 10, "expand": "neighbours"}}
+    base |= {"on_start": False}
     platform: dict[str, Any] = {
         "name": "test",
         "models": [EMBED, {"name": "echo", "serve": {"engine": "echo"}}],

@@ -230,16 +230,17 @@ def test_a_file_that_is_gone_or_too_large_is_refused_alone(tmp_path: Path) -> No
     assert read_from(tmp_path, b, path=".", limit_bytes=5) == b"12345"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_refused_and_a_folder_makes_the_source_unreadable(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "closed/b.md")
     (tmp_path / "a.md").chmod(0)
+    if os.access(tmp_path / "a.md", os.R_OK):
+        pytest.skip("this user may read everything")
     entry, _ = entries_of(tmp_path, path=".")
     with pytest.raises(DocumentRefused, match=r"a\.md cannot be read: Permission denied"):
         read_from(tmp_path, entry, path=".")
     (tmp_path / "closed").chmod(0)
     try:
-        with pytest.raises(SourceUnreadable, match=r"closed/ cannot be listed: Permission denied"):
+        with pytest.raises(SourceUnreadable, match=r"closed cannot be listed: Permission denied"):
             entries_of(tmp_path, path=".")
         assert paths(tmp_path, path=".", exclude=["closed"]) == ["a.md"]
     finally:

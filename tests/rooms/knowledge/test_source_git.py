@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,14 @@ def test_a_fetch_that_was_killed_is_begun_anew(origin: Origin, tmp_path: Path) -
     assert paths(tmp_path, git=str(origin.folder)) == ["a.md", "b.md"]
 
 
+def test_several_at_once_share_what_one_of_them_fetches(origin: Origin, tmp_path: Path, counted: Path) -> None:
+    origin.commit(*(f"{number}.md" for number in range(50)))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: paths(tmp_path, git=f"file://{origin.folder}"), range(4)))
+    assert [len(each) for each in found] == [51] * 4
+    assert counted.read_text().split().count("fetch") == 1
+
+
 def test_what_a_repository_would_run_is_not_run(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +293,12 @@ def test_more_files_than_declared_are_unreadable(origin: Origin, tmp_path: Path)
     origin.commit("b.md", "c.md")
     with pytest.raises(SourceUnreadable, match="has more than 2 documents"):
         entries_of(tmp_path, git=str(origin.folder), max_documents=2)
+
+
+def test_a_state_folder_that_cannot_be_written_is_said(origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / ".hanok").write_text("a file")
+    with pytest.raises(SourceUnreadable, match="cannot be written"):
+        entries_of(tmp_path, git=str(origin.folder))
 
 
 def test_a_machine_without_git_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,12 @@ def test_paths_and_queries_in_any_script_are_asked_for(site: Site) -> None:
     assert read_page(f"{site.url}/한 국?q=가&a%20b=%2F#part") == b"text"
 
 
+def test_a_declared_page_may_have_a_query(site: Site, tmp_path: Path) -> None:
+    url = site.page("/a?lang=ko", "text", ETag="e")
+    (entry,) = entries_of(tmp_path, url=url, private=True)
+    assert (entry.uri, entry.version) == (url, "e")
+
+
 def test_a_host_is_asked_one_thing_at_a_time(site: Site, tmp_path: Path) -> None:
     for number in range(8):
         site.page(f"/{number}", "text")
@@ -214,6 +220,14 @@ def test_a_name_is_resolved_once_and_that_address_is_connected_to(site: Site) ->
     assert read_page(f"http://docs.invalid:{site.port}/a", web=Web(private=True, resolve=resolve)) == b"text"
     assert resolve.asked == ["docs.invalid"]
     assert site.asked[0][2]["host"] == f"docs.invalid:{site.port}"
+
+
+def test_names_in_any_script_are_asked_for_in_ascii(site: Site) -> None:
+    resolve = only("127.0.0.1")
+    site.page("/a", "text")
+    assert read_page(f"http://한옥.invalid:{site.port}/a", web=Web(private=True, resolve=resolve)) == b"text"
+    assert resolve.asked == ["xn--wk5b71z.invalid"]
+    assert site.asked[0][2]["host"] == f"xn--wk5b71z.invalid:{site.port}"
 
 
 def test_a_name_that_moves_between_redirects_is_refused_where_it_moved(site: Site) -> None:

@@ -2,8 +2,8 @@
 
 FILE is its card: where it is found, and the token that opens it; only its owner can read that. Settings come over
 stdin, so that no token stands on a command line. It leaves whoever started it at once, and lives as long as anyone is
-connected. Only one runs for the same file, since it holds a lock beside it; another ends without a word, and who started
-it finds the first. When the card is not its own any more, or the folder is gone, it ends.
+connected. Only one runs for the same file, since it holds a lock beside it; another ends without a word, and who
+started it finds the first. When the card is not its own any more, or the folder is gone, it ends.
 """
 
 from __future__ import annotations

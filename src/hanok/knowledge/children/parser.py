@@ -22,22 +22,22 @@ from hanok.knowledge.parsing.frames import (
     Answer,
     End,
     Facts,
+    Order,
     Part,
     Refused,
-    Task,
     Whole,
     framed,
-    read_task,
+    read_order,
 )
 from hanok.knowledge.parsing.parse import parse
 from hanok.knowledge.parsing.refusals import MIB, crashed, out_of_memory
 from hanok.knowledge.splitting.passages import split
 from hanok.knowledge.splitting.rules import rule_for
-from hanok.knowledge.splitting.semantic import Run, lay_out
+from hanok.knowledge.splitting.semantic import Stretch, lay_out
 from hanok.knowledge.values import Document, Passage
 from hanok.spec import Parsing, Split
 
-_Piece = TypeVar("_Piece", Passage, Run)
+_Piece = TypeVar("_Piece", Passage, Stretch)
 _NICE = 10
 _RESERVED_BYTES = 384 * MIB
 """Of address space, for the library itself and what its threads set aside without using it."""
@@ -55,15 +55,15 @@ def main() -> None:
         _serve(sys.stdin.buffer, answers)
 
 
-def _serve(tasks: BinaryIO, answers: BinaryIO) -> None:
+def _serve(orders: BinaryIO, answers: BinaryIO) -> None:
     at_start = _address_space()
-    while head := tasks.read(LENGTH_BYTES):
-        task = read_task(tasks.read(int.from_bytes(head, "little")))
-        data = tasks.read(task.size)
-        if len(data) < task.size:
+    while head := orders.read(LENGTH_BYTES):
+        order = read_order(orders.read(int.from_bytes(head, "little")))
+        data = orders.read(order.size)
+        if len(data) < order.size:
             return
         leaving = False
-        for answer in _answers(task, data, at_start):
+        for answer in _answers(order, data, at_start):
             answers.write(framed(answer))
             leaving = isinstance(answer, End) and answer.leaving
         answers.flush()
@@ -71,23 +71,23 @@ def _serve(tasks: BinaryIO, answers: BinaryIO) -> None:
             return
 
 
-def _answers(task: Task, data: bytes, at_start: int) -> Iterator[Answer]:
-    limits = Parsing.model_validate(task.limits)
+def _answers(order: Order, data: bytes, at_start: int) -> Iterator[Answer]:
+    limits = Parsing.model_validate(order.limits)
     signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
     memory = round(limits.memory_mib * MIB)
     with _limited(memory):
-        yield from _result(task, data, limits)
+        yield from _result(order, data, limits)
     signal.setitimer(signal.ITIMER_REAL, 0)
     yield End(leaving=_address_space() > at_start + _RESERVED_BYTES + memory // 2)
 
 
-def _result(task: Task, data: bytes, limits: Parsing) -> list[Answer]:
-    path = task.entry.path
+def _result(order: Order, data: bytes, limits: Parsing) -> list[Answer]:
+    path = order.entry.path
     try:
-        document = parse(task.entry, data, limits)
-        if task.splits is None:
+        document = parse(order.entry, data, limits)
+        if order.splits is None:
             return [Whole(document=document)]
-        return _parted(path, document, [Split.model_validate(split) for split in task.splits])
+        return _parted(path, document, [Split.model_validate(split) for split in order.splits])
     except DocumentRefused as error:
         return [_told(error)]
     except MemoryError:
@@ -110,7 +110,7 @@ def _parted(path: str, document: Document, splits: list[Split]) -> list[Answer]:
         rule=splits.index(rule),
     )
     if rule.strategy == "semantic":
-        return [facts, *(Part(runs=runs) for runs in _batched(lay_out(document, rule)))]
+        return [facts, *(Part(stretches=stretches) for stretches in _batched(lay_out(document, rule)))]
     return [facts, *(Part(passages=passages) for passages in _batched(split(document, rule)))]
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from hanok.knowledge.sources.listing import place_of
 from hanok.knowledge.values import Entry, Head
 from hanok.spec import Source
 from hanok.wire import json_bytes
@@ -67,5 +68,5 @@ def gone(known: dict[str, Known], seen: Collection[str], *, silent: Collection[s
 
 def source_mark(source: Source) -> str:
     """A short word for a source, the same as long as it is the same place."""
-    told = [source.kind, source.place, source.ref or "", source.subfolder]
+    told = [source.kind, place_of(source), source.ref or "", source.subfolder]
     return hashlib.sha256(json_bytes(told)).hexdigest()[:12]

@@ -13,7 +13,7 @@ from hanok.knowledge.ingesting.run import MIB, EmbedUnits, OpenSource
 from hanok.knowledge.parsing.client import Parsers
 from hanok.knowledge.parsing.kinds import is_known
 from hanok.knowledge.source import Opened
-from hanok.knowledge.sources.listing import Surroundings
+from hanok.knowledge.sources.listing import Surroundings, place_of
 from hanok.knowledge.sources.table import open_source
 from hanok.knowledge.values import Entry, Passage
 from hanok.spec import Knowledge, Loaded, Source
@@ -45,7 +45,7 @@ def _open(source: Source, around: Surroundings) -> OpenSource:
         opened: Opened = open_source(source, around)
     except SourceUnreadable as error:
         opened = _Closed(error)
-    return OpenSource(mark=source_mark(source), name=f"{source.kind} {source.place}", opened=opened)
+    return OpenSource(mark=source_mark(source), name=f"{source.kind} {place_of(source)}", opened=opened)
 
 
 async def _passages(

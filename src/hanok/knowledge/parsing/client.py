@@ -21,15 +21,15 @@ from hanok.knowledge.parsing.frames import (
     Answer,
     End,
     Facts,
+    Order,
     Part,
     Refused,
-    Task,
     Whole,
     framed,
     read_answer,
 )
 from hanok.knowledge.parsing.refusals import MIB, OUT_OF_MEMORY, crashed, out_of_memory, timed_out
-from hanok.knowledge.splitting.semantic import Embed, Run, settle
+from hanok.knowledge.splitting.semantic import Embed, Stretch, settle
 from hanok.knowledge.values import Document, Entry, Passage
 from hanok.spec import DocumentType, Parsing, Split
 
@@ -51,11 +51,11 @@ class Parted:
     characters: int
     rule: Split
     pieces: tuple[Passage, ...] = ()
-    runs: tuple[Run, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
 
     async def passages(self, embed: Embed) -> list[Passage]:
         """Its passages, in order. `embed` is asked by the strategy `semantic` alone; its errors pass through."""
-        return await settle(self.runs, self.rule, embed) if self.runs else list(self.pieces)
+        return await settle(self.stretches, self.rule, embed) if self.stretches else list(self.pieces)
 
 
 class Parsers:
@@ -83,7 +83,7 @@ class Parsers:
             characters=facts.characters,
             rule=splits[facts.rule],
             pieces=tuple(passage for part in parts for passage in part.passages),
-            runs=tuple(run for part in parts for run in part.runs),
+            stretches=tuple(run for part in parts for run in part.stretches),
         )
 
     async def aclose(self) -> None:
@@ -94,12 +94,12 @@ class Parsers:
 
     async def _ask(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split] | None) -> list[Answer]:
         told = None if splits is None else [split.model_dump() for split in splits]
-        task = Task(entry=entry, size=len(data), limits=limits.model_dump(), splits=told)
+        order = Order(entry=entry, size=len(data), limits=limits.model_dump(), splits=told)
         async with self._turns:
             parser = await self._ready()
             try:
                 async with asyncio.timeout(limits.timeout_s + PATIENCE_S):
-                    answers = await parser.ask(task, data)
+                    answers = await parser.ask(order, data)
             except BaseException as error:
                 await parser.kill()
                 raise _why(entry.path, limits, parser, error) from error
@@ -162,10 +162,10 @@ class _Parser:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(self, task: Task, data: bytes) -> list[Answer]:
-        """All answers to a task. Raises `EOFError` or `OSError` when the process ends instead."""
+    async def ask(self, order: Order, data: bytes) -> list[Answer]:
+        """All answers to an order. Raises `EOFError` or `OSError` when the process ends instead."""
         assert self._process.stdin is not None
-        self._process.stdin.write(framed(task))
+        self._process.stdin.write(framed(order))
         try:
             for start in range(0, len(data), _AT_ONCE_BYTES):
                 self._process.stdin.write(data[start : start + _AT_ONCE_BYTES])

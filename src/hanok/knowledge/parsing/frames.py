@@ -1,7 +1,7 @@
 """What a parser process is told and what it answers: lengths (32 bits, little-endian) and MessagePack.
 
-A task is one frame and the file's bytes after it. The answer is a refusal, a whole document, or facts about it, parts
-with its passages or runs, and an end.
+A order is one frame and the file's bytes after it. The answer is a refusal, a whole document, or facts about it, parts
+with its passages or stretches, and an end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from hanok.knowledge.splitting.semantic import Run
+from hanok.knowledge.splitting.semantic import Stretch
 from hanok.knowledge.values import Document, Entry, Passage
 from hanok.spec import DocumentType
 
@@ -19,7 +19,7 @@ PART_CHARACTERS = 250_000
 """About as much as one part has, so that nobody takes long to read it."""
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A file to read. `limits` and `splits` are those of the specification, as plain values; None asks for all text."""
 
     entry: Entry
@@ -53,10 +53,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, tag_field="is", tag="fact
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, tag_field="is", tag="part"):
-    """Some of its passages, or of its runs."""
+    """Some of its passages, or of its stretches."""
 
     passages: list[Passage] = []
-    runs: list[Run] = []
+    stretches: list[Stretch] = []
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag_field="is", tag="end"):
@@ -67,11 +67,11 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag_field="is", tag="end"):
 
 Answer = Refused | Whole | Facts | Part | End
 _encoder = msgspec.msgpack.Encoder()
-read_task = msgspec.msgpack.Decoder(Task).decode
+read_order = msgspec.msgpack.Decoder(Order).decode
 read_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
-def framed(value: Task | Answer) -> bytes:
+def framed(value: Order | Answer) -> bytes:
     """A value with its length before it."""
     body = _encoder.encode(value)
     return len(body).to_bytes(LENGTH_BYTES, "little") + body

@@ -252,7 +252,12 @@ def _names_of(ref: str | None) -> tuple[str, ...]:
 @contextmanager
 def _locked(cache: Path) -> Generator[None]:
     """One process at a time fetches into a cache."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.with_suffix(".lock").open("w") as file:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        file = cache.with_suffix(".lock").open("w")
+    except OSError as error:
+        message = f"{cache.parent}, where repositories are kept, cannot be written: {error.strerror}"
+        raise SourceUnreadable(message, hint="`state` in platform.yaml says where the state folder is") from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -89,5 +89,5 @@ def needed_for_the_list() -> Generator[None]:
 
 def too_large(path: str, limit_bytes: int) -> DocumentRefused:
     """What is said of a document that is larger than allowed."""
-    message = f"{path} is larger than {limit_bytes / MIB:,.1f} MiB"
+    message = f"{path} is larger than {limit_bytes / MIB:,.5g} MiB"
     return DocumentRefused(message, code="too_large", hint="raise `parse: {max_file_mib: …}`, or leave it out")

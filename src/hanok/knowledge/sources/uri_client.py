@@ -24,8 +24,8 @@ from hanok.spec import Source
 
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "checksum", "cid")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-_LED_ELSEWHERE = frozenset({"http", "https", "reference", "file", "local"})
-"""What follows links or references that others write; `file` is read as `path` is when it stands alone."""
+_LED_ELSEWHERE = frozenset({"http", "https", "reference"})
+"""What follows links or references that others write."""
 _FILES = ("file://", "local://")
 
 
@@ -109,7 +109,7 @@ def _open(source: Source) -> tuple[Any, str]:
     """The file system and the path in it."""
     schemes = [part.partition("://")[0] for part in source.place.split("::")]
     if refused := next((scheme for scheme in schemes if scheme in _LED_ELSEWHERE), None):
-        raise SourceUnreadable(f"{refused}:// is not read as `uri`", hint="declare it as `url`, `sitemap` or `path`")
+        raise SourceUnreadable(f"{refused}:// is not read as `uri`", hint="declare it as `url` or `sitemap`")
     options = {name: _plain(value) for name, value in source.options.items()}
     fresh: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     try:

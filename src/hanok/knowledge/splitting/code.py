@@ -11,10 +11,10 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-from hanok.knowledge.splitting.blocks import packed
 from hanok.knowledge.splitting.ends import Span
+from hanok.knowledge.splitting.portions import packed
 from hanok.knowledge.splitting.windows import characters
 
 _LINE = re.compile(r"([ \t]*)([^\r\n]*)(?:\r\n|\r|\n|\Z)")
@@ -39,8 +39,12 @@ def _cut(text: str, span: Span, size: int, levels: list[list[int]], *, deepest: 
     starts = [] if not deepest else levels[0] if levels else _left_starts(text, span)
     parts = _between(starts, span)
     if len(parts) > 1:
-        cut = (piece for part in parts for piece in _cut(text, part, size, levels[1:], deepest=deepest - 1))
-        yield from packed(cut, size)
+        for fits, group in groupby(parts, lambda part: part[1] - part[0] <= size):
+            if fits:
+                yield from packed(group, size)
+                continue
+            for part in group:
+                yield from _cut(text, part, size, levels[1:], deepest=deepest - 1)
     elif levels:
         yield from _cut(text, span, size, levels[1:], deepest=deepest)
     else:

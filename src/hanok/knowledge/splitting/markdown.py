@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanok.knowledge.splitting.blocks import Block, atoms_of, blocks_of, packed, prefers
 from hanok.knowledge.splitting.ends import Span
+from hanok.knowledge.splitting.portions import Portion, atoms_of, packed, portions_of, prefers
 from hanok.knowledge.splitting.windows import characters
 from hanok.knowledge.values import Document
 
 
 def split_markdown(document: Document, *, size: int) -> Iterator[Span]:
     """Spans of at most `size` characters."""
-    for block in _families(blocks_of(document), size):
-        if block.end - block.start <= size:
-            yield block.start, block.end
+    for portion in _families(portions_of(document), size):
+        if portion.end - portion.start <= size:
+            yield portion.start, portion.end
         else:
-            yield from split_block(document.text, (block.start, block.end), size=size)
+            yield from split_portion(document.text, (portion.start, portion.end), size=size)
 
 
-def split_block(text: str, span: Span, *, size: int) -> Iterator[Span]:
+def split_portion(text: str, span: Span, *, size: int) -> Iterator[Span]:
     """One part of a text in spans of at most `size`, between paragraphs as long as they fit."""
     fitting = (
         piece
@@ -36,20 +36,20 @@ def split_block(text: str, span: Span, *, size: int) -> Iterator[Span]:
     return packed(fitting, size)
 
 
-def _families(blocks: list[Block], size: int) -> Iterator[Block]:
+def _families(portions: list[Portion], size: int) -> Iterator[Portion]:
     """Sections put together with those after them below the same heading, while all of it is small."""
-    begun: Block | None = None
-    for block in blocks:
-        if begun and block.end - begun.start <= size and _same_parent(begun, block):
-            begun = Block(headings=begun.headings, start=begun.start, end=block.end)
+    begun: Portion | None = None
+    for portion in portions:
+        if begun and portion.end - begun.start <= size and _same_parent(begun, portion):
+            begun = Portion(headings=begun.headings, start=begun.start, end=portion.end)
             continue
         if begun:
             yield begun
-        begun = block
+        begun = portion
     if begun:
         yield begun
 
 
-def _same_parent(first: Block, block: Block) -> bool:
+def _same_parent(first: Portion, portion: Portion) -> bool:
     parent = first.headings[:-1]
-    return bool(first.headings) and block.headings[: len(parent)] == parent and len(block.headings) > len(parent)
+    return bool(first.headings) and portion.headings[: len(parent)] == parent and len(portion.headings) > len(parent)

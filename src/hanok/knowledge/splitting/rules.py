@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import PurePosixPath
 
+from hanok.knowledge.sources.globs import compile_glob
 from hanok.spec import DocumentType, Split, Strategy
 
 LONGEST = 16_000
@@ -17,7 +15,7 @@ OVERLAPS: dict[Strategy, int] = {"fixed": 100, "token": 50, "semantic": 0, "mark
 
 
 def rule_for(path: str, type_: DocumentType, splits: Sequence[Split]) -> Split:
-    """The first rule that fits. `splits` end with one that fits all (`Recipe.splits`)."""
+    """The first rule that fits, by globs as sources have them. `splits` end with one that fits all."""
     return next(split for split in splits if split.type in (None, type_) and _fits(path, split.path))
 
 
@@ -33,14 +31,4 @@ def overlap_of(rule: Split) -> int:
 
 
 def _fits(path: str, glob: str | None) -> bool:
-    """A glob with `/` is about the whole path, `**` about any folders; one without is about the name."""
-    if glob is None:
-        return True
-    return bool(_compiled(glob).fullmatch(path if "/" in glob else PurePosixPath(path).name))
-
-
-@lru_cache(maxsize=256)
-def _compiled(glob: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob.removeprefix("./"))
-    meant = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meant.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return glob is None or bool(compile_glob(glob, below=False).fullmatch(path))

@@ -3,8 +3,8 @@
 Asking an embedder costs as much as indexing does, so it is asked only where there is something to decide: a section
 that fits into a passage is one. A longer one is laid out in units (a few sentences, a code fence, a table), all units
 of a document are embedded, and neighbours that are least alike are parted: everywhere where they are as different as
-the most different tenth in the document, and where a passage would be too long. The first half, `lay_out`, runs where
-there is no embedder; the second, `settle`, where there is one.
+the most different tenth in the document, and where a passage would be too long. The first half, `lay_out`, is done
+where there is no embedder; the second, `settle`, where there is one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from operator import mul
 
 import msgspec
 
-from hanok.knowledge.splitting.blocks import atoms_of, blocks_of, packed, prefers
 from hanok.knowledge.splitting.ends import Span, sentence_ends
-from hanok.knowledge.splitting.markdown import split_block
+from hanok.knowledge.splitting.markdown import split_portion
 from hanok.knowledge.splitting.passages import Places, overlapping, trimmed
+from hanok.knowledge.splitting.portions import atoms_of, packed, portions_of, prefers
 from hanok.knowledge.splitting.rules import LONGEST, overlap_of, size_of
 from hanok.knowledge.splitting.windows import characters
 from hanok.knowledge.values import Document, Passage
@@ -38,11 +38,11 @@ _LEAST_SHARE = 5
 _DIFFERENT = 0.9
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A section to be parted: its text, where that begins in the document, where its units end in it, both from 0.
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """A section to be parted: its text, where that begins in the document, and where its units end in the text.
 
-    One unit is a passage that is settled. `headings` are those of the section, `pages` where pages begin in the run,
-    as (offset, number).
+    One unit is a passage that is settled. `headings` are those of the section, `pages` where pages begin in the text,
+    as (offset, number), the first at 0.
     """
 
     text: str
@@ -52,30 +52,30 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[tuple[int, int], ...] = ()
 
 
-def lay_out(document: Document, rule: Split) -> Iterator[Run]:
-    """The units of a document, in runs that are not crossed. Asks nobody."""
+def lay_out(document: Document, rule: Split) -> Iterator[Stretch]:
+    """The units of a document, in stretches that are not crossed. Asks nobody."""
     size, units_left, places = min(size_of(rule), LONGEST), MOST_UNITS, Places(document)
-    for block in blocks_of(document):
-        span = trimmed(document.text, (block.start, block.end))
+    for portion in portions_of(document):
+        span = trimmed(document.text, (portion.start, portion.end))
         if span[1] - span[0] > size and units_left:
             units = list(islice(_units(document.text, span, size), units_left))
             units_left -= len(units)
-            yield _run(document, places, (span[0], units[-1][1]), units)
+            yield _stretch(document, places, (span[0], units[-1][1]), units)
             span = units[-1][1], span[1]
         if span[0] < span[1]:
-            cut = [span] if span[1] - span[0] <= size else split_block(document.text, span, size=size)
+            cut = [span] if span[1] - span[0] <= size else split_portion(document.text, span, size=size)
             pieces = overlapping(document.text, cut, size=size, overlap=overlap_of(rule))
-            yield from (_run(document, places, piece, [piece]) for piece in pieces)
+            yield from (_stretch(document, places, piece, [piece]) for piece in pieces)
 
 
-async def settle(runs: Sequence[Run], rule: Split, embed: Embed) -> list[Passage]:
+async def settle(stretches: Sequence[Stretch], rule: Split, embed: Embed) -> list[Passage]:
     """The passages of what was laid out, in order. Errors of `embed` pass through."""
-    vectors = await _embedded([text for run in runs for text in _texts(run)], embed)
-    gaps = _gaps(runs, vectors)
-    different = _percentile([gap for gaps_of_run in gaps for gap in gaps_of_run], _DIFFERENT)
+    distances = await _distances([text for stretch in stretches for text in _texts(stretch)], embed)
+    gaps = list(_gaps(stretches, distances))
+    different = _percentile([gap for own_gaps in gaps for gap in own_gaps], _DIFFERENT)
     passages: list[Passage] = []
-    for run, gaps_of_run in zip(runs, gaps, strict=True):
-        passages += _passages(run, gaps_of_run, different, rule)
+    for stretch, own_gaps in zip(stretches, gaps, strict=True):
+        passages += _passages(stretch, own_gaps, different, rule)
         await asyncio.sleep(0)  # others have their turn
     return passages
 
@@ -86,10 +86,13 @@ async def split_semantic(document: Document, rule: Split, embed: Embed) -> list[
 
 
 def _units(text: str, span: Span, size: int) -> Iterator[Span]:
-    """A few sentences each, one after the other; fences and tables stay whole as long as they fit."""
+    """A few sentences or short paragraphs each, one after the other; fences and tables stay whole while they fit."""
     usual = max(1, size // _UNITS_IN_PASSAGE)
     loose: list[Span] = []
     for atom in atoms_of(text, *span):
+        if atom[1] - atom[0] <= usual:
+            loose.append(atom)
+            continue
         if prefers(text, atom) == "sentence":
             loose += _sentences(text, atom, size)
             continue
@@ -108,10 +111,10 @@ def _sentences(text: str, span: Span, size: int) -> list[Span]:
     ]
 
 
-def _run(document: Document, places: Places, span: Span, units: list[Span]) -> Run:
+def _stretch(document: Document, places: Places, span: Span, units: list[Span]) -> Stretch:
     start, end = span
     later = [(page.start - start, page.number) for page in places.pages_within(span)]
-    return Run(
+    return Stretch(
         text=document.text[start:end],
         start=start,
         ends=tuple(end - start for _, end in units),
@@ -120,18 +123,24 @@ def _run(document: Document, places: Places, span: Span, units: list[Span]) -> R
     )
 
 
-def _texts(run: Run) -> list[str]:
-    """The units of a run; none of one that is settled."""
-    if len(run.ends) < 2:
+def _texts(stretch: Stretch) -> list[str]:
+    """The units of a stretch; none of one that is settled."""
+    if len(stretch.ends) < 2:
         return []
-    return [run.text[start:end] for start, end in zip((0, *run.ends), run.ends, strict=False)]
+    return [stretch.text[start:end] for start, end in zip((0, *stretch.ends), stretch.ends, strict=False)]
 
 
-async def _embedded(texts: list[str], embed: Embed) -> list[array[float]]:
-    vectors: list[array[float]] = []
+async def _distances(texts: list[str], embed: Embed) -> list[float]:
+    """How different each text is from the one before it (1 - cosine), from the second on."""
+    found: list[float] = []
+    before: array[float] | None = None
     for start in range(0, len(texts), CALL_UNITS):
-        vectors += [_normed(vector) for vector in await embed(texts[start : start + CALL_UNITS])]
-    return vectors
+        for vector in await embed(texts[start : start + CALL_UNITS]):
+            own = _normed(vector)
+            if before is not None:
+                found.append(1.0 - sum(map(mul, before, own)))
+            before = own
+    return found
 
 
 def _normed(vector: bytes) -> array[float]:
@@ -140,41 +149,38 @@ def _normed(vector: bytes) -> array[float]:
     return array("f", [value / length for value in values])
 
 
-def _gaps(runs: Sequence[Run], vectors: list[array[float]]) -> list[list[float]]:
-    """For each run, how different each unit is from the one before it (1 - cosine)."""
-    found: list[list[float]] = []
+def _gaps(stretches: Sequence[Stretch], distances: list[float]) -> Iterator[list[float]]:
+    """The distances within each stretch; those from one to the next are left out."""
     first = 0
-    for run in runs:
-        count = len(run.ends) if len(run.ends) > 1 else 0
-        own = vectors[first : first + count]
-        found.append([1.0 - sum(map(mul, one, other)) for one, other in pairwise(own)])
+    for stretch in stretches:
+        count = len(_texts(stretch))
+        yield distances[first : first + max(0, count - 1)]
         first += count
-    return found
 
 
 def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
-def _passages(run: Run, gaps: list[float], different: float, rule: Split) -> Iterator[Passage]:
+def _passages(stretch: Stretch, gaps: list[float], different: float, rule: Split) -> Iterator[Passage]:
     size, overlap = min(size_of(rule), LONGEST), overlap_of(rule)
-    spans = list(_parted((0, *run.ends), gaps, different, size))
-    for span in overlapping(run.text, spans, size=size, overlap=overlap):
-        start, end = trimmed(run.text, span)
+    spans = list(_parted((0, *stretch.ends), gaps, different, size))
+    for span in overlapping(stretch.text, spans, size=size, overlap=overlap):
+        start, end = trimmed(stretch.text, span)
         if start < end:
-            page = next(number for offset, number in reversed(run.pages) if offset <= start)
+            page = next(number for offset, number in reversed(stretch.pages) if offset <= start)
             yield Passage(
-                text=run.text[start:end],
-                start=run.start + start,
-                end=run.start + end,
-                headings=run.headings,
+                text=stretch.text[start:end],
+                start=stretch.start + start,
+                end=stretch.start + end,
+                headings=stretch.headings,
                 page=page,
                 prefixed=rule.headings,
             )
 
 
 def _parted(edges: tuple[int, ...], gaps: list[float], different: float, size: int) -> Iterator[Span]:
-    """Parts of a run, looked at a few passages at a time, so that a long one takes time by its length only.
+    """Parts of a stretch, looked at a few passages at a time, so that a long one takes time by its length only.
 
     What the last part of a look is, only the next look can tell; so it is looked at again.
     """

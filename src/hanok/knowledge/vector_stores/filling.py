@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from hanok.errors import DocumentRefused, HanokError, KnowledgeError, RequestError, StartError, StoreError
+from hanok.errors import DocumentRefused, HanokError, KnowledgeError, RequestError, StartError, Unknown
 from hanok.knowledge.finding.finder import Place
 from hanok.knowledge.ingesting.embedder import Embedder
 from hanok.knowledge.ingesting.rows import head_of, row_of, with_head
@@ -195,8 +195,8 @@ class Filler:
             made = await self._make(file)
         except DocumentRefused as error:
             made = _failed(file, "unsupported_file" if error.code in UNSUPPORTED else "invalid_file", error.message)
-        except StoreError:
-            raise
+        except Unknown:
+            made = _failed(file, "invalid_file", "the file was deleted before it was read")
         except (KnowledgeError, RequestError, StartError) as error:
             made = _failed(file, "server_error", error.message)
         if made is not None and await asyncio.to_thread(self._records.settle, made):

@@ -18,8 +18,8 @@ from hanok.knowledge.vector_stores.record_store import Records, Slice
 from hanok.spec import Platform, Retrieve, VectorStores
 from hanok.wire import Caller
 
-BASE = "vector_stores"
-"""What their collection is called, where a declared base has its name."""
+BASE = "/vector_stores"
+"""What their collection is called, where a declared base has its name: no base can be called this."""
 ID_DIGITS = 32
 ACTIVE_EVERY_S = 60
 CONTENT_PASSAGES = 1000
@@ -88,7 +88,11 @@ class Keeping:
     # vector stores
 
     async def create(self, owner: str, fields: Mapping[str, object]) -> VectorStore:
-        """Make a vector store with these fields. Raises `RequestError` when its owner has too many."""
+        """Make a vector store with these fields.
+
+        Raises `RequestError` when its owner has too many, `Unknown` when no model makes vectors.
+        """
+        self.place("")
         now = int(self._wall())
         id_ = f"vs_{self._random_hex(ID_DIGITS)}"
         bare = VectorStore(id=id_, owner=owner, created_at=now, last_active_at=now)
@@ -125,10 +129,17 @@ class Keeping:
 
     async def counts(self, stores: Sequence[VectorStore]) -> list[Counts]:
         """The files of each."""
+        if not stores:
+            return []
         found = await asyncio.to_thread(self._records.counts, [store.id for store in stores])
         return [found[store.id] for store in stores]
 
     # files
+
+    async def check(self, wishes: Sequence[Wish], owner: str) -> None:
+        """Raises `Unknown` when one of the files is not the owner's."""
+        for wish in wishes:
+            await self._files.filename(wish.file_id, owner)
 
     async def attach(
         self, store: VectorStore, wishes: Sequence[Wish], caller: Caller, *, together: bool = False

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole, as_list
+from hanok.spec.tree.values import HttpUrl, Number, PageUrl, Tree, Whole, as_list
 
 DocumentType = Literal["code", "documentation", "chat_logs", "text", "table"]
 """What a document is, by which it is split: told by a source, or by the file's name."""
@@ -50,8 +50,8 @@ class Source(Tree):
     """Where documents come from: exactly one of `path`, `url`, `sitemap`, `git`, `uri` and `builtin`."""
 
     path: str | None = Field(default=None, min_length=1, description="A file, folder or glob, relative to this file.")
-    url: HttpUrl | None = Field(default=None, description="One page on the web.")
-    sitemap: HttpUrl | None = Field(default=None, description="A sitemap: every page that it lists on its own host.")
+    url: PageUrl | None = Field(default=None, description="One page on the web.")
+    sitemap: PageUrl | None = Field(default=None, description="A sitemap: every page that it lists on its own host.")
     git: str | None = Field(default=None, min_length=1, description="A git repository: its URL, or a folder's path.")
     uri: str | None = Field(
         default=None, pattern=r"^[a-z][a-z0-9+.-]*://.+", description="What `fsspec` reads, as `s3://bucket/prefix`."

@@ -15,7 +15,7 @@ _AFTER_HEADING = re.compile(r"[^\r\n]*(?:(?:\r\n|\r|\n)[ ]{0,3}(?:=+|-{2,}|[~^\"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class Portion:
     """A section with something to say, below the path of headings at its beginning."""
 
     headings: tuple[str, ...]
@@ -23,17 +23,17 @@ class Block:
     end: int
 
 
-def blocks_of(document: Document) -> list[Block]:
+def portions_of(document: Document) -> list[Portion]:
     """The sections of a document; one that is a heading and nothing else goes with the one after it."""
-    blocks: list[Block] = []
-    waiting: Block | None = None
-    for section in document.sections or (Block(headings=(), start=0, end=len(document.text)),):
-        begun = waiting or Block(headings=section.headings, start=section.start, end=section.end)
-        block = Block(headings=begun.headings, start=begun.start, end=section.end)
-        waiting = block if _is_bare(document.text, section.start, section.end) else None
+    portions: list[Portion] = []
+    waiting: Portion | None = None
+    for section in document.sections or (Portion(headings=(), start=0, end=len(document.text)),):
+        begun = waiting or Portion(headings=section.headings, start=section.start, end=section.end)
+        portion = Portion(headings=begun.headings, start=begun.start, end=section.end)
+        waiting = portion if _is_bare(document.text, section.start, section.end) else None
         if waiting is None:
-            blocks.append(block)
-    return [*blocks, waiting] if waiting else blocks
+            portions.append(portion)
+    return [*portions, waiting] if waiting else portions
 
 
 def _is_bare(text: str, start: int, end: int) -> bool:
