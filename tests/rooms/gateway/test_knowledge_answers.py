@@ -321,7 +321,7 @@ def test_the_command_line_streams_an_answer_and_lists_its_sources(
 
     loaded = started.house.loaded
     port = int(started.url.rpartition(":")[2])
-    running = RunningServer(host="127.0.0.1", port=port, pid=0)
+    running = RunningServer(host="127.0.0.1", port=port, process_id=0)
     monkeypatch.setattr(knowledge_answer, "read_server", lambda _: running)  # the house runs in this process
     monkeypatch.setattr(Server, "open_to_us", lambda _: Server(running, started.key))
     knowledge_answer.answer_question(loaded, "docs", "How hard is a budget?", {})
