@@ -94,14 +94,14 @@ def test_errors_are_the_clients_own_exceptions(client: openai.OpenAI, started: U
     stranger = openai.OpenAI(base_url=f"{started.url}/v1", api_key="hk-wrong", max_retries=0)
     with stranger, pytest.raises(openai.AuthenticationError):
         stranger.models.list()
-    assert {model.id for model in client.models.list()} == {"local", "embed"}
+    assert {model.id for model in client.models.list()} == {"local", "embed", "knowledge/docs"}
 
 
 def test_ask_answers_and_usage_shows_every_call(started: Up) -> None:
     asked = hanok(started.folder, "ask", "What is the capital of France?")
     assert "Paris" in asked.stdout
     rows = json.loads(hanok(started.folder, "usage", "--json").stdout)["rows"]
-    assert {row["group"] for row in rows} == {"local", "embed"}
+    assert {row["group"] for row in rows} == {"local", "embed", "knowledge/docs"}
     assert all(row["prompt_tokens"] > 0 for row in rows)
     table = hanok(started.folder, "usage", "--by", "key").stdout
     assert "local" in table
