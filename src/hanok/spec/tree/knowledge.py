@@ -197,7 +197,7 @@ class Answering(Tree):
     instructions: str = Field(default="", max_length=20_000, description="Told to the model besides its task.")
     max_tokens: Whole = Field(default=512, ge=1, description="Longest answer, in tokens.")
     min_relevance: Number = Field(
-        default=0.0, ge=0, le=1, description="What the best passage must reach, else there is no information."
+        default=0.25, ge=0, le=1, description="How near the nearest passage must be, else there is no information."
     )
     list_sources: bool = Field(default=True, description="List the cited passages below the text of an answer.")
 
