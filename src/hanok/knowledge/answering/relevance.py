@@ -8,7 +8,7 @@ from hanok.knowledge.values import Hit
 
 
 def relevance(hits: Sequence[Hit]) -> float:
-    """How near the nearest hit is, 0 to 1: its meaning (cosine), or halfway to its words (coverage) where those say more.
+    """How near the nearest hit is, 0 to 1: its meaning (cosine), or halfway to its words (coverage) if that is more.
 
     Words alone do not say it, as unrelated questions share some with long documents; without any there is still the
     meaning: a question may be in another language than the documents. `answer.min_relevance` is measured in
