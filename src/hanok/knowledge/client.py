@@ -60,6 +60,7 @@ class LibrarianStore:
         self._log = state.absolute() / "logs" / "librarian.log"
         self._connecting = asyncio.Lock()
         self._line: _Line | None = None
+        self._closed = False
 
     async def describe(self, name: str) -> Collection | None:
         return await self._ask(calls.Describe(name=name), Collection | None)
@@ -108,6 +109,8 @@ class LibrarianStore:
         return await self._ask(calls.Search(name=name, query=replace(query, filter=None), filter=condition), list[Hit])
 
     async def aclose(self) -> None:
+        """Leave the librarian. Calls on their way, and all later ones, raise `StoreError`."""
+        self._closed = True
         async with self._connecting:
             if self._line is not None:
                 await self._line.aclose()
@@ -115,13 +118,16 @@ class LibrarianStore:
 
     async def _ask(self, call: calls.AnyCall, kind: Any) -> Any:
         try:
-            value = await (await self._connected()).ask(call)
+            values = await (await self._connected()).ask(call)
         except ConnectionLost:
-            value = await (await self._connected()).ask(call)
-        return calls.decode(value, kind)
+            values = await (await self._connected()).ask(call)
+        found = [calls.decode(value, kind) for value in values]
+        return found[0] if len(found) == 1 else [each for part in found for each in part]
 
     async def _connected(self) -> _Line:
         async with self._connecting:
+            if self._closed:
+                raise StoreError("the store was closed", hint="ask before the platform stops")
             if self._line is None or self._line.lost:
                 if self._line is not None:
                     await self._line.aclose()
@@ -180,7 +186,8 @@ class _Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._waiting: dict[int, asyncio.Future[list[msgspec.Raw]]] = {}
+        self._begun: dict[int, list[msgspec.Raw]] = {}
         self._task = asyncio.create_task(self._receive())
         self.lost = False
 
@@ -200,8 +207,8 @@ class _Line:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, calls.TooLong):
             return None
 
-    async def ask(self, call: calls.AnyCall) -> msgspec.Raw:
-        """The answer's value. Raises what the librarian raised, `ConnectionLost` when it is gone."""
+    async def ask(self, call: calls.AnyCall) -> list[msgspec.Raw]:
+        """The answer's value, a long list in parts. Raises as the librarian did, `ConnectionLost` when it is gone."""
         number = next(self._numbers)
         content = calls.frame(calls.encode(Request(number=number, call=call)))
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -214,6 +221,7 @@ class _Line:
             return await waiting
         finally:
             del self._waiting[number]
+            self._begun.pop(number, None)
 
     async def aclose(self) -> None:
         self.lost = True
@@ -239,15 +247,21 @@ class _Line:
         waiting = self._waiting.get(answer.number)
         if waiting is None or waiting.done():  # who asked did not wait for it
             return
-        if answer.failure is None:
-            waiting.set_result(answer.value)
-        else:
+        if answer.failure is not None:
             waiting.set_exception(calls.as_error(answer.failure))
+        elif answer.more:
+            self._begun.setdefault(answer.number, []).append(answer.value)
+        else:
+            waiting.set_result([*self._begun.pop(answer.number, []), answer.value])
 
 
 def _key(settings: Settings) -> str:
-    """A name for settings that tells nothing of the token among them, in hexadecimal."""
-    return hashlib.scrypt(calls.encode(settings), salt=b"librarian", n=4096, r=8, p=1, dklen=6).hex()
+    """A name for settings that tells nothing of the token among them, in hexadecimal.
+
+    Milvus Lite's is that of its place alone: only one librarian can have it open, however it was started.
+    """
+    told = settings if "://" in settings.uri else Settings(uri=settings.uri)
+    return hashlib.scrypt(calls.encode(told), salt=b"librarian", n=4096, r=8, p=1, dklen=6).hex()
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -2,7 +2,8 @@
 
 Filters come from callers, so they are bounded before anything is made of them, and what is put into an expression is
 either a number, a word of ours, or a string quoted here. A key that a passage does not have equals nothing: `eq`, `in`
-and the orders do not hold for it, `ne` and `nin` do. Values of other types are never greater or less.
+and the orders do not hold for it, `ne` and `nin` do. Values of other types are never equal, greater or less; true and
+false are of a type of their own, and no numbers.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def holds(condition: Condition | None, metadata: Mapping[str, Plain]) -> bool:
 def as_expression(condition: Condition) -> str:
     """The same for Milvus, Lite or server, over the JSON field `metadata`.
 
-    https://milvus.io/docs/json-operators.md; Lite knows no `in` there, and a server compares no values of other types.
+    https://milvus.io/docs/json-operators.md; Lite knows no `in` there, and a server compares no values of other types,
+    true and false not with numbers. Lite, for which true is 1, is asked for `facts` instead.
     """
     if isinstance(condition, Joined):
         return "(" + f" {condition.type} ".join(as_expression(part) for part in condition.parts) + ")"
@@ -136,14 +138,18 @@ def _check_value(found: Comparison, value: Plain, place: str) -> None:
 def _compare(found: Comparison, value: Plain | None) -> bool:
     match found.type:
         case "eq" | "in":
-            return value is not None and value in _values(found)
+            return value is not None and _is_one_of(value, _values(found))
         case "ne" | "nin":
-            return value is None or value not in _values(found)
+            return value is None or not _is_one_of(value, _values(found))
         case kind:
             try:
-                return value is not None and bool(_ORDERS[kind](value, found.value))
+                return not isinstance(value, bool | None) and bool(_ORDERS[kind](value, found.value))
             except TypeError:
                 return False
+
+
+def _is_one_of(value: Plain, values: list[Plain]) -> bool:
+    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in values)
 
 
 def _values(found: Comparison) -> list[Plain]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -11,19 +12,22 @@ import stat
 import subprocess
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hanok.errors import KeptUnreachable, StoreError
 from hanok.knowledge.children import calls
 from hanok.knowledge.children.calls import Card, Settings
-from hanok.knowledge.children.librarian import read_card
+from hanok.knowledge.children.librarian import Librarian, read_card
 from hanok.knowledge.client import LibrarianStore, open_store
+from hanok.knowledge.store import Store
+from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.stores.milvus import MilvusStore
-from hanok.knowledge.values import EVERYONE, Query, Row, Shape
+from hanok.knowledge.values import EVERYONE, Head, Query, Row, Shape
 from hanok.spec import load
 from hanok.spec.tree import Index
 from tests.conftest import free_port, wait_until
@@ -238,3 +242,89 @@ def test_lite_is_opened_by_one_process_alone(state: Path) -> None:
         await store.aclose()
 
     asyncio.run(ask())
+
+
+def test_whoever_asks_for_the_same_lite_finds_the_same_librarian(state: Path) -> None:
+    async def both() -> None:
+        uri = str(state / "knowledge" / "passages.db")
+        first = LibrarianStore(state, Settings(uri=uri))
+        second = LibrarianStore(state, Settings(uri=uri, token="changed", db="other", timeout_s=5.0))
+        await first.create("one", SHAPE)
+        assert await second.list_collections() == ["one"]
+        await asyncio.gather(first.aclose(), second.aclose())
+
+    asyncio.run(both())
+
+
+def test_writes_that_wait_when_it_is_told_to_end_are_made_with_the_next(state: Path) -> None:
+    async def write() -> None:
+        store = asking(state)
+        await store.create("one", SHAPE)
+        card = card_in(state)
+        writers = [asyncio.create_task(store.write("one", [row(f"w{n}")])) for n in range(30)]
+        await asyncio.wait(writers, return_when=asyncio.FIRST_COMPLETED)
+        os.kill(card.pid, signal.SIGTERM)
+        await asyncio.gather(*writers)
+        assert await count_in(store, "one") == 30
+        await store.aclose()
+
+    asyncio.run(write())
+
+
+@contextlib.asynccontextmanager
+async def librarian_of(kept: Store, state: Path) -> AsyncIterator[LibrarianStore]:
+    """Who asks a librarian that runs here, over that store."""
+    asked = asking(state)
+    file = asked._file  # pyright: ignore[reportPrivateUsage]
+    librarian = Librarian(kept, b"token")
+    server = await asyncio.start_server(librarian.meet, "127.0.0.1", 0)
+    card = Card(pid=2**30, port=server.sockets[0].getsockname()[1], token="token")
+    file.write_bytes(msgspec.json.encode(card))
+    with file.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield asked
+        await asked.aclose()
+        server.close()
+        await librarian.aclose()
+    file.unlink()
+
+
+class Waiting(MemoryStore):
+    """Never tells which collections there are."""
+
+    async def list_collections(self) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+
+def test_calls_on_their_way_when_a_store_is_closed_end_and_later_ones_too(state: Path) -> None:
+    async def ask() -> None:
+        async with librarian_of(Waiting(), state) as store:
+            assert await store.describe("one") is None
+            call = asyncio.create_task(store.list_collections())
+            await store.describe("one")
+            await store.aclose()
+            with pytest.raises(StoreError, match="closed"):
+                await call
+            with pytest.raises(StoreError, match="closed"):
+                await store.describe("one")
+
+    asyncio.run(ask())
+
+
+def test_more_heads_than_one_message_takes_arrive(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "FRAME_LIMIT_BYTES", 64 * 1024)
+    monkeypatch.setattr(calls, "PART_BYTES", 16 * 1024)
+
+    async def ask() -> list[Head]:
+        kept = MemoryStore()
+        await kept.create("one", SHAPE)
+        for n in range(300):
+            about: dict[str, Any] = {"document": f"{n}.md", "path": f"{n}.md", "title": "x" * 1000, "digest": "d"}
+            whole = Head(**about, passages=1, bytes=1)
+            await kept.write("one", [Row(**about, id=f"p{n}", ordinal=0, text="", terms="", vector=POINT, head=whole)])
+        async with librarian_of(kept, state) as store:
+            assert await store.heads("none") == []
+            return await store.heads("one")
+
+    assert [head.document for head in asyncio.run(ask())] == [f"{n}.md" for n in range(300)]

@@ -1,13 +1,14 @@
 """What is said between the librarian and those who ask it: frames of MessagePack, each with its length before it.
 
 The first frame of a connection is the token. Then every call is a `Request` with a number, and its answer, which may
-come after those of later calls, an `Answer` with the same.
+come after those of later calls, an `Answer` with the same. A list that is long comes in several answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from hanok.errors import HanokError, KeptUnreachable, RequestError, StoreError
 from hanok.knowledge.values import Query, Row, Shape
 
 FRAME_LIMIT_BYTES = 256 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
+"""Of a list in one answer; an item that is longer than that goes alone."""
 TOKEN_LIMIT_BYTES = 256
 GREETING = b"librarian"
 """What a librarian says to a token that is right."""
@@ -125,9 +128,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the request of that number. Where `more` is to come, `value` is the beginning of a list."""
+
     number: int
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
     failure: Failure | None = None
+    more: bool = False
 
 
 class TooLong(StoreError):
@@ -157,6 +163,29 @@ def encode(value: object) -> bytes:
 def decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:
     """From MessagePack. Raises `msgspec.DecodeError`."""
     return msgspec.msgpack.decode(content, type=kind, dec_hook=lambda tree, value: tree.model_validate(value))
+
+
+def in_parts(value: object) -> list[msgspec.Raw]:
+    """A value as it is sent: a list in several lists where it is long. Raises `TooLong` where an item is."""
+    items: Any = value
+    parts = [encode(part) for part in _cut(items)] if isinstance(value, list) else [encode(value)]
+    for part in parts:
+        if len(part) > FRAME_LIMIT_BYTES // 2:
+            raise TooLong(f"the answer has {len(part):,} bytes, more than can be sent")
+    return [msgspec.Raw(part) for part in parts]
+
+
+def _cut(items: list[Any]) -> Iterator[list[msgspec.Raw]]:
+    part: list[msgspec.Raw] = []
+    size = 0
+    for item in items:
+        encoded = encode(item)
+        if part and size + len(encoded) > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(msgspec.Raw(encoded))
+        size += len(encoded)
+    yield part
 
 
 def as_failure(error: Exception) -> Failure:

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from hanok.errors import HanokError, StoreError
+from hanok.errors import HanokError
 from hanok.knowledge.children import calls
 from hanok.knowledge.children.calls import Answer, Card, Request, Settings
 from hanok.knowledge.store import Store
@@ -50,11 +50,12 @@ class Librarian:
     def __init__(self, store: Store, token: bytes) -> None:
         self._store = store
         self._token = token
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.connected = 0
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its token to its end."""
+        self._keep(asyncio.current_task())
         try:
             async with asyncio.timeout(GREETING_LIMIT_S):
                 shown = await calls.read_frame(reader, calls.TOKEN_LIMIT_BYTES)
@@ -67,6 +68,18 @@ class Librarian:
         finally:
             writer.close()
 
+    async def aclose(self) -> None:
+        """Hang up, then give up what is being done for whoever was connected: they ask the next librarian for it."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _keep(self, task: asyncio.Task[Any] | None) -> None:
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connected += 1
         free = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -75,29 +88,30 @@ class Librarian:
                 request = calls.decode(await calls.read_frame(reader), Request)
                 await free.acquire()
                 task = asyncio.create_task(self._answer(request, writer))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._keep(task)
                 task.add_done_callback(lambda _: free.release())
         finally:
             self.connected -= 1
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        answer = calls.frame(calls.encode(await self._result(request)))
+        answers = await self._results(request)
         with contextlib.suppress(OSError):  # it left
-            writer.write(answer)
-            await writer.drain()
+            for answer in answers:
+                writer.write(calls.frame(calls.encode(answer)))
+                await writer.drain()
 
-    async def _result(self, request: Request) -> Answer:
+    async def _results(self, request: Request) -> list[Answer]:
         try:
-            value = calls.encode(await perform(self._store, request.call))
-            if len(value) > calls.FRAME_LIMIT_BYTES // 2:
-                raise StoreError(f"the answer has {len(value):,} bytes, more than can be sent")
-            return Answer(number=request.number, value=msgspec.Raw(value))
+            *begun, last = calls.in_parts(await perform(self._store, request.call))
+            return [
+                *(Answer(number=request.number, value=part, more=True) for part in begun),
+                Answer(number=request.number, value=last),
+            ]
         except HanokError as error:
-            return Answer(number=request.number, failure=calls.as_failure(error))
+            return [Answer(number=request.number, failure=calls.as_failure(error))]
         except Exception as error:  # noqa: BLE001 - a call may fail, the others go on
             _log.exception("a call failed")
-            return Answer(number=request.number, failure=calls.as_failure(error))
+            return [Answer(number=request.number, failure=calls.as_failure(error))]
 
 
 def perform(store: Store, call: calls.AnyCall) -> Awaitable[Any]:
@@ -152,6 +166,7 @@ async def serve(file: Path, settings: Settings) -> None:
     finally:
         server.close()
         _withdraw(file, card)
+        await librarian.aclose()
         await asyncio.gather(warming, return_exceptions=True)
         await store.aclose()
 
