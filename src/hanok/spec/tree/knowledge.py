@@ -17,7 +17,10 @@ IndexType = Literal["FLAT", "IVF_FLAT", "HNSW", "GPU_IVF_FLAT", "SCANN"]
 Metric = Literal["COSINE", "IP", "L2"]
 Terms = Literal["bigram", "kiwi"]
 KnowledgeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Metadata = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], str | bool | int | float]
+_Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Metadata = dict[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], str | bool | _Whole | float
+]
 SourceKind = Literal["path", "url", "sitemap", "git", "uri", "builtin"]
 SOURCE_KINDS: tuple[SourceKind, ...] = ("path", "url", "sitemap", "git", "uri", "builtin")
 _MACROS = ("@hourly", "@daily", "@weekly", "@monthly")
