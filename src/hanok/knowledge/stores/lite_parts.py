@@ -32,9 +32,7 @@ _JSON = ("headings", "metadata")
 class Part:
     """Rows in Arrow that do not change, but may come to be hidden. `places` tells a row by its primary key."""
 
-    def __init__(
-        self, table: Any, *, places: Mapping[str, int], seqs: Any, vectors: Any, segment: Any = None
-    ) -> None:
+    def __init__(self, table: Any, *, places: Mapping[str, int], seqs: Any, vectors: Any, segment: Any = None) -> None:
         import numpy
 
         self.vectors = vectors
@@ -66,8 +64,32 @@ class Part:
 
     def record(self, row: int, fields: list[str]) -> dict[str, Any]:
         """The row's values of these fields."""
-        found = {name: self._table.column(name)[row].as_py() for name in fields}
+        found = {name: self._columns[name][row].as_py() for name in fields}
         return found | {name: msgspec.json.decode(found[name]) for name in _JSON if name in found}
+
+    def away(self, rows: Any, question: Any, metric: str) -> Any:
+        """How far these rows' vectors are from the question's: 32-bit floats that order rows, no more."""
+        near = self.vectors[rows] @ question
+        if metric == "IP":
+            return -near
+        return self._squares[rows] - 2 * near if metric == "L2" else -near / self._lengths[rows]
+
+    @cached_property
+    def _columns(self) -> dict[str, Any]:
+        return dict(zip(self._table.column_names, self._table.columns, strict=True))
+
+    @cached_property
+    def _squares(self) -> Any:
+        import numpy
+
+        return numpy.einsum("ij,ij->i", self.vectors, self.vectors)
+
+    @cached_property
+    def _lengths(self) -> Any:
+        """Of vectors; what has none is as far as what stands at a right angle."""
+        import numpy
+
+        return numpy.sqrt(numpy.where(self._squares > 0, self._squares, numpy.inf))
 
     def hide_replaced(self, other: Part) -> None:
         """Rows that stand in another part, too, count in the later one; where they are the same, in that other one."""
@@ -106,13 +128,13 @@ class Parts:
 
     def _read_log(self) -> None:
         """The log first: what is moved from it into a segment meanwhile stands twice, never nowhere."""
-        log = self.collection._memtable  # noqa: SLF001
-        with log._lock:  # noqa: SLF001
-            size = (len(log._insert_batches), len(log._pk_index), len(log._delete_index))  # noqa: SLF001
+        log = self.collection._memtable
+        with log._lock:
+            size = (len(log._insert_batches), len(log._pk_index), len(log._delete_index))
             same = log is self._log and size == self._log_size  # writes make the first larger, deletes the last
             read = None if same else (log.to_search_snapshot(None, include_table=True), log.delete_index_snapshot())
         moved = log is not self._log
-        fresh = self._read_segments() if moved or self.collection._manifest.version != self._version else False  # noqa: SLF001
+        fresh = self._read_segments() if moved or self.collection._manifest.version != self._version else False
         if read is not None:
             (keys, seqs, _, _, table), deletes = read
             self._logged = _part_of(keys, seqs, table) if keys else None
@@ -129,9 +151,9 @@ class Parts:
 
     def _read_segments(self) -> bool:
         """Take in what Lite flushed or compacted. Lite changes both under this lock of its own."""
-        with self.collection._maintenance_lock:  # noqa: SLF001
-            version = self.collection._manifest.version  # noqa: SLF001
-            segments, deleted = self.collection._read_snapshot()  # noqa: SLF001
+        with self.collection._maintenance_lock:
+            version = self.collection._manifest.version
+            segments, deleted = self.collection._read_snapshot()
         if version == self._version:
             return False
         known, self._segments = self._segments, {}
@@ -142,15 +164,13 @@ class Parts:
                     part.hide_replaced(other)
             self._segments[segment] = part
         for part in self._segments.values():
-            part.hide_deleted(deleted._map)  # noqa: SLF001
+            part.hide_deleted(deleted._map)
         self._version = version
         return True
 
 
 def _part_of_segment(segment: Any) -> Part:
-    return Part(
-        segment.table, places=segment.pk_to_row, seqs=segment.seqs, vectors=segment.vectors, segment=segment
-    )
+    return Part(segment.table, places=segment.pk_to_row, seqs=segment.seqs, vectors=segment.vectors, segment=segment)
 
 
 def _part_of(keys: list[str], seqs: Any, table: Any) -> Part:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 MADE_FOR = ("3.2.2",)
 """Versions of Milvus Lite that `tests/seams/test_lite_search.py` was passed with."""
-COMPARED = 2000
-"""With so many rows to choose from and fewer, all are compared: faster than the index, and misses none."""
+COMPARED = 1000
+"""Where a filter leaves so many rows of a part or fewer, all are compared: the index would miss some."""
 _EF_LIMIT = 1024
 _FIELDS = [*schema.HIT_FIELDS, "terms"]
 _Found = tuple[float, int, int]
@@ -45,7 +45,7 @@ class LiteSearch:
     def search(self, name: str, shape: Shape, query: Query, expression: str) -> Legs:
         """What both legs find in the collection `name` (no alias), which is loaded."""
         parts = self._of(name)
-        compiled = parts.collection._compile_filter(expression)  # noqa: SLF001
+        compiled = parts.collection._compile_filter(expression)
         now = parts.now()
         masks = [part.mask(expression, compiled) for part in now]
         lexical = self._by_words(parts.collection, now, masks, query) if query.terms.strip() else []
@@ -62,12 +62,13 @@ class LiteSearch:
     def forget(self) -> None:
         """Collections may be gone."""
         with self._opening:
-            self._parts.clear()
+            self._parts = {name: kept for name, kept in self._parts.items() if self._database.has_collection(name)}
 
     def _by_words(self, collection: Any, parts: Sequence[Part], masks: Sequence[Mask], query: Query) -> list[_Found]:
         terms = schema.cut(query.terms, schema.LIMIT_BYTES)
-        (question,) = collection._prepare_sparse_queries([terms], "sparse")  # noqa: SLF001
-        scores = score_words([part.postings for part in parts], question, **schema.BM25)
+        (question,) = collection._prepare_sparse_queries([terms], "sparse")
+        k1, b = _parameters(collection)
+        scores = score_words([part.postings for part in parts], question, k1=k1, b=b)
         each_part = zip(masks, scores, strict=True)
         found = (_highest(mask, scored, query.fetch_k, at) for at, (mask, scored) in enumerate(each_part))
         return _nearest(found, query.fetch_k)
@@ -80,8 +81,14 @@ def open_lite_search(uri: str) -> LiteSearch | None:
     if version("milvus-lite") not in MADE_FOR:
         return None
     manager: Any = importlib.import_module("milvus_lite.server_manager").server_manager_instance
-    entry = manager._servers.get(str(Path(uri).absolute()))  # noqa: SLF001
+    entry = manager._servers.get(str(Path(uri).absolute()))
     return None if entry is None else LiteSearch(entry[1])
+
+
+def _parameters(collection: Any) -> tuple[float, float]:
+    """k1 and b, as Lite reckons with them: it forgets what an index was made with, and then has its own."""
+    told = collection._index_specs["sparse"].build_params
+    return float(told.get("bm25_k1", 1.5)), float(told.get("bm25_b", 0.75))
 
 
 def _highest(mask: Mask, scores: Any, count: int, at: int) -> list[_Found]:
@@ -109,10 +116,8 @@ def _by_meaning(parts: Sequence[Part], masks: Sequence[Mask], query: Query, shap
 def _near(
     part: Part, mask: Mask, question: Any, asked: dict[str, int], shape: Shape, count: int, at: int
 ) -> list[_Found]:
-    from milvus_lite.search.distance import compute_distances  # pyright: ignore[reportMissingTypeStubs]
-
     rows = _choose(part, mask, question, asked, shape, count)
-    distances = compute_distances(question, part.vectors[rows], shape.index.metric)
+    distances = part.away(rows, question, shape.index.metric)
     order = distances.argsort(kind="stable")[:count]
     return [(float(distances[place]), at, int(rows[place])) for place in order]
 
@@ -122,7 +127,7 @@ def _choose(part: Part, mask: Mask, question: Any, asked: dict[str, int], shape:
     import numpy
 
     fitting, index = int(mask.sum()), part.index
-    if index is None or fitting <= COMPARED:
+    if index is None or fitting <= min(COMPARED, len(mask) - 1):
         return numpy.flatnonzero(mask)
     if shape.index.type == "HNSW":
         return _walk(index, mask, question, asked["ef"] * len(mask) // fitting, count)
@@ -139,7 +144,7 @@ def _walk(index: Any, mask: Mask, question: Any, ef: int, count: int) -> Any:
     bits = numpy.packbits(mask, bitorder="little")
     fitting: Any = None if mask.all() else faiss.IDSelectorBitmap(bits)
     parameters = faiss.SearchParametersHNSW(efSearch=min(ef, _EF_LIMIT), sel=fitting)
-    _, (rows,) = index._index.search(question[None] / (length or 1.0), count, params=parameters)  # noqa: SLF001
+    _, (rows,) = index._index.search(question[None] / (length or 1.0), count, params=parameters)
     return rows[rows >= 0]
 
 

@@ -36,11 +36,15 @@ class Postings:
     counts: Floats
     lengths: Floats
 
-    def of(self, term: int) -> slice:
-        place = int(self.terms.searchsorted(term))
-        if place == len(self.terms) or self.terms[place] != term:
-            return slice(0, 0)
-        return slice(int(self.starts[place]), int(self.starts[place + 1]))
+    def of(self, asked: Integers) -> list[slice]:
+        """Where each term's postings are. Terms as they are kept: of another type, all of ours would be converted."""
+        places = self.terms.searchsorted(asked)
+        return [
+            slice(int(self.starts[place]), int(self.starts[place + 1]))
+            if place < len(self.terms) and self.terms[place] == term
+            else slice(0, 0)
+            for place, term in zip(places, asked, strict=True)
+        ]
 
 
 def read_postings(sparse: Any) -> Postings:
@@ -72,8 +76,9 @@ def score(parts: Sequence[Postings], question: Mapping[int, float], *, k1: float
     mean = sum(float(part.lengths.sum()) for part in parts) / rows if rows else 0.0
     scores = [numpy.zeros(len(part.lengths), dtype=numpy.float32) for part in parts]
     norms = [k1 * (1 - b + b * part.lengths / (mean or 1.0)) for part in parts]
-    for term, asked in question.items():
-        slices = [part.of(term) for part in parts]
+    terms = numpy.fromiter(question, dtype="<u4", count=len(question))
+    each_term = zip(*(part.of(terms) for part in parts), strict=True)
+    for asked, slices in zip(question.values(), each_term, strict=False):  # no parts, no slices
         found = sum(each.stop - each.start for each in slices)
         weight = asked * (k1 + 1) * math.log(1 + (rows - found + 0.5) / (found + 0.5))
         for part, each, norm, total in zip(parts, slices, norms, scores, strict=True):

@@ -29,7 +29,7 @@ LITE_INDEXES = ("FLAT", "IVF_FLAT", "HNSW")
 _SHOWN = ("document", "digest", "ordinal", "path", "title", "headings", "page", "start", "end", "reader", "created_at")
 HIT_FIELDS = ["id", *_SHOWN, "content", "metadata"]
 CANDIDATE_FIELDS = [*HIT_FIELDS, "terms", "embedding"]
-BM25 = {"k1": 1.2, "b": 0.75}
+_BM25 = {"bm25_k1": 1.2, "bm25_b": 0.75}
 """Milvus' own defaults, told since Lite has others."""
 
 
@@ -62,8 +62,7 @@ def make_indexes(shape: Shape) -> Any:
     index = shape.index
     indexes = import_pymilvus().MilvusClient.prepare_index_params()
     indexes.add_index("embedding", index_type=index.type, metric_type=index.metric, params=_building(index))
-    told = {f"bm25_{name}": value for name, value in BM25.items()}
-    indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=told)
+    indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=_BM25)
     return indexes
 
 
