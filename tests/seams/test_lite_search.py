@@ -144,7 +144,8 @@ def test_what_is_written_over_moved_and_removed_is_found_as_it_is_now(tmp_path: 
                         bench.run(store.write("base", rows))
             for readers in (READERS[:1], READERS[1:2], READERS):
                 for query in ({"terms": "word0 word7"}, {"vector": vector(chance)}):
-                    asked = Query(**{"readers": readers, "k": 1000, "fetch_k": 1000, **query})
+                    more: dict[str, Any] = {"k": 1000, "fetch_k": 1000, **query}
+                    asked = Query(readers=readers, **more)
                     expected = {(hit.id, hit.text) for hit in bench.run(plain.search("base", asked))}
                     found = bench.run(bench.store.search("base", asked))
                     assert {(hit.id, hit.text) for hit in found} == expected, (step, readers, query)

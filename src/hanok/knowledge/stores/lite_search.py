@@ -1,10 +1,10 @@
 """Both legs of a search in Milvus Lite, where Lite's own time grows with every row there is.
 
-Lite is asked for what takes care (what a filter means, which rows there are, its HNSW index), and what it does for each
-row in Python is left out: telling which rows count (`lite_parts`) and adding up BM25 (`lite_words`). The expression that
-limits a search is the same that Lite would be asked with and is evaluated by Lite: who may read what does not hang on
-this. It reads what Lite has in memory, so it is for the versions that it was tried with, and for all others there is no
-`LiteSearch`: then Lite searches itself. Why: `docs/decisions/012`.
+Lite is asked for what takes care (what a filter means, which rows there are, its HNSW index), and what it does for
+each row in Python is left out: telling which rows count (`lite_parts`) and adding up BM25 (`lite_words`). The
+expression that limits a search is the one that Lite would be asked with, and Lite evaluates it: who may read what does
+not hang on this. It reads what Lite has in memory, so it is for the versions that it was tried with. For all others
+there is no `LiteSearch`, and Lite searches itself. Why: `docs/decisions/012`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LiteSearch:
         masks = [part.mask(expression, compiled) for part in now]
         lexical = self._by_words(parts.collection, now, masks, query) if query.terms.strip() else []
         dense = _by_meaning(now, masks, query, shape) if query.vector else []
-        return Legs(lexical=_candidates(now, lexical), dense=_candidates(now, [(0.0, *at) for _, *at in dense]))
+        return Legs(lexical=_candidates(now, lexical), dense=_candidates(now, [(0.0, at, row) for _, at, row in dense]))
 
     def _of(self, name: str) -> Parts:
         collection = self._database.get_collection(name)
@@ -137,8 +137,9 @@ def _choose(part: Part, mask: Mask, question: Any, asked: dict[str, int], shape:
 
 def _walk(index: Any, mask: Mask, question: Any, ef: int, count: int) -> Any:
     """Through the graph of HNSW. The fewer rows of it fit, the more of it is looked at (`ef`)."""
-    import faiss  # pyright: ignore[reportMissingTypeStubs]
     import numpy
+
+    faiss: Any = importlib.import_module("faiss")
 
     length = float(numpy.linalg.norm(question)) if index.metric == "COSINE" else 1.0
     bits = numpy.packbits(mask, bitorder="little")

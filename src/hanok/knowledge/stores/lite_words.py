@@ -25,7 +25,7 @@ _PAIR_BYTES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Postings:
-    """Which rows have which term, and how often: sorted by term, `starts[i]` to `starts[i + 1]` are those of `terms[i]`.
+    """Which rows have which term, and how often: `starts[i]` to `starts[i + 1]` are the postings of `terms[i]`.
 
     `lengths` are the rows' numbers of terms.
     """
