@@ -9,6 +9,7 @@ This reads what Milvus Lite has in memory (`MADE_FOR`), not what it promises; se
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Mapping
 from functools import cached_property
@@ -54,7 +55,7 @@ class Part:
 
     def mask(self, expression: str, compiled: Any) -> Mask:
         """The rows that count and for which the expression holds, as Lite itself evaluates it."""
-        from milvus_lite.search.filter import evaluate_mask  # pyright: ignore[reportMissingTypeStubs]
+        evaluate_mask: Any = importlib.import_module("milvus_lite.search.filter").evaluate_mask
 
         if expression not in self._masks:
             while len(self._masks) >= _MASKS:
