@@ -84,7 +84,7 @@ def main() -> None:
 
 def rate(passages: int) -> dict[str, float]:
     """Passages a second: the model alone, asked through the gateway as an ingest asks, then end to end."""
-    with place(passages, on_start=False) as (folder, port), up(folder, port):
+    with place(passages, on_start=False) as (folder, port), up(folder):
         texts = texts_of(folder)
         alone = asyncio.run(embed_all(folder, port, texts))
         told = hanok(folder, "knowledge", "ingest", "docs", "--json")
@@ -131,7 +131,7 @@ def calls(passages: int) -> dict[str, float]:
     """What the slowest hundredth of calls takes, in ms, in a house that ingests and in one that does not."""
     found: dict[str, float] = {}
     for name, on_start in (("idle", False), ("ingesting", True)):
-        with place(passages, on_start=on_start) as (folder, port), up(folder, port):
+        with place(passages, on_start=on_start) as (folder, port), up(folder):
             last = folder / ".hanok" / "knowledge" / "docs" / "last.json"
             if on_start:
                 wait_for(lambda last=last: last.exists() and json.loads(last.read_text())["passages"] > 0)
@@ -241,7 +241,7 @@ def place(passages: int, *, on_start: bool) -> Iterator[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def up(folder: Path, port: int) -> Iterator[None]:
+def up(folder: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "hanok", "up"]
     log = (folder / "up.log").open("wb")
     with subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log) as process:

@@ -94,7 +94,7 @@ def test_errors_are_the_clients_own_exceptions(client: openai.OpenAI, started: U
     stranger = openai.OpenAI(base_url=f"{started.url}/v1", api_key="hk-wrong", max_retries=0)
     with stranger, pytest.raises(openai.AuthenticationError):
         stranger.models.list()
-    assert {model.id for model in client.models.list()} == {"local", "embed"}
+    assert {model.id for model in client.models.list()} == {"local", "embed", "knowledge/docs"}
 
 
 def test_ask_answers_and_usage_shows_every_call(started: Up) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 import msgspec
@@ -18,14 +17,9 @@ async def embed(
     asked = TaskRequest.embed(model, list(texts), encoding_format="float", dimensions=dimensions)
     result = await models.perform(msgspec.structs.replace(asked, caller=caller))
     try:
-        vectors = [pack(vector) for vector in result.vectors()]
-    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, struct.error, OverflowError) as error:
-        raise EngineBroken(f"{result.endpoint} gave no vectors: {error}") from error
+        vectors = result.packed_vectors()
+    except ValueError as error:
+        raise EngineBroken(f"{result.endpoint}: {error}") from error
     if len(vectors) != len(texts):
         raise EngineBroken(f"{result.endpoint} gave {len(vectors)} vectors for {len(texts)} texts")
     return vectors
-
-
-def pack(vector: Sequence[float]) -> bytes:
-    """32-bit floats, little-endian."""
-    return struct.pack(f"<{len(vector)}f", *vector)

@@ -355,7 +355,7 @@ class TaskResult(msgspec.Struct, frozen=True):
         try:
             found = sorted(_decode_vectors(self.data).data, key=lambda item: item.index)
             vectors = [each.packed() for each in found]
-        except (msgspec.DecodeError, struct.error, OverflowError) as error:
+        except (msgspec.DecodeError, ValueError, struct.error, OverflowError) as error:
             raise ValueError(f"these are no vectors: {error}") from error
         if any(not vector or len(vector) % 4 for vector in vectors):
             raise ValueError("these are no vectors of 32-bit floats")

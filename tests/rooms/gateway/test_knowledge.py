@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse, open_house
+from tests.conftest import RunningHouse, open_house, wait_until
 from tests.engine import FakeEngine, fake_engine, status
 from tests.passages import EMBED, Paper, fill
 
@@ -216,3 +217,27 @@ def test_without_a_key_nothing_is_told(started: RunningHouse) -> None:
     for path in ("/v1/knowledge", "/v1/knowledge/docs", "/v1/knowledge/nobody"):
         assert call(f"{started.url}{path}", "GET", None, {}).status == 401
     assert call(f"{started.url}/v1/knowledge/docs/search", "POST", {"query": "x"}, {}).status == 401
+
+
+def test_bases_are_declared_and_taken_away_while_it_runs(
+    house: Callable[..., RunningHouse], write_platform: Callable[..., Path]
+) -> None:
+    away = {
+        "name": "e",
+        "type": "embedding",
+        "serve": {"engine": "openai", "url": "http://127.0.0.1:9/v1", "model": "x"},
+    }
+    base = {"name": "late", "sources": {"path": "x/"}, "on_start": False}
+    started = house(away)
+
+    def names() -> list[str]:
+        return [each["id"] for each in call(f"{started.url}/v1/knowledge", "GET", None, started.headers).json["data"]]
+
+    assert names() == []
+    write_platform(away, knowledge=[base], milvus={"timeout_s": 5})
+    wait_until(lambda: names() == ["late"])
+    assert started.house.config.at_next_start == ["milvus.timeout_s"]
+    assert call(f"{started.url}/v1/knowledge/late", "GET", None, started.headers).json["ingested"] is False
+    write_platform(away)
+    wait_until(lambda: names() == [])
+    assert search(started, "late", query="x").status == 404

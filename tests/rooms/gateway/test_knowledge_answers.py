@@ -307,3 +307,26 @@ def test_responses_messages_and_batches_answer_from_documents_as_well(started: R
             model="knowledge/plain", max_tokens=100, messages=[{"role": "user", "content": question}]
         )
     assert said.content[0].text == CHECKED
+
+
+# the command line
+
+
+def test_the_command_line_streams_an_answer_and_lists_its_sources(
+    started: RunningHouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hanok.cli import knowledge_answer
+    from hanok.cli.server import Server
+    from hanok.cli.state import RunningServer
+
+    loaded = started.house.loaded
+    port = int(started.url.rpartition(":")[2])
+    running = RunningServer(host="127.0.0.1", port=port, process_id=0)
+    monkeypatch.setattr(knowledge_answer, "read_server", lambda _: running)  # the house runs in this process
+    monkeypatch.setattr(Server, "open_to_us", lambda _: Server(running, started.key))
+    knowledge_answer.answer_question(loaded, "docs", "How hard is a budget?", {})
+    printed = capsys.readouterr()
+    assert printed.out.startswith(CHECKED + "\n\n[1] docs/budgets.md · Budgets › How hard · characters 0–")
+    assert "1 sentence has no source" in printed.err
+    knowledge_answer.answer_question(loaded, "docs", "How hard is a budget?", {}, as_json=True)
+    assert json.loads(capsys.readouterr().out)["answer"] == CHECKED

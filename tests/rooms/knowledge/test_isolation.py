@@ -193,3 +193,31 @@ def test_the_model_names_of_bases_are_open_as_their_bases_are(people: People) ->
         assert reply.status in (403, 404)
         assert b"4711" not in reply.body
         assert f"knowledge/{closed}".encode() not in people.ask(who, "/v1/models").body
+
+
+@pytest.mark.parametrize(("who", "other"), [("blue", RED_SECRET), ("nobody", RED_SECRET), ("red", BLUE_SECRET)])
+def test_no_answer_is_made_of_what_is_anothers(people: People, who: str, other: str) -> None:
+    """The model says its whole prompt again, so that whatever it was told would be seen."""
+    asked: list[tuple[str, Any]] = [
+        ("/v1/knowledge/docs/answer", {"question": SEEKING, "k": 100}),
+        ("/v1/chat/completions", {"model": "knowledge/docs", "messages": [{"role": "user", "content": SEEKING}]}),
+        (
+            "/v1/messages",
+            {"model": "knowledge/docs", "max_tokens": 99, "messages": [{"role": "user", "content": SEEKING}]},
+        ),
+        ("/v1/responses", {"model": "knowledge/docs", "input": SEEKING}),
+    ]
+    for path, body in asked:
+        for streamed in (False, True):
+            reply = people.ask(who, path, {**body, "stream": streamed})
+            assert reply.status == 200, (path, reply.body)
+            assert other.encode() not in reply.body
+
+
+def test_a_search_as_a_vector_store_gives_no_more(people: People) -> None:
+    for who, other in (("blue", RED_SECRET), ("nobody", BLUE_SECRET)):
+        reply = people.ask(who, "/v1/vector_stores/kb_docs/search", {"query": SEEKING, "max_num_results": 50})
+        assert reply.status == 200
+        assert other.encode() not in reply.body
+    assert people.ask("blue", "/v1/vector_stores/kb_closed/search", {"query": SEEKING}).status == 404
+    assert people.ask("blue", "/v1/vector_stores/kb_closed").status == 404

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -266,6 +269,36 @@ def test_a_vector_store_can_begin_with_files(red: OpenAI) -> None:
     red.vector_stores.files.poll(uploaded.id, vector_store_id=store.id, poll_interval_ms=POLL_MS)
     assert found(red, store.id, "cats") == ["first.txt"]
     assert red.vector_stores.retrieve(store.id).status == "completed"
+
+
+def test_a_vector_store_that_nobody_used_expires_and_is_emptied(red: OpenAI, started: RunningHouse) -> None:
+    store = red.vector_stores.create(name="old", expires_after={"anchor": "last_active_at", "days": 2}).id
+    red.vector_stores.files.upload_and_poll(vector_store_id=store, file=("a.txt", CATS), poll_interval_ms=POLL_MS)
+    let_pass(started, store, days=1)
+    assert found(red, store, "cats") == ["a.txt"]
+    assert (red.vector_stores.retrieve(store).last_active_at or 0) > time.time() - 60
+    let_pass(started, store, days=2)
+    assert red.vector_stores.retrieve(store).status == "expired"
+    with pytest.raises(openai.BadRequestError, match="expired"):
+        found(red, store, "cats")
+    with pytest.raises(openai.BadRequestError, match="expired"):
+        red.vector_stores.update(store, expires_after=None)
+    wait_until(lambda: red.vector_stores.retrieve(store).file_counts.total == 0)
+    red.vector_stores.delete(store)
+    with contextlib.closing(records_of(started)) as records:
+        wait_until(lambda: not records.execute("SELECT 1 FROM stores WHERE id = ?", (store,)).fetchall())
+
+
+def let_pass(started: RunningHouse, store: str, *, days: int) -> None:
+    """Make it so many days that the vector store was not used."""
+    aged = "UPDATE stores SET form = CAST(json_set(CAST(form AS TEXT), '$.last_active_at', ?) AS BLOB) WHERE id = ?"
+    with contextlib.closing(records_of(started)) as records:
+        records.execute(aged, (int(time.time()) - days * 86_400, store))
+        records.commit()
+
+
+def records_of(started: RunningHouse) -> sqlite3.Connection:
+    return sqlite3.connect(started.house.loaded.state / "vector_stores.db", timeout=10)
 
 
 def test_other_tenants_see_and_find_nothing(red: OpenAI, blue: OpenAI, started: RunningHouse, filled: str) -> None:

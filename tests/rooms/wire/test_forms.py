@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanok.wire import ChatRequest, TaskRequest, Usage
+from hanok.wire import ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
 from hanok.wire.forms import (
     read_error_message,
     read_event_usage,
@@ -117,3 +119,20 @@ def test_requests_made_from_python_values_leave_out_what_is_none() -> None:
     request = TaskRequest.embed("e", ["a", "b"], dimensions=None, user="u")
     assert (request.inputs, set(request.fields)) == (2, {"input", "user"})
     assert json.loads(bytes(request.fields["input"])) == ["a", "b"]
+
+
+@pytest.mark.parametrize("form", ["float", "base64"])
+def test_vectors_are_packed_from_both_of_openais_forms_in_the_order_of_the_inputs(form: str) -> None:
+    vectors = [[1.0, -2.5], [0.5, 3.0]]
+    packed = [struct.pack("<2f", *each) for each in vectors]
+    told = vectors if form == "float" else [base64.b64encode(each).decode() for each in packed]
+    data = [{"index": 1, "embedding": told[1]}, {"index": 0, "embedding": told[0]}]
+    result = TaskResult(json_bytes({"data": data}), None, "m", "m#1")
+    assert result.packed_vectors() == packed
+
+
+@pytest.mark.parametrize("embedding", ["no base64!", "AAA=", [], [1e300], None])
+def test_what_is_no_vector_is_not_packed(embedding: object) -> None:
+    result = TaskResult(json_bytes({"data": [{"index": 0, "embedding": embedding}]}), None, "m", "m#1")
+    with pytest.raises(ValueError, match="these are no vectors"):
+        result.packed_vectors()

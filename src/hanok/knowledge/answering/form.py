@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hanok.knowledge.answering.citations import Sentence
-from hanok.knowledge.answering.quoting import support_of
 from hanok.knowledge.answering.sentences import ENDS
-from hanok.knowledge.answering.support import Ground
+from hanok.knowledge.answering.support import shared, telling_terms
 from hanok.knowledge.values import Hit
 
 LONGEST_QUOTE = 500
@@ -80,11 +79,11 @@ def _citation(number: int, hit: Hit, sentences: Sequence[Sentence]) -> dict[str,
 
 def nearest(text: str, said: str) -> tuple[int, int]:
     """The stretch of sentences or lines of a text that shares most terms with what was said, as offsets."""
-    asked = Ground(said)
+    asked = telling_terms(said)
     spans = list(_spans(text))
     if not spans:
         return 0, min(len(text), LONGEST_QUOTE)
-    shares = [support_of(asked, text[start:end]) for start, end in spans]
+    shares = [shared(asked, text[start:end]) for start, end in spans]
     best = shares.index(max(shares))
     first = last = best
     while first > 0 and shares[first - 1] >= max(shares) / 2 and spans[last][1] - spans[first - 1][0] <= LONGEST_QUOTE:

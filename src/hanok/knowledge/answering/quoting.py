@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hanok.knowledge.answering.prompt import plain
-from hanok.knowledge.answering.sentences import CLOSERS, ENDS, WIDE_ENDS, ends, kind_of
-from hanok.knowledge.answering.support import Ground
+from hanok.knowledge.answering.sentences import CLOSERS, ENDS, WIDE_ENDS, bare_of, ends, kind_of
+from hanok.knowledge.answering.support import shared, telling_terms
 from hanok.knowledge.values import Hit
 from hanok.spec import LlamaCppEndpoint, Model
 from hanok.wire import json_bytes
@@ -26,6 +26,8 @@ NEAR = 0.7
 """How near a sentence must be to the question, as a share of the nearest: terms that the two have in common."""
 LONGEST = 320
 """Characters of a sentence to pick."""
+_ASKING = frozenset(["work", "happen", "mean", "explain", "tell", "show", "describ", "know", "much", "mani"])
+"""Stems of words that ask for something rather than name it."""
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _NO_PROSE = re.compile(r"^[ \t]*(?:#|\||[-=*_]{3,}[ \t]*$).*$", re.MULTILINE)
 _ITEM = re.compile(r"\n[ \t]*(?:>[ \t]*)*(?:[-*+•]|\d{1,3}[.)])[ \t]+")
@@ -55,17 +57,13 @@ def choose(question: str, hits: Sequence[Hit]) -> list[tuple[int, str]]:
 
     Those that share most terms with the question, of equals the first: where none shares any, the first of all.
     """
-    asked = Ground(question)
+    asked = telling_terms(question)
+    asked = asked - _ASKING or asked
     found = [(number, text) for number, hit in enumerate(hits[:PASSAGES], start=1) for text in sentences_of(hit.text)]
-    near = [support_of(asked, text) for _, text in found]
+    near = [shared(asked, text) for _, text in found]
     least = max(near, default=0.0) * NEAR
     order = sorted((at for at in range(len(found)) if near[at] >= least), key=lambda at: -near[at])
     return [found[at] for at in sorted(order[:SENTENCES])]
-
-
-def support_of(asked: Ground, sentence: str) -> float:
-    """The share of the question's terms that a sentence has."""
-    return len(asked.terms & Ground(sentence).terms) / max(1, len(asked.terms))
 
 
 def sentences_of(text: str) -> Iterator[str]:
@@ -74,7 +72,7 @@ def sentences_of(text: str) -> Iterator[str]:
     for block in re.split(r"\n\s*\n", _ITEM.sub("\n\n", f"\n{prose}")):
         for sentence in _split(" ".join(_MARKUP.sub("", _CITED.sub("", block)).split())):
             if len(sentence) <= LONGEST and kind_of(sentence) == "claim":
-                yield sentence
+                yield bare_of(sentence)
 
 
 def grammar(chosen: Sequence[tuple[int, str]]) -> str:

@@ -57,6 +57,16 @@ def suffices(sentence: str, share: float) -> bool:
     return share >= (1.0 if few else THRESHOLD)
 
 
+def telling_terms(text: str) -> frozenset[str]:
+    """The terms of a question, or of what was said, without the words that tell nothing."""
+    return frozenset(terms_of_question(text).split())
+
+
+def shared(asked: frozenset[str], text: str) -> float:
+    """The share of these terms that a text has."""
+    return len(asked.intersection(terms_of(text).split())) / max(1, len(asked))
+
+
 def numbers(text: str) -> frozenset[str]:
     """The numbers of a text, without commas between their thousands and zeros at their ends: 1,000 is 1000."""
     plain = unicodedata.normalize("NFKC", text)

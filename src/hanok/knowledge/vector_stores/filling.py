@@ -85,6 +85,7 @@ class Filler:
         self._woken = asyncio.Event()
         self._looked_at = float("-inf")
         self._making = asyncio.Lock()
+        self._told = ""
         self.change(platform)
 
     def change(self, platform: Platform) -> None:
@@ -103,12 +104,18 @@ class Filler:
             try:
                 await self._look()
             except HanokError as error:
-                _log.warning("vector stores cannot be filled; trying again: %s", error)
+                self._tell(f"vector stores cannot be filled; trying again: {error}")
                 self._looked_at = self._monotonic() + REST_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._woken.wait()
             self._woken.clear()
+
+    def _tell(self, what: str) -> None:
+        """Say what is wrong, once."""
+        if what != self._told:
+            self._told = what
+            _log.warning("%s", what)
 
     async def close(self) -> None:
         """Leave what is being read as it is, and let another process take it up."""

@@ -117,7 +117,9 @@ class Keeping:
         return await asyncio.to_thread(self._records.list_stores, owner, part) if self._records.exist else []
 
     async def update(self, store: VectorStore, fields: Mapping[str, object]) -> VectorStore:
-        """The vector store with other fields."""
+        """The vector store with other fields. Raises `RequestError` when it has expired."""
+        if store.has_expired(self._wall()):
+            raise _has_expired(store)
         changed = msgspec.structs.replace(store, last_active_at=int(self._wall()), **fields)
         await asyncio.to_thread(self._records.change_store, changed)
         return changed
@@ -255,7 +257,7 @@ class Keeping:
     async def _be_active(self, store: VectorStore) -> None:
         now = int(self._wall())
         if now - store.last_active_at >= ACTIVE_EVERY_S:
-            await asyncio.to_thread(self._records.change_store, msgspec.structs.replace(store, last_active_at=now))
+            await asyncio.to_thread(self._records.touch_store, store.id, now)
 
 
 def vector_stores_place(platform: Platform, recipe: VectorStores, store: str) -> Place:

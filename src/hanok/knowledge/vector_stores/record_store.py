@@ -82,15 +82,24 @@ class Records:
         rows = self._page("stores", "id", "owner = ? AND gone = 0", [owner], part)
         return [_read_store(row) for row in rows]
 
+    def touch_store(self, id_: str, now: int) -> None:
+        """It was used."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE stores SET form = CAST(json_set(CAST(form AS TEXT), '$.last_active_at', ?) AS BLOB)"
+                " WHERE id = ?",
+                (now, id_),
+            )
+
     def change_store(self, store: VectorStore) -> None:
         with self._writing() as connection:
-            connection.execute("UPDATE stores SET form = ? WHERE id = ?", (_encode(store), store.id))
+            connection.execute("UPDATE stores SET form = ?, emptied = 0 WHERE id = ?", (_encode(store), store.id))
 
     def discard_store(self, id_: str, owner: str) -> bool:
         """Mark a vector store and all in it as deleted; whether there was one."""
         with self._writing() as connection:
             done = connection.execute(
-                "UPDATE stores SET gone = 1 WHERE id = ? AND owner = ? AND gone = 0", (id_, owner)
+                "UPDATE stores SET gone = 1, emptied = 0 WHERE id = ? AND owner = ? AND gone = 0", (id_, owner)
             ).rowcount
             connection.execute("UPDATE files SET gone = 1 WHERE store = ? AND owner = ?", (id_, owner))
             return done > 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 from hanok.spec.checks.findings import Finding, duplicates, quoted, unknown
 from hanok.spec.tree import Knowledge, Platform, Recipe
@@ -32,6 +36,20 @@ def _unfit_base(platform: Platform, base: Knowledge, place: Place) -> Iterator[F
         message = f"a model is called {quoted(taken)}, which is how this knowledge base is asked"
         yield Finding(place=(*place, "name"), message=message, hint="give one of them another name")
     yield from _unknown_teams(platform, base, place)
+    yield from _unfit_schedule(base, place)
+
+
+def _unfit_schedule(base: Knowledge, place: Place) -> Iterator[Finding]:
+    """Times that there are not, as far as the extra that reads them is installed."""
+    if base.schedule is None or base.schedule.startswith("@") or importlib.util.find_spec("cronsim") is None:
+        return
+    cronsim: Any = importlib.import_module("cronsim")
+    try:
+        cronsim.CronSim(base.schedule, datetime(2026, 1, 1, tzinfo=UTC))
+    except cronsim.CronSimError as error:
+        message = f"{quoted(base.schedule)} is no schedule: {error}"
+        hint = 'minute, hour, day of the month, month, day of the week, as "0 3 * * *" for three in the morning (UTC)'
+        yield Finding(place=(*place, "schedule"), message=message, hint=hint)
 
 
 def _unfit_recipe(platform: Platform, recipe: Recipe, place: Place) -> Iterator[Finding]:
