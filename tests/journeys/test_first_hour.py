@@ -101,7 +101,7 @@ def test_ask_answers_and_usage_shows_every_call(started: Up) -> None:
     asked = hanok(started.folder, "ask", "What is the capital of France?")
     assert "Paris" in asked.stdout
     rows = json.loads(hanok(started.folder, "usage", "--json").stdout)["rows"]
-    assert {row["group"] for row in rows} == {"local", "embed", "knowledge/docs"}
+    assert {row["group"] for row in rows} == {"local", "embed"}
     assert all(row["prompt_tokens"] > 0 for row in rows)
     table = hanok(started.folder, "usage", "--by", "key").stdout
     assert "local" in table

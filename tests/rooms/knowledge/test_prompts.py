@@ -103,10 +103,11 @@ def test_sentences_to_quote_are_claims_in_prose() -> None:
     assert list(sentences_of(text)) == ["Reserve it, e.g. before the call.", "Cut it.", "Pod가 기다립니다.", "끝."]
 
 
-def test_relevance_lies_between_meaning_and_words() -> None:
+def test_relevance_is_meaning_or_halfway_from_it_to_words() -> None:
     assert relevance([]) == 0.0 and not is_relevant([], 0.0)
     assert relevance([hit("", coverage=0.8)]) == 0.8
     assert relevance([hit("", coverage=0.8, similarity=0.2), hit("", coverage=0.1, similarity=-1.0)]) == 0.5
+    assert relevance([hit("", coverage=0.0, similarity=0.4)]) == 0.4
     assert is_relevant([hit("", coverage=0.3)], 0.3)
 
 

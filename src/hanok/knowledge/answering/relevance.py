@@ -8,10 +8,11 @@ from hanok.knowledge.values import Hit
 
 
 def relevance(hits: Sequence[Hit]) -> float:
-    """How near the nearest hit is, 0 to 1: halfway between its meaning (cosine) and its words (coverage).
+    """How near the nearest hit is, 0 to 1: its meaning (cosine), or halfway to its words (coverage) if that is more.
 
-    Neither says it alone: unrelated questions share words with long documents, and embedders find something alike in
-    everything. What a base should ask for (`answer.min_relevance`) is measured in docs/knowledge-answers.md.
+    Words alone do not say it, as unrelated questions share some with long documents; without any there is still the
+    meaning: a question may be in another language than the documents. `answer.min_relevance` is measured in
+    docs/knowledge-answers.md.
     """
     return max(map(_near, hits), default=0.0)
 
@@ -22,4 +23,7 @@ def is_relevant(hits: Sequence[Hit], least: float) -> bool:
 
 
 def _near(hit: Hit) -> float:
-    return hit.coverage if hit.similarity is None else (max(0.0, hit.similarity) + hit.coverage) / 2
+    if hit.similarity is None:
+        return hit.coverage
+    meaning = max(0.0, hit.similarity)
+    return max(meaning, (meaning + hit.coverage) / 2)
