@@ -382,6 +382,15 @@ def test_filters_hold_as_they_say(bench: Bench) -> None:
     assert kept("eq", "year", 2024) == {"p0", "p3"}
 
 
+def test_a_filter_asks_only_for_what_its_own_vector_store_has(bench: Bench) -> None:
+    of = {"vs-1": 2024, "vs-2": 2024, "vs-3": 2025}
+    rows = [row(store, "alpha", store=store, metadata={"year": year}) for store, year in of.items()]
+    name = bench.made(*rows)
+    for store, year in of.items():
+        assert bench.ids(name, terms="alpha", store=store, filter=filtered("eq", "year", year)) == {store}
+        assert not bench.ids(name, terms="alpha", store=store, filter=filtered("eq", "year", 1999))
+
+
 def _nested(levels: int) -> Any:
     found: Any = {"type": "eq", "key": "a", "value": 1}
     for _ in range(levels):

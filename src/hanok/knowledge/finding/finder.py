@@ -147,7 +147,7 @@ class _Search:
         query = Query(
             readers=self._readers,
             vector=await self._vector(text),
-            terms=await self._finder.terms(text, self._collection.shape.index.terms),
+            terms=await self._finder.terms(text, self._place.recipe.index.terms),
             store=self._place.store,
             filter=question.filter,
             k=fetch if self._reranks else self._k,

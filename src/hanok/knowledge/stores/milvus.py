@@ -1,9 +1,9 @@
 """Passages in Milvus: Lite, by the path of a folder that ends in `.db`, in this process; a server by its URI.
 
 One client for both; pymilvus blocks, so its calls run in a few threads. Lite is a folder with a log that is written
-through before a call returns, so what was written survives a killed process, as long as one call writes at a time:
-writes take turns here. It is flushed every so many rows, and when writers pause: rows that are not are looked through
-one by one in Python, 0.3 ms each in every search.
+through before a call returns, so what was written survives a killed process, as long as one call writes at a time: one
+thread writes, and what it has begun it ends, also where nobody waits for it any more. It is flushed every so many
+rows, and when writers pause: rows that are not are looked through one by one in Python, 0.3 ms each in every search.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,22 @@ _PAGE = 8000
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was asked already, by name. `facts` are metadata by their digests, in a collection and vector store.
+
+    When it may have changed another takes its place: who is still asking writes into this one, which nobody reads.
+    """
+
+    loaded: set[str] = field(default_factory=set[str])
+    shapes: dict[str, Shape] = field(default_factory=dict[str, Shape])
+    aliases: dict[str, str] = field(default_factory=dict[str, str])
+    facts: dict[tuple[str, str], dict[int, Mapping[str, Plain]]] = field(
+        default_factory=dict[tuple[str, str], dict[int, Mapping[str, Plain]]]
+    )
+    looked_through: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+
 class MilvusStore:
     """Collections of passages in Milvus. `uri` is a path that ends in `.db` for Lite, else a server's URL.
 
@@ -51,15 +68,11 @@ class MilvusStore:
         self._opening = threading.Lock()
         self._opened: Any = None
         self._lite_search: LiteSearch | None = None
-        self._writing = asyncio.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="milvus-writer")
         self._unflushed: dict[str, int] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
-        self._loaded: set[str] = set()
-        self._shapes: dict[str, Shape] = {}
-        self._aliases: dict[str, str] = {}
-        self._facts: dict[str, dict[int, Mapping[str, Plain]]] = {}
-        self._looked_through: set[str] = set()
+        self._known = _Known()
 
     async def describe(self, name: str) -> Collection | None:
         return await self._or(None, lambda client: self._describe(client, name))
@@ -74,24 +87,20 @@ class MilvusStore:
                 f"Milvus Lite builds no index {shape.index.type}, it has {', '.join(schema.LITE_INDEXES)}",
                 hint="choose one of them as `index.type`, or declare a server: `milvus: {uri: http://…}`",
             )
-        async with self._writing:
-            await self._ask(lambda client: self._create(client, name, shape))
+        await self._in_turn(lambda client: self._create(client, name, shape))
 
     async def drop(self, name: str) -> None:
-        async with self._writing:
-            await self._ask(lambda client: self._drop(client, name))
-            self._forget()
+        await self._in_turn(lambda client: self._forgetting(lambda: self._drop(client, name)))
 
     async def point(self, alias: str, name: str) -> None:
         check_name(alias)
-        async with self._writing:
-            await self._ask(lambda client: self._point(client, alias, name))
-            self._forget()
+        await self._in_turn(lambda client: self._forgetting(lambda: self._point(client, alias, name)))
 
     async def write(self, name: str, rows: Sequence[Row]) -> None:
-        async with self._writing:
-            await self._ask(lambda client: self._write(client, name, rows))
-        self._flush_later()
+        try:
+            await self._in_turn(lambda client: self._write(client, name, rows))
+        finally:
+            self._flush_later()
 
     async def remove(self, name: str, *, document: str, store: str = "", keep: str | None = None) -> None:
         kept = "" if keep is None else f" and digest != {quoted(keep)}"
@@ -134,20 +143,20 @@ class MilvusStore:
 
     async def _flush_late(self) -> None:
         """Among 1,400 passages that are not flushed, Lite itself takes a second instead of a tenth of one."""
-        late = any(count >= SEARCHED_ROWS for count in self._unflushed.values())
+        late = any(count >= SEARCHED_ROWS for count in list(self._unflushed.values()))
         if not late or not self._lite or self._lite_search is not None:
             return
-        async with self._writing:
-            await self._or(None, lambda client: self._flush(client, SEARCHED_ROWS))
+        with contextlib.suppress(NotThere):
+            await self._in_turn(lambda client: self._flush(client, SEARCHED_ROWS))
 
     async def aclose(self) -> None:
         if self._pause is not None:
             self._pause.cancel()
         if self._flushing is not None:
             await self._flushing
-        async with self._writing:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
-        self._threads.shutdown(wait=False)
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._close)
+        for threads in (self._writer, self._threads):
+            threads.shutdown(wait=False)
 
     # What follows runs in threads.
 
@@ -202,14 +211,17 @@ class MilvusStore:
         for batch in _batches(records):
             client.upsert(name, batch)
             self._unflushed[real] = self._unflushed.get(real, 0) + len(batch)
-        self._facts.setdefault(real, {}).update((schema.facts_of(row.metadata), row.metadata) for row in rows)
+        for row in rows:
+            self._known.facts.setdefault((real, row.store), {})[schema.facts_of(row.metadata)] = row.metadata
         if self._lite and self._unflushed.get(real, 0) >= FLUSH_ROWS:
             self._flush(client, FLUSH_ROWS)
 
     async def _delete(self, name: str, expression: str) -> None:
-        async with self._writing:
-            await self._or(None, lambda client: self._remove(client, name, expression))
-        self._flush_later()
+        try:
+            with contextlib.suppress(NotThere):
+                await self._in_turn(lambda client: self._remove(client, name, expression))
+        finally:
+            self._flush_later()
 
     def _flush_later(self) -> None:
         """Flush when nobody has written for a while."""
@@ -223,8 +235,7 @@ class MilvusStore:
 
     async def _flush_all(self) -> None:
         with contextlib.suppress(StoreError):  # it is in the log all the same
-            async with self._writing:
-                await self._ask(lambda client: self._flush(client, 1))
+            await self._in_turn(lambda client: self._flush(client, 1))
 
     def _flush(self, client: Any, at_least: int) -> None:
         for name in [name for name, rows in self._unflushed.items() if rows >= at_least]:
@@ -252,7 +263,7 @@ class MilvusStore:
         """What limits both legs; None where nothing can be found."""
         shape = self._shape(client, name)
         if query.vector is not None and len(query.vector) != shape.dimensions * FLOAT_BYTES:
-            del self._shapes[name]  # another process may have pointed the alias elsewhere
+            self._known.shapes.pop(name, None)  # another process may have pointed the alias elsewhere
             check_question(name, query.vector, self._shape(client, name))
         self._load(client, name)
         readable = f"{schema.one_of('reader', query.readers)} and store == {quoted(query.store)}"
@@ -260,18 +271,19 @@ class MilvusStore:
             return readable
         if not self._lite:
             return f"{readable} and {as_expression(condition)}"
-        facts = self._known_facts(client, name)
+        facts = self._known_facts(client, name, query.store)
         fitting = [fact for fact, metadata in facts.items() if holds(condition, metadata)]
         return f"{readable} and {schema.one_of('facts', fitting)}" if fitting else None
 
-    def _known_facts(self, client: Any, name: str) -> Mapping[int, Mapping[str, Plain]]:
-        """All metadata that documents of a collection have, by their digests. Lite is written by nobody else."""
+    def _known_facts(self, client: Any, name: str, store: str) -> Mapping[int, Mapping[str, Plain]]:
+        """All metadata that documents of a vector store have, by their digests. Lite is written by nobody else."""
+        known = self._known
         real = self._real(client, name)
-        facts = self._facts.setdefault(real, {})  # what is written from now on is in it
-        if real not in self._looked_through:
-            found = self._all(client, real, "ordinal == 0", ["facts", "metadata"])
+        facts = known.facts.setdefault((real, store), {})  # what is written from now on is in it
+        if (real, store) not in known.looked_through:
+            found = self._all(client, real, f"ordinal == 0 and store == {quoted(store)}", ["facts", "metadata"])
             facts.update((each["facts"], each["metadata"]) for each in found)
-            self._looked_through.add(real)
+            known.looked_through.add((real, store))
         return dict(facts)
 
     def _search_lite(self, client: Any, name: str, query: Query, expression: str) -> Legs | None:
@@ -311,21 +323,26 @@ class MilvusStore:
         return [schema.as_candidate(_fields(hit)) for hit in found]
 
     def _shape(self, client: Any, name: str) -> Shape:
-        if name not in self._shapes:
-            self._shapes[name] = self._read_shape(client, name)
-        return self._shapes[name]
+        known = self._known
+        shape = known.shapes.get(name)
+        if shape is None:
+            shape = known.shapes[name] = self._read_shape(client, name)
+        return shape
 
     def _load(self, client: Any, name: str) -> None:
-        if name not in self._loaded:
+        known = self._known
+        if name not in known.loaded:
             client.load_collection(self._real(client, name))  # Lite waits for ever for an alias at times
-            self._loaded.add(name)
+            known.loaded.add(name)
 
     def _real(self, client: Any, name: str) -> str:
         """What the alias stands for. Only known for sure on Lite, where nobody else points it elsewhere."""
-        if name not in self._aliases:
+        known = self._known
+        real = known.aliases.get(name)
+        if real is None:
             alias = self._is_alias(client, name)
-            self._aliases[name] = client.describe_alias(name)["collection_name"] if alias else name
-        return self._aliases[name]
+            real = known.aliases[name] = client.describe_alias(name)["collection_name"] if alias else name
+        return real
 
     def _is_alias(self, client: Any, name: str) -> bool:
         try:
@@ -333,16 +350,25 @@ class MilvusStore:
         except NotThere:
             return False
 
-    def _forget(self) -> None:
-        """What names stand for may have changed."""
-        if self._lite_search is not None:
-            self._lite_search.forget()
-        for known in (self._loaded, self._shapes, self._aliases, self._facts, self._looked_through):
-            known.clear()
+    def _forgetting(self, change: Callable[[], None]) -> None:
+        """Make a change after which names may stand for something else."""
+        try:
+            change()
+        finally:
+            if self._lite_search is not None:
+                self._lite_search.forget()
+            self._known = _Known()
 
     async def _ask(self, work: Callable[[Any], T]) -> T:
+        return await self._run(self._threads, work)
+
+    async def _in_turn(self, work: Callable[[Any], T]) -> T:
+        """What writes: in its own thread, one after another."""
+        return await self._run(self._writer, work)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[Any], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: told(lambda: work(self._client()), self._uri)
+            threads, lambda: told(lambda: work(self._client()), self._uri)
         )
 
     async def _or(self, nothing: T, work: Callable[[Any], T]) -> T:

@@ -81,7 +81,10 @@ def searching(index: Index, *, ef: int, nprobe: int, fetch_k: int) -> dict[str, 
 
 
 def read_shape(described: Mapping[str, Any], index: Mapping[str, Any]) -> Shape | None:
-    """The shape of a collection, as far as Milvus tells (Lite keeps no parameters); None when it is none of ours."""
+    """The shape of a collection, as far as Milvus tells; None when it is none of ours.
+
+    Lite keeps no parameters of an index, and none keeps what `terms` are: only the recipe of a base says it.
+    """
     fields = {field["name"]: field for field in described["fields"]}
     if not {"embedding", "sparse", "facts", "terms", *CANDIDATE_FIELDS} <= fields.keys():
         return None
