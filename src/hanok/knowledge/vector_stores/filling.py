@@ -86,12 +86,14 @@ class Filler:
         self._looked_at = float("-inf")
         self._making = asyncio.Lock()
         self._told = ""
+        self._platform = platform
+        self._collection = ""
         self.change(platform)
 
     def change(self, platform: Platform) -> None:
-        """Go on by what this platform declares."""
-        self._platform = platform
-        self._compared = False
+        """Go on by what this platform declares, from the next look on: what is being read ends by what it began with."""
+        self._next: Platform | None = platform
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed: look now."""
@@ -119,11 +121,7 @@ class Filler:
 
     async def close(self) -> None:
         """Leave what is being read as it is, and let another process take it up."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._stop(list(self._tasks.values()))
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -136,15 +134,15 @@ class Filler:
         if not self._serves() or not self._records.exist or now - self._looked_at < LOOK_EVERY_S or not self._may():
             return
         self._looked_at = now
-        if not self._compared:
-            await self._compare()
+        if self._next is not None:
+            await self._take_up(self._next)
         for store in await asyncio.to_thread(self._records.discarded_stores, self._wall()):
             await self._empty(store)
         self._resting = {key: until for key, until in self._resting.items() if until > now}
         for file, gone in _in_turn(await asyncio.to_thread(self._records.open_files)):
             key = (file.store, file.file_id)
             if key not in self._tasks and key not in self._resting and len(self._tasks) < AT_ONCE:
-                self._begin(key, self._clear(file) if gone else self._fill(file))
+                self._begin(key, partial(self._clear if gone else self._fill, file))
 
     def _may(self) -> bool:
         """Whether this process is the one that fills vector stores."""
@@ -152,10 +150,10 @@ class Filler:
             self._lock = claim(self._lock_file)
         return self._lock >= 0
 
-    def _begin(self, key: _Key, work: Awaitable[None]) -> None:
+    def _begin(self, key: _Key, work: Callable[[], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                await work
+                await work()
             except HanokError as error:
                 _log.warning("the file %s waits: %s", key[1], error)
                 self._resting[key] = self._monotonic() + REST_S
@@ -163,27 +161,43 @@ class Filler:
                 _log.exception("the file %s waits", key[1])
                 self._resting[key] = self._monotonic() + REST_S
             finally:
-                del self._tasks[key]
+                self._tasks.pop(key, None)
                 self.wake()
 
         self._tasks[key] = asyncio.create_task(do(), name=f"vector-store-{key[1]}")
 
-    async def _compare(self) -> None:
-        """Where another model makes vectors than before, or another index is declared: read all files again."""
-        place = self._place("")
-        standing = await self._store.describe(place.alias)
-        if standing is not None and not place.is_of(standing.name):
-            _log.warning("vector stores are declared otherwise than they were made: all files are read again")
-            await asyncio.to_thread(self._records.read_again)
-            await self._store.drop(standing.name)
-        self._compared = True
+    async def _take_up(self, platform: Platform) -> None:
+        """Go on by another platform.
+
+        Where another model makes vectors than before, or another index is declared, all files are read again. What is
+        being read for the old collection is stopped first: it would write there, or make that collection anew.
+        """
+        place = vector_stores_place(platform, platform.vector_stores, "")
+        if place.collection != self._collection:
+            stopped = await self._stop(list(self._tasks.values()))
+            standing = await self._store.describe(place.alias)
+            is_other = standing is not None and not place.is_of(standing.name)
+            if is_other:
+                _log.warning("vector stores are declared otherwise than they were made: all files are read again")
+            if stopped or is_other:
+                await asyncio.to_thread(self._records.read_again)
+            if standing is not None and is_other:
+                await self._store.drop(standing.name)
+        self._platform, self._collection = platform, place.collection
+        if self._next is platform:
+            self._next = None
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> bool:
+        """Whether there was anything to stop."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks = {key: task for key, task in self._tasks.items() if task not in tasks}
+        return bool(tasks)
 
     async def _empty(self, store: VectorStore) -> None:
         """Remove the passages of a vector store that was deleted or has expired."""
-        mine = [task for key, task in self._tasks.items() if key[0] == store.id]
-        for task in mine:
-            task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
+        await self._stop([task for key, task in self._tasks.items() if key[0] == store.id])
         alias = self._place(store.id).alias
         if await self._store.describe(alias) is not None:
             await self._store.remove_store(alias, store.id)
@@ -289,9 +303,11 @@ class Filler:
             standing = await self._store.describe(place.collection)
             if standing is None:
                 await self._store.create(place.collection, await embedder.probe(place.recipe.index))
-                await self._store.point(place.alias, place.collection)
             else:
                 embedder.dimensions = standing.shape.dimensions
+            pointed = await self._store.describe(place.alias)
+            if pointed is None or pointed.name != place.collection:  # also after a kill between making and pointing
+                await self._store.point(place.alias, place.collection)
 
     async def _open_models(self) -> ModelPath:
         return self._models

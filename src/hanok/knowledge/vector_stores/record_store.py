@@ -201,9 +201,11 @@ class Records:
             return done.rowcount > 0
 
     def read_again(self) -> None:
-        """All files are to be read again: what was made of them cannot be used any more."""
+        """All files are to be read again: what was made of them, or is being made, cannot be used any more."""
         with self._writing() as connection:
-            rows = connection.execute("SELECT form FROM files WHERE gone = 0 AND status = 'completed'").fetchall()
+            rows = connection.execute(
+                "SELECT form FROM files WHERE gone = 0 AND status IN ('completed', 'in_progress')"
+            ).fetchall()
             for row in rows:
                 file = _read_file(row[0])
                 _write(connection, msgspec.structs.replace(file, status="in_progress", attempt=file.attempt + 1))
