@@ -257,6 +257,7 @@ def _build(
         LineAsker(informed, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
+        forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)

@@ -91,7 +91,7 @@ class Filler:
         self.change(platform)
 
     def change(self, platform: Platform) -> None:
-        """Go on by what this platform declares, from the next look on: what is being read ends by what it began with."""
+        """Go on by what this platform declares, from the next look on."""
         self._next: Platform | None = platform
         self.wake()
 
