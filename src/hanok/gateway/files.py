@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -44,6 +44,7 @@ class Files:
     """The desk. `settings` are those that hold now; `forget` is told of a file (and its owner) that is to go."""
 
     paths: Sequence[str] = ("/v1/files",)
+    asks: Set[str] = frozenset()
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)

@@ -8,6 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hanok.assemble.run import keep_going
 from hanok.errors import KeptUnreachable
 from hanok.knowledge.ingesting.run import EmbedUnits
 from hanok.knowledge.stores.memory import MemoryStore
@@ -16,6 +19,7 @@ from hanok.knowledge.vector_stores.entries import Attached, VectorStore
 from hanok.knowledge.vector_stores.filling import Filler
 from hanok.knowledge.vector_stores.keeping import vector_stores_place
 from hanok.knowledge.vector_stores.record_store import Records
+from hanok.ledger.stores.locked import claim
 from hanok.spec import Platform, Recipe
 from hanok.wire import ANONYMOUS
 from tests.rooms.knowledge.shelves import Letters, lines
@@ -114,6 +118,39 @@ async def filling(state: Path, **more: Any) -> AsyncGenerator[Filling]:
         living.cancel()
         await asyncio.gather(living, return_exceptions=True)
         await made.filler.close()
+
+
+def test_filling_goes_on_after_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [OSError("the disk is away")]
+
+    def claim_or_fail(file: Path) -> int:
+        if errors:
+            raise errors.pop()
+        return claim(file)
+
+    monkeypatch.setattr("hanok.knowledge.vector_stores.filling.claim", claim_or_fail)
+
+    async def run() -> None:
+        async with filling(tmp_path) as it:
+            it.attach("a")
+            assert await it.ended("a") == ["completed"]
+
+    asyncio.run(run())
+    assert not errors
+
+
+def test_what_runs_beside_calls_goes_on_after_what_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
+    met: list[BaseException] = [ExceptionGroup("several", [OSError("disk")]), ValueError("a bug")]
+
+    async def live() -> None:
+        if met:
+            raise met.pop()
+
+    async def run() -> None:
+        await keep_going("filling", live, rest_s=0)
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == ["filling met an error; going on"] * 2
 
 
 class FailsToPoint(MemoryStore):

@@ -105,7 +105,7 @@ class Filler:
         while True:
             try:
                 await self._look()
-            except HanokError as error:
+            except (HanokError, OSError) as error:
                 self._tell(f"vector stores cannot be filled; trying again: {error}")
                 self._looked_at = self._monotonic() + REST_S
             with contextlib.suppress(TimeoutError):
