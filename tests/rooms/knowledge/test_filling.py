@@ -56,6 +56,7 @@ class Filling:
         self.reading = asyncio.Event()
         self.held: asyncio.Event | None = None
         self.now = 0.0
+        self.step_s = 60.0
         self.filler = Filler(
             state,
             records=self.records,
@@ -72,7 +73,7 @@ class Filling:
         )
 
     def _later(self) -> float:
-        self.now += 60
+        self.now += self.step_s
         return self.now
 
     async def _cut(self, entry: Entry, data: bytes, _: Recipe, embed: EmbedUnits) -> tuple[str, Sequence[Passage]]:
@@ -118,6 +119,48 @@ async def filling(state: Path, **more: Any) -> AsyncGenerator[Filling]:
         living.cancel()
         await asyncio.gather(living, return_exceptions=True)
         await made.filler.close()
+
+
+def test_files_that_are_read_at_once_keep_to_the_limit_of_passages_together(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with filling(tmp_path, passages_limit=5) as it:
+            it.attach("a", "b", "c", "d", text="one\ntwo")
+            assert sorted(await it.ended("a", "b", "c", "d")) == ["completed", "completed", "failed", "failed"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("declared_calls", [1, 3])
+def test_so_many_calls_of_the_embedder_run_at_once_as_are_declared(tmp_path: Path, declared_calls: int) -> None:
+    async def run() -> None:
+        async with filling(tmp_path, embed={"concurrency": declared_calls, "batch": 1}) as it:
+            names = ("a", "b", "c", "d")
+            it.attach(*names, text="\n".join(map(str, range(50))))
+            await it.ended(*names)
+            assert it.letters.most_at_once <= declared_calls
+
+    asyncio.run(run())
+
+
+def test_where_nothing_waits_no_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with filling(tmp_path) as it:
+            it.attach("a")
+            await it.ended("a")
+            it.step_s = 0.0
+            looks: list[str] = []
+            marks = it.records.mark
+            open_files = it.records.open_files
+            monkeypatch.setattr(it.records, "mark", lambda: looks.append("mark") or marks())
+            monkeypatch.setattr(it.records, "open_files", lambda: looks.append("rows") or open_files())
+            for seen in (5, 10, 15):
+                it.filler.wake()
+                await it.until(lambda seen=seen: it.filler.wake() or looks.count("mark") >= seen)
+            assert looks.count("rows") <= 2
+            it.attach("b")
+            assert await it.ended("b") == ["completed"]
+
+    asyncio.run(run())
 
 
 def test_filling_goes_on_after_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

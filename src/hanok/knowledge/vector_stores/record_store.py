@@ -104,6 +104,12 @@ class Records:
             connection.execute("UPDATE files SET gone = 1 WHERE store = ? AND owner = ?", (id_, owner))
             return done > 0
 
+    def mark(self) -> tuple[int, int]:
+        """Another one whenever anything was written, here or by another process. Reads no rows."""
+        with self._lock, self._plain_errors():
+            connection = self._open()
+            return connection.total_changes, connection.execute("PRAGMA data_version").fetchone()[0]
+
     def discarded_stores(self, now: float) -> list[VectorStore]:
         """Those whose passages are to go: they were deleted, or have expired and not been emptied."""
         rows = self._ask("SELECT form, gone FROM stores WHERE emptied = 0")
