@@ -24,6 +24,14 @@ _MACROS = ("@hourly", "@daily", "@weekly", "@monthly")
 _CRON = re.compile(r"(\S+\s+){4}\S+")
 
 
+_ONLY_FOR: dict[str, tuple[SourceKind, ...]] = {
+    "ref": ("git",),
+    "subfolder": ("git",),
+    "options": ("uri",),
+    "private": ("url", "sitemap"),
+}
+
+
 def _as_schedule(value: str) -> str:
     """Five fields of cron, or a word for one of the usual; when that is, is checked with all the rest."""
     if value not in _MACROS and not _CRON.fullmatch(value.strip()):
@@ -89,6 +97,10 @@ class Source(Tree):
             told = " and ".join(given) or "none of them"
             words = {"kinds": ", ".join(SOURCE_KINDS), "given": told}
             raise PydanticCustomError("source_kind", "must have exactly one of {kinds}, not {given}", words)
+        for field, kinds in _ONLY_FOR.items():
+            if field in self.model_fields_set and given[0] not in kinds:
+                words = {"field": field, "kinds": " and ".join(kinds), "given": given[0]}
+                raise PydanticCustomError("source_field", "`{field}` is for {kinds}, not for {given}", words)
         return self
 
 
@@ -231,7 +243,9 @@ class Knowledge(Recipe):
     schedule: Annotated[str, AfterValidator(_as_schedule)] | None = Field(
         default=None, description='When it is ingested again, in UTC: cron as `"0 3 * * *"`, or `@daily`.'
     )
-    on_start: bool = Field(default=True, description="Ingest when the platform starts and there is nothing in it yet.")
+    on_start: bool = Field(
+        default=True, description="Ingest when the platform starts and nothing is in it yet, or its block has changed."
+    )
 
 
 class VectorStores(Recipe):
