@@ -84,6 +84,21 @@ def test_a_document_comes_back_as_it_was_read():
     with_parsers(use)
 
 
+def test_a_process_that_waits_too_long_is_ended_and_another_reads_the_next_file():
+    async def run() -> None:
+        parsers = Parsers(processes=1, idle_s=0.0)
+        try:
+            for _ in range(2):
+                await parsers.parse(entry("a.md"), b"# text", LIMITS)
+                async with asyncio.timeout(20):
+                    while parsers.waiting:
+                        await asyncio.sleep(0.01)
+        finally:
+            await parsers.aclose()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("strategy", ["fixed", "token", "markdown", "code", "semantic"])
 def test_passages_are_those_that_the_document_has(strategy: str):
     data = "".join(
