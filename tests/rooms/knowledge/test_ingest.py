@@ -91,6 +91,29 @@ def test_a_source_that_cannot_be_listed_keeps_its_documents_and_another_does_not
     assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt"]
 
 
+def test_a_source_declared_by_a_mistyped_place_loses_nothing_before_all_can_be_listed(tmp_path: Path) -> None:
+    source, other = Texts(THREE), Texts({"d.txt": "d"})
+    base = Base(tmp_path, source, other)
+    base.run()
+    source.moved, source.unreadable, source.texts = "mistyped", "the folder is not there", {}
+    assert counts(base.run()) == {"unchanged": 1}
+    assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt", "d.txt"]
+    source.unreadable = ""
+    assert counts(base.run()) == {"unchanged": 1, "removed": 3}
+
+
+def test_another_declared_type_splits_documents_anew(tmp_path: Path) -> None:
+    source = Texts(THREE)
+    base = Base(tmp_path, source)
+    base.run()
+    base.parsed.clear()
+    source.type = "code"
+    assert counts(base.run()) == {"changed": 3}
+    assert (sorted(base.parsed), base.rows()) == (sorted(THREE), 6)
+    assert base.texts() == base.wants()
+    assert counts(base.run()) == {"unchanged": 3}
+
+
 def test_who_may_read_is_changed_on_every_passage(tmp_path: Path) -> None:
     source = Texts(THREE)
     base = Base(tmp_path, source)

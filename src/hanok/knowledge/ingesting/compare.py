@@ -61,12 +61,19 @@ def has_same_marks(entry: Entry, head: Head) -> bool:
     return head.reader == entry.reader and dict(head.metadata) == dict(entry.metadata) and head.path == entry.path
 
 
-def gone(known: dict[str, Known], seen: Collection[str], *, silent: Collection[str]) -> Iterator[str]:
-    """Documents that no source has any more; those from a source that is `silent` may be there still."""
-    return (document for document, each in known.items() if document not in seen and each.source not in silent)
+def gone(
+    known: dict[str, Known], seen: Collection[str], *, silent: Collection[str], declared: Collection[str]
+) -> Iterator[str]:
+    """Documents that no source has any more; those from a source that is `silent` may be there still.
+
+    A source that is `declared` no more may be a silent one under the name that it had before a slip of the pen, so its
+    documents stay until every source has spoken.
+    """
+    kept = {each.source for each in known.values() if silent and each.source not in declared}.union(silent)
+    return (document for document, each in known.items() if document not in seen and each.source not in kept)
 
 
 def source_mark(source: Source) -> str:
-    """A short word for a source, the same as long as it is the same place."""
-    told = [source.kind, place_of(source), source.ref or "", source.subfolder]
+    """A short word for a source, the same as long as it is the same place, and its documents are split as one type."""
+    told = [source.kind, place_of(source), source.ref or "", source.subfolder, source.type or ""]
     return hashlib.sha256(json_bytes(told)).hexdigest()[:12]

@@ -195,7 +195,7 @@ class Run:
         entry, current = found.entry, found.known.current
         limit_bytes = int(self._means.recipe.parse.max_file_mib * MIB)
         data = await found.source.opened.read(entry, limit_bytes)
-        digest = await _sha256(data)
+        digest = await _digest(entry, data)
         if (refused := self._means.refusals.of_content(entry, digest)) is not None:
             self._report.refused.append(refused)
             return
@@ -409,7 +409,8 @@ class Run:
     # removing
 
     async def _remove_gone(self) -> None:
-        documents = list(gone(dict(self._known), self._seen.documents, silent=self._seen.silent))
+        declared = {source.mark for source in self._means.sources}
+        documents = list(gone(dict(self._known), self._seen.documents, silent=self._seen.silent, declared=declared))
         for document in documents:
             await self._means.store.remove(self._means.collection, document=document)
             self._report.removed += 1
@@ -429,6 +430,12 @@ def _whole(version: _Version) -> Row:
 async def _entries(opened: Opened) -> AsyncIterator[Entry]:
     async for entry in opened.entries():
         yield entry
+
+
+async def _digest(entry: Entry, data: bytes) -> str:
+    """The SHA-256 of what a document is, with the type that is declared for it: another one splits it otherwise."""
+    digest = await _sha256(data)
+    return hashlib.sha256(f"{digest}:{entry.type}".encode()).hexdigest() if entry.type else digest
 
 
 async def _sha256(data: bytes) -> str:

@@ -386,6 +386,9 @@ class MilvusStore:
                     Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
                     self._opened = client(uri=self._uri)
                     self._lite_search = open_lite_search(self._uri)
+                    # Two calls that are the first for a collection open it twice in Lite, and one waits for ever for
+                    # what the other loaded. Listing opens all of them, while everybody else waits here.
+                    self._opened.list_collections()
                 else:
                     self._opened = client(uri=self._uri, token=self._token, db_name=self._db, timeout=self._timeout_s)
             return self._opened
