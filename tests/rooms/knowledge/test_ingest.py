@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hanok.errors import EngineUnreachable, KnowledgeError, StoreError
-from hanok.knowledge.ingesting import Busy, Notes
+from hanok.knowledge.ingesting import Busy, EmbedUnits, Notes
+from hanok.knowledge.ingesting.rows import row_of, with_head
+from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
+from hanok.knowledge.values import Entry, Passage, Query
 from tests.rooms.knowledge.shelves import Base, Letters, Texts, counts, refusal
 
 THREE = {"a.txt": "one a\ntwo b", "b.txt": "three c", "c.txt": "four d\nfive e\nsix f"}
@@ -99,6 +105,114 @@ def test_who_may_read_is_changed_on_every_passage(tmp_path: Path) -> None:
     assert counts(base.run()) == {"changed": 3}
     assert base.texts("*") == {path: [] for path in THREE}
     assert base.texts("team-a") == base.wants()
+
+
+@pytest.fixture(params=["memory", "lite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "memory":
+        return MemoryStore()
+    pytest.importorskip("milvus_lite", reason='knowledge is not installed: pip install "hanok[rag]"')
+    from hanok.knowledge.stores.milvus import MilvusStore
+
+    return MilvusStore(str(tmp_path / "milvus.db"))
+
+
+async def all_of(base: Base, reader: str) -> list[str]:
+    """Every passage that a reader can find, whatever version it is of."""
+    vector = array("f", [1.0, 0.0, 0.0, 0.0]).tobytes()
+    found = await base.store.search(base.alias, Query(readers=(reader,), vector=vector, k=100, fetch_k=100))
+    return sorted(hit.text for hit in found)
+
+
+def test_a_document_that_is_cut_into_fewer_passages_for_other_readers_leaves_none_behind(
+    tmp_path: Path, store: Store
+) -> None:
+    source = Texts({"c.txt": "four d\nfive e\nsix f"})
+    base = Base(tmp_path, source, store=store)
+
+    async def ingest_twice() -> None:
+        source.reader = "team-a"
+        await base.ingest()
+        assert await all_of(base, "team-a") == ["five e", "four d", "six f"]
+        source.reader, source.type = "team-b", "table"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "team-a") == []
+        assert await all_of(base, "team-b") == ["four d\nfive e\nsix f"]
+        await store.aclose()
+
+    asyncio.run(ingest_twice())
+
+
+def test_a_document_of_another_type_is_cut_anew_without_being_touched(tmp_path: Path, store: Store) -> None:
+    source = Texts({"c.txt": "four d\nfive e\nsix f"})
+    base = Base(tmp_path, source, store=store)
+
+    async def ingest_often() -> None:
+        await base.ingest()
+        source.type = "table"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "*") == ["four d\nfive e\nsix f"]
+        assert counts(await base.ingest()) == {"unchanged": 1}
+        source.type = "text"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "*") == ["five e", "four d", "six f"]
+        await store.aclose()
+
+    asyncio.run(ingest_often())
+
+
+def test_an_ingest_that_ended_midway_leaves_nothing_when_the_parser_cuts_otherwise_then(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(tmp_path, Texts({"c.txt": "four d\nfive e\nsix f"}), store=store)
+    cut = base._read  # pyright: ignore[reportPrivateUsage]
+
+    async def otherwise(entry: Entry, data: bytes, embed: EmbedUnits) -> tuple[str, Sequence[Passage]]:
+        return await cut(msgspec.structs.replace(entry, type="table"), data, embed)
+
+    async def ingest_twice() -> None:
+        await base.ingest()
+        [head] = await store.heads(base.alias)
+        [row] = await store.passages(
+            base.alias, document=head.document, digest=head.digest, first=0, last=0, readers=["*"]
+        )
+        half = msgspec.structs.replace(head, whole=False)
+        first = row_of(
+            Entry(uri=head.document, path=head.path),
+            Passage(text=row.text, start=0, end=6),
+            digest=head.digest,
+            ordinal=0,
+            title=head.title,
+            terms="",
+            vector=array("f", [1.0, 0.0, 0.0, 0.0]).tobytes(),
+            now=1,
+        )
+        await store.write(base.alias, [with_head(first, half, whole=False)])
+        monkeypatch.setattr(base, "_read", otherwise)
+        assert counts(await base.ingest()) == {"added": 1}
+        assert await all_of(base, "*") == ["four d\nfive e\nsix f"]
+        await store.aclose()
+
+    asyncio.run(ingest_twice())
+
+
+def test_a_document_that_is_refused_is_not_left_to_those_who_may_no_longer_read_it(tmp_path: Path) -> None:
+    source = Texts({"a.txt": "one a"})
+    base = Base(tmp_path, source)
+    base.run()
+    source.reader, source.texts["a.txt"] = "team-a", "UNREADABLE"
+    assert [each.code for each in base.run().refused] == ["damaged"]
+    assert base.rows() == 0
+
+
+def test_another_type_is_another_chance_for_refused_documents(tmp_path: Path) -> None:
+    source = Texts({"bad.txt": "UNREADABLE"})
+    base = Base(tmp_path, source)
+    base.run()
+    base.parsed.clear()
+    source.type = "table"
+    base.run()
+    assert base.parsed == ["bad.txt"]
 
 
 def test_metadata_that_changed_is_written(tmp_path: Path) -> None:
