@@ -51,8 +51,13 @@ FileIds = Annotated[list[FileId], Meta(max_length=MOST_FILES)]
 Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
+_AttributeName = Annotated[str, Meta(min_length=1, max_length=64)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What passages can bear, and filters ask."""
 Attributes = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)] | bool | int | float],
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)] | bool | Whole | float
+    ],
     Meta(max_length=16),
 ]
 
