@@ -94,13 +94,13 @@ def refusal(status: int, message: str = "no") -> EngineRefused:
 
 
 async def lines(entry: Entry, data: bytes) -> tuple[str, Sequence[Passage]]:
-    """A passage for every line; a document that says so is refused."""
+    """A passage for every line, of a table one for all; a document that says so is refused."""
     text = data.decode()
     if "UNREADABLE" in text:
         raise DocumentRefused(f"{entry.path} is damaged", code="damaged")
     passages: list[Passage] = []
     at = 0
-    for line in text.splitlines():
+    for line in text.splitlines() if entry.type != "table" else [text]:
         passages.append(Passage(text=line, start=at, end=at + len(line)))
         at += len(line) + 1
     return entry.path.removesuffix(".txt"), passages

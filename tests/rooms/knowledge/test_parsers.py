@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hanok.errors import DocumentRefused
+from hanok.errors import DocumentRefused, KnowledgeError
 from hanok.knowledge.parsing.client import COMMAND, Parsers
 from hanok.knowledge.parsing.frames import Order, framed
 from hanok.knowledge.parsing.parse import parse
@@ -48,6 +48,15 @@ parser.main()
 """
 """A parser that does to itself what files do, by their names."""
 LIMITS = Parsing(timeout_s=20)
+
+
+def test_a_parser_that_cannot_be_started_says_so() -> None:
+    async def parse_one() -> None:
+        parsers = Parsers(command=["/nowhere/parser"])
+        await parsers.parse(Entry(uri="a.md", path="a.md"), b"text", LIMITS)
+
+    with pytest.raises(KnowledgeError, match="no process can be started to read files"):
+        asyncio.run(parse_one())
 
 
 def entry(path: str) -> Entry:

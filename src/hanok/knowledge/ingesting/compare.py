@@ -21,12 +21,13 @@ from hanok.wire import json_bytes
 class Known:
     """What the collection has of one document: its newest whole version, if any, and whether there are others.
 
-    `source` is where it came from.
+    `source` is where it came from, `readers` who may read any of them.
     """
 
     current: Head | None = None
     others: bool = False
     source: str = ""
+    readers: frozenset[str] = frozenset()
 
 
 NOTHING = Known()
@@ -43,7 +44,12 @@ def known_of(heads: Iterable[Head]) -> dict[str, Known]:
 def _known(heads: list[Head]) -> Known:
     whole = [head for head in heads if head.whole]
     current = max(whole, key=lambda head: head.written_at, default=None)
-    return Known(current=current, others=len(heads) > (current is not None), source=(current or heads[-1]).source)
+    return Known(
+        current=current,
+        others=len(heads) > (current is not None),
+        source=(current or heads[-1]).source,
+        readers=frozenset(head.reader for head in heads),
+    )
 
 
 def is_unchanged(entry: Entry, head: Head | None, source: str) -> bool:
@@ -57,8 +63,9 @@ def is_told(entry: Entry, head: Head, source: str) -> bool:
 
 
 def has_same_marks(entry: Entry, head: Head) -> bool:
-    """Whether what stands on every passage is the same: who may read it, and its metadata."""
-    return head.reader == entry.reader and dict(head.metadata) == dict(entry.metadata) and head.path == entry.path
+    """Whether what stands on every passage is the same, as who may read it, and what the document is read as."""
+    told = (entry.reader, dict(entry.metadata), entry.path, entry.type, entry.media_type)
+    return told == (head.reader, dict(head.metadata), head.path, head.type, head.media_type)
 
 
 def gone(
@@ -74,6 +81,6 @@ def gone(
 
 
 def source_mark(source: Source) -> str:
-    """A short word for a source, the same as long as it is the same place, and its documents are split as one type."""
-    told = [source.kind, place_of(source), source.ref or "", source.subfolder, source.type or ""]
+    """A short word for a source, the same as long as it is the same place."""
+    told = [source.kind, place_of(source), source.ref or "", source.subfolder]
     return hashlib.sha256(json_bytes(told)).hexdigest()[:12]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from hanok.errors import DocumentRefused
+from hanok.errors import DocumentRefused, KnowledgeError
 from hanok.knowledge.parsing.frames import (
     LENGTH_BYTES,
     Answer,
@@ -77,12 +77,15 @@ class Parsers:
         return len(self._idle)
 
     async def parse(self, entry: Entry, data: bytes, limits: Parsing) -> Document:
-        """The document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        """The document in a file. Raises `DocumentRefused` when it cannot be taken.
+
+        Raises `KnowledgeError` when no process can be started.
+        """
         answers = await self._ask(entry, data, limits, None)
         return next(answer.document for answer in answers if isinstance(answer, Whole))
 
     async def parse_and_split(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split]) -> Parted:
-        """The passages of the document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        """The passages of the document in a file. Raises as `parse` does."""
         answers = await self._ask(entry, data, limits, splits)
         facts = next(answer for answer in answers if isinstance(answer, Facts))
         parts = [answer for answer in answers if isinstance(answer, Part)]
@@ -156,6 +159,11 @@ def _why(path: str, limits: Parsing, parser: _Parser, error: BaseException) -> B
     return crashed(path, f"the parser ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
 
 
+def _unstarted(error: OSError) -> KnowledgeError:
+    message = f"no process can be started to read files: {error}"
+    return KnowledgeError(message, hint="look how many processes and open files the machine allows, and what runs")
+
+
 class _Parser:
     """One process, and how to ask it."""
 
@@ -171,15 +179,25 @@ class _Parser:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> _Parser:
-        """Start one. Raises `OSError` when that cannot be."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            limit=_AT_ONCE_BYTES,
-        )
+        """Start one. Raises `KnowledgeError` when that cannot be."""
+        try:
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        except OSError as error:
+            raise _unstarted(error) from error
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                limit=_AT_ONCE_BYTES,
+            )
+        except OSError as error:
+            errors.close()
+            raise _unstarted(error) from error
+        except BaseException:
+            errors.close()
+            raise
         return cls(process, errors)
 
     @property
