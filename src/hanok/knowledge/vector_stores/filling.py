@@ -89,7 +89,7 @@ class Filler:
         self._making = asyncio.Lock()
         self._told = ""
         self._platform = platform
-        self._collection = ""
+        self._collection: str = ""
         self._calls = asyncio.Semaphore(platform.vector_stores.embed.concurrency)
         self._coming: dict[_Key, tuple[str, int]] = {}
         self._counting = asyncio.Lock()
