@@ -280,9 +280,17 @@ def _batch_desks(house: House) -> list[Desk]:
 
 
 def make_ordered(
-    loaded: Loaded, asker: Asker, *, serves: Callable[[], bool], waiting: Callable[[], Mapping[str, int]]
+    loaded: Loaded,
+    asker: Asker,
+    *,
+    serves: Callable[[], bool],
+    waiting: Callable[[], Mapping[str, int]],
+    forget: Callable[[str, str], Awaitable[None]],
 ) -> Ordered:
-    """Files and batches. `waiting` says how many calls wait for each model: those go before lines of batches."""
+    """Files and batches. `waiting` says how many calls wait for each model: those go before lines of batches.
+
+    `forget` is told of a file (and its owner) that has expired.
+    """
     tables, folder = Tables(loaded.state / "batches.db"), Folder(loaded.state, wall=time.time)
     runner = Runner(
         loaded.state,
@@ -293,6 +301,7 @@ def make_ordered(
         line_limit=int(loaded.platform.gateway.body_limit_mib * MIB),
         serves=serves,
         gives_way=lambda model: waiting().get(model, 0) > 0,
+        forget=forget,
         wall=time.time,
         monotonic=time.monotonic,
         random_hex=_random_hex,

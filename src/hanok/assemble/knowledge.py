@@ -21,6 +21,8 @@ from hanok.telemetry import Metrics
 from hanok.wire import ModelPath
 
 LOOK_EVERY_S = 1.0
+LOOK_AGAIN_S = 60.0
+"""After a look that failed."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +37,7 @@ class Upkeep:
         self._models = models
         self._serves = serves
         self._started_at = time.time()
+        self._looks_again_at = 0.0
         self._at_start: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, float] = {}
@@ -44,10 +47,17 @@ class Upkeep:
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
-                if self._serves():
-                    await self._look()
+                if self._serves() and time.time() >= self._looks_again_at:
+                    await self._look_safely()
         finally:
             await self._stop()
+
+    async def _look_safely(self) -> None:
+        try:
+            await self._look()
+        except Exception:  # noqa: BLE001 - whatever it is, it must not end the upkeep of all bases
+            _log.exception("what is to be ingested cannot be told; looking again in %d s", LOOK_AGAIN_S)
+            self._looks_again_at = time.time() + LOOK_AGAIN_S
 
     async def _look(self) -> None:
         loaded = self._loaded()
@@ -73,10 +83,12 @@ class Upkeep:
                 started_at=self._started_at,
                 now=now,
             )
+            return due and not notes.is_claimed()
         except HanokError as error:
             self._rest(base.name, f"{base.name!r} is not ingested: {error}")
-            return False
-        return due and not notes.is_claimed()
+        except Exception as error:  # noqa: BLE001 - of one base: the others are kept up
+            self._rest(base.name, f"{base.name!r} is not ingested: {error!r}", exc_info=error)
+        return False
 
     async def _ingest(self, loaded: Loaded, base: Knowledge) -> None:
         try:
@@ -84,13 +96,16 @@ class Upkeep:
         except OSError as error:
             self._rest(base.name, f"{base.name!r} cannot be ingested: {error}")
             return
+        except Exception as error:  # noqa: BLE001 - several that a group holds, or one that nobody foresaw
+            self._rest(base.name, f"{base.name!r} cannot be ingested: {error!r}", exc_info=error)
+            return
         report = Notes(loaded.state, base.name).last()
         if code not in (EXIT_DONE, EXIT_BUSY):
             why = report.error if report is not None and report.error else f"the process ended with {code}"
             self._rest(base.name, f"{base.name!r} was not ingested: {why}")
 
-    def _rest(self, name: str, why: str) -> None:
-        _log.error("%s; trying again in %d s", why, RETRY_S)
+    def _rest(self, name: str, why: str, *, exc_info: Exception | None = None) -> None:
+        _log.error("%s; trying again in %d s", why, RETRY_S, exc_info=exc_info)
         self._resting[name] = time.time() + RETRY_S
 
     async def _stop(self) -> None:

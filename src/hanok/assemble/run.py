@@ -9,7 +9,8 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hanok.assemble.change import Changes
@@ -62,6 +63,7 @@ from hanok.telemetry import Metrics
 
 KEYS_EVERY_S = 0.25
 FORGET_EVERY_S = 60.0
+REST_S = 5.0
 HOLDERS = "holders"
 _log = logging.getLogger(__name__)
 
@@ -128,16 +130,16 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
-        asyncio.create_task(roster.relieve(), name="endpoints-relieve"),
-        asyncio.create_task(_follow_keys(house), name="keys-watch"),
-        asyncio.create_task(house.config.follow(), name="config-watch"),
-        asyncio.create_task(house.tiered.learn(), name="tiers-learn"),
-        asyncio.create_task(house.ordered.runner.live(), name="batches"),
-        asyncio.create_task(house.stacks.filler.live(), name="vector-stores"),
-        asyncio.create_task(_upkeep(house).live(), name="knowledge"),
+        keep_going("endpoints-relieve", roster.relieve),
+        keep_going("keys-watch", partial(_follow_keys, house)),
+        keep_going("config-watch", house.config.follow),
+        keep_going("tiers-learn", house.tiered.learn),
+        keep_going("batches", house.ordered.runner.live),
+        keep_going("vector-stores", house.stacks.filler.live),
+        keep_going("knowledge", _upkeep(house).live),
     ]
     if house.holder is not None:
-        background.append(asyncio.create_task(house.holder.live(), name="shared-budgets"))
+        background.append(keep_going("shared-budgets", house.holder.live))
     try:
         yield house
     finally:
@@ -158,6 +160,20 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
                 await asyncio.to_thread(house.exporter.close)
             await asyncio.to_thread(house.responses.close)
             await asyncio.to_thread(ledger.close)
+
+
+def keep_going(name: str, live: Callable[[], Awaitable[None]], *, rest_s: float = REST_S) -> asyncio.Task[None]:
+    """Do what is done for ever. What nobody foresaw is logged, and after a rest it goes on."""
+
+    async def go_on() -> None:
+        while True:
+            try:
+                return await live()
+            except Exception:  # noqa: BLE001 - the house lives longer than any fault of what runs beside calls
+                _log.exception("%s met an error; going on", name)
+            await asyncio.sleep(rest_s)
+
+    return asyncio.create_task(go_on(), name=name)
 
 
 @contextlib.asynccontextmanager
@@ -257,6 +273,7 @@ def _build(
         LineAsker(informed, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
+        forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)

@@ -14,6 +14,7 @@ from hanok.gateway import Reception, VectorStores
 from hanok.knowledge.ingesting.run import EmbedUnits
 from hanok.knowledge.library import Library
 from hanok.knowledge.parsing.client import Parsers
+from hanok.knowledge.parsing.refusals import MIB
 from hanok.knowledge.ranking.terms import terms_of
 from hanok.knowledge.values import Entry, Passage
 from hanok.knowledge.vector_stores.filling import Filler
@@ -22,6 +23,9 @@ from hanok.knowledge.vector_stores.record_store import Records
 from hanok.ledger import KeyRing
 from hanok.spec import Loaded, Platform, Recipe
 from hanok.wire import Caller, ModelPath
+
+IDLE_S = 60.0
+"""How long a parser process waits for the next file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ def make_stacks(
     serves: Callable[[], bool],
 ) -> Stacks:
     """Vector stores, filled with files of that shelf; whoever attached a file is charged for its vectors."""
-    records, files, parsers = Records(loaded.state / "vector_stores.db"), _Shelved(shelf), Parsers()
+    records, files, parsers = Records(loaded.state / "vector_stores.db"), _Shelved(shelf), Parsers(idle_s=IDLE_S)
 
     async def cut(entry: Entry, data: bytes, recipe: Recipe, embed: EmbedUnits) -> tuple[str, Sequence[Passage]]:
         parted = await parsers.parse_and_split(entry, data, recipe.parse, recipe.splits)
@@ -105,7 +109,8 @@ class _Shelved:
     async def read(self, id_: str, owner: str, limit_bytes: int) -> bytes:
         file = await self._shelf.find(id_, owner)
         if file.bytes > limit_bytes:
-            message = f"{file.filename} has {file.bytes:,} bytes; vector_stores.parse.max_file_mib is {limit_bytes:,}"
+            most = f"vector_stores.parse.max_file_mib is {limit_bytes / MIB:g}"
+            message = f"{file.filename} has {file.bytes / MIB:,.1f} MiB; {most}"
             raise DocumentRefused(message, code="too_large")
         async with aclosing(self._shelf.content(file)) as pieces:
             return b"".join([piece async for piece in pieces])

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from hanok.batches.asker import Asker
@@ -21,7 +21,7 @@ from hanok.batches.stores.folder import Folder
 from hanok.batches.stores.tables import Tables
 from hanok.batches.turns import Turns
 from hanok.batches.window import is_open, next_opening
-from hanok.errors import HanokError, StoreError
+from hanok.errors import HanokError
 from hanok.ledger.stores.locked import claim
 from hanok.spec import Batches
 
@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 class Runner:
     """Runs the batches of a state folder while this process may. `change` and `drain` may be called at any time.
 
-    `serves` says whether this process lets calls in: one that does not runs no batches.
+    `serves` says whether this process lets calls in: one that does not runs no batches. `forget` is told of a file (and
+    its owner) that has expired, before it goes.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Runner:
         line_limit: int,
         serves: Callable[[], bool],
         gives_way: Callable[[str], bool],
+        forget: Callable[[str, str], Awaitable[None]],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         random_hex: Callable[[int], str],
@@ -64,6 +66,7 @@ class Runner:
         self._tables = tables
         self._folder = folder
         self._serves = serves
+        self._forget = forget
         self._wall = wall
         self._monotonic = monotonic
         self._turns = Turns(gives_way=gives_way)
@@ -106,7 +109,7 @@ class Runner:
         while True:
             try:
                 await self._look()
-            except StoreError:
+            except Exception:  # noqa: BLE001 - nothing that goes wrong once ends batches for good
                 _log.exception("batches cannot be looked at; trying again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
@@ -151,7 +154,7 @@ class Runner:
             self._take_up(await asyncio.to_thread(self._tables.open_batches))
         if now - self._swept_at >= SWEEP_EVERY_S:
             self._swept_at = now
-            await asyncio.to_thread(self._sweep)
+            await self._sweep(self._wall())
 
     def _may(self) -> bool:
         """Whether this process is the one that runs batches."""
@@ -197,9 +200,14 @@ class Runner:
         task.add_done_callback(lambda _: self._woken.set())
         self._runs[batch.id] = run, task
 
-    def _sweep(self) -> None:
-        """Forget what has been kept long enough, and remove what killed processes left."""
-        now = self._wall()
+    async def _sweep(self, now: float) -> None:
+        """Forget what has been kept long enough. What cannot be forgotten now stays for the next time."""
+        for file_id, owner in await asyncio.to_thread(self._tables.expired, now):
+            await self._forget(file_id, owner)
+        await asyncio.to_thread(self._remove, now)
+
+    def _remove(self, now: float) -> None:
+        """Remove what has expired, and what killed processes left."""
         for name in self._tables.remove_expired(now):
             self._folder.remove(name)
         self._tables.remove_batches(before=now - self.settings.keep_days * DAY_S)

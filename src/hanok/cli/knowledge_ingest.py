@@ -150,17 +150,9 @@ def _progress(name: str) -> Generator[Callable[[Report], None]]:
 
 
 def tell(report: Report) -> None:
-    """What came of an ingest, for people."""
-    told = [f"{getattr(report, name):,} {name}" for name in ("added", "changed", "unchanged", "removed")]
-    if report.noted:
-        told.insert(2, f"{report.noted:,} touched")
-    seconds, rate = report.seconds(time.time()), report.rate(time.time())
-    talk.print(
-        f"[bold]{escape(report.base)}[/]: {report.total_documents:,} documents, {report.total_passages:,} passages "
-        f"({', '.join(told)}); wrote {report.passages:,} passages in {seconds:,.1f} s ({rate:,.0f}/s), "
-        f"{report.tokens:,} tokens embedded",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    """What came of an ingest, for people. Of one that never began there is nothing to count."""
+    if report.started_at:
+        _count(report)
     for each in report.silent:
         _say("red", "✗", f"{each.source}: {each.message}; its documents stay as they are")
     for each in report.refused[:MOST_SHOWN]:
@@ -173,6 +165,19 @@ def tell(report: Report) -> None:
         _say("red", "✗", report.error)
     if report.hint:
         talk.print(f"[cyan]hint:[/] {escape(report.hint)}", highlight=False, soft_wrap=True)
+
+
+def _count(report: Report) -> None:
+    told = [f"{getattr(report, name):,} {name}" for name in ("added", "changed", "unchanged", "removed")]
+    if report.noted:
+        told.insert(2, f"{report.noted:,} touched")
+    seconds, rate = report.seconds(time.time()), report.rate(time.time())
+    talk.print(
+        f"[bold]{escape(report.base)}[/]: {report.total_documents:,} documents, {report.total_passages:,} passages "
+        f"({', '.join(told)}); wrote {report.passages:,} passages in {seconds:,.1f} s ({rate:,.0f}/s), "
+        f"{report.tokens:,} tokens embedded",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def form(report: Report) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
@@ -84,6 +84,7 @@ class Admin:
     """
 
     paths: Sequence[str] = ("/admin",)
+    asks: Set[str] = frozenset()
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)

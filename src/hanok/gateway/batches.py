@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Annotated, Any
 
 import msgspec
@@ -40,6 +40,7 @@ class Batches:
     """The desk. `settings` are those that hold now, `starts_at` is when lines are asked next, if that is not now."""
 
     paths: Sequence[str] = ("/v1/batches",)
+    asks: Set[str] = frozenset()
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)

@@ -34,11 +34,13 @@ class Desk(Protocol):
     """Answers whatever comes below its `paths`, as `/v1/files`; in its own words also what goes wrong there.
 
     `posts` are its model calls, by their exact paths: refused while the house drains, and replayed to who repeats them.
-    What is posted to one of its `paths` itself makes something there, and is refused then, too.
+    What is posted to one of its `paths` itself makes something there, and is refused then, too; so is what is posted to
+    a path below them that ends in one of `asks`, where a model may be asked.
     """
 
     paths: Sequence[str]
     posts: Mapping[str, Handle]
+    asks: Set[str]
 
     async def __call__(self, call: Call) -> None: ...
 
@@ -137,7 +139,7 @@ class Door:
                 await self._show_model(call)
                 return
         if (desk := self._find_desk(path)) is not None:
-            if self.draining and call.method == "POST" and path.rstrip("/") in desk.paths:
+            if self.draining and call.method == "POST" and _begins_something(desk, path.rstrip("/")):
                 self._refuse_while_draining(call)
             await desk(call)
             return
@@ -257,6 +259,10 @@ class Door:
             message = f"there is nothing at {call.path}; {advice}"
             body = envelope(message, "invalid_request_error", code="not_found")
             await call.reply(404, body, JSON_TYPE)
+
+
+def _begins_something(desk: Desk, path: str) -> bool:
+    return path in desk.paths or path.rsplit("/", 1)[-1] in desk.asks
 
 
 def _meant(path: str, known: Set[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -41,9 +41,10 @@ class ExpiresAfter(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Files:
-    """The desk. `settings` are those that hold now; `forget` is told of a file (and its owner) that is deleted."""
+    """The desk. `settings` are those that hold now; `forget` is told of a file (and its owner) that is to go."""
 
     paths: Sequence[str] = ("/v1/files",)
+    asks: Set[str] = frozenset()
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
@@ -76,8 +77,9 @@ class Files:
             case "GET", [id_, "content"]:
                 await self._give(call, id_, owner)
             case "DELETE", [id_]:
-                await self._shelf.remove(await self._shelf.find(id_, owner))
-                await self._forget(id_, owner)
+                file = await self._shelf.find(id_, owner)
+                await self._forget(id_, owner)  # first: what a kill leaves in between is deleted by asking again
+                await self._shelf.remove(file)
                 await call.reply(200, json_bytes({"id": id_, "object": "file", "deleted": True}), JSON_TYPE)
             case _, [""]:
                 raise WrongMethod(call.path, "GET, POST")

@@ -5,7 +5,7 @@ A base that is not open to a key is answered like one that there is not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -60,6 +60,12 @@ class Knowledge:
     """The desk."""
 
     paths: Sequence[str] = ("/v1/knowledge",)
+    asks: Set[str] = frozenset(
+        (
+            "search",
+            "answer",
+        )
+    )
     posts: Mapping[str, Handle] = MappingProxyType({})
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)

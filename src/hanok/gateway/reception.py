@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hanok.errors import Forbidden, RequestError, Unauthenticated, UnknownModel, WrongContentType
-from hanok.gateway.access import Access
+from hanok.gateway.access import KNOWLEDGE, Access
 from hanok.gateway.http import Call
 from hanok.gateway.runs import RUN_HEADER, read_run
 from hanok.ledger import Key
@@ -149,11 +149,14 @@ class Reception:
             raise UnknownModel(message, param="model", code="model_not_found")
 
     def card(self, model: str, key: Key) -> ModelCard:
-        """The card of that model. Raises `UnknownModel`, and `Forbidden` when the key does not open it."""
-        card = self._cards.get(model)
-        if card is None:
+        """The card of that model. Raises `UnknownModel`, and `Forbidden` when the key does not open it.
+
+        A knowledge base that is not open is not there, under this name as under its own.
+        """
+        card, is_open = self._cards.get(model), model in self._access.models(key)
+        if card is None or (model.startswith(KNOWLEDGE) and not is_open):
             raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
-        if model not in self._access.models(key):
+        if not is_open:
             raise Forbidden(f"this key does not open the model {model!r}", param="model", code="model_not_allowed")
         return card
 

@@ -5,8 +5,9 @@ A declared knowledge base that a key opens can be looked at and searched here, t
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
@@ -36,11 +37,13 @@ from hanok.knowledge.vector_stores.forms import (
 )
 from hanok.knowledge.vector_stores.keeping import Keeping, Ranking, Wish, unknown_store
 from hanok.knowledge.vector_stores.record_store import Slice
-from hanok.spec import Knowledge
+from hanok.spec import Knowledge, Retrieve
 from hanok.wire import Caller, json_bytes
 
 PAGE, LARGEST_PAGE = 20, 100
 MOST_FILES = 2000
+USUAL_RESULTS = 10
+"""What OpenAI gives, where neither a search nor the platform says how many."""
 DECLARED = "kb_"
 USUAL_SIZE, USUAL_OVERLAP = 800, 400
 POLL_MS = b"250"
@@ -51,8 +54,13 @@ FileIds = Annotated[list[FileId], Meta(max_length=MOST_FILES)]
 Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
+_AttributeName = Annotated[str, Meta(min_length=1, max_length=64)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What passages can bear, and filters ask."""
 Attributes = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)] | bool | int | float],
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=512)] | bool | Whole | float
+    ],
     Meta(max_length=16),
 ]
 
@@ -175,19 +183,20 @@ class StoreSearchBody(msgspec.Struct, kw_only=True):
         | Annotated[list[str], Meta(min_length=1, max_length=16)]
     )
     filters: msgspec.Raw = msgspec.field(default_factory=no_filter)
-    max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
     ranking_options: RankingOptions = RankingOptions()
     rewrite_query: bool = False
 
-    def question(self, base: str, caller: Caller) -> Question:
-        """What is asked; several queries are one."""
+    def question(self, base: str, caller: Caller, retrieve: Retrieve) -> Question:
+        """What is asked; several queries are one. Without a number of results `retrieve.k` holds where declared."""
+        usual = retrieve.k if "k" in retrieve.model_fields_set else USUAL_RESULTS
         text = self.query if isinstance(self.query, str) else "\n".join(self.query)
         return Question(
             base=base,
             text=text,
             caller=caller,
             filter=self.filters,
-            k=self.max_num_results,
+            k=self.max_num_results or usual,
             rerank=self.ranking_options.ranking().rerank,
             rewrite=self.rewrite_query,
         )
@@ -208,6 +217,7 @@ class VectorStores:
     """The desk."""
 
     paths: Sequence[str] = ("/v1/vector_stores",)
+    asks: Set[str] = frozenset(("search",))
     answer_error = staticmethod(answer_error)
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
@@ -282,8 +292,16 @@ class VectorStores:
         await self._keeping.check(wishes, caller.tenant)
         store = await self._keeping.create(caller.tenant, fields)
         if wishes:
-            await self._keeping.attach(store, wishes, caller)
+            await self._fill(store, wishes, caller)
         await self._tell(call, store)
+
+    async def _fill(self, store: VectorStore, wishes: Sequence[Wish], caller: Caller) -> None:
+        """Attach files to a vector store that was just made; where that fails, it is not there either."""
+        try:
+            await self._keeping.attach(store, wishes, caller)
+        except BaseException:
+            await asyncio.shield(self._keeping.delete(store))
+            raise
 
     async def _list(self, call: Call, caller: Caller) -> None:
         part = read_slice(call)
@@ -311,7 +329,7 @@ class VectorStores:
 
     async def _search(self, call: Call, store: VectorStore, caller: Caller) -> None:
         body = decode_body(await self._reception.body(call), StoreSearchBody)
-        question = body.question(store.id, caller)
+        question = body.question(store.id, caller, self._keeping.retrieve)
         found = await self._keeping.search(store, question, body.ranking_options.ranking())
         await _reply(call, results_form(found, body.ranking_options.score_threshold or 0.0))
 
@@ -322,7 +340,7 @@ class VectorStores:
                 await _reply(call, _declared_form(base, await self._library.collection(base.name) is not None))
             case "POST", ["search"]:
                 body = decode_body(await self._reception.body(call), StoreSearchBody)
-                found = await self._library.search(body.question(base.name, caller))
+                found = await self._library.search(body.question(base.name, caller, base.retrieve))
                 await _reply(call, results_form(found, body.ranking_options.score_threshold or 0.0))
             case _, [] | ["files", *_] | ["file_batches", *_]:
                 message = f"{DECLARED}{base.name} is a declared knowledge base: platform.yaml says what is in it"

@@ -131,7 +131,7 @@ def _check_value(found: Comparison, value: Plain, place: str) -> None:
     elif isinstance(value, str):
         if len(value) > MAX_VALUE_CHARACTERS or "\0" in value:
             raise _mistake(place, f"must be at most {MAX_VALUE_CHARACTERS} characters without a null character")
-    elif isinstance(value, int) and not -_INT64 < value < _INT64:
+    elif isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise _mistake(place, "is beyond 64 bits")
 
 

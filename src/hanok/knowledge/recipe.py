@@ -42,7 +42,7 @@ def is_made_by(name: str, collection: str) -> bool:
 
 def digest_of(recipe: Recipe, embedder: Model) -> str:
     """SHA-256 in hex of what decides how documents become rows."""
-    embed = recipe.embed.model_dump(include={"dimensions", "query_prefix", "passage_prefix"})
+    embed = recipe.embed.model_dump(include={"dimensions", "passage_prefix"})
     told: dict[str, Any] = {
         "version": VERSION,
         "splits": [split.model_dump() for split in recipe.splits],

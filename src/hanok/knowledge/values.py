@@ -84,8 +84,9 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What a document's first passage says of the whole.
 
-    `digest` is the SHA-256 of its bytes. A version whose passages are not all written is not `whole`. `found` is the
-    source's own version (`Entry.version`), `source` says in a word which source it came from, `prefixed` is the first
+    `digest` names the version, the same on all its passages; `content` is the SHA-256 of its bytes. A version whose
+    passages are not all written is not `whole`. `found` is the source's own version (`Entry.version`), `source` says in
+    a word which source it came from, `type` and `media_type` what it was read as (`Entry`), `prefixed` is the first
     passage's (`Passage.prefixed`), `written_at` is in Unix seconds.
     """
 
@@ -95,8 +96,11 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     passages: int
     bytes: int
+    content: str = ""
     found: str = ""
     source: str = ""
+    type: DocumentType | None = None
+    media_type: str | None = None
     prefixed: bool = True
     whole: bool = True
     reader: str = EVERYONE

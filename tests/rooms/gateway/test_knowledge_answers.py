@@ -215,7 +215,10 @@ def test_a_base_that_a_key_does_not_open_is_not_asked_or_listed(started: Running
     listed = call(f"{started.url}/v1/models", "GET", None, headers).json["data"]
     assert [model["id"] for model in listed if model["id"].startswith("knowledge/")] == ["knowledge/plain"]
     body = {"model": "knowledge/docs", "messages": [{"role": "user", "content": "hi"}]}
-    assert call(f"{started.url}/v1/chat/completions", "POST", body, headers).status == 403
+    closed = call(f"{started.url}/v1/chat/completions", "POST", body, headers)
+    nowhere = call(f"{started.url}/v1/chat/completions", "POST", {**body, "model": "knowledge/nope"}, headers)
+    assert (closed.status, closed.body.replace(b"docs", b"nope")) == (404, nowhere.body)
+    assert call(f"{started.url}/v1/models/knowledge/docs", "GET", None, headers).status == 404
     assert call(f"{started.url}/v1/knowledge/docs/answer", "POST", {"question": "hi"}, headers).status == 404
 
 

@@ -15,7 +15,7 @@ from hanok.knowledge.ingesting import EmbedUnits, Ingest, OpenSource, Report, To
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.values import EVERYONE, Entry, Head, Passage
-from hanok.spec import Knowledge, Loaded, Platform
+from hanok.spec import DocumentType, Knowledge, Loaded, Platform
 from hanok.wire import ChatRequest, TaskRequest, TaskResult, Usage, json_bytes
 
 DIMENSIONS = 4
@@ -29,14 +29,23 @@ class Texts:
         self.versions = versions
         self.touched: dict[str, int] = {}
         self.reader = EVERYONE
+        self.type: DocumentType | None = None
         self.metadata: dict[str, str] = {}
         self.reads: list[str] = []
         self.unreadable = ""
+        self.moved = ""
 
     async def entries(self) -> AsyncIterator[Entry]:
         for path, text in list(self.texts.items()):
             version = f"{len(text)}-{hash(text)}-{self.touched.get(path, 0)}" if self.versions else ""
-            yield Entry(uri=f"texts:{path}", path=path, version=version, reader=self.reader, metadata=self.metadata)
+            yield Entry(
+                uri=f"texts:{path}",
+                path=path,
+                version=version,
+                type=self.type,
+                reader=self.reader,
+                metadata=self.metadata,
+            )
         if self.unreadable:
             raise SourceUnreadable(self.unreadable)
 
@@ -85,13 +94,13 @@ def refusal(status: int, message: str = "no") -> EngineRefused:
 
 
 async def lines(entry: Entry, data: bytes) -> tuple[str, Sequence[Passage]]:
-    """A passage for every line; a document that says so is refused."""
+    """A passage for every line, of a table one for all; a document that says so is refused."""
     text = data.decode()
     if "UNREADABLE" in text:
         raise DocumentRefused(f"{entry.path} is damaged", code="damaged")
     passages: list[Passage] = []
     at = 0
-    for line in text.splitlines():
+    for line in text.splitlines() if entry.type != "table" else [text]:
         passages.append(Passage(text=line, start=at, end=at + len(line)))
         at += len(line) + 1
     return entry.path.removesuffix(".txt"), passages
@@ -124,7 +133,7 @@ class Base:
     @contextlib.asynccontextmanager
     async def _tools(self, _loaded: Loaded, _base: Knowledge) -> AsyncGenerator[Tools]:
         sources = [
-            OpenSource(mark=f"texts-{index}", name=f"texts {index}", opened=source)
+            OpenSource(mark=f"texts-{index}{source.type or ''}{source.moved}", name=f"texts {index}", opened=source)
             for index, source in enumerate(self.sources)
         ]
         yield Tools(sources=sources, read_passages=self._read, readers=self.readers)

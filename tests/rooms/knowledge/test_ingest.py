@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
+import sys
+import threading
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hanok.errors import EngineUnreachable, KnowledgeError, StoreError
-from hanok.knowledge.ingesting import Busy, Notes
+from hanok.knowledge.ingesting import Busy, EmbedUnits, Ingest, Notes, Report
+from hanok.knowledge.ingesting.report import RefusedDocument
+from hanok.knowledge.ingesting.rows import row_of, with_head
+from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
-from tests.rooms.knowledge.shelves import Base, Letters, Texts, counts, refusal
+from hanok.knowledge.values import Entry, Passage, Query
+from tests.rooms.knowledge.shelves import Base, Letters, Texts, counts, lines, refusal
 
 THREE = {"a.txt": "one a\ntwo b", "b.txt": "three c", "c.txt": "four d\nfive e\nsix f"}
 MANY = {f"{number}.txt": "\n".join(f"line {line} of {number}" for line in range(number)) for number in range(1, 60)}
@@ -91,6 +102,29 @@ def test_a_source_that_cannot_be_listed_keeps_its_documents_and_another_does_not
     assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt"]
 
 
+def test_a_source_declared_by_a_mistyped_place_loses_nothing_before_all_can_be_listed(tmp_path: Path) -> None:
+    source, other = Texts(THREE), Texts({"d.txt": "d"})
+    base = Base(tmp_path, source, other)
+    base.run()
+    source.moved, source.unreadable, source.texts = "mistyped", "the folder is not there", {}
+    assert counts(base.run()) == {"unchanged": 1}
+    assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt", "d.txt"]
+    source.unreadable = ""
+    assert counts(base.run()) == {"unchanged": 1, "removed": 3}
+
+
+def test_another_declared_type_splits_documents_anew(tmp_path: Path) -> None:
+    source = Texts(THREE)
+    base = Base(tmp_path, source)
+    base.run()
+    base.parsed.clear()
+    source.type = "code"
+    assert counts(base.run()) == {"changed": 3}
+    assert (sorted(base.parsed), base.rows()) == (sorted(THREE), 6)
+    assert base.texts() == base.wants()
+    assert counts(base.run()) == {"unchanged": 3}
+
+
 def test_who_may_read_is_changed_on_every_passage(tmp_path: Path) -> None:
     source = Texts(THREE)
     base = Base(tmp_path, source)
@@ -99,6 +133,202 @@ def test_who_may_read_is_changed_on_every_passage(tmp_path: Path) -> None:
     assert counts(base.run()) == {"changed": 3}
     assert base.texts("*") == {path: [] for path in THREE}
     assert base.texts("team-a") == base.wants()
+
+
+@pytest.fixture(params=["memory", "lite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "memory":
+        return MemoryStore()
+    pytest.importorskip("milvus_lite", reason='knowledge is not installed: pip install "hanok[rag]"')
+    from hanok.knowledge.stores.milvus import MilvusStore
+
+    return MilvusStore(str(tmp_path / "milvus.db"))
+
+
+async def all_of(base: Base, reader: str) -> list[str]:
+    """Every passage that a reader can find, whatever version it is of."""
+    vector = array("f", [1.0, 0.0, 0.0, 0.0]).tobytes()
+    found = await base.store.search(base.alias, Query(readers=(reader,), vector=vector, k=100, fetch_k=100))
+    return sorted(hit.text for hit in found)
+
+
+def test_a_document_that_is_cut_into_fewer_passages_for_other_readers_leaves_none_behind(
+    tmp_path: Path, store: Store
+) -> None:
+    source = Texts({"c.txt": "four d\nfive e\nsix f"})
+    base = Base(tmp_path, source, store=store)
+
+    async def ingest_twice() -> None:
+        source.reader = "team-a"
+        await base.ingest()
+        assert await all_of(base, "team-a") == ["five e", "four d", "six f"]
+        source.reader, source.type = "team-b", "table"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "team-a") == []
+        assert await all_of(base, "team-b") == ["four d\nfive e\nsix f"]
+        await store.aclose()
+
+    asyncio.run(ingest_twice())
+
+
+def test_a_document_of_another_type_is_cut_anew_without_being_touched(tmp_path: Path, store: Store) -> None:
+    source = Texts({"c.txt": "four d\nfive e\nsix f"})
+    base = Base(tmp_path, source, store=store)
+
+    async def ingest_often() -> None:
+        await base.ingest()
+        source.type = "table"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "*") == ["four d\nfive e\nsix f"]
+        assert counts(await base.ingest()) == {"unchanged": 1}
+        source.type = "text"
+        assert counts(await base.ingest()) == {"changed": 1}
+        assert await all_of(base, "*") == ["five e", "four d", "six f"]
+        await store.aclose()
+
+    asyncio.run(ingest_often())
+
+
+def test_an_ingest_that_ended_midway_leaves_nothing_when_the_parser_cuts_otherwise_then(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(tmp_path, Texts({"c.txt": "four d\nfive e\nsix f"}), store=store)
+    cut = base._read  # pyright: ignore[reportPrivateUsage]
+
+    async def otherwise(entry: Entry, data: bytes, embed: EmbedUnits) -> tuple[str, Sequence[Passage]]:
+        return await cut(msgspec.structs.replace(entry, type="table"), data, embed)
+
+    async def ingest_twice() -> None:
+        await base.ingest()
+        [head] = await store.heads(base.alias)
+        [row] = await store.passages(
+            base.alias, document=head.document, digest=head.digest, first=0, last=0, readers=["*"]
+        )
+        half = msgspec.structs.replace(head, whole=False)
+        first = row_of(
+            Entry(uri=head.document, path=head.path),
+            Passage(text=row.text, start=0, end=6),
+            digest=head.digest,
+            ordinal=0,
+            title=head.title,
+            terms="",
+            vector=array("f", [1.0, 0.0, 0.0, 0.0]).tobytes(),
+            now=1,
+        )
+        await store.write(base.alias, [with_head(first, half, whole=False)])
+        monkeypatch.setattr(base, "_read", otherwise)
+        assert counts(await base.ingest()) == {"added": 1}
+        assert await all_of(base, "*") == ["four d\nfive e\nsix f"]
+        await store.aclose()
+
+    asyncio.run(ingest_twice())
+
+
+def test_a_document_that_is_refused_is_not_left_to_those_who_may_no_longer_read_it(tmp_path: Path) -> None:
+    source = Texts({"a.txt": "one a"})
+    base = Base(tmp_path, source)
+    base.run()
+    source.reader, source.texts["a.txt"] = "team-a", "UNREADABLE"
+    assert [each.code for each in base.run().refused] == ["damaged"]
+    assert base.rows() == 0
+
+
+def test_another_type_is_another_chance_for_refused_documents(tmp_path: Path) -> None:
+    source = Texts({"bad.txt": "UNREADABLE"})
+    base = Base(tmp_path, source)
+    base.run()
+    base.parsed.clear()
+    source.type = "table"
+    base.run()
+    assert base.parsed == ["bad.txt"]
+
+
+@pytest.mark.parametrize("declared", [{"m": 32}, {"ef_construction": 64}, {"type": "IVF_FLAT", "nlist": 16}])
+def test_an_index_that_is_not_built_as_usual_is_ingested_into_again(
+    tmp_path: Path, store: Store, declared: dict[str, object]
+) -> None:
+    source = Texts({"a.txt": "one a"})
+    base = Base(tmp_path, source, store=store, index=declared)
+
+    async def ingest_twice() -> None:
+        await base.ingest()
+        source.texts["a.txt"] = "two b"
+        assert counts(await base.ingest()) == {"changed": 1}
+        await store.aclose()
+
+    asyncio.run(ingest_twice())
+
+
+def test_another_prefix_of_questions_leaves_what_is_there(tmp_path: Path) -> None:
+    base = Base(tmp_path, Texts(THREE))
+    base.run()
+    base.declare(embed={"query_prefix": "query: "})
+    assert counts(base.run()) == {"unchanged": 3}
+
+
+def test_who_looks_whether_a_base_is_ingested_is_in_nobodys_way(tmp_path: Path) -> None:
+    notes = Notes(tmp_path, "docs")
+    notes.claim()
+    notes.release()
+    with (notes.folder / "lock").open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        assert not notes.is_claimed()
+        threading.Timer(0.01, fcntl.flock, (looked_at, fcntl.LOCK_UN)).start()
+        notes.claim()
+    assert Notes(tmp_path, "docs").is_claimed()
+    with pytest.raises(Busy):
+        Notes(tmp_path, "docs").claim()
+    notes.release()
+
+
+def test_a_lock_that_cannot_be_had_for_another_reason_does_not_say_that_somebody_ingests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreError, match="No locks available"):
+        Notes(tmp_path, "docs").claim()
+
+
+def test_what_was_refused_is_written_only_when_it_has_changed(tmp_path: Path) -> None:
+    notes = Notes(tmp_path, "docs")
+    notes.folder.mkdir(parents=True)
+    report = Report(base="docs", refused=[RefusedDocument(path="a.txt", code="damaged", message="a.txt is damaged")])
+    notes.keep(report)
+    (notes.folder / "last_refused.json").unlink()
+    report.added = 1
+    notes.keep(report)
+    assert not (notes.folder / "last_refused.json").exists()
+    report.refused.append(RefusedDocument(path="b.txt", code="damaged", message="b.txt is damaged"))
+    notes.keep(report)
+    assert Notes(tmp_path, "docs").last() == report
+
+
+def test_an_ingest_whose_progress_cannot_be_kept_for_a_while_tells_it_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[Ingest.__module__], "KEEP_EVERY_S", 0.001)
+    base = Base(tmp_path, Texts(THREE))
+    keep, told, kept = Notes.keep, asyncio.Event(), 0
+
+    def keep_at_times(notes: Notes, report: Report) -> None:
+        nonlocal kept
+        kept += 1
+        if kept in (2, 3):
+            raise StoreError("the disk is full")
+        keep(notes, report)
+        if kept > 3:
+            told.set()
+
+    async def read(entry: Entry, data: bytes, _: EmbedUnits) -> tuple[str, Sequence[Passage]]:
+        await told.wait()
+        return await lines(entry, data)
+
+    monkeypatch.setattr(Notes, "keep", keep_at_times)
+    monkeypatch.setattr(base, "_read", read)
+    assert counts(base.run()) == {"added": 3}
 
 
 def test_metadata_that_changed_is_written(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -231,6 +232,38 @@ def test_lite_tells_what_it_cannot_do(tmp_path: Path, capfd: pytest.CaptureFixtu
 
     asyncio.run(ask())
     assert capfd.readouterr() == ("", "")
+
+
+def test_calls_that_come_first_together_open_a_collection_of_lite_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one waits for ever: what it loaded is not what is asked whether it is loaded."""
+    import milvus_lite.db
+
+    opened: list[str] = []
+    twice = threading.Event()
+
+    class Counted(milvus_lite.db.Collection):
+        def __init__(self, name: str, *rest: Any, **named: Any) -> None:
+            opened.append(name)
+            twice.set() if len(opened) > 1 else twice.wait(1)
+            super().__init__(name, *rest, **named)
+
+    async def make() -> None:
+        store = MilvusStore(str(tmp_path / "passages.db"))
+        await store.create("one", Shape(dimensions=2, index=Index()))
+        await store.aclose()
+
+    async def ask() -> None:
+        store = MilvusStore(str(tmp_path / "passages.db"))
+        async with asyncio.timeout(30):
+            await asyncio.gather(store.list_collections(), store.heads("one"), store.describe("one"))
+        await store.aclose()
+
+    asyncio.run(make())
+    monkeypatch.setattr(milvus_lite.db, "Collection", Counted)
+    asyncio.run(ask())
+    assert opened == ["one"]
 
 
 def test_lite_is_opened_by_one_process_alone(state: Path) -> None:

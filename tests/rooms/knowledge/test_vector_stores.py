@@ -130,6 +130,15 @@ def test_several_queries_are_one_search(red: OpenAI, filled: str) -> None:
     assert page.data[0].filename == "cats.txt"
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_numbers_beyond_64_bits_are_no_attributes(red: OpenAI, number: int) -> None:
+    store = red.vector_stores.create(name="numbers")
+    uploaded = red.files.create(file=("cats.txt", CATS), purpose="assistants")
+    with pytest.raises(openai.BadRequestError):
+        red.vector_stores.files.create(store.id, file_id=uploaded.id, attributes={"year": number})
+    red.vector_stores.delete(store.id)
+
+
 def test_filters_look_at_attributes(red: OpenAI, filled: str) -> None:
     english = {"type": "eq", "key": "lang", "value": "en"}
     old = {"type": "lt", "key": "year", "value": 2026}

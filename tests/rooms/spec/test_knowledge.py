@@ -49,6 +49,8 @@ def test_documents_are_split_by_type_as_the_table_says_unless_a_rule_says_otherw
         ({"sources": {"path": "a", "git": "b"}}, "must have exactly one of path, url, sitemap, git, uri, builtin"),
         ({"sources": {"include": ["*.md"]}}, "not none of them"),
         ({"sources": []}, "must not be empty"),
+        ({"sources": {"path": "a", "ref": "main"}}, "`ref` is for git, not for path"),
+        ({"sources": {"git": "a", "private": True}}, "`private` is for url and sitemap, not for git"),
         ({"schedule": "every day"}, "five fields of cron"),
         ({"schedule": "0 25 * * *"}, "'0 25 * * *' is no schedule"),
         ({"retrieve": {"k": 30}}, "`fetch_k` must be at least `k`"),

@@ -89,6 +89,10 @@ class Tables:
         with self._writing() as connection:
             return connection.execute("DELETE FROM files WHERE id = ? AND owner = ?", (id_, owner)).rowcount > 0
 
+    def expired(self, now: float) -> list[tuple[str, str]]:
+        """The files that have expired: their ids and owners."""
+        return [(row[0], row[1]) for row in self._ask("SELECT id, owner FROM files WHERE expires_at <= ?", (now,))]
+
     def remove_expired(self, now: float) -> list[str]:
         """Forget the files that have expired; their ids."""
         with self._writing() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from hanok.errors import Unknown, WrongMethod
 from hanok.gateway.giving import JSON_TYPE, Giving
@@ -25,6 +25,7 @@ class MessagesDesk:
     """Answers Anthropic's SDK. `count` asks an engine for a prompt's tokens."""
 
     paths: Sequence[str] = ("/v1/messages",)
+    asks: Set[str] = frozenset()
     answer_error = staticmethod(answer_anthropic_error)
     error_event = staticmethod(anthropic_error_event)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -46,6 +46,7 @@ class ResponsesDesk:
     """Answers `client.responses` of OpenAI's SDK. `store` has what is kept; `wall` gives Unix seconds."""
 
     paths: Sequence[str] = (_PATH,)
+    asks: Set[str] = frozenset()
     answer_error = staticmethod(answer_error)
     also = staticmethod(no_headers)
 

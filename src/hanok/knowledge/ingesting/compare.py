@@ -21,12 +21,13 @@ from hanok.wire import json_bytes
 class Known:
     """What the collection has of one document: its newest whole version, if any, and whether there are others.
 
-    `source` is where it came from.
+    `source` is where it came from, `readers` who may read any of them.
     """
 
     current: Head | None = None
     others: bool = False
     source: str = ""
+    readers: frozenset[str] = frozenset()
 
 
 NOTHING = Known()
@@ -43,7 +44,12 @@ def known_of(heads: Iterable[Head]) -> dict[str, Known]:
 def _known(heads: list[Head]) -> Known:
     whole = [head for head in heads if head.whole]
     current = max(whole, key=lambda head: head.written_at, default=None)
-    return Known(current=current, others=len(heads) > (current is not None), source=(current or heads[-1]).source)
+    return Known(
+        current=current,
+        others=len(heads) > (current is not None),
+        source=(current or heads[-1]).source,
+        readers=frozenset(head.reader for head in heads),
+    )
 
 
 def is_unchanged(entry: Entry, head: Head | None, source: str) -> bool:
@@ -57,13 +63,21 @@ def is_told(entry: Entry, head: Head, source: str) -> bool:
 
 
 def has_same_marks(entry: Entry, head: Head) -> bool:
-    """Whether what stands on every passage is the same: who may read it, and its metadata."""
-    return head.reader == entry.reader and dict(head.metadata) == dict(entry.metadata) and head.path == entry.path
+    """Whether what stands on every passage is the same, as who may read it, and what the document is read as."""
+    told = (entry.reader, dict(entry.metadata), entry.path, entry.type, entry.media_type)
+    return told == (head.reader, dict(head.metadata), head.path, head.type, head.media_type)
 
 
-def gone(known: dict[str, Known], seen: Collection[str], *, silent: Collection[str]) -> Iterator[str]:
-    """Documents that no source has any more; those from a source that is `silent` may be there still."""
-    return (document for document, each in known.items() if document not in seen and each.source not in silent)
+def gone(
+    known: dict[str, Known], seen: Collection[str], *, silent: Collection[str], declared: Collection[str]
+) -> Iterator[str]:
+    """Documents that no source has any more; those from a source that is `silent` may be there still.
+
+    A source that is `declared` no more may be a silent one under the name that it had before a slip of the pen, so its
+    documents stay until every source has spoken.
+    """
+    kept = {each.source for each in known.values() if silent and each.source not in declared}.union(silent)
+    return (document for document, each in known.items() if document not in seen and each.source not in kept)
 
 
 def source_mark(source: Source) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from hanok.errors import HanokError, KnowledgeError
+from hanok.errors import HanokError, KnowledgeError, StoreError
 from hanok.knowledge.ingesting.embedder import PAUSES_S, Embedder, OpenModels
 from hanok.knowledge.ingesting.notes_store import Notes
 from hanok.knowledge.ingesting.refusals import Refusals
@@ -25,11 +26,13 @@ from hanok.knowledge.ingesting.run import Means, OpenSource, ReadPassages, Run
 from hanok.knowledge.ranking import terms_of
 from hanok.knowledge.recipe import alias_of, anew_of, collection_of, digest_of, is_made_by
 from hanok.knowledge.store import Store
+from hanok.knowledge.stores.checks import is_same
 from hanok.knowledge.values import Collection, Shape
 from hanok.spec import Knowledge, Loaded, Model, Terms
 from hanok.wire import ANONYMOUS, Caller, json_bytes
 
 KEEP_EVERY_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +144,17 @@ async def _reporting(order: Ingest, notes: Notes, told: Callable[[Report], None]
 
 
 async def _keep(report: Report, notes: Notes, told: Callable[[Report], None]) -> None:
+    """Go on where it cannot be kept for a while: what counts is what is kept in the end."""
+    is_kept = True
     while True:
         await asyncio.sleep(KEEP_EVERY_S)
-        notes.keep(report)
+        try:
+            notes.keep(report)
+            is_kept = True
+        except StoreError as error:
+            if is_kept:
+                _log.warning("how far the ingest is cannot be told: %s", error)
+            is_kept = False
         told(report)
 
 
@@ -221,7 +232,7 @@ async def _made_ready(order: Ingest, target: _Target, embedder: Embedder) -> Cal
 
 async def _check(order: Ingest, embedder: Embedder, found: Collection) -> None:
     shape = await embedder.probe(order.base.index)
-    if shape != found.shape:
+    if not is_same(found.shape, shape):
         raise _unfit(order.base.name, shape, found.shape)
 
 

@@ -29,23 +29,31 @@ async def ingest_beside(loaded: Loaded, base: str, models: ModelPath, *, caller:
     Cancelled, it ends the process first. Raises `OSError` when none can be started.
     """
     ours, its = socket.socketpair()
-    with its:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            str(its.fileno()),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=[its.fileno()],
-            start_new_session=True,  # a Ctrl-C is for us to pass on
-        )
-    ours.setblocking(False)
-    reader, writer = await asyncio.open_connection(sock=ours)
-    try:
-        send_bytes(writer, pickle.dumps((loaded, base)))  # secrets among it, which JSON would mask
-        await serve(reader, writer, models, caller)
-        return await process.wait()
-    finally:
-        writer.close()
-        await asyncio.shield(_end(process))
+    with contextlib.ExitStack() as unless_connected:
+        unless_connected.callback(ours.close)
+        with its:
+            process = await _start(its)
+        try:
+            ours.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=ours)
+            unless_connected.pop_all()
+            with contextlib.closing(writer):
+                send_bytes(writer, pickle.dumps((loaded, base)))  # secrets among it, which JSON would mask
+                await serve(reader, writer, models, caller)
+                return await process.wait()
+        finally:
+            unless_connected.close()  # the process waits for the end of the line
+            await asyncio.shield(_end(process))
+
+
+async def _start(its: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND,
+        str(its.fileno()),
+        stdin=asyncio.subprocess.DEVNULL,
+        pass_fds=[its.fileno()],
+        start_new_session=True,  # a Ctrl-C is for us to pass on
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

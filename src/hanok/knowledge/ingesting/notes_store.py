@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import msgspec
 
 from hanok.errors import KnowledgeError, StoreError
-from hanok.knowledge.ingesting.report import Report
+from hanok.knowledge.ingesting.report import RefusedDocument, Report
 
-_LOCK, _LAST, _REFUSED = "lock", "last.json", "refused.json"
+LOOK_PAUSES_S = (0.001, 0.004, 0.016, 0.064)
+"""Between tries to have the lock, which somebody who looks has for microseconds."""
+_LOCK, _LAST, _LAST_REFUSED, _REFUSED = "lock", "last.json", "last_refused.json", "refused.json"
 
 
 class Notes:
@@ -25,20 +28,45 @@ class Notes:
         self.folder = state / "knowledge" / base
         self._base = base
         self._lock = -1
+        self._kept_refused: list[RefusedDocument] | None = None
 
     def claim(self) -> None:
-        """Be the one who ingests, until `release` or the end of this process. Raises `Busy` when another is."""
+        """Be the one who ingests, until `release` or the end of this process. Raises `Busy` when another is.
+
+        Blocks for a tenth of a second at most. Raises `StoreError` when nothing can be written or locked there.
+        """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            is_ours = self._lock_soon(lock)
+        except BaseException:
             os.close(lock)
-            raise Busy(self._base, self.last()) from None
+            raise
+        if not is_ours:
+            os.close(lock)
+            raise Busy(self._base, self.last())
         self._lock = lock
+
+    def _lock_soon(self, lock: int) -> bool:
+        """Whether it could be had: those who only look hold it, too, for a moment that is waited out."""
+        for pause_s in LOOK_PAUSES_S:
+            if self._try_lock(lock, fcntl.LOCK_EX):
+                return True
+            time.sleep(pause_s)
+        return self._try_lock(lock, fcntl.LOCK_EX)
+
+    def _try_lock(self, lock: int, how: int) -> bool:
+        """Raises `StoreError` where the folder's file system takes no locks."""
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise StoreError(f"{self.folder / _LOCK} cannot be locked: {error.strerror}") from error
+        return True
 
     def release(self) -> None:
         if self._lock >= 0:
@@ -46,25 +74,32 @@ class Notes:
             self._lock = -1
 
     def is_claimed(self) -> bool:
-        """Whether somebody ingests now."""
+        """Whether somebody ingests now. Many may look at once; where nothing can be locked, nobody does."""
         try:
             lock = os.open(self.folder / _LOCK, os.O_RDWR)
         except OSError:
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
+            return not self._try_lock(lock, fcntl.LOCK_SH)
+        except StoreError:
+            return False
         finally:
             os.close(lock)
-        return False
 
     def last(self) -> Report | None:
         """The last report, or that of the ingest that runs."""
         try:
-            return msgspec.json.decode((self.folder / _LAST).read_bytes(), type=Report)
+            report = msgspec.json.decode((self.folder / _LAST).read_bytes(), type=Report)
         except (OSError, msgspec.DecodeError):
             return None
+        report.refused = report.refused or self._last_refused()
+        return report
+
+    def _last_refused(self) -> list[RefusedDocument]:
+        try:
+            return msgspec.json.decode((self.folder / _LAST_REFUSED).read_bytes(), type=list[RefusedDocument])
+        except (OSError, msgspec.DecodeError):
+            return []
 
     def changed_at(self) -> int:
         """When the report was written last, as a number to compare; 0 when there is none."""
@@ -74,8 +109,12 @@ class Notes:
             return 0
 
     def keep(self, report: Report) -> None:
-        """Raises `StoreError`."""
-        self._write(_LAST, msgspec.json.encode(report))
+        """What was refused, which may be much, is written when it has changed. Raises `StoreError`."""
+        refused = list(report.refused)
+        if refused != self._kept_refused:
+            self._write(_LAST_REFUSED, msgspec.json.encode(refused))
+            self._kept_refused = refused
+        self._write(_LAST, msgspec.json.encode(msgspec.structs.replace(report, refused=[])))
 
     def refusals(self) -> bytes:
         try:
@@ -89,7 +128,7 @@ class Notes:
 
     def forget(self) -> None:
         """Keep nothing of the ingests before."""
-        for name in (_LAST, _REFUSED):
+        for name in (_LAST, _LAST_REFUSED, _REFUSED):
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """Documents that were refused, remembered so that one which did not change is not tried again.
 
-What they are remembered by is the digest of their bytes, or the source's own version, together with the recipe: another
-limit or another way of parsing is another chance.
+What they are remembered by is the digest of their bytes, or the source's own version, together with the recipe and what
+they were read as: another limit or another way of parsing is another chance.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from hanok.knowledge.ingesting.report import RefusedDocument
 from hanok.knowledge.values import Entry
+from hanok.spec import DocumentType
 
 
 class _Remembered(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +20,8 @@ class _Remembered(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     found: str
     refused: RefusedDocument
+    type: DocumentType | None = None
+    media_type: str | None = None
 
 
 class Refusals:
@@ -43,8 +46,16 @@ class Refusals:
         return found.refused
 
     def remember(self, entry: Entry, digest: str, refused: RefusedDocument) -> None:
-        self._all[entry.uri] = _Remembered(recipe=self._recipe, digest=digest, found=entry.version, refused=refused)
-        self.changed = True
+        told = _Remembered(
+            recipe=self._recipe,
+            digest=digest,
+            found=entry.version,
+            refused=refused,
+            type=entry.type,
+            media_type=entry.media_type,
+        )
+        self.changed = self.changed or self._all.get(entry.uri) != told
+        self._all[entry.uri] = told
 
     def forget(self, document: str) -> None:
         if self._all.pop(document, None) is not None:
@@ -65,8 +76,10 @@ class Refusals:
 
     def _of(self, entry: Entry) -> _Remembered | None:
         found = self._all.get(entry.uri)
-        same = found is not None and found.recipe == self._recipe and found.refused.path == entry.path
-        return found if same else None
+        if found is None:
+            return None
+        told = (found.recipe, found.refused.path, found.type, found.media_type)
+        return found if told == (self._recipe, entry.path, entry.type, entry.media_type) else None
 
 
 def _read(kept: bytes) -> dict[str, _Remembered]:

@@ -59,7 +59,9 @@ class Report(msgspec.Struct, kw_only=True):
     hint: str = ""
 
     def seconds(self, now: float) -> float:
-        """How long it ran, or has been running."""
+        """How long it ran, or has been running; 0 when it never began."""
+        if not self.started_at:
+            return 0.0
         return max(0.0, (self.ended_at or now) - self.started_at)
 
     def rate(self, now: float) -> float:

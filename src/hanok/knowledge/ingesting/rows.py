@@ -1,12 +1,14 @@
 """Passages with their vectors as rows of a collection. Pure.
 
 Ids say which passage of which version of which document it is, so that writing one again writes over it: an ingest that
-was killed can begin anew without duplicates.
+was killed can begin anew without duplicates. A version is named after its passages, too: a document that is cut into
+others, or that others may read, is another version, and no passage of the one before can hide among its own.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,6 +21,15 @@ def id_of(*, document: str, digest: str, ordinal: int, store: str = "") -> str:
     """At most 64 characters."""
     version = hashlib.sha256("\0".join((store, document, digest)).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{version[:ID_DIGITS]}-{ordinal}"
+
+
+def version_of(entry: Entry, content: str, title: str, passages: Sequence[Passage]) -> str:
+    """SHA-256 in hex of all that is kept of a version but its vectors. `content` is that of its bytes."""
+    marks = (entry.path, entry.reader, entry.type, entry.media_type, sorted(entry.metadata.items()))
+    digest = hashlib.sha256(repr((content, marks, title)).encode())  # `repr` has a form for names that are not Unicode
+    for passage in passages:
+        digest.update(repr(passage).encode())
+    return digest.hexdigest()
 
 
 def row_of(
@@ -65,6 +76,7 @@ def head_of(
     size: int,
     source: str,
     now: int,
+    content: str = "",
     store: str = "",
 ) -> Head:
     """What the first passage says of a whole version. `size` is that of its file, in bytes."""
@@ -75,8 +87,11 @@ def head_of(
         digest=digest,
         passages=passages,
         bytes=size,
+        content=content,
         found=entry.version,
         source=source,
+        type=entry.type,
+        media_type=entry.media_type,
         prefixed=first.prefixed,
         reader=entry.reader,
         store=store,

@@ -20,7 +20,7 @@ from hanok.knowledge.ingesting.compare import NOTHING, Known, gone, has_same_mar
 from hanok.knowledge.ingesting.embedder import Embedder
 from hanok.knowledge.ingesting.refusals import Refusals
 from hanok.knowledge.ingesting.report import RefusedDocument, Report, SilentSource
-from hanok.knowledge.ingesting.rows import head_of, row_of, with_head
+from hanok.knowledge.ingesting.rows import head_of, row_of, version_of, with_head
 from hanok.knowledge.source import Opened
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Entry, Head, Hit, Passage, Row
@@ -166,8 +166,17 @@ class Run:
             self._seen.documents.add(entry.uri)
             self._report.documents += 1
             known = self._known.get(entry.uri, NOTHING)
+            await self._withdraw(entry, known)
             if not self._settle_unread(entry, source, known):
                 await self._found.put(_Found(entry=entry, source=source, known=known))
+
+    async def _withdraw(self, entry: Entry, known: Known) -> None:
+        """What those may read who may no longer goes at once: the version that follows may be refused, or come late."""
+        if known.readers <= {entry.reader}:
+            return
+        current = known.current
+        keep = current.digest if current is not None and current.reader == entry.reader else None
+        await self._means.store.remove(self._means.collection, document=entry.uri, keep=keep)
 
     def _settle_unread(self, entry: Entry, source: OpenSource, known: Known) -> bool:
         """Whether nothing of a document has to be read."""
@@ -195,11 +204,11 @@ class Run:
         entry, current = found.entry, found.known.current
         limit_bytes = int(self._means.recipe.parse.max_file_mib * MIB)
         data = await found.source.opened.read(entry, limit_bytes)
-        digest = await _sha256(data)
-        if (refused := self._means.refusals.of_content(entry, digest)) is not None:
+        content = await _sha256(data)
+        if (refused := self._means.refusals.of_content(entry, content)) is not None:
             self._report.refused.append(refused)
             return
-        if current is not None and current.digest == digest and has_same_marks(entry, current):
+        if current is not None and current.content == content and has_same_marks(entry, current):
             first = await self._first(current)
             if first is not None:
                 await self._cut(found, current, [first])
@@ -209,12 +218,13 @@ class Run:
             if not passages:
                 raise DocumentRefused("there is no text in it", code=EMPTY)
         except DocumentRefused as error:
-            await self._refuse_content(found, error, digest)
+            await self._refuse_content(found, error, content)
             return
         head = head_of(
             entry,
             passages[0],
-            digest=digest,
+            digest=await asyncio.to_thread(version_of, entry, content, title, passages),
+            content=content,
             title=title,
             passages=len(passages),
             size=len(data),
@@ -392,24 +402,25 @@ class Run:
             current = version.known.current
             keep = current.digest if current is not None else None
             await self._means.store.remove(self._means.collection, document=version.entry.uri, keep=keep)
-        self._refuse(version.entry, version.refused, version.head.digest)
+        self._refuse(version.entry, version.refused, version.head.content)
 
-    async def _refuse_content(self, found: _Found, error: DocumentRefused, digest: str) -> None:
+    async def _refuse_content(self, found: _Found, error: DocumentRefused, content: str) -> None:
         """The version before stays, unless what was in it was taken out."""
         if error.code == EMPTY and found.known is not NOTHING:
             await self._means.store.remove(self._means.collection, document=found.entry.uri)
-        self._refuse(found.entry, error, digest)
+        self._refuse(found.entry, error, content)
 
-    def _refuse(self, entry: Entry, error: DocumentRefused, digest: str = "") -> None:
+    def _refuse(self, entry: Entry, error: DocumentRefused, content: str = "") -> None:
         refused = RefusedDocument(path=entry.path, code=error.code, message=error.message)
         self._report.refused.append(refused)
-        if digest:
-            self._means.refusals.remember(entry, digest, refused)
+        if content:
+            self._means.refusals.remember(entry, content, refused)
 
     # removing
 
     async def _remove_gone(self) -> None:
-        documents = list(gone(dict(self._known), self._seen.documents, silent=self._seen.silent))
+        declared = {source.mark for source in self._means.sources}
+        documents = list(gone(dict(self._known), self._seen.documents, silent=self._seen.silent, declared=declared))
         for document in documents:
             await self._means.store.remove(self._means.collection, document=document)
             self._report.removed += 1

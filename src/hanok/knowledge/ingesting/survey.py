@@ -45,6 +45,7 @@ async def survey(loaded: Loaded, base: Knowledge, store: Store, tools: OpenTools
     seen: set[str] = set()
     silent: set[str] = set()
     async with tools(loaded, base) as opened:
+        declared = {source.mark for source in opened.sources}
         for source in opened.sources:
             try:
                 async for entry in source.opened.entries():
@@ -54,7 +55,7 @@ async def survey(loaded: Loaded, base: Knowledge, store: Store, tools: OpenTools
             except SourceUnreadable as error:
                 silent.add(source.mark)
                 found.silent.append(SilentSource(source=source.name, message=error.message))
-    found.gone = sum(1 for _ in gone(known, seen, silent=silent))
+    found.gone = sum(1 for _ in gone(known, seen, silent=silent, declared=declared))
     return found
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from hanok.errors import DocumentRefused
+from hanok.errors import DocumentRefused, KnowledgeError
 from hanok.knowledge.parsing.frames import (
     LENGTH_BYTES,
     Answer,
@@ -59,20 +59,33 @@ class Parted:
 
 
 class Parsers:
-    """Reads files in processes of their own. Close it when there is nothing more to read."""
+    """Reads files in processes of their own. Close it when there is nothing more to read.
 
-    def __init__(self, *, processes: int = 2, command: Sequence[str] = COMMAND) -> None:
+    A process that waits for a file longer than `idle_s` is ended; None lets it wait.
+    """
+
+    def __init__(self, *, processes: int = 2, command: Sequence[str] = COMMAND, idle_s: float | None = None) -> None:
         self._command = command
+        self._idle_s = idle_s
+        self._ending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(processes)
         self._idle: list[_Parser] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many processes wait for a file."""
+        return len(self._idle)
+
     async def parse(self, entry: Entry, data: bytes, limits: Parsing) -> Document:
-        """The document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        """The document in a file. Raises `DocumentRefused` when it cannot be taken.
+
+        Raises `KnowledgeError` when no process can be started.
+        """
         answers = await self._ask(entry, data, limits, None)
         return next(answer.document for answer in answers if isinstance(answer, Whole))
 
     async def parse_and_split(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split]) -> Parted:
-        """The passages of the document in a file. Raises `DocumentRefused` when it cannot be taken."""
+        """The passages of the document in a file. Raises as `parse` does."""
         answers = await self._ask(entry, data, limits, splits)
         facts = next(answer for answer in answers if isinstance(answer, Facts))
         parts = [answer for answer in answers if isinstance(answer, Part)]
@@ -91,6 +104,7 @@ class Parsers:
         idle, self._idle = self._idle, []
         for parser in idle:
             await parser.end()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def _ask(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split] | None) -> list[Answer]:
         told = None if splits is None else [split.model_dump() for split in splits]
@@ -118,8 +132,19 @@ class Parsers:
     async def _keep(self, parser: _Parser, last: Answer) -> None:
         if isinstance(last, End) and not last.leaving:
             self._idle.append(parser)
+            parser.asked += 1
+            if self._idle_s is not None:
+                asyncio.get_running_loop().call_later(self._idle_s, self._end_idle, parser, parser.asked)
         else:
             await parser.end()
+
+    def _end_idle(self, parser: _Parser, asked: int) -> None:
+        """End a process that was asked nothing since then."""
+        if parser in self._idle and parser.asked == asked:
+            self._idle.remove(parser)
+            ending = asyncio.create_task(parser.end())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
 
 def _why(path: str, limits: Parsing, parser: _Parser, error: BaseException) -> BaseException:
@@ -134,12 +159,19 @@ def _why(path: str, limits: Parsing, parser: _Parser, error: BaseException) -> B
     return crashed(path, f"the parser ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
 
 
+def _unstarted(error: OSError) -> KnowledgeError:
+    message = f"no process can be started to read files: {error}"
+    return KnowledgeError(message, hint="look how many processes and open files the machine allows, and what runs")
+
+
 class _Parser:
     """One process, and how to ask it."""
 
     def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
         self._process = process
         self._errors = errors
+        self.asked = 0
+        """How many files it has read."""
         self.code: int | None = None
         """How it ended by itself while it was asked: None when it did not."""
         self.last_words = ""
@@ -147,15 +179,25 @@ class _Parser:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> _Parser:
-        """Start one. Raises `OSError` when that cannot be."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            limit=_AT_ONCE_BYTES,
-        )
+        """Start one. Raises `KnowledgeError` when that cannot be."""
+        try:
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        except OSError as error:
+            raise _unstarted(error) from error
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                limit=_AT_ONCE_BYTES,
+            )
+        except OSError as error:
+            errors.close()
+            raise _unstarted(error) from error
+        except BaseException:
+            errors.close()
+            raise
         return cls(process, errors)
 
     @property

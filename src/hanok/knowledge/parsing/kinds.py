@@ -86,9 +86,6 @@ _BY_MEDIA_TYPE: dict[str, Kind] = {
 }
 _BY_FIRST_BYTES = ((b"%PDF-", _PDF), (b"<!doctype html", _HTML), (b"<html", _HTML))
 
-KNOWN_SUFFIXES = tuple(sorted(_BY_SUFFIX))
-"""Endings of names, in small letters with the dot, that can be read."""
-
 
 def is_known(path: str) -> bool:
     """Whether a file of that name can be read, as far as its name says."""

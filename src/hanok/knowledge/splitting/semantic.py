@@ -71,13 +71,17 @@ def lay_out(document: Document, rule: Split) -> Iterator[Stretch]:
 async def settle(stretches: Sequence[Stretch], rule: Split, embed: Embed) -> list[Passage]:
     """The passages of what was laid out, in order. Errors of `embed` pass through."""
     distances = await _distances([text for stretch in stretches for text in _texts(stretch)], embed)
+    return await asyncio.to_thread(_settled, stretches, distances, rule)
+
+
+def _settled(stretches: Sequence[Stretch], distances: list[float], rule: Split) -> list[Passage]:
     gaps = list(_gaps(stretches, distances))
     different = _percentile([gap for own_gaps in gaps for gap in own_gaps], _DIFFERENT)
-    passages: list[Passage] = []
-    for stretch, own_gaps in zip(stretches, gaps, strict=True):
-        passages += _passages(stretch, own_gaps, different, rule)
-        await asyncio.sleep(0)  # others have their turn
-    return passages
+    return [
+        passage
+        for stretch, own_gaps in zip(stretches, gaps, strict=True)
+        for passage in _passages(stretch, own_gaps, different, rule)
+    ]
 
 
 async def split_semantic(document: Document, rule: Split, embed: Embed) -> list[Passage]:
@@ -131,16 +135,20 @@ def _texts(stretch: Stretch) -> list[str]:
 
 
 async def _distances(texts: list[str], embed: Embed) -> list[float]:
-    """How different each text is from the one before it (1 - cosine), from the second on."""
+    """How different each text is from the one before it (1 - cosine), from the second on. Reckoned in a thread."""
     found: list[float] = []
-    before: array[float] | None = None
+    last: list[array[float]] = []
     for start in range(0, len(texts), CALL_UNITS):
-        for vector in await embed(texts[start : start + CALL_UNITS]):
-            own = _normed(vector)
-            if before is not None:
-                found.append(1.0 - sum(map(mul, before, own)))
-            before = own
+        vectors = await embed(texts[start : start + CALL_UNITS])
+        more, last = await asyncio.to_thread(_differences, last, vectors)
+        found += more
     return found
+
+
+def _differences(last: list[array[float]], vectors: list[bytes]) -> tuple[list[float], list[array[float]]]:
+    """How different each is from the one before it, the first from `last`; and the last of them, normed."""
+    normed = [*last, *map(_normed, vectors)]
+    return [1.0 - sum(map(mul, before, own)) for before, own in pairwise(normed)], normed[-1:]
 
 
 def _normed(vector: bytes) -> array[float]:

@@ -23,12 +23,17 @@ def check_name(name: str) -> None:
 
 def check_same(name: str, there: Shape, wanted: Shape) -> None:
     """Raise `StoreError` when a collection is there that is made otherwise: dimensions, index or metric."""
-    found, asked = _told(there), _told(wanted)
-    if found != asked:
+    if not is_same(there, wanted):
+        found, asked = _told(there), _told(wanted)
         raise StoreError(
             f"the collection {name} has {found}, and {asked} is wanted",
             hint="drop it and ingest anew, or give this one another name",
         )
+
+
+def is_same(there: Shape, wanted: Shape) -> bool:
+    """Whether two shapes are alike in what every store keeps of them: not how an index was built."""
+    return _told(there) == _told(wanted)
 
 
 def _told(shape: Shape) -> str:

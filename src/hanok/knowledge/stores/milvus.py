@@ -23,6 +23,7 @@ from hanok.knowledge.filters import Condition, as_expression, holds, quoted, rea
 from hanok.knowledge.ranking import Candidate, Legs, rank
 from hanok.knowledge.stores import milvus_schema as schema
 from hanok.knowledge.stores.checks import FLOAT_BYTES, check_name, check_question, check_rows, check_same
+from hanok.knowledge.stores.lite_search import LiteSearch, open_lite_search
 from hanok.knowledge.stores.milvus_errors import NotThere, import_pymilvus, told
 from hanok.knowledge.values import Collection, Head, Hit, Plain, Query, Row, Shape
 
@@ -66,6 +67,7 @@ class MilvusStore:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
         self._opening = threading.Lock()
         self._opened: Any = None
+        self._lite_search: LiteSearch | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="milvus-writer")
         self._unflushed: dict[str, int] = {}
         self._pause: asyncio.TimerHandle | None = None
@@ -129,15 +131,20 @@ class MilvusStore:
         expression = await self._or(None, lambda client: self._expression(client, name, query, condition))
         if expression is None:
             return []
+        legs = await self._or(None, lambda client: self._search_lite(client, name, query, expression))
+        return rank(legs or await self._legs(name, query, expression), query)
+
+    async def _legs(self, name: str, query: Query, expression: str) -> Legs:
         lexical, dense = await asyncio.gather(
             self._leg(lambda client: self._by_words(client, name, query, expression), bool(query.terms.strip())),
             self._leg(lambda client: self._by_meaning(client, name, query, expression), bool(query.vector)),
         )
-        return rank(Legs(lexical=lexical, dense=dense), query)
+        return Legs(lexical=lexical, dense=dense)
 
     async def _flush_late(self) -> None:
-        """Among 1,400 passages that are not flushed, Lite takes a second for a search instead of a tenth of one."""
-        if not any(count >= SEARCHED_ROWS for count in list(self._unflushed.values())) or not self._lite:
+        """Among 1,400 passages that are not flushed, Lite itself takes a second instead of a tenth of one."""
+        late = any(count >= SEARCHED_ROWS for count in list(self._unflushed.values()))
+        if not late or not self._lite or self._lite_search is not None:
             return
         with contextlib.suppress(NotThere):
             await self._in_turn(lambda client: self._flush(client, SEARCHED_ROWS))
@@ -279,6 +286,12 @@ class MilvusStore:
             known.looked_through.add((real, store))
         return dict(facts)
 
+    def _search_lite(self, client: Any, name: str, query: Query, expression: str) -> Legs | None:
+        """What both legs find where Lite is of a version that can be searched without its ways; else None."""
+        if self._lite_search is None:
+            return None
+        return self._lite_search.search(self._real(client, name), self._shape(client, name), query, expression)
+
     async def _leg(self, find: Callable[[Any], list[Candidate]], wanted: bool) -> list[Candidate]:
         return await self._or([], find) if wanted else []
 
@@ -342,6 +355,8 @@ class MilvusStore:
         try:
             change()
         finally:
+            if self._lite_search is not None:
+                self._lite_search.forget()
             self._known = _Known()
 
     async def _ask(self, work: Callable[[Any], T]) -> T:
@@ -370,6 +385,10 @@ class MilvusStore:
                 if self._lite:
                     Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
                     self._opened = client(uri=self._uri)
+                    self._lite_search = open_lite_search(self._uri)
+                    # Two calls that are the first for a collection open it twice in Lite, and one waits for ever for
+                    # what the other loaded. Listing opens all of them, while everybody else waits here.
+                    self._opened.list_collections()
                 else:
                     self._opened = client(uri=self._uri, token=self._token, db_name=self._db, timeout=self._timeout_s)
             return self._opened
@@ -381,7 +400,7 @@ class MilvusStore:
             if self._opened is not None and self._lite:
                 servers: Any = importlib.import_module("milvus_lite.server_manager")
                 servers.server_manager_instance.release_server(self._uri)
-            self._opened = None
+            self._opened = self._lite_search = None
 
 
 def _fields(hit: Any) -> Mapping[str, Any]:

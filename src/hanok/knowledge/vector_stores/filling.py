@@ -34,9 +34,11 @@ from hanok.wire import Caller, ModelPath
 
 TICK_S = 0.25
 LOOK_EVERY_S = 1.0
+EXPIRED_EVERY_S = 60.0
+"""How often it is looked which vector stores have expired, where nothing else is written."""
 REST_S = 5.0
 AT_ONCE = 4
-"""Files that are read at once."""
+"""Files that are read at once; more where more calls of the embedder are declared."""
 MIB = 1024 * 1024
 UNSUPPORTED = ("unknown_format", "binary")
 _log = logging.getLogger(__name__)
@@ -86,12 +88,18 @@ class Filler:
         self._looked_at = float("-inf")
         self._making = asyncio.Lock()
         self._told = ""
+        self._platform = platform
+        self._collection: str = ""
+        self._calls = asyncio.Semaphore(platform.vector_stores.embed.concurrency)
+        self._coming: dict[_Key, tuple[str, int]] = {}
+        self._counting = asyncio.Lock()
+        self._quiet: tuple[tuple[int, int], float] | None = None
         self.change(platform)
 
     def change(self, platform: Platform) -> None:
-        """Go on by what this platform declares."""
-        self._platform = platform
-        self._compared = False
+        """Go on by what this platform declares, from the next look on."""
+        self._next: Platform | None = platform
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed: look now."""
@@ -103,7 +111,7 @@ class Filler:
         while True:
             try:
                 await self._look()
-            except HanokError as error:
+            except (HanokError, OSError) as error:
                 self._tell(f"vector stores cannot be filled; trying again: {error}")
                 self._looked_at = self._monotonic() + REST_S
             with contextlib.suppress(TimeoutError):
@@ -119,11 +127,7 @@ class Filler:
 
     async def close(self) -> None:
         """Leave what is being read as it is, and let another process take it up."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._stop(list(self._tasks.values()))
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -136,15 +140,25 @@ class Filler:
         if not self._serves() or not self._records.exist or now - self._looked_at < LOOK_EVERY_S or not self._may():
             return
         self._looked_at = now
-        if not self._compared:
-            await self._compare()
-        for store in await asyncio.to_thread(self._records.discarded_stores, self._wall()):
+        if self._next is not None:
+            await self._take_up(self._next)
+        mark = await asyncio.to_thread(self._records.mark)
+        if self._quiet is not None and self._quiet[0] == mark and now < self._quiet[1]:
+            return
+        discarded = await asyncio.to_thread(self._records.discarded_stores, self._wall())
+        for store in discarded:
             await self._empty(store)
         self._resting = {key: until for key, until in self._resting.items() if until > now}
-        for file, gone in _in_turn(await asyncio.to_thread(self._records.open_files)):
+        waiting = _in_turn(await asyncio.to_thread(self._records.open_files))
+        self._quiet = None if discarded or waiting else (mark, now + EXPIRED_EVERY_S)
+        for file, gone in waiting:
             key = (file.store, file.file_id)
-            if key not in self._tasks and key not in self._resting and len(self._tasks) < AT_ONCE:
-                self._begin(key, self._clear(file) if gone else self._fill(file))
+            if key not in self._tasks and key not in self._resting and len(self._tasks) < self._at_once:
+                self._begin(key, partial(self._clear if gone else self._fill, file))
+
+    @property
+    def _at_once(self) -> int:
+        return max(AT_ONCE, self._platform.vector_stores.embed.concurrency)
 
     def _may(self) -> bool:
         """Whether this process is the one that fills vector stores."""
@@ -152,10 +166,10 @@ class Filler:
             self._lock = claim(self._lock_file)
         return self._lock >= 0
 
-    def _begin(self, key: _Key, work: Awaitable[None]) -> None:
+    def _begin(self, key: _Key, work: Callable[[], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                await work
+                await work()
             except HanokError as error:
                 _log.warning("the file %s waits: %s", key[1], error)
                 self._resting[key] = self._monotonic() + REST_S
@@ -163,27 +177,45 @@ class Filler:
                 _log.exception("the file %s waits", key[1])
                 self._resting[key] = self._monotonic() + REST_S
             finally:
-                del self._tasks[key]
+                self._tasks.pop(key, None)
+                self._coming.pop(key, None)
                 self.wake()
 
         self._tasks[key] = asyncio.create_task(do(), name=f"vector-store-{key[1]}")
 
-    async def _compare(self) -> None:
-        """Where another model makes vectors than before, or another index is declared: read all files again."""
-        place = self._place("")
-        standing = await self._store.describe(place.alias)
-        if standing is not None and not place.is_of(standing.name):
-            _log.warning("vector stores are declared otherwise than they were made: all files are read again")
-            await asyncio.to_thread(self._records.read_again)
-            await self._store.drop(standing.name)
-        self._compared = True
+    async def _take_up(self, platform: Platform) -> None:
+        """Go on by another platform.
+
+        Where another model makes vectors than before, or another index is declared, all files are read again. What is
+        being read for the old collection is stopped first: it would write there, or make that collection anew.
+        """
+        place = vector_stores_place(platform, platform.vector_stores, "")
+        if place.collection != self._collection:
+            stopped = await self._stop(list(self._tasks.values()))
+            standing = await self._store.describe(place.alias)
+            is_other = standing is not None and not place.is_of(standing.name)
+            if is_other:
+                _log.warning("vector stores are declared otherwise than they were made: all files are read again")
+            if stopped or is_other:
+                await asyncio.to_thread(self._records.read_again)
+            if standing is not None and is_other:
+                await self._store.drop(standing.name)
+        self._platform, self._collection = platform, place.collection
+        self._calls = asyncio.Semaphore(platform.vector_stores.embed.concurrency)
+        if self._next is platform:
+            self._next = None
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> bool:
+        """Whether there was anything to stop."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks = {key: task for key, task in self._tasks.items() if task not in tasks}
+        return bool(tasks)
 
     async def _empty(self, store: VectorStore) -> None:
         """Remove the passages of a vector store that was deleted or has expired."""
-        mine = [task for key, task in self._tasks.items() if key[0] == store.id]
-        for task in mine:
-            task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
+        await self._stop([task for key, task in self._tasks.items() if key[0] == store.id])
         alias = self._place(store.id).alias
         if await self._store.describe(alias) is not None:
             await self._store.remove_store(alias, store.id)
@@ -206,11 +238,17 @@ class Filler:
             made = _failed(file, "invalid_file", "the file was deleted before it was read")
         except (KnowledgeError, RequestError, StartError) as error:
             made = _failed(file, "server_error", error.message)
-        if made is not None and await asyncio.to_thread(self._records.settle, made):
+        if made is not None and await self._settle(made):
             await self._remove(file, keep=made.digest or None)
             return
         now = await asyncio.to_thread(self._records.file, file.store, file.file_id, file.owner)
         await self._remove(file, keep=now.digest or None if now else None)
+
+    async def _settle(self, made: Attached) -> bool:
+        """Note how it ended; its passages are no more on their way, but there."""
+        async with self._counting:
+            self._coming.pop((made.store, made.file_id), None)
+            return await asyncio.to_thread(self._records.settle, made)
 
     async def _make(self, file: Attached) -> Attached | None:
         """The file as it is when all its passages are written; None when nobody wants it any more."""
@@ -222,10 +260,10 @@ class Filler:
         cut_by = recipe if file.chunking is None else recipe.model_copy(update={"split": [file.chunking.split()]})
         entry = Entry(uri=file.file_id, path=file.filename, reader=file.owner, metadata=file.attributes)
         place, embedder = self._place(file.store), self._embedder(caller)
-        title, passages = await self._cut(entry, data, cut_by, partial(_embedded, embedder))
+        title, passages = await self._cut(entry, data, cut_by, partial(self._embedded, embedder))
         if not passages:
             raise DocumentRefused(f"{file.filename} has no text in it", code="empty")
-        await asyncio.to_thread(self._check_room, file, len(passages))
+        await self._take_room(file, len(passages))
         digest = hashlib.sha256(f"{hashlib.sha256(data).hexdigest()}:{file.attempt}".encode()).hexdigest()
         writing = _Writing(
             file=file, entry=entry, title=title, digest=digest, size=len(data), now=int(self._wall()), passages=passages
@@ -243,12 +281,17 @@ class Filler:
             error_message="",
         )
 
-    def _check_room(self, file: Attached, passages: int) -> None:
+    async def _take_room(self, file: Attached, passages: int) -> None:
+        """Raises `KnowledgeError` when its owner has no room for them beside what is there and on its way."""
         most = self._platform.vector_stores.passages_limit
-        left = most - self._records.passages_of(file.owner) + file.passages
-        if passages > left:
-            message = f"it has {passages:,} passages, and there is room for {max(0, left):,} more (of {most:,})"
-            raise KnowledgeError(f"{message}; delete some files")
+        async with self._counting:
+            there = await asyncio.to_thread(self._records.passages_of, file.owner)
+            coming = sum(count for owner, count in self._coming.values() if owner == file.owner)
+            left = most - there - coming + file.passages
+            if passages > left:
+                message = f"it has {passages:,} passages, and there is room for {max(0, left):,} more (of {most:,})"
+                raise KnowledgeError(f"{message}; delete some files")
+            self._coming[file.store, file.file_id] = file.owner, max(0, passages - file.passages)
 
     def _embedder(self, caller: Caller) -> Embedder:
         told, model = self._platform.vector_stores.embed, self._place("").embedder
@@ -277,7 +320,7 @@ class Filler:
 
     async def _rows(self, writing: _Writing, start: int, count: int, embedder: Embedder, kind: Terms) -> list[Row]:
         texts = [passage.read() for passage in writing.passages[start : start + count]]
-        vectors = await _embedded(embedder, texts)
+        vectors = await self._embedded(embedder, texts)
         terms = await asyncio.to_thread(lambda: [self._terms(text, kind) for text in texts])
         return [
             writing.row(place, vector, words)
@@ -289,9 +332,16 @@ class Filler:
             standing = await self._store.describe(place.collection)
             if standing is None:
                 await self._store.create(place.collection, await embedder.probe(place.recipe.index))
-                await self._store.point(place.alias, place.collection)
             else:
                 embedder.dimensions = standing.shape.dimensions
+            pointed = await self._store.describe(place.alias)
+            if pointed is None or pointed.name != place.collection:  # also after a kill between making and pointing
+                await self._store.point(place.alias, place.collection)
+
+    async def _embedded(self, embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
+        """Vectors of texts of one document, as many calls at once as declared. Raises as `_embedded`."""
+        async with self._calls:
+            return await _embedded(embedder, texts)
 
     async def _open_models(self) -> ModelPath:
         return self._models

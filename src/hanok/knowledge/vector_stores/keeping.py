@@ -85,6 +85,11 @@ class Keeping:
         """Go on by what this platform declares."""
         self._platform = platform
 
+    @property
+    def retrieve(self) -> Retrieve:
+        """How passages are found, as declared."""
+        return self._platform.vector_stores.retrieve
+
     # vector stores
 
     async def create(self, owner: str, fields: Mapping[str, object]) -> VectorStore:

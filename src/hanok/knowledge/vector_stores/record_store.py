@@ -104,6 +104,12 @@ class Records:
             connection.execute("UPDATE files SET gone = 1 WHERE store = ? AND owner = ?", (id_, owner))
             return done > 0
 
+    def mark(self) -> tuple[int, int]:
+        """Another one whenever anything was written, here or by another process. Reads no rows."""
+        with self._lock, self._plain_errors():
+            connection = self._open()
+            return connection.total_changes, connection.execute("PRAGMA data_version").fetchone()[0]
+
     def discarded_stores(self, now: float) -> list[VectorStore]:
         """Those whose passages are to go: they were deleted, or have expired and not been emptied."""
         rows = self._ask("SELECT form, gone FROM stores WHERE emptied = 0")
@@ -201,9 +207,11 @@ class Records:
             return done.rowcount > 0
 
     def read_again(self) -> None:
-        """All files are to be read again: what was made of them cannot be used any more."""
+        """All files are to be read again: what was made of them, or is being made, cannot be used any more."""
         with self._writing() as connection:
-            rows = connection.execute("SELECT form FROM files WHERE gone = 0 AND status = 'completed'").fetchall()
+            rows = connection.execute(
+                "SELECT form FROM files WHERE gone = 0 AND status IN ('completed', 'in_progress')"
+            ).fetchall()
             for row in rows:
                 file = _read_file(row[0])
                 _write(connection, msgspec.structs.replace(file, status="in_progress", attempt=file.attempt + 1))

@@ -17,11 +17,22 @@ IndexType = Literal["FLAT", "IVF_FLAT", "HNSW", "GPU_IVF_FLAT", "SCANN"]
 Metric = Literal["COSINE", "IP", "L2"]
 Terms = Literal["bigram", "kiwi"]
 KnowledgeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Metadata = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], str | bool | int | float]
+_Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Metadata = dict[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], str | bool | _Whole | float
+]
 SourceKind = Literal["path", "url", "sitemap", "git", "uri", "builtin"]
 SOURCE_KINDS: tuple[SourceKind, ...] = ("path", "url", "sitemap", "git", "uri", "builtin")
 _MACROS = ("@hourly", "@daily", "@weekly", "@monthly")
 _CRON = re.compile(r"(\S+\s+){4}\S+")
+
+
+_ONLY_FOR: dict[str, tuple[SourceKind, ...]] = {
+    "ref": ("git",),
+    "subfolder": ("git",),
+    "options": ("uri",),
+    "private": ("url", "sitemap"),
+}
 
 
 def _as_schedule(value: str) -> str:
@@ -89,6 +100,10 @@ class Source(Tree):
             told = " and ".join(given) or "none of them"
             words = {"kinds": ", ".join(SOURCE_KINDS), "given": told}
             raise PydanticCustomError("source_kind", "must have exactly one of {kinds}, not {given}", words)
+        for field, kinds in _ONLY_FOR.items():
+            if field in self.model_fields_set and given[0] not in kinds:
+                words = {"field": field, "kinds": " and ".join(kinds), "given": given[0]}
+                raise PydanticCustomError("source_field", "`{field}` is for {kinds}, not for {given}", words)
         return self
 
 
@@ -231,7 +246,9 @@ class Knowledge(Recipe):
     schedule: Annotated[str, AfterValidator(_as_schedule)] | None = Field(
         default=None, description='When it is ingested again, in UTC: cron as `"0 3 * * *"`, or `@daily`.'
     )
-    on_start: bool = Field(default=True, description="Ingest when the platform starts and there is nothing in it yet.")
+    on_start: bool = Field(
+        default=True, description="Ingest when the platform starts and nothing is in it yet, or its block has changed."
+    )
 
 
 class VectorStores(Recipe):
