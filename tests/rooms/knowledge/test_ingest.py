@@ -544,6 +544,18 @@ def test_several_batches_are_embedded_at_once(tmp_path: Path) -> None:
     assert base.texts() == base.wants()
 
 
+def test_rows_wait_for_others_no_longer_than_a_kill_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {path: text for path, text in MANY.items() if len(text) < 200}
+    writes = []
+    for linger_s in (60.0, 0.0):  # the clock is the event loop's own
+        monkeypatch.setattr("hanok.knowledge.ingesting.run.WRITE_LINGER_S", linger_s)
+        store = Broken()
+        Base(tmp_path / str(linger_s), Texts(few), store=store, embed={"batch": 4}).run()
+        writes.append(1_000_000 - store.left)
+    assert writes[0] == 1
+    assert writes[1] > 5
+
+
 def test_a_second_ingest_of_a_base_says_who_runs(tmp_path: Path) -> None:
     base = Base(tmp_path, Texts(THREE))
     base.run()

@@ -30,7 +30,8 @@ WRITE_ROWS = 256
 """Rows in one write, while more are coming: each write makes the store safe its own way, which takes a moment."""
 LINGER_S = 0.05
 """How long a batch that is not full waits for more passages."""
-WRITE_LINGER_S = 1.0
+WRITE_LINGER_S = 2.0
+"""How long a row waits for others to be written with: what a kill may make one pay for again."""
 WAITING_ENTRIES = 64
 EMPTY = "empty"
 """The reason of a document without text, for which nothing can be kept."""
@@ -130,6 +131,7 @@ class Run:
         self._readied = asyncio.Lock()
         self._is_ready = False
         self._rows: list[Row] = []
+        self._due: float | None = None
         self._versions: dict[str, _Version] = {}
 
     async def run(self) -> None:
@@ -310,7 +312,7 @@ class Run:
     async def _write(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(WRITE_LINGER_S if self._rows else None):
+                async with asyncio.timeout_at(self._due):
                     batch = await self._batches.get()
             except TimeoutError:
                 await self._flush()
@@ -319,8 +321,11 @@ class Run:
                 await self._flush()
                 return
             await self._take(*batch)
-            if len(self._rows) >= WRITE_ROWS:
+            if len(self._rows) >= WRITE_ROWS or self._is_due():
                 await self._flush()
+
+    def _is_due(self) -> bool:
+        return self._due is not None and asyncio.get_running_loop().time() >= self._due
 
     async def _take(self, pieces: list[_Piece], task: asyncio.Task[_Made]) -> None:
         """Make rows of a batch."""
@@ -349,9 +354,12 @@ class Run:
             self._versions[version.entry.uri] = version
         version.left -= 1
         self._rows.append(row)
+        if self._due is None:
+            self._due = asyncio.get_running_loop().time() + WRITE_LINGER_S
 
     async def _flush(self) -> None:
         """Write the rows that are there. A version that spans several writes is whole when the last was done."""
+        self._due = None
         if not self._rows:
             return
         rows, self._rows = self._rows, []
