@@ -80,7 +80,8 @@ def status(name: NameArgument, file: FileOption = None, as_json: JsonOption = Fa
         table.add_row(title, escape(value))
     data.print(table)
     for each in found.silent:
-        talk.print(f"[red]✗[/] {escape(f'{each.source}: {each.message}')}", highlight=False, soft_wrap=True)
+        told = f"{each.message}\n  hint: {each.hint}" if each.hint else each.message
+        talk.print(f"[red]✗[/] {escape(f'{each.source}: {told}')}", highlight=False, soft_wrap=True)
     _show_refused(report)
 
 

@@ -154,17 +154,21 @@ def tell(report: Report) -> None:
     if report.started_at:
         _count(report)
     for each in report.silent:
-        _say("red", "✗", f"{each.source}: {each.message}; its documents stay as they are")
+        _say("red", "✗", f"{each.source}: {each.message}; its documents stay as they are", each.hint)
     for each in report.refused[:MOST_SHOWN]:
-        _say("yellow", "!", each.message if each.path in each.message else f"{each.path}: {each.message}")
+        _say("yellow", "!", each.message if each.path in each.message else f"{each.path}: {each.message}", each.hint)
     if report.refused:
         more = len(report.refused) - MOST_SHOWN
         rest = f", {more:,} of them not shown: hanok knowledge status {report.base}" if more > 0 else ""
-        _say("yellow", "!", f"{len(report.refused):,} documents were refused{rest}")
+        _say("yellow", "!", f"{_refused(len(report.refused))}{rest}")
     if report.error:
         _say("red", "✗", report.error)
     if report.hint:
         talk.print(f"[cyan]hint:[/] {escape(report.hint)}", highlight=False, soft_wrap=True)
+
+
+def _refused(count: int) -> str:
+    return "1 document was refused" if count == 1 else f"{count:,} documents were refused"
 
 
 def _count(report: Report) -> None:
@@ -189,5 +193,7 @@ def form(report: Report) -> dict[str, Any]:
     return told | {"seconds": round(report.seconds(now), 3), "passages_per_s": round(report.rate(now), 1)}
 
 
-def _say(colour: str, sign: str, text: str) -> None:
+def _say(colour: str, sign: str, text: str, hint: str = "") -> None:
     talk.print(f"[{colour}]{sign}[/] {escape(text)}", highlight=False, soft_wrap=True)
+    if hint:
+        talk.print(f"  [cyan]hint:[/] {escape(hint)}", highlight=False, soft_wrap=True)

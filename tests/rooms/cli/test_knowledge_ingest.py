@@ -49,7 +49,7 @@ def test_a_base_is_filled_told_of_and_deleted(folder: Path) -> None:
     done = hanok(folder, "ingest", "docs", "--json")
     [report] = told(done)["ingests"]
     assert (done.returncode, report["added"], report["passages"]) == (0, 3, 3)
-    assert "1 documents were refused" in done.stderr
+    assert "1 document was refused" in done.stderr
     (folder / "texts" / "0.txt").write_text("Another text stands here now.")
     (folder / "texts" / "1.txt").unlink()
     status = told(hanok(folder, "status", "docs", "--json"))

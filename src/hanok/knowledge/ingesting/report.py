@@ -15,6 +15,7 @@ class RefusedDocument(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     code: str
     message: str
+    hint: str = ""
 
 
 class SilentSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,7 @@ class SilentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     message: str
+    hint: str = ""
 
 
 class Report(msgspec.Struct, kw_only=True):

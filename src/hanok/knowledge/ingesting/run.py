@@ -156,7 +156,9 @@ class Run:
                 await self._list_source(source)
             except SourceUnreadable as error:
                 self._seen.silent.add(source.mark)
-                self._report.silent.append(SilentSource(source=source.name, message=error.message))
+                self._report.silent.append(
+                    SilentSource(source=source.name, message=error.message, hint=error.hint or "")
+                )
         self._report.listed = True
         for _ in range(self._means.readers):
             await self._found.put(None)
@@ -419,7 +421,7 @@ class Run:
         self._refuse(found.entry, error, content)
 
     def _refuse(self, entry: Entry, error: DocumentRefused, content: str = "") -> None:
-        refused = RefusedDocument(path=entry.path, code=error.code, message=error.message)
+        refused = RefusedDocument(path=entry.path, code=error.code, message=error.message, hint=error.hint or "")
         self._report.refused.append(refused)
         if content:
             self._means.refusals.remember(entry, content, refused)

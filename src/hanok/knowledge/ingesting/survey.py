@@ -54,7 +54,7 @@ async def survey(loaded: Loaded, base: Knowledge, store: Store, tools: OpenTools
                         _count(found, entry, known.get(entry.uri, NOTHING).current, source.mark)
             except SourceUnreadable as error:
                 silent.add(source.mark)
-                found.silent.append(SilentSource(source=source.name, message=error.message))
+                found.silent.append(SilentSource(source=source.name, message=error.message, hint=error.hint or ""))
     found.gone = sum(1 for _ in gone(known, seen, silent=silent, declared=declared))
     return found
 
