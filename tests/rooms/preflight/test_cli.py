@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from hanok.cli import main
+from tests.interrupts import heeding
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"
 TWICE = f"{NAMESPACE}metadata:\n  name: other\n"
@@ -222,14 +223,9 @@ def test_a_page_in_a_pipe_is_no_wider_than_its_text(hanok: Hanok) -> None:
     assert max(len(line) for line in hanok("rules", "show", "hk002")[1].splitlines()) <= 130
 
 
-def process(folder: Path, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "hanok", "preflight", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
-
-
-def heed_interrupts() -> None:
-    """What a shell starts in the background ignores them, and so would its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def process(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = heeding("-m", "hanok", "preflight", *arguments)
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def interrupted(running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -243,7 +239,7 @@ def interrupted(running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 
 def test_ctrl_c_ends_with_130_and_no_trace(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow.yaml")
-    slow = process(tmp_path, "slow.yaml", preexec_fn=heed_interrupts)
+    slow = process(tmp_path, "slow.yaml")
     with slow as running, (tmp_path / "slow.yaml").open("wb"):  # opens when it is read
         out, err = interrupted(running)
     assert (running.returncode, out) == (130, b"")
