@@ -7,17 +7,14 @@ so neither ever overwrites what the other wrote. Opened when first needed: a pla
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from hanok.batches.entries import Batch, FileEntry
-from hanok.errors import KeptUnreachable
-from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S, write_ahead
+from hanok.ledger.stores.kept import KeptFile
 
 VERSION = 1
 Order = Literal["asc", "desc"]
@@ -36,18 +33,11 @@ _COLUMNS = ", ".join(_FILE)
 _read_batch = msgspec.json.Decoder(Batch).decode
 
 
-class Tables:
+class Tables(KeptFile):
     """Safe to use from several threads; each method is one transaction. All raise `StoreError`."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-
-    @property
-    def exist(self) -> bool:
-        """Whether anything was ever kept."""
-        return self._connection is not None or self._file.exists()
+        super().__init__(file, schema=_SCHEMA, version=VERSION)
 
     # files
 
@@ -152,67 +142,6 @@ class Tables:
         """Forget the batches made before then that have ended."""
         with self._writing() as connection:
             connection.execute("DELETE FROM batches WHERE ended = 1 AND created_at < ?", (before,))
-
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    # connections
-
-    def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._plain_errors():
-            return self._open().execute(statement, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, self._plain_errors():
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = _connect(self._file)
-        return self._connection
-
-    @contextmanager
-    def _plain_errors(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise KeptUnreachable(
-                f"{self._file} cannot be used: {error}", hint="check the state folder's disk"
-            ) from error
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        write_ahead(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise KeptUnreachable(
-                f"{file} was written by a newer Hanok", hint="upgrade Hanok, or name another `state:`"
-            )
-        if version == 0:
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _insert_file(connection: sqlite3.Connection, file: FileEntry) -> None:

@@ -7,17 +7,14 @@ needed: a platform where nobody made a vector store has no such file.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from hanok.errors import KeptUnreachable
 from hanok.knowledge.vector_stores.entries import Attached, Counts, FileBatch, Status, VectorStore
-from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S, write_ahead
+from hanok.ledger.stores.kept import KeptFile
 
 VERSION = 1
 _SCHEMA = (
@@ -48,18 +45,11 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
 
 
-class Records:
+class Records(KeptFile):
     """Safe to use from several threads; each method is one transaction. All raise `StoreError`."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-
-    @property
-    def exist(self) -> bool:
-        """Whether anything was ever kept."""
-        return self._connection is not None or self._file.exists()
+        super().__init__(file, schema=_SCHEMA, version=VERSION)
 
     # vector stores
 
@@ -106,8 +96,7 @@ class Records:
 
     def mark(self) -> tuple[int, int]:
         """Another one whenever anything was written, here or by another process. Reads no rows."""
-        with self._lock, self._plain_errors():
-            connection = self._open()
+        with self._using() as connection:
             return connection.total_changes, connection.execute("PRAGMA data_version").fetchone()[0]
 
     def discarded_stores(self, now: float) -> list[VectorStore]:
@@ -238,13 +227,7 @@ class Records:
             connection.execute("UPDATE batches SET form = ? WHERE id = ?", (_encode(cancelled), batch.id))
         return cancelled
 
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    # connections
+    # pages
 
     def _page(
         self, table: str, id_: str, where: str, values: Sequence[Any], part: Slice, *, within: str | None = None
@@ -265,37 +248,6 @@ class Records:
         )
         found = [row[0] for row in rows]
         return found[::-1] if backward else found
-
-    def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._plain_errors():
-            return self._open().execute(statement, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, self._plain_errors():
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = _connect(self._file)
-        return self._connection
-
-    @contextmanager
-    def _plain_errors(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            message = f"{self._file} cannot be used: {error}"
-            raise KeptUnreachable(message, hint="check the state folder's disk") from error
 
 
 def _attach(connection: sqlite3.Connection, file: Attached) -> Attached:
@@ -321,24 +273,3 @@ def _write(connection: sqlite3.Connection, file: Attached) -> None:
         "UPDATE files SET batch = ?, status = ?, attempt = ?, gone = 0, form = ? WHERE store = ? AND file_id = ?",
         (file.batch, file.status, file.attempt, _encode(file), file.store, file.file_id),
     )
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        write_ahead(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise KeptUnreachable(
-                f"{file} was written by a newer Hanok", hint="upgrade Hanok, or name another `state:`"
-            )
-        if version == 0:
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
