@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanok.knowledge.embedding import embed
-from hanok.knowledge.library import embedder_of
+from hanok.knowledge.embedding import embed, embedder_of
 from hanok.knowledge.ranking.terms import terms_of
 from hanok.knowledge.recipe import alias_of, collection_of, digest_of
 from hanok.knowledge.values import EVERYONE, Head, Passage, Row, Shape

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from hanok.errors import HanokError
-from hanok.knowledge.ingesting import Notes, Report, declared_mark, embedder_of
+from hanok.knowledge.embedding import embedder_of
+from hanok.knowledge.ingesting import Notes, Report, declared_mark
 from hanok.knowledge.ingesting.due import RETRY_S, is_due
 from hanok.knowledge.ingesting.launch import EXIT_BUSY, EXIT_DONE, ingest_beside
 from hanok.spec import Knowledge, Loaded
@@ -73,7 +74,7 @@ class Upkeep:
     def _is_due(self, loaded: Loaded, base: Knowledge, now: float) -> bool:
         notes = Notes(loaded.state, base.name)
         try:
-            declared = declared_mark(base, embedder_of(loaded, base))
+            declared = declared_mark(base, embedder_of(loaded.platform, base))
             due = is_due(
                 notes.last(),
                 declared=declared,

@@ -123,7 +123,7 @@ async def _in_this_process(loaded: Loaded, base: Knowledge, body: dict[str, Any]
     from hanok.assemble import only, running
     from hanok.gateway.bodies import decode_body
     from hanok.gateway.knowledge_answers import AnswerBody, AnswerWriter
-    from hanok.knowledge.library import embedder_of
+    from hanok.knowledge.embedding import embedder_of
     from hanok.wire import ANONYMOUS, NO_OPTIONS, json_bytes
 
     loaded.require()

@@ -105,7 +105,7 @@ def _over_http(loaded: Loaded, base: Knowledge, body: dict[str, Any]) -> Any:
 async def _in_this_process(loaded: Loaded, base: Knowledge, body: dict[str, Any]) -> Any:
     from hanok.assemble import only, running
     from hanok.gateway.knowledge import SearchBody, found_form
-    from hanok.knowledge.library import embedder_of
+    from hanok.knowledge.embedding import embedder_of
     from hanok.wire import ANONYMOUS, json_bytes
 
     loaded.require()

@@ -83,7 +83,8 @@ async def _ingest_all(loaded: Loaded, bases: Sequence[Knowledge], *, rebuild: bo
 async def _ingest_one(
     loaded: Loaded, base: Knowledge, store: Any, stack: contextlib.AsyncExitStack, *, rebuild: bool
 ) -> Report:
-    from hanok.knowledge.ingesting import Ingest, Report, embedder_of, ingest
+    from hanok.knowledge.embedding import embedder_of
+    from hanok.knowledge.ingesting import Ingest, Report, ingest
     from hanok.knowledge.ingesting.tools_launch import open_tools
 
     seen: list[Report] = []
@@ -98,7 +99,7 @@ async def _ingest_one(
                 loaded=loaded,
                 base=base,
                 store=store,
-                models=_models(loaded, embedder_of(loaded, base).name, stack),
+                models=_models(loaded, embedder_of(loaded.platform, base).name, stack),
                 tools=open_tools,
                 wall=time.time,
                 rebuild=rebuild,

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -36,7 +36,6 @@ TRY_S = 5.0
 """How long one that was started may take until its card is there, before another is."""
 LOOK_S = 0.02
 WRITE_BYTES = 16 * 1024 * 1024
-T = TypeVar("T")
 
 
 def open_store(loaded: Loaded) -> Store:

@@ -6,8 +6,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hanok.errors import EngineBroken
-from hanok.wire import Caller, ModelPath, TaskRequest
+from hanok.errors import EngineBroken, Unknown
+from hanok.spec import Model, Platform, Recipe
+from hanok.wire import Caller, ModelPath, TaskRequest, TaskResult
+
+
+def embedder_of(platform: Platform, recipe: Recipe) -> Model:
+    """The model that makes a recipe's vectors. Raises `Unknown` when none is declared."""
+    name = recipe.embed.model
+    found = platform.first("embedding") if name is None else platform.model(name)
+    if found is None:
+        message = (
+            "no model that makes vectors is declared: add "
+            "{name: embed, type: embedding, serve: {engine: sentence-encoder}}"
+        )
+        raise Unknown(message, code="no_embedding_model")
+    return found
 
 
 async def embed(
@@ -15,11 +29,15 @@ async def embed(
 ) -> list[bytes]:
     """One vector for each text, as `values` has them. Raises as `TaskModel.perform` does; `EngineBroken`."""
     asked = TaskRequest.embed(model, list(texts), encoding_format="float", dimensions=dimensions)
-    result = await models.perform(msgspec.structs.replace(asked, caller=caller))
+    return vectors_of(await models.perform(msgspec.structs.replace(asked, caller=caller)), len(texts))
+
+
+def vectors_of(result: TaskResult, count: int) -> list[bytes]:
+    """The vectors of that many texts. Raises `EngineBroken` when these are none, or not as many."""
     try:
         vectors = result.packed_vectors()
     except ValueError as error:
         raise EngineBroken(f"{result.endpoint}: {error}") from error
-    if len(vectors) != len(texts):
-        raise EngineBroken(f"{result.endpoint} gave {len(vectors)} vectors for {len(texts)} texts")
+    if len(vectors) != count:
+        raise EngineBroken(f"{result.endpoint} gave {len(vectors)} vectors for {count} texts")
     return vectors

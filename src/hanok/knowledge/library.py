@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from hanok.errors import Unknown
+from hanok.knowledge.embedding import embedder_of
 from hanok.knowledge.finding.finder import Finder, MakeTerms, Place
 from hanok.knowledge.recipe import alias_of, collection_of, digest_of
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import EVERYONE, Collection, Found, Question
-from hanok.spec import Knowledge, Model, Platform, Recipe
+from hanok.spec import Knowledge, Platform, Recipe
 from hanok.telemetry import Trace, hand_on
 from hanok.wire import Caller, ModelPath
 
@@ -97,19 +98,6 @@ def place_of(platform: Platform, recipe: Recipe, name: str, *, store: str = "") 
         reranker=None if rerank is None else platform.model(rerank),
         store=store,
     )
-
-
-def embedder_of(platform: Platform, recipe: Recipe) -> Model:
-    """The model that makes a recipe's vectors. Raises `Unknown` when none is declared."""
-    name = recipe.embed.model
-    found = platform.first("embedding") if name is None else platform.model(name)
-    if found is None:
-        message = (
-            "no model that makes vectors is declared: add "
-            "{name: embed, type: embedding, serve: {engine: sentence-encoder}}"
-        )
-        raise Unknown(message, code="no_embedding_model")
-    return found
 
 
 def readers_of(caller: Caller) -> tuple[str, ...]:

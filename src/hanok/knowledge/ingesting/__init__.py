@@ -9,7 +9,7 @@ report    what came of it; `notes_store` keeps it, `refusals` what was refused
 
 from hanok.knowledge.ingesting.compare import source_mark
 from hanok.knowledge.ingesting.embedder import Embedder, OpenModels
-from hanok.knowledge.ingesting.ingest import Ingest, OpenTools, Tools, declared_mark, embedder_of, ingest
+from hanok.knowledge.ingesting.ingest import Ingest, OpenTools, Tools, declared_mark, ingest
 from hanok.knowledge.ingesting.notes_store import Busy, Notes
 from hanok.knowledge.ingesting.report import RefusedDocument, Report, SilentSource
 from hanok.knowledge.ingesting.run import EmbedUnits, OpenSource, ReadPassages
@@ -29,7 +29,6 @@ __all__ = [
     "SilentSource",
     "Tools",
     "declared_mark",
-    "embedder_of",
     "ingest",
     "source_mark",
 ]

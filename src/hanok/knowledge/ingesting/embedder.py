@@ -18,13 +18,13 @@ import msgspec
 from hanok.errors import (
     BudgetExceeded,
     DocumentRefused,
-    EngineBroken,
     EngineError,
     EngineRefused,
     HanokError,
     KnowledgeError,
     RequestError,
 )
+from hanok.knowledge.embedding import vectors_of
 from hanok.knowledge.values import Shape
 from hanok.spec import Index
 from hanok.wire import ANONYMOUS, Caller, ModelPath, TaskRequest
@@ -144,12 +144,7 @@ class Embedder:
         told = [self._prefix + text for text in texts]
         request = TaskRequest.embed(self._model, told, encoding_format="base64", dimensions=self._asked_dimensions)
         result = await self._models.perform(msgspec.structs.replace(request, caller=self._caller))
-        try:
-            vectors = result.packed_vectors()
-        except ValueError as error:
-            raise EngineBroken(f"{result.endpoint}: {error}") from error
-        if len(vectors) != len(texts):
-            raise EngineBroken(f"{result.endpoint} gave {len(vectors)} vectors for {len(texts)} texts")
+        vectors = vectors_of(result, len(texts))
         self.tokens += result.usage.prompt_tokens if result.usage else 0
         return vectors
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hanok.errors import HanokError, KnowledgeError, StoreError
+from hanok.knowledge.embedding import embedder_of
 from hanok.knowledge.ingesting.embedder import PAUSES_S, Embedder, OpenModels
 from hanok.knowledge.ingesting.notes_store import Notes
 from hanok.knowledge.ingesting.refusals import Refusals
@@ -101,15 +102,6 @@ def declared_mark(base: Knowledge, embedder: Model) -> str:
     return hashlib.sha256(json_bytes(told)).hexdigest()[:16]
 
 
-def embedder_of(loaded: Loaded, base: Knowledge) -> Model:
-    """The model that makes a base's vectors. Raises `KnowledgeError`."""
-    name, platform = base.embed.model, loaded.platform
-    model = platform.first("embedding") if name is None else platform.model(name)
-    if model is None:
-        raise KnowledgeError(f"{base.name!r} needs a model that makes vectors, and none is declared")
-    return model
-
-
 @contextlib.asynccontextmanager
 async def _reporting(order: Ingest, notes: Notes, told: Callable[[Report], None]) -> AsyncGenerator[Report]:
     """A report that is kept while the ingest runs and when it has ended, however it did."""
@@ -159,7 +151,7 @@ async def _keep(report: Report, notes: Notes, told: Callable[[Report], None]) ->
 
 
 async def _fill(order: Ingest, notes: Notes, report: Report) -> None:
-    base, model = order.base, embedder_of(order.loaded, order.base)
+    base, model = order.base, embedder_of(order.loaded.platform, order.base)
     digest = digest_of(base, model)
     target = await _target(order, digest)
     report.declared, report.collection = declared_mark(base, model), target.name

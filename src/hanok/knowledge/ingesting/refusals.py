@@ -61,10 +61,6 @@ class Refusals:
         if self._all.pop(document, None) is not None:
             self.changed = True
 
-    def forget_all(self) -> None:
-        self.changed = self.changed or bool(self._all)
-        self._all.clear()
-
     def keep_only(self, documents: Collection[str], *, all_listed: bool) -> None:
         """Forget those that are gone, where that is certain."""
         if all_listed:

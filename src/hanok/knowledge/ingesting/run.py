@@ -164,7 +164,7 @@ class Run:
             await self._found.put(None)
 
     async def _list_source(self, source: OpenSource) -> None:
-        async for entry in _entries(source.opened):
+        async for entry in source.opened.entries():
             if entry.uri in self._seen.documents:
                 continue  # two sources have it: the first counts
             self._seen.documents.add(entry.uri)
@@ -445,11 +445,6 @@ def _whole(version: _Version) -> Row:
     if version.first is None:
         raise StoreError(f"{version.entry.path}: its first passage was never written")
     return with_head(version.first, version.head, whole=True)
-
-
-async def _entries(opened: Opened) -> AsyncIterator[Entry]:
-    async for entry in opened.entries():
-        yield entry
 
 
 async def _sha256(data: bytes) -> str:
