@@ -223,9 +223,10 @@ def test_a_page_in_a_pipe_is_no_wider_than_its_text(hanok: Hanok) -> None:
     assert max(len(line) for line in hanok("rules", "show", "hk002")[1].splitlines()) <= 130
 
 
-def process(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def process(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     command = heeding("-m", "hanok", "preflight", *arguments)
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    env = {**os.environ, **variables}
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def interrupted(running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -260,7 +261,7 @@ def test_a_reader_that_goes_away_leaves_no_trace(tmp_path: Path, options: list[s
 
 def test_colours_are_for_terminals_alone(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TWICE)
-    with process(tmp_path, "a.yaml", env={**os.environ, "FORCE_COLOR": "", "NO_COLOR": "1"}) as running:
+    with process(tmp_path, "a.yaml", FORCE_COLOR="", NO_COLOR="1") as running:
         out, _ = running.communicate(timeout=30)
     assert b"HK002" in out
     assert b"\x1b" not in out
