@@ -32,7 +32,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes
 lock: .venv/.dev ## Pin the requirements anew, with hashes
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra local --extra rag -c requirements/base.txt -c requirements/limits.in -o requirements/local.txt
+	$(COMPILE) pyproject.toml --extra local --extra rag --extra agents -c requirements/base.txt -c requirements/limits.in -o requirements/local.txt
 	$(COMPILE) pyproject.toml --extra all -c requirements/local.txt -o requirements/all.txt
 	$(COMPILE) requirements/dev.in -c requirements/all.txt -o requirements/dev.txt
 

@@ -11,6 +11,8 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── KnowledgeError        a knowledge base cannot be ingested as declared             (exit 1)
     │   ├── SourceUnreadable      a source cannot say which documents it has
     │   └── DocumentRefused       one document cannot be taken; the others can
+    ├── AgentError            an agent, or something it needs, cannot work as declared    (exit 1)
+    │   └── ToolUnavailable       where a tool comes from cannot be reached, or is none
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
     ├── RequestError          the caller's mistake                                        (4xx)
     │   ├── Unauthenticated       no key, or one nobody knows                             (401)
@@ -116,6 +118,14 @@ class DocumentRefused(KnowledgeError):
     def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+
+
+class AgentError(HanokError):
+    """An agent cannot work as it is declared: its graph cannot be loaded, its prompt cannot be read."""
+
+
+class ToolUnavailable(AgentError):
+    """Where tools come from cannot be reached, or does not have them: an MCP server, an OpenAPI document."""
 
 
 class RequestError(HanokError):

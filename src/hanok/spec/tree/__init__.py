@@ -4,6 +4,7 @@ Every key has a default that works on a laptop and a description with its unit; 
 docs/platform-yaml.md are generated from here. Unknown keys are refused.
 """
 
+from hanok.spec.tree.agents import Agent, AgentLimits, LongTerm, Memory, Pattern, Prompt, Runs, Scale
 from hanok.spec.tree.batches import Batches, BatchWindow, Time
 from hanok.spec.tree.caches import Cache, ModelCache, Semantic, Share
 from hanok.spec.tree.deploys import Deploy, PlannedLatency, PlannedLoad
@@ -47,11 +48,24 @@ from hanok.spec.tree.platform import Loaded, Platform
 from hanok.spec.tree.records import Books, Export, Telemetry
 from hanok.spec.tree.routing import Breaker, Fallbacks, HeaderRule, Hedge, Policy, Queue, Routing, Timeouts
 from hanok.spec.tree.tiers import Auto, TierCue, TierExamples, TierName, TierRules
+from hanok.spec.tree.tools import (
+    AgentTool,
+    CodeTool,
+    HttpTool,
+    KnowledgeTool,
+    McpTool,
+    OpenApiTool,
+    PythonTool,
+    Tool,
+)
 from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 
 __all__ = [
     "ADJUSTABLE",
     "SPLITS",
+    "Agent",
+    "AgentLimits",
+    "AgentTool",
     "Allowance",
     "Answering",
     "Auto",
@@ -61,6 +75,7 @@ __all__ = [
     "Breaker",
     "Budget",
     "Cache",
+    "CodeTool",
     "Deploy",
     "DocumentType",
     "EchoEndpoint",
@@ -71,15 +86,20 @@ __all__ = [
     "Gateway",
     "HeaderRule",
     "Hedge",
+    "HttpTool",
     "HttpUrl",
     "Index",
     "IndexType",
     "KeptResponses",
     "Knowledge",
+    "KnowledgeTool",
     "Limit",
     "LiteLLMEndpoint",
     "LlamaCppEndpoint",
     "Loaded",
+    "LongTerm",
+    "McpTool",
+    "Memory",
     "Metric",
     "Milvus",
     "Model",
@@ -88,18 +108,24 @@ __all__ = [
     "Name",
     "Number",
     "OpenAIEndpoint",
+    "OpenApiTool",
     "Parsing",
+    "Pattern",
     "Period",
     "PlannedLatency",
     "PlannedLoad",
     "Platform",
     "Policy",
     "Price",
+    "Prompt",
+    "PythonTool",
     "Queue",
     "Rates",
     "Recipe",
     "Retrieve",
     "Routing",
+    "Runs",
+    "Scale",
     "Scope",
     "ScriptEndpoint",
     "Semantic",
@@ -119,6 +145,7 @@ __all__ = [
     "TierRules",
     "Time",
     "Timeouts",
+    "Tool",
     "Tree",
     "Turn",
     "Unit",

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from hanok.errors import Problem, SpecError
+from hanok.spec.tree.agents import Agent, Prompt, Runs
 from hanok.spec.tree.batches import Batches
 from hanok.spec.tree.caches import Cache
 from hanok.spec.tree.gateway import Gateway
@@ -16,6 +17,7 @@ from hanok.spec.tree.money import Budget, Limit
 from hanok.spec.tree.people import Team, User
 from hanok.spec.tree.records import Books, Telemetry
 from hanok.spec.tree.tiers import Auto
+from hanok.spec.tree.tools import Tool
 from hanok.spec.tree.values import Name, Tree
 
 
@@ -38,6 +40,10 @@ class Platform(Tree):
         default=VectorStores(), description="Vector stores that callers make for themselves."
     )
     milvus: Milvus = Field(default=Milvus(), description="Where passages are kept.")
+    prompts: list[Prompt] = Field(default=[], description="What agents are told, in versions.")
+    tools: list[Tool] = Field(default=[], description="What agents may use.")
+    agents: list[Agent] = Field(default=[], description="Agents.")
+    runs: Runs = Field(default=Runs(), description="Where runs of agents are kept.")
     teams: list[Team] = Field(default=[], description="Teams of keys.")
     users: list[User] = Field(default=[], description="Users that keys act for.")
     budgets: list[Budget] = Field(default=[], description="What may be spent.")
@@ -50,6 +56,10 @@ class Platform(Tree):
     def first(self, type_: ModelType) -> Model | None:
         """The first declared model of that type."""
         return next((model for model in self.models if model.type == type_), None)
+
+    def agent(self, name: str) -> Agent | None:
+        """The agent of that name."""
+        return next((agent for agent in self.agents if agent.name == name), None)
 
     def model(self, name: str) -> Model | None:
         """The model of that name."""

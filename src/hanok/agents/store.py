@@ -1,0 +1,118 @@
+"""Where runs are kept: the seam. SQLite (`stores/sqlite.py`) and PostgreSQL (`stores/postgres.py`) implement it.
+
+Methods block, for milliseconds: `Recorder` and `Worker` call them on a thread of their own. All raise `StoreError`.
+Several processes may use one store: `claim` gives a run to one of them alone. `tenant=None` is the machine's own key,
+which sees everything; else rows of others are as if they were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
+
+
+class RunStore(Protocol):
+    """Threads, runs, their events and receipts."""
+
+    def add_thread(self, thread: Thread) -> Thread:
+        """Keep a new thread; one of that id and tenant that is there is given back as it is. Raises `Unknown` where
+        the id is another tenant's."""
+        ...
+
+    def thread(self, id_: str, *, tenant: str | None) -> Thread | None: ...
+
+    def threads(
+        self,
+        *,
+        tenant: str | None,
+        agent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Thread]:
+        """The latest used first."""
+        ...
+
+    def change_thread(
+        self, id_: str, *, metadata: dict[str, Any] | None = None, used_at: float | None = None
+    ) -> None: ...
+
+    def remove_thread(self, id_: str) -> None:
+        """With its runs, their events and receipts (its checkpoints are the saver's)."""
+        ...
+
+    def add_run(self, run: Run, *, queue: int | None = None) -> Run:
+        """Keep a new run, `queued`; one of that id that is there is given back as it is.
+
+        Raises `Overloaded` when `queue` runs wait already.
+        """
+        ...
+
+    def run(self, id_: str, *, tenant: str | None) -> Run | None: ...
+
+    def runs(
+        self,
+        *,
+        tenant: str | None,
+        agent: str | None = None,
+        thread: str | None = None,
+        states: Iterable[RunState] | None = None,
+        parent: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Run]:
+        """The newest first; `before` is the id of the run after which to go on. Sub-agents' only with `parent`
+        (their parent's id) or where `parent` is `"*"`."""
+        ...
+
+    def claim(
+        self, worker: str, *, now: float, lease_s: float, most: int, ids: Sequence[str] | None = None
+    ) -> list[Run]:
+        """Take up to `most` runs that are `queued`, or `running` with a lease that is over: the oldest first, one
+        thread's never two at once, nothing below a parent (who leads its children itself) unless `ids` name it.
+
+        They become `running`, with this worker's lease, and `attempt` one higher.
+        """
+        ...
+
+    def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
+        """Keep the leases of these runs, and tell what is wished of them; those that were lost are missing."""
+        ...
+
+    def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
+        """Write what changes of a run (state, used, answer, reason, error, wanted, answers, wish, lease, times) and
+        its new events in one transaction; tell whether it was ours: False, and nothing written, where `worker` no
+        longer has its lease."""
+        ...
+
+    def wish(self, id_: str, wish: Wish | None) -> None:
+        """Ask something of a run, whoever has it."""
+        ...
+
+    def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, events: Sequence[Event] = ()) -> Run | None:
+        """Add answers to what a run wants, and queue it when it has them all. None where it waits for none of them."""
+        ...
+
+    def append(
+        self, events: Sequence[Event], *, receipts: Sequence[Receipt] = (), fold: tuple[str, int, int] | None = None
+    ) -> None:
+        """Keep events and receipts (later ones of a key replace earlier) in one transaction. `fold` is (run, first
+        seq, last seq) of token events that are not needed any more."""
+        ...
+
+    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """In their order."""
+        ...
+
+    def receipts(self, run: str) -> dict[str, Receipt]:
+        """All of a run's, by their keys."""
+        ...
+
+    def prune(self, *, ended_before: float, threads_before: float) -> list[str]:
+        """Forget runs that ended before, and threads without runs that were last used before; the ids of threads
+        that went, whose checkpoints are to go with them."""
+        ...
+
+    def close(self) -> None: ...

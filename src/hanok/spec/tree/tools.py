@@ -1,0 +1,152 @@
+"""Tools: what agents may use, each in a few lines."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
+
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+"""What every provider takes as a function's name."""
+Schema = dict[str, Any]
+"""A JSON Schema (2020-12) of an object."""
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+_TEMPLATE_URL = re.compile(r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$")
+_JSON_TYPES = ("string", "number", "integer", "boolean", "array", "object")
+
+
+def _as_schema(value: object) -> object:
+    """`{query: string, top_k: integer}` stands for the schema of an object that needs these."""
+    if not isinstance(value, dict) or not value or "properties" in value:
+        return cast("object", value)
+    given = cast("dict[str, object]", value)
+    if all(each in _JSON_TYPES for each in given.values()) and given != {"type": "object"}:
+        properties = {name: {"type": each} for name, each in given.items()}
+        return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return given
+
+
+Parameters = Annotated[Schema, BeforeValidator(_as_schema)]
+
+
+class _Tool(Tree):
+    """What all tools have."""
+
+    name: ToolName = Field(description="What models call it by. Unique.")
+    description: str = Field(default="", max_length=4000, description="What it does, for models.")
+    timeout_s: Number = Field(default=30.0, gt=0, le=3600, description="Longest time for one call, in seconds.")
+    max_output: Whole = Field(
+        default=20_000, ge=100, le=1_000_000, description="Longest result handed to a model, in characters."
+    )
+    usd: Number = Field(default=0.0, ge=0, description="What one call costs, in US dollars: it counts as spent.")
+
+
+class _Web(Tree):
+    """What tools have that ask other servers."""
+
+    headers: dict[str, str | SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
+    hosts: list[str] = Field(
+        default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
+    )
+    private: bool = Field(default=False, description="Also addresses of private networks, never those of metadata.")
+    max_bytes: Whole = Field(default=2_000_000, ge=1, description="Longest answer that is read, in bytes.")
+    retries: Whole = Field(default=2, ge=0, le=10, description="More attempts where one fails that may be repeated.")
+
+
+class HttpTool(_Tool, _Web):
+    """One HTTP request. `{name}` in `url`, `query` and `body` stands for an argument."""
+
+    type: Literal["http"]
+    url: Annotated[str, StringConstraints(pattern=_TEMPLATE_URL.pattern)] = Field(
+        description="Where to ask. Arguments may stand in its path and query, never in its host."
+    )
+    method: Method = Field(default="GET", description="How.")
+    parameters: Parameters = Field(
+        default={}, description="JSON Schema of its arguments, or in short `{query: string}`."
+    )
+    query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
+    body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
+    result: str = Field(default="", description="JSON pointer to the part of the answer that counts, as `/results`.")
+    safe: bool | None = Field(
+        default=None, description="Whether it may be repeated when it is not known to have happened; by default GET."
+    )
+
+
+class KnowledgeTool(_Tool):
+    """A search in a declared knowledge base."""
+
+    type: Literal["knowledge"]
+    base: str = Field(min_length=1, description="The knowledge base.")
+    k: Whole | None = Field(default=None, ge=1, le=100, description="Passages to give; by default as the base says.")
+    filters: dict[str, Any] | None = Field(default=None, description="Only passages that fit, in the form of searches.")
+
+
+class _Sandboxed(_Tool):
+    """What tools have that run Python in the sandbox."""
+
+    timeout_s: Number = Field(default=5.0, gt=0, le=300, description="Longest time for one call, in seconds.")
+    memory_mib: Number = Field(default=64.0, ge=1, le=4096, description="Memory that one call may take.")
+
+
+class PythonTool(_Sandboxed):
+    """A Python function, run in a sandbox without files, network or processes."""
+
+    type: Literal["python"]
+    code: str = Field(min_length=1, max_length=100_000, description="Python with the function in it.")
+    function: str | None = Field(default=None, description="Which; by default the last that is defined.")
+    parameters: Parameters | None = Field(
+        default=None, description="JSON Schema of its arguments; by default read from its annotations."
+    )
+
+
+class CodeTool(_Sandboxed):
+    """Python that the model writes, run in the same sandbox."""
+
+    type: Literal["code"]
+    functions: list[ToolName] = Field(default=[], description="Tools that the code may call as functions.")
+
+
+class McpTool(_Tool, _Web):
+    """The tools of an MCP server: one that is started (`command`), or one that is reached (`url`)."""
+
+    type: Literal["mcp"]
+    command: list[str] = Field(default=[], description="How to start it: it speaks over its standard streams.")
+    env: dict[str, str | SecretStr] = Field(default={}, description="Variables of its environment.")
+    url: HttpUrl | None = Field(default=None, description="Where to reach it (streamable HTTP).")
+    include: list[str] = Field(default=["*"], description="Patterns of its tools' names that are offered.")
+    exclude: list[str] = Field(default=[], description="Patterns of those that are not.")
+    prefix: bool = Field(default=True, description="Offer its tools as `NAME__tool`, so that no two are alike.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpTool:
+        if bool(self.command) == (self.url is not None):
+            raise PydanticCustomError("mcp_way", "must have exactly one of `command` and `url`")
+        return self
+
+
+class AgentTool(_Tool):
+    """Another agent, which gets a task and gives its answer."""
+
+    type: Literal["agent"]
+    agent: str = Field(min_length=1, description="Which.")
+    timeout_s: Number = Field(default=3600.0, gt=0, le=86_400, description="Longest time for one task, in seconds.")
+
+
+class OpenApiTool(_Tool, _Web):
+    """The operations of an OpenAPI document, each a tool."""
+
+    type: Literal["openapi"]
+    spec: str = Field(min_length=1, description="The document: a file, relative to this one, or a URL.")
+    url: HttpUrl | None = Field(default=None, description="The server to ask; by default the document's first.")
+    include: list[str] = Field(default=["*"], description="Patterns of `operationId`s that are offered.")
+    exclude: list[str] = Field(default=[], description="Patterns of those that are not.")
+    prefix: bool = Field(default=False, description="Offer them as `NAME__operation`.")
+
+
+Tool = Annotated[
+    HttpTool | KnowledgeTool | PythonTool | CodeTool | McpTool | AgentTool | OpenApiTool, Field(discriminator="type")
+]
