@@ -52,10 +52,19 @@ class Recorder:
         self._seqs.pop(run, None)
         self._token.pop(run, None)
 
+    def number(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
+        """An event with its number, for somebody else to keep."""
+        seq = self._seqs[run] = self._seqs.get(run, 0) + 1
+        return Event(run=run, seq=seq, type=type_, data=data, at=self._clock())
+
+    def published(self, run: str) -> None:
+        """Something of this run was kept by somebody else."""
+        if run in self._watched:
+            self._watched[run].set()
+
     def tell(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
         """Number an event and have it kept soon."""
-        seq = self._seqs[run] = self._seqs.get(run, 0) + 1
-        event = Event(run=run, seq=seq, type=type_, data=data, at=self._clock())
+        event = self.number(run, type_, data)
         self._batch.events.append(event)
         self._write_soon()
         return event
@@ -106,8 +115,7 @@ class Recorder:
                 if not future.done():
                     future.set_result(None) if failure is None else future.set_exception(failure)
             for run in {event.run for event in batch.events}:
-                if run in self._watched:
-                    self._watched[run].set()
+                self.published(run)
 
     async def watch(self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]) -> AsyncIterator[Event]:
         """Events after that one as they are kept, until `over` says so and none is left."""
