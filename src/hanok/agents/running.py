@@ -23,7 +23,7 @@ from hanok.agents.store import RunStore
 from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
-from hanok.agents.values import ENDED, Bounds, Event, Message, Order, Receipt, Run, RunState, Thread
+from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, Unknown
@@ -217,9 +217,7 @@ class HouseAgency:
         )
         return listed
 
-    async def events(
-        self, id_: str, *, tenant: str | None, after: int = 0, wait: bool = True
-    ) -> AsyncIterator[Event]:
+    async def events(self, id_: str, *, tenant: str | None, after: int = 0, wait: bool = True) -> AsyncIterator[Event]:
         await self.run(id_, tenant=tenant)
         if not wait:
             for event in await self._in_thread(self._store.events, id_, after=after, limit=100_000):
@@ -233,9 +231,7 @@ class HouseAgency:
             pass
         return await self.run(id_, tenant=tenant)
 
-    async def answer(
-        self, id_: str, answers: dict[str, dict[str, Any]], *, tenant: str | None, by: str
-    ) -> Run:
+    async def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, tenant: str | None, by: str) -> Run:
         run = await self.run(id_, tenant=tenant)
         if unknown := [each for each in answers if each not in run.wanted]:
             wanted = ", ".join(run.wanted) or "nothing"
@@ -284,7 +280,9 @@ class HouseAgency:
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
         for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"]):
-            await self._in_thread(self._store.save, replace(child, state="queued", ended_at=None, error=None, wish=None))
+            await self._in_thread(
+                self._store.save, replace(child, state="queued", ended_at=None, error=None, wish=None)
+            )
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
@@ -347,7 +345,9 @@ class HouseAgency:
         if graph is None:
             return []
         earlier = None if before is None else _config(thread, before)
-        return [_snapshot(each) async for each in graph.aget_state_history(_config(thread), before=earlier, limit=limit)]
+        return [
+            _snapshot(each) async for each in graph.aget_state_history(_config(thread), before=earlier, limit=limit)
+        ]
 
     async def copy_thread(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Thread:
         source = await self.thread(thread, tenant=tenant)

@@ -109,11 +109,12 @@ class RunStore(Protocol):
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
         worker: str | None = None,
-    ) -> bool:
+    ) -> set[str]:
         """Keep events and receipts (later ones of a key replace earlier) in one transaction. An event of `seq` 0 gets
         the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more.
 
-        False, and nothing written, where `worker` is given and no longer has the lease of all these runs.
+        The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
+        them.
         """
         ...
 

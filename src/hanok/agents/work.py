@@ -148,7 +148,9 @@ class Work:
         kept = {**vars(reply), "usage": msgspec.to_builtins(reply.usage)}
         await self._keep(key, "model", {**kept, "used": asdict(_used_by(reply))})
         self._recorder.fold(self.run.id)
-        self.tell("message", {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)})
+        self.tell(
+            "message", {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
+        )
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))
@@ -162,7 +164,9 @@ class Work:
         """
         self._stop_if_wished()
         keys = [self._key(f"tool:{call.get('id')}") for call in calls]
-        wanted = {id_: request for call, key in zip(calls, keys, strict=True) for id_, request in self._wants(call, key)}
+        wanted = {
+            id_: request for call, key in zip(calls, keys, strict=True) for id_, request in self._wants(call, key)
+        }
         if missing := {id_: each for id_, each in wanted.items() if id_ not in self.run.answers}:
             self._wait(missing)
         done = await asyncio.gather(*(self._use(call, key) for call, key in zip(calls, keys, strict=True)))
@@ -201,7 +205,11 @@ class Work:
     # a model call
 
     def _request(
-        self, messages: Sequence[Message], tools: Sequence[str] | None, schema: Mapping[str, Any] | None, model: str | None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[str] | None,
+        schema: Mapping[str, Any] | None,
+        model: str | None,
     ) -> ChatRequest:
         offered = [_tool_form(spec) for spec in self.tools if tools is None or spec.name in tools]
         request = ChatRequest.ask(
@@ -258,7 +266,9 @@ class Work:
         if key in self._receipts or name not in self._tools or not isinstance(arguments, dict):
             return []
         if name == ASK_USER and self._check(self._tools[name].spec.parameters, arguments) is None:
-            return [(key, {"kind": "question", "question": str(arguments.get("question") or ""), "call": call.get("id")})]
+            return [
+                (key, {"kind": "question", "question": str(arguments.get("question") or ""), "call": call.get("id")})
+            ]
         if any(fnmatchcase(name, pattern) for pattern in self.agent.approvals):
             return [(key, {"kind": "approval", "tool": name, "arguments": arguments, "call": call.get("id")})]
         return []
@@ -293,7 +303,9 @@ class Work:
             spent = replace(result.used, steps=0, tool_calls=1, seconds=0.0)
             result = result.result
         self._count(**{name: value for name, value in asdict(replace(spent, tool_calls=0, seconds=0)).items() if value})
-        message = await self._finish(key, id_, name, _fitted(result, tool.spec.max_output), self._clock() - began, spent)
+        message = await self._finish(
+            key, id_, name, _fitted(result, tool.spec.max_output), self._clock() - began, spent
+        )
         if tool.spec.cost_nano_usd:
             await self._allot(self.run, self._paid_to_tools())
         return message
@@ -346,10 +358,13 @@ class Work:
         except Exception as error:  # noqa: BLE001 - a tool's fault is told to the model, not to the run
             return ToolResult(content=f"{call.name} failed ({type(error).__name__}).", failed=True)
 
-    async def _finish(
-        self, key: str, id_: str, name: str, result: ToolResult, seconds: float, spent: Used
-    ) -> Message:
-        message: Message = {"id": f"tool_{_digest(key)[:16]}", "role": "tool", "tool_call_id": id_, "content": result.content}
+    async def _finish(self, key: str, id_: str, name: str, result: ToolResult, seconds: float, spent: Used) -> Message:
+        message: Message = {
+            "id": f"tool_{_digest(key)[:16]}",
+            "role": "tool",
+            "tool_call_id": id_,
+            "content": result.content,
+        }
         price = self._tools[name].spec.cost_nano_usd if spent.tool_calls else 0
         await self._keep(key, "tool", {"message": message, "used": asdict(spent), "price": price})
         told: dict[str, Any] = {"step": self.used.steps, "id": id_, "name": name, "content": result.content}
@@ -462,7 +477,10 @@ def _told(message: Message) -> Message:
 
 def _tool_form(spec: ToolSpec) -> dict[str, Any]:
     parameters = dict(spec.parameters) or {"type": "object", "properties": {}}
-    return {"type": "function", "function": {"name": spec.name, "description": spec.description, "parameters": parameters}}
+    return {
+        "type": "function",
+        "function": {"name": spec.name, "description": spec.description, "parameters": parameters},
+    }
 
 
 def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -486,4 +504,3 @@ def _limit_of(cut: Mapping[str, Any]) -> str:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-

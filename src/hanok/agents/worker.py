@@ -118,7 +118,9 @@ class Worker:
             if taken:
                 run = await self._start(taken[0])
         if run.wanted:
-            return Waits(requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()})
+            return Waits(
+                requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
+            )
         if run.state not in ENDED:
             raise Stopped("pause")
         return Delegated(result=_result_of(run), used=run.used)
@@ -157,9 +159,7 @@ class Worker:
                 continue
             ids = list(self._tasks)
             try:
-                kept = await self._in_thread(
-                    self._store.renew, self.name, ids, until=self._clock() + terms.lease_s
-                )
+                kept = await self._in_thread(self._store.renew, self.name, ids, until=self._clock() + terms.lease_s)
             except StoreError:
                 _log.warning("the leases of %d runs could not be renewed", len(ids))
                 continue
@@ -259,11 +259,7 @@ class Worker:
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
             return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
-        values = {
-            each.id: run.answers[each.id].get("value")
-            for each in state.interrupts
-            if each.id in run.answers
-        }
+        values = {each.id: run.answers[each.id].get("value") for each in state.interrupts if each.id in run.answers}
         if not values:
             return None
         return Command(resume=values)
@@ -282,7 +278,9 @@ class Worker:
         return await self._rest(run, work, "waiting", wanted=requests)
 
     async def _rest(self, run: Run, work: Work, state: RunState, *, wanted: dict[str, Any] | None = None) -> Run:
-        run = replace(run, state=state, used=work.clocked(), wanted=wanted or {}, lease_by=None, lease_until=0.0, wish=None)
+        run = replace(
+            run, state=state, used=work.clocked(), wanted=wanted or {}, lease_by=None, lease_until=0.0, wish=None
+        )
         return await self._save(run, {"state": state})
 
     async def _cancelled(self, run: Run, work: Work | None, error: asyncio.CancelledError) -> Run:
@@ -295,14 +293,29 @@ class Worker:
         return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
 
     async def _finish(
-        self, run: Run, work: Work | None, state: RunState, *, reason: str | None = None, error: str | None = None,
+        self,
+        run: Run,
+        work: Work | None,
+        state: RunState,
+        *,
+        reason: str | None = None,
+        error: str | None = None,
         answer: str | None = None,
     ) -> Run:
         used = work.clocked() if work is not None else run.used
         said = answer or (work.said if work is not None and state == "limited" else None) or answer
         run = replace(
-            run, state=state, used=used, answer=said, reason=reason, error=error, wanted={}, wish=None,
-            lease_by=None, lease_until=0.0, ended_at=self._clock(),
+            run,
+            state=state,
+            used=used,
+            answer=said,
+            reason=reason,
+            error=error,
+            wanted={},
+            wish=None,
+            lease_by=None,
+            lease_until=0.0,
+            ended_at=self._clock(),
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
         run = await self._save(run, told, last=True)

@@ -70,4 +70,3 @@ async def act(state: State, runtime: Runtime[Work]) -> Update:
 def after_thinking(state: State) -> str:
     """Tools, if the model wants any, else the end."""
     return "act" if state.get("messages", [])[-1].get("tool_calls") else END
-

@@ -44,7 +44,11 @@ async def choose(state: State, runtime: Runtime[Work]) -> Update:
         return {"verdict": _FINISH}
     call = {"id": f"call_{reply.message['id']}", "type": "function"}
     arguments = json.dumps({"task": task}, ensure_ascii=False)
-    message = {**reply.message, "content": "", "tool_calls": [{**call, "function": {"name": worker, "arguments": arguments}}]}
+    message = {
+        **reply.message,
+        "content": "",
+        "tool_calls": [{**call, "function": {"name": worker, "arguments": arguments}}],
+    }
     return {"messages": (message,), "verdict": None}
 
 
@@ -56,7 +60,9 @@ async def work(state: State, runtime: Runtime[Work]) -> Update:
 
 async def answer(state: State, runtime: Runtime[Work]) -> Update:
     """What all of it comes to, in words."""
-    told = conversation(state, runtime.context, more="Your team's work is done. Answer the user now, out of what they found.")
+    told = conversation(
+        state, runtime.context, more="Your team's work is done. Answer the user now, out of what they found."
+    )
     reply = await runtime.context.think(told, tools=())
     return {"messages": (reply.message,), "answer": str(reply.message.get("content") or "")}
 

@@ -31,7 +31,9 @@ def graph_of(agent: Agent, folder: Path) -> Graph:
         raise AgentError(f"{agent.graph} of agent {agent.name!r} failed: {type(error).__name__}: {error}") from error
     if not hasattr(graph, "compile"):
         message = f"{agent.graph} of agent {agent.name!r} returned {type(graph).__name__}, not a StateGraph"
-        raise AgentError(message, hint="return the StateGraph before `compile()`: Hanok compiles it with its checkpoints")
+        raise AgentError(
+            message, hint="return the StateGraph before `compile()`: Hanok compiles it with its checkpoints"
+        )
     return graph
 
 

@@ -6,7 +6,7 @@ in PostgreSQL, too: its JSONB takes no U+0000, which tools do answer with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -165,7 +165,7 @@ def _without_nul(value: Any) -> Any:
     return _mapped(value, lambda text: text.replace("\0", "\ufffd"))
 
 
-def _mapped(value: Any, change: Any) -> Any:
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     """A value of JSON with each text in it changed."""
     if isinstance(value, str):
         return change(value)

@@ -242,17 +242,16 @@ class Runs:
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
         worker: str | None = None,
-    ) -> bool:
+    ) -> set[str]:
         with self._place.writing() as connection:
-            if worker is not None and not self._has(connection, worker, [*events, *receipts]):
-                return False
-            _insert_events(connection, events)
-            for fold in folds:
-                connection.execute(
-                    "DELETE FROM events WHERE run = ? AND seq BETWEEN ? AND ? AND type = 'token'", list(fold)
-                )
-            _insert_receipts(connection, receipts)
-            return True
+            lost = set[str]() if worker is None else self._lost(connection, worker, [*events, *receipts])
+            for run, first, last in folds:
+                if run not in lost:
+                    asked = "DELETE FROM events WHERE run = ? AND seq BETWEEN ? AND ? AND type = 'token'"
+                    connection.execute(asked, (run, first, last))
+            _insert_events(connection, [event for event in events if event.run not in lost])
+            _insert_receipts(connection, [receipt for receipt in receipts if receipt.run not in lost])
+            return lost
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
         rows = self._ask(
@@ -290,15 +289,17 @@ class Runs:
         with self._place.reading() as connection:
             return connection.execute(statement, values).fetchall()
 
-    def _has(self, connection: Connection, worker: str, kept: Sequence[Event | Receipt]) -> bool:
-        """Whether these runs are the worker's, and stay so until the transaction's end."""
+    def _lost(self, connection: Connection, worker: str, kept: Sequence[Event | Receipt]) -> set[str]:
+        """Which of these runs are not the worker's; the others stay so until the transaction's end."""
         ids = list({each.run for each in kept})
+        if not ids:
+            return set()
         rows = connection.execute(
             f"SELECT id FROM runs WHERE id IN ({_marks(ids)}) AND state = 'running' AND lease_by = ?"  # noqa: S608
             f"{self._place.locked}",
             [*ids, worker],
         ).fetchall()
-        return len(rows) == len(ids)
+        return set(ids) - {row[0] for row in rows}
 
     def _prune_some(self, ended_before: float, agent: str | None) -> bool:
         """Forget a few runs with those below them; whether there were any. One below another goes when that does."""
