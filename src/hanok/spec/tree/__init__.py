@@ -57,6 +57,7 @@ from hanok.spec.tree.tools import (
     OpenApiTool,
     PythonTool,
     Tool,
+    ToolUse,
 )
 from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 
@@ -146,6 +147,7 @@ __all__ = [
     "Time",
     "Timeouts",
     "Tool",
+    "ToolUse",
     "Tree",
     "Turn",
     "Unit",
