@@ -30,6 +30,13 @@ SCRIPTS: dict[str, dict[str, Any]] = {
         ]
     },
     "tired": {"turns": [{"after": 2, "times": 1, "say": "enough"}, {"say": "more"}, {"say": "last", "times": 2}]},
+    "roles": {
+        "turns": [
+            {"system": "You plan", "schema": "plan", "json": {"steps": ["look"]}},
+            {"system": "You plan", "say": "planned"},
+            {"say": "somebody else"},
+        ]
+    },
     "broken": {"turns": [{"when": "boom", "times": 1, "error": 503, "say": "out of luck"}, {"say": "fine"}]},
     "ordered": {
         "ordered": True,
@@ -136,6 +143,15 @@ def test_turns_are_chosen_by_the_tool_whose_result_came_and_by_what_is_in_it(cli
     assert text_of(client, "loop", *after_a_call("the weather?", "no idea")) == "I do not know."
     follow_up = [*after_a_call("the weather?", "sunny"), said("Take sunglasses."), user("nothing of this")]
     assert text_of(client, "loop", *follow_up) == "", "the user spoke last, and no condition holds"
+
+
+def test_turns_are_chosen_by_what_the_model_is_told_and_by_the_form_that_is_asked_for(client: openai.OpenAI) -> None:
+    told = {"role": "system", "content": "You plan work."}
+    form = {"type": "json_schema", "json_schema": {"name": "plan", "schema": {"type": "object"}}}
+    planned = ask(client, "roles", told, user("x"), response_format=form)
+    assert json.loads(planned.choices[0].message.content) == {"steps": ["look"]}
+    assert text_of(client, "roles", told, user("x")) == "planned"
+    assert text_of(client, "roles", user("x")) == "somebody else"
 
 
 def test_turns_hold_from_the_nth_call_and_so_often(client: openai.OpenAI) -> None:

@@ -22,6 +22,14 @@ class _Part(msgspec.Struct):
     text: str | None = None
 
 
+class _Schema(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Format(msgspec.Struct):
+    json_schema: _Schema = _Schema()
+
+
 class _Function(msgspec.Struct, frozen=True):
     name: str = ""
 
@@ -46,14 +54,20 @@ class _Message(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(list[_Message]).decode
+_decode_format = msgspec.json.Decoder(_Format | None).decode
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What was said last: a text of the user, or the results of tools, `(tool's name, text)` each."""
+    """What was said last: a text of the user, or the results of tools, `(tool's name, text)` each.
+
+    `system` is what the model is told, `schema` the name of the JSON Schema that its answer must fit.
+    """
 
     text: str = ""
     results: tuple[tuple[str, str], ...] = ()
+    system: str = ""
+    schema: str = ""
 
 
 @dataclass(kw_only=True)
@@ -83,7 +97,7 @@ class Script:
     def next(self, request: ChatRequest) -> Turn | None:
         """The turn that answers this request; None where no condition holds and no turn is without one."""
         messages = _read(request)
-        heard = _hear(messages) if messages else Heard(text=read_last_user_text(request))
+        heard = _hear(messages, _schema(request)) if messages else Heard(text=read_last_user_text(request))
         course = self._find_course(messages) if self._ordered else self._course
         return self._take(course, heard, errors=True)
 
@@ -115,6 +129,8 @@ class Script:
 
 
 def _is_about(turn: Turn, heard: Heard) -> bool:
+    if turn.schema_ not in (None, heard.schema) or (turn.system or "") not in heard.system:
+        return False
     if turn.tool is not None:
         return any(name == turn.tool and (turn.when or "") in text for name, text in heard.results)
     return turn.when is None or turn.when in heard.text
@@ -124,20 +140,31 @@ def _read(request: ChatRequest) -> list[_Message]:
     return _decode(request.fields.get("messages", b"[]")) if request.operation == "chat" else []
 
 
-def _hear(messages: Sequence[_Message]) -> Heard:
+def _schema(request: ChatRequest) -> str:
+    form = _decode_format(request.fields.get("response_format", b"null"))
+    return "" if form is None else form.json_schema.name
+
+
+def _hear(messages: Sequence[_Message], schema: str = "") -> Heard:
     """The last message of the user, or the last results of tools, whichever came later; else the last message."""
+    system = "\n".join(each.text for each in messages if each.role in ("system", "developer"))
     end = next((at for at in reversed(range(len(messages))) if messages[at].role in ("user", "tool")), None)
-    if end is None:
-        return Heard(text=messages[-1].text if messages else "")
-    if messages[end].role == "user":
-        return Heard(text=messages[end].text)
+    if end is None or messages[end].role == "user":
+        last = messages[-1 if end is None else end].text if messages else ""
+        return Heard(text=last, system=system, schema=schema)
+    results = _results(messages, end)
+    text = "\n".join(text for _, text in results)
+    return Heard(text=text, results=results, system=system, schema=schema)
+
+
+def _results(messages: Sequence[_Message], end: int) -> tuple[tuple[str, str], ...]:
+    """What tools gave back, side by side, up to the message at `end`; each with its tool's name."""
     begin = end
     while begin and messages[begin - 1].role == "tool":
         begin -= 1
     names = {call.id: call.function.name for message in messages for call in message.tool_calls or ()}
     said = messages[begin : end + 1]
-    results = tuple((each.name or names.get(each.tool_call_id or "", ""), each.text) for each in said)
-    return Heard(text="\n".join(text for _, text in results), results=results)
+    return tuple((each.name or names.get(each.tool_call_id or "", ""), each.text) for each in said)
 
 
 def name_call(request: ChatRequest, number: int) -> str:

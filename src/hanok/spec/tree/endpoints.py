@@ -139,6 +139,12 @@ class Turn(Tree):
         default=None, description="Only when the last message, the user's or a tool's result, contains this text."
     )
     tool: str | None = Field(default=None, description="Only when the last message is the result of this tool.")
+    system: str | None = Field(
+        default=None, description="Only when what the model is told (system) contains this text."
+    )
+    schema_: str | None = Field(
+        default=None, alias="schema", description="Only when the answer must fit the JSON Schema of this name."
+    )
     after: Whole | None = Field(default=None, ge=0, description="Only when so many answers were given before.")
     times: Whole | None = Field(
         default=None,
@@ -151,7 +157,7 @@ class Turn(Tree):
     @property
     def conditional(self) -> bool:
         """Whether it is chosen by what was said, and not by its place."""
-        return self.when is not None or self.tool is not None or self.after is not None
+        return any(each is not None for each in (self.when, self.tool, self.system, self.schema_, self.after))
 
     @model_validator(mode="after")
     def _says_something(self) -> Turn:
@@ -166,8 +172,8 @@ class Turn(Tree):
 
 
 class ScriptEndpoint(_Endpoint):
-    """Answers from a list of turns: the first turn whose conditions (`when`, `tool`, `after`) hold, else the next one
-    without any. For tests."""
+    """Answers from a list of turns: the first turn whose conditions (`when`, `tool`, `system`, `schema`, `after`)
+    hold, else the next one without any. For tests."""
 
     engine: Literal["script"]
     turns: list[Turn] = Field(min_length=1, description="The answers.")
