@@ -15,7 +15,7 @@ ASKABLE = ("steps", "tool_calls", "iterations", "retries", "wall_time_s", "token
 
 
 class LimitReached(HanokError):
-    """A run has reached one of its limits: `limit` is its name as declared, `said` what was said of an answer by then."""
+    """A run has reached one of its limits: `limit` is its name as declared, `said` what there is of an answer."""
 
     def __init__(self, limit: str, message: str, *, said: str | None = None) -> None:
         super().__init__(message)

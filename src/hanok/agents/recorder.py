@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,23 @@ class _Batch:
 
 
 class Recorder:
-    """One for each process. `in_thread` runs a blocking call beside the event loop."""
+    """One for each process. `in_thread` runs a blocking call beside the event loop.
 
-    def __init__(self, store: RunStore, in_thread: Call, *, clock: Callable[[], float] = time.time) -> None:
+    Where `worker` has a run's lease no more, nothing of it is written, and `lost` is told.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        in_thread: Call,
+        *,
+        worker: str | None = None,
+        lost: Callable[[Iterable[str]], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
+        self._worker = worker
+        self._lost = lost
         self._in_thread = in_thread
         self._clock = clock
         self._seqs: dict[str, int] = {}
@@ -113,7 +126,7 @@ class Recorder:
             failure: Exception | None = None
             try:
                 if batch.events or batch.receipts or batch.folds:
-                    await self._in_thread(self._store.append, batch.events, receipts=batch.receipts, folds=batch.folds)
+                    self._lost(await self._append(batch))
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
             for future in batch.waiting:
@@ -121,6 +134,12 @@ class Recorder:
                     future.set_result(None) if failure is None else future.set_exception(failure)
             for run in {event.run for event in batch.events}:
                 self.published(run)
+
+    async def _append(self, batch: _Batch) -> set[str]:
+        lost: set[str] = await self._in_thread(
+            self._store.append, batch.events, receipts=batch.receipts, folds=batch.folds, worker=self._worker
+        )
+        return lost
 
     async def watch(
         self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]

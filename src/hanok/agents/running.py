@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -104,9 +105,10 @@ class HouseAgency:
         self._serves = serves
         self._kept: dict[str, _Kept] = {}
         self._check = Checker()
-        self._recorder = Recorder(store, self._in_thread, clock=clock)
+        name = f"worker_{secrets.token_hex(8)}"
+        self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
         self._worker = Worker(
-            name=f"{secrets.token_hex(8)}",
+            name=name,
             store=store,
             recorder=self._recorder,
             in_thread=self._in_thread,
@@ -401,6 +403,9 @@ class HouseAgency:
 
     # leading
 
+    def _lose(self, runs: Iterable[str]) -> None:
+        self._worker.lose(runs)
+
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Prepared:  # noqa: ARG002
         agent = self.agent(run.agent)
         kept = self._keep(agent)
@@ -566,8 +571,6 @@ def _snapshot(found: Any) -> Checkpoint:
 
 
 def _unix(text: str | None) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 

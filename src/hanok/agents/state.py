@@ -1,7 +1,7 @@
 """What a thread remembers from step to step: the state that all patterns share.
 
-Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is as
-long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
+Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is
+as long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
 """
 
 from __future__ import annotations

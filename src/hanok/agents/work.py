@@ -176,7 +176,7 @@ class Work:
         return [cast(Message, each) for each in done]
 
     async def once(self, do: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Do something of one's own once: its value (plain JSON) is kept, and given back when the step is done again."""
+        """Do something of one's own once: its value (plain JSON) is kept, and given back when the step is redone."""
         key = self._key("value")
         if (kept := self._receipts.get(key)) is not None and kept.result is not None:
             return kept.result["value"]

@@ -1,7 +1,7 @@
-"""Leads runs from where they are to where they end, pause or wait. Several processes may: each leads what it has leased.
+"""Leads runs to where they end, pause or wait. Several processes may: each leads what it has leased.
 
-Leading is the same at the first time and after a crash: the thread's checkpoint says which step comes, receipts say what
-of it is finished already. A run's parent leads it; the worker's loop takes those that have none.
+Leading is the same at the first time and after a crash: the thread's checkpoint says which step comes, receipts say
+what of it is finished already. A run's parent leads it; the worker's loop takes those that have none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -125,6 +125,12 @@ class Worker:
             raise Stopped("pause")
         return Delegated(result=_result_of(run), used=run.used)
 
+    def lose(self, runs: Iterable[str]) -> None:
+        """Let go of runs that another process has taken, since this one was not heard of in time."""
+        for run in runs:
+            if (task := self._tasks.get(run)) is not None:
+                task.cancel("lost")
+
     # taking and leasing
 
     async def _take(self) -> None:
@@ -170,8 +176,8 @@ class Worker:
         work, task = self._works.get(id_), self._tasks.get(id_)
         if task is None:
             return
-        if id_ not in kept:  # another process has taken it, since ours was not heard of: it is that one's now
-            task.cancel("lost")
+        if id_ not in kept:
+            self.lose([id_])
         elif kept[id_] is not None and work is not None:
             self.tell_wish(id_, kept[id_])
 
@@ -195,7 +201,7 @@ class Worker:
             return await self._cancelled(run, None, error)
         except HanokError as error:
             return await self._finish(run, None, "failed", error=error.message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told as the run's end
             _log.exception("run %s could not begin", run.id)
             return await self._finish(run, None, "failed", error=f"{type(error).__name__}: {error}")
         self._works[run.id] = prepared.work
@@ -203,8 +209,7 @@ class Worker:
         return await self._drive(run, prepared)
 
     async def _begin(self, run: Run) -> Run:
-        last: list[Any] = await self._in_thread(self._store.events, run.id, after=0, limit=100_000)
-        self._recorder.begin(run.id, last[-1].seq if last else 0)
+        self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
         return run
 
@@ -236,7 +241,7 @@ class Worker:
             return await self._cancelled(run, work, error)
         except HanokError as error:
             return await self._finish(run, work, "failed", reason=type(error).__name__, error=error.message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
         if state.interrupts:

@@ -1,4 +1,4 @@
-"""`plan-execute`: a plan is made, its steps are carried out with tools, and each is judged: COMPLETE, CONTINUE or RETRY.
+"""`plan-execute`: a plan is made, its steps are carried out and each is judged: COMPLETE, CONTINUE or RETRY.
 
 Every verdict is structured output, never a word looked for in a text. Rounds are bounded by `limits.iterations`, tries
 of one step by `limits.retries`; a run that reaches either answers with what it has.

@@ -1,8 +1,8 @@
 """`supervisor`: gives work to the agents of its team, one after the other, and answers out of what they found.
 
-Each choice is structured: the name of a worker and a task for it, or `finish`. A worker is an agent with a run of its own
-below this one (and may have a team itself), so its budget, its steps and its end are its own. Rounds are bounded by
-`limits.steps`, as every choice is a model call.
+Each choice is structured: the name of a worker and a task for it, or `finish`. A worker is an agent with a run of its
+own below this one (and may have a team itself), so its budget, its steps and its end are its own. Rounds are bounded
+by `limits.steps`, as every choice is a model call.
 """
 
 from __future__ import annotations
