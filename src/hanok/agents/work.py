@@ -376,8 +376,8 @@ class Work:
     # keys, receipts, counts
 
     def _key(self, what: str) -> str:
-        task = str(get_config()["configurable"].get("checkpoint_ns") or "")
-        task = task.rpartition(":")[2]
+        where: Mapping[str, Any] = get_config().get("configurable") or {}
+        task = str(where.get("checkpoint_ns") or "").rpartition(":")[2]
         if what.startswith("tool:"):
             return f"{task}/{what}"
         place = self._places[f"{task}/{what}"] = self._places.get(f"{task}/{what}", 0) + 1
