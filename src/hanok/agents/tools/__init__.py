@@ -1,0 +1,1 @@
+"""What agents may use, one kind of tool a file."""
