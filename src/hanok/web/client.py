@@ -247,6 +247,8 @@ class _Reading:
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
+        if self.done:  # more than one answer was asked for by nobody
+            return
         self.status = self._parser.get_status_code()
         if self.status < 200:
             return
