@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hanok.assemble.agents import Wing
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desk
 from hanok.assemble.vector_stores import Stacks
@@ -37,7 +38,7 @@ from hanok.gateway import (
     Routed,
     Tiered,
 )
-from hanok.gateway.access import KNOWLEDGE
+from hanok.gateway.access import AGENT, KNOWLEDGE
 from hanok.gateway.fleet_view import fleet_form
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
@@ -93,6 +94,7 @@ class House:
     library: Library
     stacks: Stacks
     informed: Informed
+    wing: Wing
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -205,8 +207,11 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
     models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
     models += [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
-    bases = platform.knowledge if any(card.type == "chat" for card in models) else []
-    return models + [ModelCard(id=f"{KNOWLEDGE}{base.name}", type="chat", created=created) for base in bases]
+    if not any(card.type == "chat" for card in models):
+        return models
+    asked = [f"{KNOWLEDGE}{base.name}" for base in platform.knowledge]
+    asked += [f"{AGENT}{agent.name}" for agent in platform.agents]
+    return models + [ModelCard(id=name, type="chat", created=created) for name in asked]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:
@@ -336,6 +341,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.library.change(platform, tracing(platform.telemetry))
     house.stacks.change(platform)
     house.informed.change(platform)
+    house.wing.trace = tracing(platform.telemetry)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

@@ -1,1 +1,1 @@
-"""What agents may use, one kind of tool a file."""
+"""The kinds of tools, one a file; `table` finds them. What they are made with stands in `surroundings`."""
