@@ -44,6 +44,7 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].serve, engine: echo", tree.EchoEndpoint),
     ("models[].serve, engine: script", tree.ScriptEndpoint),
     ("models[].serve.turns[] of engine script", tree.Turn),
+    ("models[].serve.turns[].call[] of engine script", tree.ScriptedCall),
     ("models[].routing", tree.Routing),
     ("models[].routing.headers[]", tree.HeaderRule),
     ("models[].price", tree.Price),
