@@ -28,6 +28,7 @@ COMMANDS = {
     "batches": "batches:batches",
     "files": "batches:files",
     "knowledge": "knowledge:knowledge",
+    "prompts": "prompts:prompts",
     "cache": "cache:cache",
     "tiers": "tiers:tiers",
     "import": "migrate:imports",
