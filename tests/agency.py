@@ -86,9 +86,11 @@ class FakeAgency:
         match said.split(" ")[0]:
             case "wait":
                 await self._tell(run.id, "tool_call", step=1, **_CALL)
-                await self._want(run.id, {**_CALL, "id": "ask_1", "kind": "approval"})
+                await self._want(
+                    run.id, {"id": "ask_1", "kind": "approval", "tool": "delete_file", "arguments": _CALL["arguments"]}
+                )
             case "ask":
-                await self._want(run.id, {"id": "ask_1", "kind": "question", "text": "Which colour?"})
+                await self._want(run.id, {"id": "ask_1", "kind": "question", "question": "Which colour?"})
             case "slow":
                 await self._tell(run.id, "token", step=1, text="…")
             case "fail":

@@ -80,7 +80,7 @@ class DelegatedAnswer:
         self._request = request
         self._created = created
         self._events: AsyncIterator[Event] = agency.events(run.id, tenant=run.tenant)
-        self._talk = Talk()
+        self._talk = Talk(agency.agent(run.agent).pattern)
         self._waiting: list[Piece] = []
         self._told = self._over = False
         self.model = self.endpoint = request.model

@@ -1,7 +1,7 @@
 """A run as one message of a chat: its answer as content, what led to it as reasoning, and the rest for machines.
 
 Words come while nobody knows whether they are the answer or lead to a tool, so they are content when they come, unless
-the step is one that plans or judges. What the run gives in the end is told once: by its words, or else after them.
+the step is one of carrying out a plan. What the run gives in the end is told once: by its words, or else after them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 
 from hanok.agents.values import Event, Run
 from hanok.gateway.agents.forms import used_form, wanted_form
+from hanok.spec import Pattern
 from hanok.wire import json_bytes
 
-THINKING = frozenset({"plan", "execute", "evaluate", "replan", "summarize", "recall"})
-"""Nodes of the patterns whose words are for the agent itself."""
+THINKING: Mapping[Pattern, frozenset[str]] = {"plan-execute": frozenset({"execute"})}
+"""Nodes of the patterns whose words lead to the answer and are none."""
 SHOWN = 300
 """The most characters of arguments and results that are told as reasoning."""
 GAP = "\n\n"
@@ -32,11 +33,12 @@ class Piece:
 class Talk:
     """Reads a run's events. `text` and `reasoning` are what was told so far, `tools` what was used."""
 
-    def __init__(self) -> None:
+    def __init__(self, pattern: Pattern) -> None:
+        self._thinking = THINKING.get(pattern, frozenset())
         self.text = ""
         self.reasoning = ""
         self.tools: list[dict[str, Any]] = []
-        self._thinks = False
+        self._thinks = self._silent = False
         self._said = ""
         self._gap = False
 
@@ -53,7 +55,8 @@ class Talk:
         return [self._tell(GAP + left if self.text else left, reasoning=False)]
 
     def _step(self, data: Mapping[str, Any]) -> list[Piece]:
-        self._thinks = data.get("node") in THINKING
+        self._thinks = data.get("node") in self._thinking
+        self._silent = bool(data.get("silent"))
         self._said = ""
         return []
 
@@ -66,6 +69,8 @@ class Talk:
 
     def _message(self, data: Mapping[str, Any]) -> list[Piece]:
         """Words that were folded before they were heard."""
+        if self._silent:
+            return []
         message: Mapping[str, Any] = data.get("message") or {}
         content = message.get("content")
         text = content if isinstance(content, str) else ""
@@ -138,9 +143,11 @@ def machine_form(run: Run, talk: Talk) -> dict[str, Any]:
 
 def _asking(request: Mapping[str, Any]) -> str:
     if request.get("kind") == "question":
-        return str(request.get("text") or request.get("question") or "")
+        return str(request.get("question") or "")
+    if request.get("kind") == "interrupt":
+        return _short(json_bytes(request.get("value")).decode())
     arguments = json_bytes(request.get("arguments") or {}).decode()
-    return f"May {request.get('name') or request.get('tool') or 'this'} be called with {_short(arguments)}?"
+    return f"May {request.get('tool') or 'this'} be called with {_short(arguments)}?"
 
 
 def _short(text: str) -> str:

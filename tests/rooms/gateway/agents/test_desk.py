@@ -123,7 +123,7 @@ def test_a_run_waits_for_an_answer_and_goes_on(people: People) -> None:
     run = people.start("wait for me")
     assert run["state"] == "waiting"
     (wanted,) = run["wanted"]
-    assert (wanted["kind"], wanted["name"]) == ("approval", "delete_file")
+    assert (wanted["kind"], wanted["tool"]) == ("approval", "delete_file")
     answers = f"/v1/agent-runs/{run['id']}/answers"
     refused = people.ask(answers, {"answers": {"ask_9": {"approve": True}}})
     assert (refused.status, refused.error["param"]) == (400, "answers")
