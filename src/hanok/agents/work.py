@@ -142,7 +142,7 @@ class Work:
         check_step(self.run.bounds, self.used)
         self._count(Used(steps=1))
         step = self.used.steps
-        self.tell("step", {"step": step, "node": _node()})
+        self.tell("step", {"step": step, "node": _node()} | ({"silent": True} if silent else {}))
         request = self._request(messages, tools, schema, model)
         hearing = Hearing(lambda text, reasoning: None if silent else self._hear(step, text, reasoning))
         reply = await self._ask(request, hearing, schema)
