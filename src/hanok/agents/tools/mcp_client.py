@@ -24,21 +24,19 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp_types import (
     CONNECTION_CLOSED,
     REQUEST_TIMEOUT,
-    CallToolRequest,
-    CallToolRequestParams,
     CallToolResult,
     Implementation,
-    InputRequiredResult,
     ToolListChangedNotification,
 )
 from mcp_types import Tool as McpListed
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from hanok import __version__
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.mcp_launch import launched
 from hanok.agents.tools.mcp_listing import Listed, Offer, choose
+from hanok.agents.tools.mcp_mending import Mended
 from hanok.agents.tools.mcp_results import result_of
 from hanok.agents.tools.mcp_web_client import reached
 from hanok.errors import HanokError, ToolUnavailable
@@ -52,7 +50,7 @@ MOST_PAGES = 50
 MOST_LISTED = 5000
 LISTEN_AGAIN_S = 30.0
 _SAID_LIMIT = 500
-_RESULT: TypeAdapter[CallToolResult | InputRequiredResult] = TypeAdapter(CallToolResult | InputRequiredResult)
+_ASKS_BACK = ("Elicitation not supported", "Sampling not supported", "List roots not supported")
 _log = logging.getLogger(__name__)
 
 Connect = Callable[[], AbstractAsyncContextManager[Any]]
@@ -154,9 +152,9 @@ class McpTools:
             return link
 
     async def _call_once(self, link: _Link, name: str, call: ToolCall) -> ToolResult:
+        if not link.listed:  # it was made anew: the SDK must know the tools that it calls
+            await self._list()
         given = await link.call(name, call, timeout_s=self.declared.timeout_s)
-        if isinstance(given, InputRequiredResult):
-            raise _Refused("asks for something of the user first, which is not possible here")
         return result_of(given, data_limit=self.declared.max_output)
 
     def _connect(self) -> AbstractAsyncContextManager[Any]:
@@ -214,6 +212,7 @@ class _Link:
     def __init__(self, connect: Connect, *, limit_s: float) -> None:
         self.changed = False
         """Whether the server has told that its tools are others now."""
+        self.listed = False
         self._connect = connect
         self._limit_s = limit_s
         self._scope = anyio.CancelScope()
@@ -244,20 +243,16 @@ class _Link:
             page = await self._asked(client.list_tools(cursor=cursor))
             listed += [_listed(tool) for tool in page.tools]
             cursor = page.next_cursor
+            self.listed = True
             if cursor is None or len(listed) > MOST_LISTED:
                 break
         return listed
 
-    async def call(self, name: str, call: ToolCall, *, timeout_s: float) -> CallToolResult | InputRequiredResult:
-        """Call a tool. Raises `_Lost`, `_Refused`.
-
-        Not through `Client.call_tool`: that compiles the server's schemas of results, whose patterns may take for ever.
-        """
-        params = CallToolRequestParams(
-            name=name, arguments=dict(call.arguments), _meta=_meta(call)
-        )
-        request, session = CallToolRequest(params=params), self._client.result().session
-        return await self._asked(session.send_request(request, _RESULT, request_read_timeout_seconds=timeout_s))
+    async def call(self, name: str, call: ToolCall, *, timeout_s: float) -> CallToolResult:
+        """Call a tool. Raises `_Lost`, `_Refused`."""
+        meta: Any = {IDEMPOTENCY_KEY: call.idempotency_key}
+        client, arguments = self._client.result(), dict(call.arguments)
+        return await self._asked(client.call_tool(name, arguments, read_timeout_seconds=timeout_s, meta=meta))
 
     async def _asked(self, asking: Any) -> Any:
         try:
@@ -267,6 +262,8 @@ class _Link:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise _Refused(f"answers against the protocol (at {where}: {error.errors()[0]['msg']})") from None
+        except RuntimeError as error:  # the SDK's word for other breaches of the protocol
+            raise _Refused(f"answers against the protocol: {str(error)[:_SAID_LIMIT]}") from None
 
     async def _meant(self, error: MCPError) -> _Lost | _Refused:
         message = error.error.message
@@ -278,6 +275,8 @@ class _Link:
             return _Lost("has forgotten us", unheard=True)
         if error.error.code == REQUEST_TIMEOUT:
             return _Refused("did not answer in time")
+        if message in _ASKS_BACK:
+            return _Refused("asks for something of its user or of a model, which is not given here")
         return _Refused(f"answers: {message[:_SAID_LIMIT]}")
 
     async def _hold(self) -> None:
@@ -327,14 +326,11 @@ class _Streams:
 
     async def __aenter__(self) -> Any:
         self._opened = self._connect()
-        return await self._opened.__aenter__()
+        messages, answers = await self._opened.__aenter__()
+        return Mended(messages), answers
 
     async def __aexit__(self, *error: Any) -> bool | None:
         return await self._opened.__aexit__(*error)
-
-
-def _meta(call: ToolCall) -> Any:
-    return {IDEMPOTENCY_KEY: call.idempotency_key}
 
 
 def _listed(tool: McpListed) -> Listed:
