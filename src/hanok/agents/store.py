@@ -96,9 +96,9 @@ class RunStore(Protocol):
         ...
 
     def append(
-        self, events: Sequence[Event], *, receipts: Sequence[Receipt] = (), fold: tuple[str, int, int] | None = None
+        self, events: Sequence[Event], *, receipts: Sequence[Receipt] = (), folds: Sequence[tuple[str, int, int]] = ()
     ) -> None:
-        """Keep events and receipts (later ones of a key replace earlier) in one transaction. `fold` is (run, first
+        """Keep events and receipts (later ones of a key replace earlier) in one transaction. `folds` are (run, first
         seq, last seq) of token events that are not needed any more."""
         ...
 

@@ -37,7 +37,7 @@ from hanok.gateway import (
     Routed,
     Tiered,
 )
-from hanok.gateway.access import KNOWLEDGE
+from hanok.gateway.access import AGENT, KNOWLEDGE
 from hanok.gateway.fleet_view import fleet_form
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
@@ -205,8 +205,11 @@ def cards(platform: Platform, created: int) -> list[ModelCard]:
     """The models as callers see them. `created` is Unix seconds."""
     models = [ModelCard(id=model.name, type=model.type, created=created) for model in platform.models]
     models += [ModelCard(id=auto.name, type="chat", created=created) for auto in platform.tiers]
-    bases = platform.knowledge if any(card.type == "chat" for card in models) else []
-    return models + [ModelCard(id=f"{KNOWLEDGE}{base.name}", type="chat", created=created) for base in bases]
+    if not any(card.type == "chat" for card in models):
+        return models
+    asked = [f"{KNOWLEDGE}{base.name}" for base in platform.knowledge]
+    asked += [f"{AGENT}{agent.name}" for agent in platform.agents]
+    return models + [ModelCard(id=name, type="chat", created=created) for name in asked]
 
 
 def desks(house: House, platform: Platform) -> list[Desk]:

@@ -11,6 +11,8 @@ from hanok.spec import Platform, Scope
 
 KNOWLEDGE = "knowledge/"
 """What stands before a knowledge base's name where it is asked as if it were a model."""
+AGENT = "agent/"
+"""The same before an agent's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class _Opened:
     key: Key
     models: frozenset[str]
     knowledge: frozenset[str]
+    agents: frozenset[str]
 
 
 class Access:
@@ -28,18 +31,23 @@ class Access:
     def __init__(self, platform: Platform) -> None:
         self._models = platform.names()
         self._knowledge = [base.name for base in platform.knowledge]
+        self._agents = [agent.name for agent in platform.agents]
         self._teams: dict[str, Scope] = {team.name: team for team in platform.teams}
         self._users: dict[str, Scope] = {user.name: user for user in platform.users}
         self._user_teams = {user.name: user.team for user in platform.users}
         self._found: dict[str, _Opened] = {}
 
     def models(self, key: Key) -> frozenset[str]:
-        """The names that this key may ask for: models, and `knowledge/NAME` of the knowledge bases that it opens."""
+        """The names that this key may ask for: models, and `knowledge/NAME` and `agent/NAME` of what it opens there."""
         return self._opened(key).models
 
     def knowledge(self, key: Key) -> frozenset[str]:
         """The names of the knowledge bases that this key may ask."""
         return self._opened(key).knowledge
+
+    def agents(self, key: Key) -> frozenset[str]:
+        """The names of the agents that this key may give work to."""
+        return self._opened(key).agents
 
     def team(self, key: Key) -> str | None:
         """The key's team: its own, else that of its user."""
@@ -54,11 +62,12 @@ class Access:
     def _work_out(self, key: Key) -> _Opened:
         scopes = self._scopes(key)
         if scopes is None:
-            return _Opened(key=key, models=frozenset(), knowledge=frozenset())
+            return _Opened(key=key, models=frozenset(), knowledge=frozenset(), agents=frozenset())
         knowledge = _open_to(self._knowledge, [key.knowledge, *(scope.knowledge for scope in scopes)])
         models = _open_to(self._models, [key.models, *(scope.models for scope in scopes)])
-        asked = frozenset(f"{KNOWLEDGE}{name}" for name in knowledge)
-        return _Opened(key=key, models=models | asked, knowledge=knowledge)
+        agents = _open_to(self._agents, [key.agents, *(scope.agents for scope in scopes)])
+        asked = {f"{KNOWLEDGE}{name}" for name in knowledge} | {f"{AGENT}{name}" for name in agents}
+        return _Opened(key=key, models=models | asked, knowledge=knowledge, agents=agents)
 
     def _scopes(self, key: Key) -> list[Scope] | None:
         """Those of its team and user; None when its team was taken out of the file, and with it what that allowed."""

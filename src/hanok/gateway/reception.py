@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hanok.errors import Forbidden, RequestError, Unauthenticated, UnknownModel, WrongContentType
-from hanok.gateway.access import KNOWLEDGE, Access
+from hanok.gateway.access import AGENT, KNOWLEDGE, Access
 from hanok.gateway.http import Call
 from hanok.gateway.runs import RUN_HEADER, read_run
 from hanok.ledger import Key
@@ -151,10 +151,10 @@ class Reception:
     def card(self, model: str, key: Key) -> ModelCard:
         """The card of that model. Raises `UnknownModel`, and `Forbidden` when the key does not open it.
 
-        A knowledge base that is not open is not there, under this name as under its own.
+        A knowledge base or an agent that is not open is not there, under this name as under its own.
         """
         card, is_open = self._cards.get(model), model in self._access.models(key)
-        if card is None or (model.startswith(KNOWLEDGE) and not is_open):
+        if card is None or (model.startswith((KNOWLEDGE, AGENT)) and not is_open):
             raise UnknownModel(f"there is no model {model!r}; see /v1/models", param="model", code="model_not_found")
         if not is_open:
             raise Forbidden(f"this key does not open the model {model!r}", param="model", code="model_not_allowed")
@@ -168,6 +168,10 @@ class Reception:
     def knowledge(self, key: Key) -> frozenset[str]:
         """The names of the knowledge bases that this key opens."""
         return self._access.knowledge(key)
+
+    def agents(self, key: Key) -> frozenset[str]:
+        """The names of the agents that this key opens."""
+        return self._access.agents(key)
 
     async def body(self, call: Call) -> bytes:
         """The whole body. Raises `WrongContentType` unless it is said to be JSON, `BodyTooLarge`."""

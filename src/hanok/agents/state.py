@@ -1,0 +1,72 @@
+"""What a thread remembers from step to step: the state that all patterns share.
+
+Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is as
+long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypedDict
+
+from langgraph.channels.delta import DeltaChannel
+
+from hanok.agents.values import Message
+
+SNAPSHOT_EVERY = 50
+"""Steps after which all messages are written again, so that reading a thread replays no more than so many."""
+
+
+def extend(messages: Sequence[Message], added: Iterable[Iterable[Message]]) -> list[Message]:
+    """The reducer: one after the other. A message whose id is there already takes its place."""
+    found = list(messages)
+    places = {message.get("id"): place for place, message in enumerate(found)}
+    for message in (message for each in added for message in each):
+        place = places.get(message.get("id")) if message.get("id") else None
+        if place is None:
+            places[message.get("id")] = len(found)
+            found.append(message)
+        else:
+            found[place] = message
+    return found
+
+
+class PlanStep(TypedDict):
+    """One step of a plan. `result` is there when it is done."""
+
+    id: int
+    text: str
+    state: Literal["open", "running", "done", "failed"]
+    result: str | None
+
+
+class Summary(TypedDict):
+    """What stands for the first `messages` messages when the model is asked."""
+
+    text: str
+    messages: int
+
+
+class State(TypedDict, total=False):
+    """A thread. `plan`, `round`, `retries`, `feedback` and `answer` are of the run that is going on."""
+
+    messages: Annotated[list[Message], DeltaChannel(extend, snapshot_frequency=SNAPSHOT_EVERY)]
+    summary: Summary | None
+    plan: list[PlanStep]
+    round: int
+    retries: int
+    feedback: str | None
+    answer: str | None
+
+
+def fresh(messages: Iterable[Message]) -> dict[str, Any]:
+    """What a new run puts into the state of its thread."""
+    return {"messages": tuple(messages), "plan": [], "round": 0, "retries": 0, "feedback": None, "answer": None}
+
+
+def text_of(message: Message | None) -> str:
+    """What a message says in words."""
+    content = message.get("content") if message else None
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return str(content or "")

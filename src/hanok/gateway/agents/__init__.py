@@ -1,0 +1,5 @@
+"""Agents over HTTP: their own desk, agents asked as models, and LangGraph's Agent Protocol. All by one `Agency`."""
+
+from hanok.gateway.agents.desk import Agents
+
+__all__ = ["Agents"]
