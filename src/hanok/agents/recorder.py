@@ -64,7 +64,12 @@ class Recorder:
         """A piece of text; joined to the one before while that is not written yet."""
         events = self._batch.events
         last = events[-1] if events else None
-        if last is not None and last.run == run and last.type == "token" and bool(last.data.get("reasoning")) == reasoning:
+        if (
+            last is not None
+            and last.run == run
+            and last.type == "token"
+            and bool(last.data.get("reasoning")) == reasoning
+        ):
             events[-1] = replace(last, data={**last.data, "text": last.data["text"] + text})
             return
         data: dict[str, Any] = {"step": step, "text": text}
@@ -109,7 +114,9 @@ class Recorder:
                 if run in self._watched:
                     self._watched[run].set()
 
-    async def watch(self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]) -> AsyncIterator[Event]:
+    async def watch(
+        self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]
+    ) -> AsyncIterator[Event]:
         """Events after that one as they are kept, until `over` says so and none is left."""
         event = self._watched.setdefault(run, asyncio.Event())
         self._watchers[run] += 1

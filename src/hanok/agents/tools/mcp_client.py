@@ -35,15 +35,13 @@ from pydantic import SecretStr, ValidationError
 from hanok import __version__
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.mcp_launch import launched
-from hanok.agents.tools.mcp_listing import Listed, Offer, choose
+from hanok.agents.tools.mcp_listing import IDEMPOTENCY_KEY, Listed, Offer, choose
 from hanok.agents.tools.mcp_mending import Mended
 from hanok.agents.tools.mcp_results import result_of
 from hanok.agents.tools.mcp_web_client import reached
 from hanok.errors import HanokError, ToolUnavailable
 from hanok.spec.tree.tools import McpTool
 
-IDEMPOTENCY_KEY = "hanok/idempotency-key"
-"""In a call's `_meta`: the same when the call is repeated after a crash."""
 REST_S = 5.0
 """How long a server that could not be opened is left alone: who asks meanwhile is told at once."""
 MOST_PAGES = 50
@@ -161,9 +159,7 @@ class McpTools:
         declared, limit_bytes = self.declared, self.declared.max_bytes
         if declared.url is None:
             env = {name: _shown(value) for name, value in declared.env.items()}
-            return launched(
-                declared.command, env=env, folder=self._folder, log=self._log_file, limit_bytes=limit_bytes
-            )
+            return launched(declared.command, env=env, folder=self._folder, log=self._log_file, limit_bytes=limit_bytes)
         headers = {name: _shown(value) for name, value in declared.headers.items()}
         return reached(
             declared.url, headers=headers, private=declared.private, limit_bytes=limit_bytes, refused=self._refused

@@ -17,6 +17,8 @@ from typing import Any, cast
 from hanok.agents.tool import ToolSpec
 from hanok.spec.tree.tools import McpTool
 
+IDEMPOTENCY_KEY = "hanok/idempotency-key"
+"""In a call's `_meta`: the same when the call is repeated after a crash. (Here, so that who reads it needs no SDK.)"""
 MOST_TOOLS = 200
 """The most tools of one server that are offered; more than that no model chooses among well."""
 DESCRIPTION_LIMIT = 4000

@@ -65,7 +65,9 @@ def _mend_tool(tool: object) -> dict[str, Any] | None:
     except ValidationError:
         schema = {}
     if schema.get("type") != "object":
-        _log.warning("an MCP server lists %.80r, which is not offered: its schema is not that of an object", _name(given))
+        _log.warning(
+            "an MCP server lists %.80r, which is not offered: its schema is not that of an object", _name(given)
+        )
         return None
     return given
 

@@ -20,7 +20,7 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 
 from hanok import __version__
-from hanok.knowledge.sources.addresses import refusal_of
+from hanok.web.addresses import refusal_of
 
 CONNECT_S = 10.0
 SILENCE_S = 300.0
@@ -40,9 +40,7 @@ async def reached(
     timeout = httpx2.Timeout(CONNECT_S, read=SILENCE_S)
     transport = Guarded(private=private, limit_bytes=limit_bytes, refused=refused)
     async with (
-        httpx2.AsyncClient(
-            transport=transport, headers={**own, **headers}, timeout=timeout, trust_env=False
-        ) as client,
+        httpx2.AsyncClient(transport=transport, headers={**own, **headers}, timeout=timeout, trust_env=False) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=limit_bytes) as streams,
     ):
         yield streams
