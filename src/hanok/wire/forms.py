@@ -118,6 +118,21 @@ def whole_body(
     )
 
 
+def said_body(
+    request: ChatRequest, message: Mapping[str, Any], reason: FinishReason, usage: Usage, *, created: int
+) -> bytes:
+    """A chat completion in one body, with this message of the assistant (`content`, `tool_calls`)."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "logprobs": None, "finish_reason": reason}
+    head = {"id": _id(request), "object": "chat.completion", "created": created, "model": request.model}
+    return json_bytes({**head, "choices": [choice], "usage": usage_form(usage)})
+
+
+def delta_event(request: ChatRequest, delta: Mapping[str, Any], *, created: int) -> bytes:
+    """One event of a streamed chat completion with a piece of something else than text, as `tool_calls`."""
+    choice = {"index": 0, "delta": {"role": "assistant", **delta}, "logprobs": None, "finish_reason": None}
+    return _event(request, [choice], None, created)
+
+
 def text_event(
     request: ChatRequest,
     text: str | None,

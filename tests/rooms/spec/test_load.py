@@ -41,7 +41,7 @@ ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, e
 KNOWN_AT_THE_TOP = (
     "known keys here: "
     "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, knowledge, "
-    "vector_stores, milvus, teams, users, budgets, limits"
+    "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits"
 )
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
@@ -333,7 +333,7 @@ def test_an_unknown_key_is_told_where_it_stands_with_the_nearest_that_exists(
     case(
         "say",
         models("serve:", "  engine: script", "  turns:", "  - when: b"),
-        Told(6, 7, "models[0].serve.turns[0].say", "'say' is missing here", "The answer's text."),
+        Told(6, 7, "models[0].serve.turns[0]", "must have `say`, `call`, `json` or `error`", "The answers."),
     ),
 )  # fmt: skip
 def test_a_missing_key_is_told_at_the_block_that_lacks_it(

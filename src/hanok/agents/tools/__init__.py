@@ -1,1 +1,1 @@
-"""Tools that agents may use: one kind a file."""
+"""The kinds of tools, one a file; `table` finds them. What they are made with stands in `surroundings`."""

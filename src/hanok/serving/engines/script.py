@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
+from hanok.errors import EngineRefused, Refusal
 from hanok.serving.engine import no_tasks
-from hanok.serving.engines.spoken import count_words, speak
-from hanok.spec import ScriptEndpoint, Timeouts
-from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult
-from hanok.wire.forms import read_last_user_text
+from hanok.serving.engines.script_turns import Script, name_call
+from hanok.serving.engines.spoken import SpokenCall, count_words, speak
+from hanok.spec import ScriptEndpoint, Timeouts, Turn
+from hanok.wire import Answer, ChatRequest, TaskRequest, TaskResult, json_bytes
 
 
 class ScriptEngine:
-    """The first turn whose `when` is in the last user message, else the next turn without `when`, in a ring."""
+    """The first turn whose conditions hold, else the next turn without any, in a ring."""
 
     def __init__(self, spec: ScriptEndpoint, *, model: str, endpoint: str) -> None:
-        self._conditional = [turn for turn in spec.turns if turn.when is not None]
-        self._plain = [turn for turn in spec.turns if turn.when is None]
-        self._next = 0
+        self._script = Script(spec)
         self._delay_s = spec.delay_ms / 1000
         self._model = model
         self._endpoint = endpoint
 
     async def open(self, request: ChatRequest) -> Answer:
-        text = self._pick(read_last_user_text(request))
-        return await speak(request, text, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s)
+        turn = self._script.next(request) or Turn(say="")
+        if turn.delay_ms:
+            await asyncio.sleep(turn.delay_ms / 1000)
+        if turn.error is not None:
+            raise _refusal(turn, turn.error, self._endpoint)
+        calls = _calls(request, turn)
+        text = _text(turn)
+        return await speak(
+            request, text, calls=calls, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s
+        )
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         no_tasks(request)
@@ -42,12 +52,19 @@ class ScriptEngine:
     async def aclose(self) -> None:
         return None
 
-    def _pick(self, said: str) -> str:
-        for turn in self._conditional:
-            if turn.when is not None and turn.when in said:
-                return turn.say
-        if not self._plain:
-            return ""
-        turn = self._plain[self._next % len(self._plain)]
-        self._next += 1
-        return turn.say
+
+def _text(turn: Turn) -> str | None:
+    return json.dumps(turn.json_, ensure_ascii=False) if "json_" in turn.model_fields_set else turn.say
+
+
+def _calls(request: ChatRequest, turn: Turn) -> list[SpokenCall]:
+    return [
+        SpokenCall(name_call(request, number), call.name, json.dumps(call.arguments, ensure_ascii=False))
+        for number, call in enumerate(turn.call)
+    ]
+
+
+def _refusal(turn: Turn, status: int, endpoint: str) -> EngineRefused:
+    message = turn.say or f"the script answers with status {status}"
+    body = json_bytes({"error": {"message": message, "type": "scripted_error", "param": None, "code": "scripted"}})
+    return EngineRefused(f"{endpoint} answers with status {status}", refusal=Refusal(status=status, body=body))

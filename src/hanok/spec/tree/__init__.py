@@ -15,6 +15,7 @@ from hanok.spec.tree.endpoints import (
     LiteLLMEndpoint,
     LlamaCppEndpoint,
     OpenAIEndpoint,
+    ScriptedCall,
     ScriptEndpoint,
     SentenceEncoderEndpoint,
     Turn,
@@ -57,6 +58,7 @@ from hanok.spec.tree.tools import (
     OpenApiTool,
     PythonTool,
     Tool,
+    ToolUse,
 )
 from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 
@@ -128,6 +130,7 @@ __all__ = [
     "Scale",
     "Scope",
     "ScriptEndpoint",
+    "ScriptedCall",
     "Semantic",
     "SentenceEncoderEndpoint",
     "Share",
@@ -146,6 +149,7 @@ __all__ = [
     "Time",
     "Timeouts",
     "Tool",
+    "ToolUse",
     "Tree",
     "Turn",
     "Unit",

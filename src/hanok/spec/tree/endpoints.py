@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SecretStr
+from pydantic import BeforeValidator, Discriminator, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.money import Price
-from hanok.spec.tree.values import HttpUrl, Number, Tag, Tree, Whole
+from hanok.spec.tree.values import HttpUrl, Number, Tag, Tree, Whole, as_list
 
 
 class _Endpoint(Tree):
@@ -116,19 +117,81 @@ class EchoEndpoint(_Endpoint):
     delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before each word.")
 
 
-class Turn(Tree):
-    """One scripted answer."""
+class ScriptedCall(Tree):
+    """A call of a tool in a scripted answer."""
 
-    say: str = Field(description="The answer's text.")
-    when: str | None = Field(default=None, description="Only when the last user message contains this text.")
+    name: str = Field(min_length=1, description="The tool's name.")
+    arguments: dict[str, Any] = Field(default={}, description="Its arguments.")
+
+
+class Turn(Tree):
+    """One scripted answer: text, calls of tools, both, JSON, or an error."""
+
+    say: str | None = Field(default=None, description="The answer's text, or the message of its `error`.")
+    call: Annotated[list[ScriptedCall], BeforeValidator(as_list)] = Field(
+        default=[], description="Tools to call, each as `{name: …, arguments: {…}}`; a single one may stand alone."
+    )
+    json_: Any = Field(default=None, alias="json", description="Any value, said as JSON: a structured answer.")
+    error: Whole | None = Field(
+        default=None, ge=400, le=599, description="Fail with this HTTP status instead of answering."
+    )
+    when: str | None = Field(
+        default=None, description="Only when the last message, the user's or a tool's result, contains this text."
+    )
+    tool: str | None = Field(default=None, description="Only when the last message is the result of this tool.")
+    system: str | None = Field(
+        default=None, description="Only when what the model is told (system) contains this text."
+    )
+    schema_: str | None = Field(
+        default=None, alias="schema", description="Only when the answer must fit the JSON Schema of this name."
+    )
+    after: Whole | None = Field(default=None, ge=0, description="Only when so many answers were given before.")
+    times: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="How often it may be said; by default always. Without a condition: how often in a row, by default "
+        "once.",
+    )
+    delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before the answer begins.")
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is chosen by what was said, and not by its place."""
+        return any(each is not None for each in (self.when, self.tool, self.system, self.schema_, self.after))
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Turn:
+        json_given = "json_" in self.model_fields_set
+        if self.say is None and not self.call and not json_given and self.error is None:
+            raise PydanticCustomError("turn_empty", "must have `say`, `call`, `json` or `error`")
+        if json_given and self.say is not None:
+            raise PydanticCustomError("turn_text", "must have at most one of `say` and `json`")
+        if self.error is not None and (self.call or json_given):
+            raise PydanticCustomError("turn_error", "with `error` may have `say` only: the error's message")
+        return self
 
 
 class ScriptEndpoint(_Endpoint):
-    """Answers from a list of turns: the first turn whose `when` fits, else the next one without `when`. For tests."""
+    """Answers from a list of turns: the first turn whose conditions (`when`, `tool`, `system`, `schema`, `after`)
+    hold, else the next one without any. For tests."""
 
     engine: Literal["script"]
     turns: list[Turn] = Field(min_length=1, description="The answers.")
+    ordered: bool = Field(
+        default=False,
+        description="Find the place in the script by the request's own assistant messages instead of counting calls: "
+        "a conversation that goes on after a crash, or beside others, gets the right turn.",
+    )
     delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before each word.")
+
+    @model_validator(mode="after")
+    def _errors_can_be_placed(self) -> ScriptEndpoint:
+        if self.ordered and any(turn.error is not None and not turn.conditional for turn in self.turns):
+            raise PydanticCustomError(
+                "turn_order",
+                "an `error` leaves no message to count: in an `ordered` script it needs a condition, as `after: 0`",
+            )
+        return self
 
 
 Endpoint = Annotated[
