@@ -1,4 +1,4 @@
-"""`python tests/mcp_hostile.py HOW`: an MCP server of 2025 that does what servers should not. Needs nothing installed."""
+"""`python tests/mcp_hostile.py HOW`: an MCP server of 2025 that does what servers should not."""
 
 from __future__ import annotations
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx2
@@ -35,10 +36,12 @@ from pydantic import SecretStr, ValidationError
 from hanok import __version__
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.mcp_launch import launched
-from hanok.agents.tools.mcp_listing import IDEMPOTENCY_KEY, Listed, Offer, choose
+from hanok.agents.tools.mcp_listing import Listed, Offer, choose
 from hanok.agents.tools.mcp_mending import Mended
+from hanok.agents.tools.mcp_names import IDEMPOTENCY_KEY
 from hanok.agents.tools.mcp_results import result_of
 from hanok.agents.tools.mcp_web_client import reached
+from hanok.agents.tools.surroundings import Surroundings
 from hanok.errors import HanokError, ToolUnavailable
 from hanok.spec.tree.tools import McpTool
 
@@ -173,6 +176,11 @@ class McpTools:
 
     def _said(self, what: str) -> str:
         return f"the MCP server {self.declared.name!r} {what}"
+
+
+def open_mcp(declared: McpTool, around: Surroundings) -> McpTools:
+    """The tools of a declared server. Nothing is started or reached yet."""
+    return McpTools(declared, folder=around.folder, state=around.state, now=time.monotonic)
 
 
 class _Offered:
@@ -342,7 +350,7 @@ def _listed(tool: McpListed) -> Listed:
 def _first(error: BaseException) -> BaseException:
     """The first of what happened at once."""
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
 
 

@@ -6,30 +6,30 @@ here, once: what is too long is cut or left out, and each thing that is left out
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from hanok.agents.tool import ToolSpec
-from hanok.spec.tree.tools import McpTool
+from jsonschema import Draft202012Validator, SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
-IDEMPOTENCY_KEY = "hanok/idempotency-key"
-"""In a call's `_meta`: the same when the call is repeated after a crash. (Here, so that who reads it needs no SDK.)"""
+from hanok.agents.tool import ToolSpec
+from hanok.agents.tools.mcp_names import fit_name, with_mark
+from hanok.spec.tree.tools import McpTool
+from hanok.wire import NANO
+
 MOST_TOOLS = 200
 """The most tools of one server that are offered; more than that no model chooses among well."""
 DESCRIPTION_LIMIT = 4000
 """Characters, as of tools that are declared."""
 SCHEMA_LIMIT = 32_000
 """Characters of a schema as JSON."""
-NAME_LIMIT = 64
-"""What every provider takes as a function's name: https://platform.openai.com/docs/api-reference/chat/create."""
 NOTES_LIMIT = 20
 _DEEPEST = 40
-_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_NOTHING_FETCHED: Any = Registry[Any]()
 _ONE = ("items", "contains", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "propertyNames",
         "not", "if", "then", "else", "additionalItems", "contentSchema")  # fmt: skip
 _SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -71,13 +71,6 @@ def choose(listed: Iterable[Listed], declared: McpTool) -> tuple[list[Offer], li
     return list(offers.values()), _few(notes)
 
 
-def fit_name(name: str, prefix: str | None) -> str:
-    """A name that every provider takes: `PREFIX__name`, at most 64 characters of `[A-Za-z0-9_-]`."""
-    fit = _NO_NAME.sub("_", name)
-    whole = f"{prefix}__{fit}" if prefix else fit if fit[:1].isalpha() or fit[:1] == "_" else f"_{fit}"
-    return whole if len(whole) <= NAME_LIMIT else _with_mark(whole, name)
-
-
 def tame(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema without regular expressions: those of strangers may take for ever (and the server checks them anyway).
 
@@ -114,13 +107,9 @@ def _reason_against_schema(schema: Mapping[str, Any]) -> str | None:
 
 
 def _reason_against_meaning(schema: Mapping[str, Any]) -> str | None:
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 - an extra, and slow to import
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-
     try:
         Draft202012Validator.check_schema(schema)
-        validator = Draft202012Validator(schema, registry=cast("Any", Registry()))
+        validator: Any = Draft202012Validator(schema, registry=_NOTHING_FETCHED)
         next(iter(validator.iter_errors({})), None)  # what refers to itself without end shows at once
     except (SchemaError, Unresolvable) as error:
         return f"its schema is none: {str(error).splitlines()[0][:200]}"
@@ -176,18 +165,12 @@ def _spec(tool: Listed, name: str, declared: McpTool) -> ToolSpec:
         timeout_s=declared.timeout_s,
         max_output=declared.max_output,
         safe=tool.repeatable,
-        cost_nano_usd=round(declared.usd * 1e9),
+        cost_nano_usd=round(declared.usd * NANO),
     )
 
 
 def _free_name(name: str, own: str, taken: Mapping[str, Offer]) -> str:
-    return name if name not in taken else _with_mark(name, own)
-
-
-def _with_mark(name: str, own: str) -> str:
-    """That name with a mark of the server's own, so that two that are cut alike are told apart, always in one way."""
-    mark = hashlib.sha256(own.encode()).hexdigest()[:8]
-    return f"{name[: NAME_LIMIT - 9]}_{mark}"
+    return name if name not in taken else with_mark(name, own)
 
 
 def _cut(text: str, limit: int) -> str:

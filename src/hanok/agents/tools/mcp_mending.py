@@ -65,12 +65,6 @@ def _mend_tool(tool: object) -> dict[str, Any] | None:
     except ValidationError:
         schema = {}
     if schema.get("type") != "object":
-        _log.warning(
-            "an MCP server lists %.80r, which is not offered: its schema is not that of an object", _name(given)
-        )
+        _log.warning("an MCP tool is not offered: its schema is not that of an object: %.80r", given.get("name"))
         return None
     return given
-
-
-def _name(tool: dict[str, Any]) -> object:
-    return tool.get("name")

@@ -92,7 +92,7 @@ class JudgedBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, *, private: bool) -> None:
         self._private = private
-        self._backend = httpcore2.AnyIOBackend()
+        self._backend: Any = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -98,7 +98,7 @@ class McpDesk:
 def _make_app(tools: McpTools) -> App:
     if importlib.util.find_spec("mcp") is None:
         raise NotNow('MCP is not installed here; whoever runs this can: pip install "hanok[agents]"', code="no_mcp")
-    from hanok.gateway.mcp.server import make_app  # noqa: PLC0415 - an extra, and slow to import
+    from hanok.gateway.mcp.server import make_app
 
     return make_app(tools, body_limit=BODY_LIMIT)
 

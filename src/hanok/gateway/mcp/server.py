@@ -24,7 +24,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from hanok import __version__
-from hanok.agents.tools.mcp_listing import IDEMPOTENCY_KEY
+from hanok.agents.tools.mcp_names import IDEMPOTENCY_KEY
 from hanok.errors import HanokError
 from hanok.gateway.mcp.tools import Asked, McpTools, Offer, Told, failure_of
 

@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Meta
 
 from hanok.agents.agency import Agency
-from hanok.agents.tools.mcp_listing import fit_name
+from hanok.agents.tools.knowledge import told
+from hanok.agents.tools.mcp_names import fit_name
 from hanok.agents.values import Order, Run
 from hanok.errors import HanokError, RequestError
 from hanok.gateway.agents.bodies import NewId
@@ -28,7 +29,6 @@ from hanok.gateway.agents.ordering import begin
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.knowledge import MOST_PASSAGES, SearchBody, found_form
 from hanok.gateway.reception import Reception
-from hanok.knowledge.answering.prompt import passage_lines
 from hanok.knowledge.finding.finder import LONGEST_QUESTION
 from hanok.knowledge.library import Library
 from hanok.knowledge.values import Found
@@ -170,7 +170,7 @@ class McpTools:
     async def _search(self, base: str, arguments: Mapping[str, Any], asked: Asked) -> Told:
         body = decode_body(json_bytes(arguments), SearchBody)
         found = await self._library.search(body.question(base, asked.caller))
-        return Told(text=text_of(found), data=found_form(found))
+        return Told(text="\n\n".join([told(found.hits, base), *_notes(found)]), data=found_form(found))
 
     async def _ask(self, agency: Agency, agent: str, arguments: Mapping[str, Any], asked: Asked) -> Told:
         body = decode_body(json_bytes(arguments), AskBody)
@@ -206,13 +206,6 @@ class McpTools:
         return await agency.run(run.id, tenant=run.tenant)
 
 
-def text_of(found: Found) -> str:
-    """Passages as a model reads them, numbered from 1."""
-    told = [passage_lines(hit) for hit in found.hits]
-    passages = [f"[{number}] {about}\n{text}" for number, (about, text) in enumerate(told, start=1)]
-    return "\n\n".join([*(passages or ["Nothing was found."]), *(f"Note: {note}" for note in found.notes)])
-
-
 def told_of(run: Run) -> Told:
     """How it is with a run, as a model reads it."""
     data = {
@@ -230,6 +223,10 @@ def told_of(run: Run) -> Told:
 def failure_of(error: HanokError) -> Told:
     """What went wrong, for a model to mend where it can."""
     return Told(text=str(error), failed=True)
+
+
+def _notes(found: Found) -> list[str]:
+    return [f"Note: {note}" for note in found.notes]
 
 
 def _text_of_run(run: Run) -> str:
