@@ -28,6 +28,7 @@ COMMANDS = {
     "batches": "batches:batches",
     "files": "batches:files",
     "knowledge": "knowledge:knowledge",
+    "agents": "agents:agents",
     "cache": "cache:cache",
     "tiers": "tiers:tiers",
     "import": "migrate:imports",
