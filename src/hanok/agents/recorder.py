@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,23 @@ class _Batch:
 
 
 class Recorder:
-    """One for each process. `in_thread` runs a blocking call beside the event loop."""
+    """One for each process. `in_thread` runs a blocking call beside the event loop.
 
-    def __init__(self, store: RunStore, in_thread: Call, *, clock: Callable[[], float] = time.time) -> None:
+    Where `worker` has a run's lease no more, nothing of it is written, and `lost` is told.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        in_thread: Call,
+        *,
+        worker: str | None = None,
+        lost: Callable[[Iterable[str]], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
+        self._worker = worker
+        self._lost = lost
         self._in_thread = in_thread
         self._clock = clock
         self._seqs: dict[str, int] = {}
@@ -52,10 +65,19 @@ class Recorder:
         self._seqs.pop(run, None)
         self._token.pop(run, None)
 
+    def number(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
+        """An event with its number, for somebody else to keep."""
+        seq = self._seqs[run] = self._seqs.get(run, 0) + 1
+        return Event(run=run, seq=seq, type=type_, data=data, at=self._clock())
+
+    def published(self, run: str) -> None:
+        """Something of this run was kept by somebody else."""
+        if run in self._watched:
+            self._watched[run].set()
+
     def tell(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
         """Number an event and have it kept soon."""
-        seq = self._seqs[run] = self._seqs.get(run, 0) + 1
-        event = Event(run=run, seq=seq, type=type_, data=data, at=self._clock())
+        event = self.number(run, type_, data)
         self._batch.events.append(event)
         self._write_soon()
         return event
@@ -64,7 +86,12 @@ class Recorder:
         """A piece of text; joined to the one before while that is not written yet."""
         events = self._batch.events
         last = events[-1] if events else None
-        if last is not None and last.run == run and last.type == "token" and bool(last.data.get("reasoning")) == reasoning:
+        if (
+            last is not None
+            and last.run == run
+            and last.type == "token"
+            and bool(last.data.get("reasoning")) == reasoning
+        ):
             events[-1] = replace(last, data={**last.data, "text": last.data["text"] + text})
             return
         data: dict[str, Any] = {"step": step, "text": text}
@@ -99,17 +126,24 @@ class Recorder:
             failure: Exception | None = None
             try:
                 if batch.events or batch.receipts or batch.folds:
-                    await self._in_thread(self._store.append, batch.events, receipts=batch.receipts, folds=batch.folds)
+                    self._lost(await self._append(batch))
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
             for future in batch.waiting:
                 if not future.done():
                     future.set_result(None) if failure is None else future.set_exception(failure)
             for run in {event.run for event in batch.events}:
-                if run in self._watched:
-                    self._watched[run].set()
+                self.published(run)
 
-    async def watch(self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]) -> AsyncIterator[Event]:
+    async def _append(self, batch: _Batch) -> set[str]:
+        lost: set[str] = await self._in_thread(
+            self._store.append, batch.events, receipts=batch.receipts, folds=batch.folds, worker=self._worker
+        )
+        return lost
+
+    async def watch(
+        self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]
+    ) -> AsyncIterator[Event]:
         """Events after that one as they are kept, until `over` says so and none is left."""
         event = self._watched.setdefault(run, asyncio.Event())
         self._watchers[run] += 1

@@ -102,7 +102,9 @@ class Hearing:
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.calls:
-            message["tool_calls"] = [_form(call, id_, place) for place, (_, call) in enumerate(sorted(self.calls.items()))]
+            message["tool_calls"] = [
+                _form(call, id_, place) for place, (_, call) in enumerate(sorted(self.calls.items()))
+            ]
         return message
 
     def _take(self, payload: bytes, endpoint: str) -> None:

@@ -1,7 +1,7 @@
 """What a thread remembers from step to step: the state that all patterns share.
 
-Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is as
-long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
+Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is
+as long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
 """
 
 from __future__ import annotations
@@ -48,20 +48,22 @@ class Summary(TypedDict):
 
 
 class State(TypedDict, total=False):
-    """A thread. `plan`, `round`, `retries`, `feedback` and `answer` are of the run that is going on."""
+    """A thread. `plan`, `round`, `retries`, `verdict`, `feedback` and `answer` are of the run that is going on."""
 
     messages: Annotated[list[Message], DeltaChannel(extend, snapshot_frequency=SNAPSHOT_EVERY)]
     summary: Summary | None
     plan: list[PlanStep]
     round: int
     retries: int
+    verdict: str | None
     feedback: str | None
     answer: str | None
 
 
 def fresh(messages: Iterable[Message]) -> dict[str, Any]:
     """What a new run puts into the state of its thread."""
-    return {"messages": tuple(messages), "plan": [], "round": 0, "retries": 0, "feedback": None, "answer": None}
+    begun = {"plan": [], "round": 0, "retries": 0, "verdict": None, "feedback": None, "answer": None}
+    return {"messages": tuple(messages), **begun}
 
 
 def text_of(message: Message | None) -> str:

@@ -46,7 +46,8 @@ class RunStore(Protocol):
     def add_run(self, run: Run, *, queue: int | None = None) -> Run:
         """Keep a new run, `queued`; one of that id that is there is given back as it is.
 
-        Raises `Overloaded` when `queue` runs wait already.
+        Its thread is used at its `created_at`. Raises `Overloaded` when `queue` runs wait already, `Unknown` where
+        the id is another tenant's.
         """
         ...
 
@@ -73,7 +74,8 @@ class RunStore(Protocol):
         """Take up to `most` runs that are `queued`, or `running` with a lease that is over: the oldest first, one
         thread's never two at once, nothing below a parent (who leads its children itself) unless `ids` name it.
 
-        They become `running`, with this worker's lease, and `attempt` one higher.
+        On one thread, what was begun comes first, then the oldest; a run does not wait for one above it. They become
+        `running`, with this worker's lease, and `attempt` one higher.
         """
         ...
 
@@ -82,37 +84,55 @@ class RunStore(Protocol):
         ...
 
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
-        """Write what changes of a run (state, used, answer, reason, error, wanted, answers, wish, lease, times) and
-        its new events in one transaction; tell whether it was ours: False, and nothing written, where `worker` no
-        longer has its lease."""
+        """Write what changes of a run (state, used, answer, reason, error, wanted, answers, times) and its new events
+        in one transaction; tell whether it could be: False, and nothing written, where `worker` no longer has its
+        lease, or, without one, where somebody has, or it has ended and is to end again.
+
+        A lease ends with `running`, and is else only `renew`ed. `wish` is written without a worker; a worker's save
+        leaves it, but for `pause` when it is paused, and any when it ends.
+        """
         ...
 
     def wish(self, id_: str, wish: Wish | None) -> None:
-        """Ask something of a run, whoever has it."""
+        """Ask something of a run that has not ended, whoever has it. `cancel` is not made less by `pause`."""
         ...
 
     def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, events: Sequence[Event] = ()) -> Run | None:
-        """Add answers to what a run wants, and queue it when it has them all. None where it waits for none of them."""
+        """Add answers to what a waiting run wants, and queue it when it has them all; the first answer holds. None, and
+        nothing written, where it waits for none of them."""
         ...
 
     def append(
-        self, events: Sequence[Event], *, receipts: Sequence[Receipt] = (), folds: Sequence[tuple[str, int, int]] = ()
-    ) -> None:
-        """Keep events and receipts (later ones of a key replace earlier) in one transaction. `folds` are (run, first
-        seq, last seq) of token events that are not needed any more."""
+        self,
+        events: Sequence[Event],
+        *,
+        receipts: Sequence[Receipt] = (),
+        folds: Sequence[tuple[str, int, int]] = (),
+        worker: str | None = None,
+    ) -> set[str]:
+        """Keep events and receipts (later ones of a key replace earlier) in one transaction. An event of `seq` 0 gets
+        the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more.
+
+        The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
+        them.
+        """
         ...
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """In their order."""
         ...
 
+    def last_seq(self, run: str) -> int:
+        """The number of its latest event, 0 before the first."""
+        ...
+
     def receipts(self, run: str) -> dict[str, Receipt]:
         """All of a run's, by their keys."""
         ...
 
-    def prune(self, *, ended_before: float, threads_before: float) -> list[str]:
-        """Forget runs that ended before, and threads without runs that were last used before; the ids of threads
-        that went, whose checkpoints are to go with them."""
+    def prune(self, *, ended_before: float, threads_before: float, agent: str | None = None) -> list[str]:
+        """Forget runs that ended before, with those below them, and threads without runs that were last used before,
+        of one agent or of all; the ids of threads that went, whose checkpoints are to go with them."""
         ...
 
     def close(self) -> None: ...

@@ -12,6 +12,7 @@ accounts, a further grant.
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ class Admission:
         self._wall = wall
         self._shares = shares
         self._keys: Mapping[str, Key] = {}
-        self._allotments: dict[tuple[str, str], Allotment] = {}
+        self._led: dict[tuple[str, str], Allotment] = {}
+        self._allotments: ChainMap[tuple[str, str], Allotment] = ChainMap(self._led)
         self._turn = 0
         self._accounts: dict[str, Account] = {}
         self._ready: dict[_Name, _Ready] = {}
@@ -201,14 +203,24 @@ class Admission:
     def know(self, keys: Iterable[Key], allotments: Mapping[tuple[str, str], Allotment]) -> None:
         """Take up the ledger's keys and the limits given to runs."""
         self._keys = {key.id: key for key in keys}
-        self._allotments = dict(allotments)
+        self._allotments = ChainMap(self._led, dict(allotments))
         self._begin_anew("key")
 
     def allot(self, tenant: str, run: str, allotment: Allotment) -> None:
         """Take up a limit that was given to a run just now."""
-        self._allotments[(tenant, run)] = allotment
-        self._ready.clear()
-        self._turn += 1
+        self._allotments = ChainMap(self._led, {**self._allotments.parents, (tenant, run): allotment})
+        self._begin_anew("run")
+
+    def lead(self, tenant: str, run: str, allotment: Allotment | None) -> None:
+        """Limit a run that only this process leads, as long as it does: None when it has ended.
+
+        Nothing is written: what the run has spent is in the books, and who leads it next gives it its limit again.
+        """
+        if allotment is None:
+            self._led.pop((tenant, run), None)
+        else:
+            self._led[(tenant, run)] = allotment
+            self._begin_anew("run")
 
     def open_accounts(self) -> list[Account]:
         """Every account that is open now."""

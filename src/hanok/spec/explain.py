@@ -12,8 +12,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hanok.spec.checks import Finding, quoted
+from hanok.spec.tree.agents import AGENT_NAME, FUNCTION, PROMPT_NAME, PROMPT_REF
+from hanok.spec.tree.tools import TEMPLATE_URL, TOOL_NAME
 
-_ENGINE_HINT = "for example `engine: openai`"
+_HINTS = {"engine": "for example `engine: openai`", "type": "for example `type: http`"}
+_SHORT_NAME = "letters, digits, _ and - (at most 64), beginning with a letter or"
+_SHAPES = {
+    AGENT_NAME: f"must be a name of {_SHORT_NAME} digit",
+    TOOL_NAME: f"must be a name of {_SHORT_NAME} _",
+    PROMPT_NAME: "must be a name of letters, digits and . _ - (at most 64), beginning with a letter or digit",
+    PROMPT_REF: "must be a prompt's name, and perhaps which of its versions, as `research@production`",
+    FUNCTION: "must be a module and a function in it, as `my_agents:build`",
+    TEMPLATE_URL: "must be a URL that begins with http:// or https://, with a host that has no {} in it",
+}
+"""What fits a pattern, in words."""
 
 
 def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
@@ -28,27 +40,28 @@ def explain(tree: type[BaseModel], detail: Mapping[str, Any]) -> Finding:
         return _unknown_key(block, (*place, str(location[-1])))
     if kind == "missing":
         return Finding(place=place, message=f"{location[-1]!r} is missing here", hint=about, missing=True)
-    if kind == "union_tag_not_found":
-        keys = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-        near = difflib.get_close_matches("engine", keys, n=1)
-        if near:
-            message, hint = f"unknown key {quoted(near[0])}", "did you mean 'engine'?"
-            return Finding(place=(*place, near[0]), message=message, hint=hint, at_key=True)
-        return Finding(place=(*place, "engine"), message="'engine' is missing here", hint=_ENGINE_HINT)
-    if kind == "union_tag_invalid":
-        if given.get("engine") is None:
-            return Finding(place=(*place, "engine"), message="'engine' is missing here", hint=_ENGINE_HINT)
-        tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
-        tag = str(context.get("tag", ""))
-        near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        hint += f"engines: {', '.join(tags)}"
-        return Finding(place=(*place, "engine"), message=f"no engine is called {quoted(tag)}", hint=hint)
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _which(list(_models(wanted)), cast("dict[str, Any]", given) if isinstance(given, dict) else {}, place)
     if kind == "literal_error" and isinstance(given, str):
         near = difflib.get_close_matches(given, [str(each) for each in typing.get_args(wanted)], n=1)
         about = f"did you mean {near[0]!r}?" if near else about
     message = _plain(kind, str(detail["msg"]), context, wanted, place)
     return Finding(place=place, message=message, hint=_advice(message, given, about))
+
+
+def _which(blocks: list[type[BaseModel]], given: Mapping[str, Any], place: tuple[str | int, ...]) -> Finding:
+    """Of several blocks it is not said which is meant, or none of that name is there."""
+    key = _tag_key(blocks[0])
+    if given.get(key) is None:
+        near = difflib.get_close_matches(key, given, n=1) if key not in given else []
+        if near:
+            message, hint = f"unknown key {quoted(near[0])}", f"did you mean {key!r}?"
+            return Finding(place=(*place, near[0]), message=message, hint=hint, at_key=True)
+        return Finding(place=(*place, key), message=f"{key!r} is missing here", hint=_HINTS[key])
+    tag, tags = str(given[key]), [str(_tag(block)) for block in blocks]
+    near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
+    hint = (f"did you mean {near[0]!r}? " if near else "") + f"{key}s: {', '.join(tags)}"
+    return Finding(place=(*place, key), message=f"no {key} is called {quoted(tag)}", hint=hint)
 
 
 def _unknown_key(block: type[BaseModel] | None, place: tuple[str | int, ...]) -> Finding:
@@ -82,6 +95,8 @@ def _plain(kind: str, message: str, context: Mapping[str, Any], wanted: Any, pla
     if kind in words:
         return words[kind]
     if kind == "string_pattern_mismatch":
+        if shape := _SHAPES.get(str(context.get("pattern"))):
+            return shape
         if "https?" in str(context.get("pattern")):
             return "must be a URL that begins with http:// or https://, with a host and a path and nothing else"
         return "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
@@ -178,7 +193,11 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
             yield from _models(argument)
 
 
+def _tag_key(model: type[BaseModel]) -> str:
+    return "engine" if "engine" in model.model_fields else "type"
+
+
 def _tag(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("engine")
+    field = model.model_fields.get(_tag_key(model))
     arguments = cast("tuple[str, ...]", typing.get_args(field.annotation)) if field else ()
     return arguments[0] if arguments else None

@@ -72,13 +72,33 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("knowledge[].answer", tree.Answering),
     ("vector_stores", tree.VectorStores),
     ("milvus", tree.Milvus),
+    ("prompts[]", tree.Prompt),
+    ("tools[], type: http", tree.HttpTool),
+    ("tools[], type: knowledge", tree.KnowledgeTool),
+    ("tools[], type: python", tree.PythonTool),
+    ("tools[], type: code", tree.CodeTool),
+    ("tools[], type: mcp", tree.McpTool),
+    ("tools[], type: agent", tree.AgentTool),
+    ("tools[], type: openapi", tree.OpenApiTool),
+    ("agents[]", tree.Agent),
+    ("agents[].memory", tree.Memory),
+    ("agents[].memory.long_term", tree.LongTerm),
+    ("agents[].limits", tree.AgentLimits),
+    ("agents[].scale", tree.Scale),
+    ("runs", tree.Runs),
 ]
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of platform.yaml."""
     found = tree.Platform.model_json_schema()
-    for block, name in (("Model", "serve"), ("Telemetry", "export"), ("Knowledge", "sources"), ("Knowledge", "split")):
+    for block, name in (
+        ("Model", "serve"),
+        ("Telemetry", "export"),
+        ("Knowledge", "sources"),
+        ("Knowledge", "split"),
+        ("Agent", "knowledge"),
+    ):
         _or_one(found["$defs"][block]["properties"], name)
     fallbacks = found["$defs"]["Model"]["properties"]["fallbacks"]
     found["$defs"]["Batches"]["properties"]["window"]["anyOf"].append({"const": "always"})
@@ -116,6 +136,12 @@ def _row(name: str, field: FieldInfo) -> str:
     return f"| `{name}` | {_takes(field.annotation)} | {_default(field)} | {meaning} |"
 
 
+def _told_by(choices: tuple[Any, ...]) -> str:
+    """The key by which one of several blocks is told from the others."""
+    blocks = [typing.get_args(each)[0] if typing.get_args(each) else each for each in choices]
+    return "engine" if any("engine" in getattr(block, "model_fields", ()) for block in blocks) else "type"
+
+
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "**required**"
@@ -135,7 +161,8 @@ def _takes(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
         kinds = [_takes(each) for each in arguments if each is not type(None)]
-        return "block by `engine`" if len(kinds) > 4 else " or ".join(dict.fromkeys(kinds))
+        block = f"block by `{_told_by(arguments)}`" if kinds.count("block") > 1 else "block"
+        return " or ".join(block if each == "block" else each for each in dict.fromkeys(kinds))
     if origin is list:
         return f"list of {_takes(arguments[0])}"
     if origin is dict:

@@ -58,6 +58,7 @@ from hanok.spec.tree.tools import (
     OpenApiTool,
     PythonTool,
     Tool,
+    ToolUse,
 )
 from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 
@@ -148,6 +149,7 @@ __all__ = [
     "Time",
     "Timeouts",
     "Tool",
+    "ToolUse",
     "Tree",
     "Turn",
     "Unit",

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.tools import Tool, ToolName
+from hanok.spec.tree.tools import ToolUse
 from hanok.spec.tree.values import Number, Tree, Whole
 
-AgentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-PromptRef = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(@[A-Za-z0-9][A-Za-z0-9_.-]*)?$")
-]
+AGENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+PROMPT_REF = PROMPT_NAME.removesuffix("$") + r"(@[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?$"
+FUNCTION = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
+AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME)]
+PromptRef = Annotated[str, StringConstraints(pattern=PROMPT_REF)]
 """A prompt's name, and which of its versions: a label, or the beginning of a hash; by default `@latest`."""
 Pattern = Literal["react", "plan-execute", "supervisor", "graph"]
-_FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 class Prompt(Tree):
     """What an agent is told: exactly one of `text` and `file`. Each text that was ever declared is a version of it."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = Field(
-        description="What agents name it by. Unique."
-    )
+    name: Annotated[str, StringConstraints(pattern=PROMPT_NAME)] = Field(description="What agents name it by. Unique.")
     text: str | None = Field(default=None, min_length=1, max_length=200_000, description="The prompt itself.")
     file: str | None = Field(default=None, min_length=1, description="Or a file that holds it, relative to this one.")
 
@@ -110,10 +108,10 @@ class Agent(Tree):
         description="`react`: tools in a loop; `plan-execute`: plan, execute, evaluate; `supervisor`: gives work to "
         "its team; `graph`: your own.",
     )
-    graph: Annotated[str, StringConstraints(pattern=_FUNCTION.pattern)] | None = Field(
+    graph: Annotated[str, StringConstraints(pattern=FUNCTION)] | None = Field(
         default=None, description="For `graph`: `module:function` that returns a `StateGraph`."
     )
-    tools: list[ToolName | Tool] = Field(default=[], description="Names of declared tools, or tools declared here.")
+    tools: list[ToolUse] = Field(default=[], description="Names of declared tools, or tools declared here.")
     knowledge: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = (
         Field(default=[], description="Knowledge bases it may search, each a tool `search_NAME`.")
     )

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, SecretStr, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
-ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
+ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
 Schema = dict[str, Any]
 """A JSON Schema (2020-12) of an object."""
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-_TEMPLATE_URL = re.compile(r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$")
 _JSON_TYPES = ("string", "number", "integer", "boolean", "array", "object")
+_OF_SCHEMAS = ("properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "additionalProperties", "patternProperties")
 
 
 def _as_schema(value: object) -> object:
-    """`{query: string, top_k: integer}` stands for the schema of an object that needs these."""
-    if not isinstance(value, dict) or not value or "properties" in value:
-        return cast("object", value)
+    """`{query: string, top_k: {type: integer, default: 5}}` stands for the schema of an object with these.
+
+    Those without a default are needed. What has a word of schemas of objects in it is taken as it stands.
+    """
+    if not isinstance(value, dict):
+        return value
     given = cast("dict[str, object]", value)
-    if all(each in _JSON_TYPES for each in given.values()) and given != {"type": "object"}:
-        properties = {name: {"type": each} for name, each in given.items()}
-        return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return given
+    if given.get("type") == "object" or any(word in given for word in _OF_SCHEMAS):
+        return given
+    if not all(isinstance(each, dict) or each in _JSON_TYPES for each in given.values()):
+        words = {"types": ", ".join(_JSON_TYPES)}
+        raise PydanticCustomError("schema_short", "must be a JSON Schema, or give each argument one of {types}", words)
+    named = {name: cast("Schema", each) if isinstance(each, dict) else {"type": each} for name, each in given.items()}
+    needed = [name for name, each in named.items() if "default" not in each]
+    return {"type": "object", "properties": named, "required": needed, "additionalProperties": False}
 
 
 Parameters = Annotated[Schema, BeforeValidator(_as_schema)]
@@ -48,7 +56,7 @@ class _Tool(Tree):
 class _Web(Tree):
     """What tools have that ask other servers."""
 
-    headers: dict[str, str | SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
+    headers: dict[str, SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
     hosts: list[str] = Field(
         default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
     )
@@ -57,16 +65,16 @@ class _Web(Tree):
     retries: Whole = Field(default=2, ge=0, le=10, description="More attempts where one fails that may be repeated.")
 
 
-class HttpTool(_Tool, _Web):
+class HttpTool(_Web, _Tool):
     """One HTTP request. `{name}` in `url`, `query` and `body` stands for an argument."""
 
-    type: Literal["http"]
-    url: Annotated[str, StringConstraints(pattern=_TEMPLATE_URL.pattern)] = Field(
+    type: Literal["http"] = Field(description="An HTTP request.")
+    url: Annotated[str, StringConstraints(pattern=TEMPLATE_URL)] = Field(
         description="Where to ask. Arguments may stand in its path and query, never in its host."
     )
     method: Method = Field(default="GET", description="How.")
     parameters: Parameters = Field(
-        default={}, description="JSON Schema of its arguments, or in short `{query: string}`."
+        default={}, validate_default=True, description="JSON Schema of its arguments, or in short `{query: string}`."
     )
     query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
     body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
@@ -79,7 +87,7 @@ class HttpTool(_Tool, _Web):
 class KnowledgeTool(_Tool):
     """A search in a declared knowledge base."""
 
-    type: Literal["knowledge"]
+    type: Literal["knowledge"] = Field(description="A search.")
     base: str = Field(min_length=1, description="The knowledge base.")
     k: Whole | None = Field(default=None, ge=1, le=100, description="Passages to give; by default as the base says.")
     filters: dict[str, Any] | None = Field(default=None, description="Only passages that fit, in the form of searches.")
@@ -95,7 +103,7 @@ class _Sandboxed(_Tool):
 class PythonTool(_Sandboxed):
     """A Python function, run in a sandbox without files, network or processes."""
 
-    type: Literal["python"]
+    type: Literal["python"] = Field(description="A Python function.")
     code: str = Field(min_length=1, max_length=100_000, description="Python with the function in it.")
     function: str | None = Field(default=None, description="Which; by default the last that is defined.")
     parameters: Parameters | None = Field(
@@ -106,16 +114,16 @@ class PythonTool(_Sandboxed):
 class CodeTool(_Sandboxed):
     """Python that the model writes, run in the same sandbox."""
 
-    type: Literal["code"]
+    type: Literal["code"] = Field(description="Python that the model writes.")
     functions: list[ToolName] = Field(default=[], description="Tools that the code may call as functions.")
 
 
-class McpTool(_Tool, _Web):
+class McpTool(_Web, _Tool):
     """The tools of an MCP server: one that is started (`command`), or one that is reached (`url`)."""
 
-    type: Literal["mcp"]
+    type: Literal["mcp"] = Field(description="An MCP server.")
     command: list[str] = Field(default=[], description="How to start it: it speaks over its standard streams.")
-    env: dict[str, str | SecretStr] = Field(default={}, description="Variables of its environment.")
+    env: dict[str, SecretStr] = Field(default={}, description="Variables of its environment.")
     url: HttpUrl | None = Field(default=None, description="Where to reach it (streamable HTTP).")
     include: list[str] = Field(default=["*"], description="Patterns of its tools' names that are offered.")
     exclude: list[str] = Field(default=[], description="Patterns of those that are not.")
@@ -131,15 +139,15 @@ class McpTool(_Tool, _Web):
 class AgentTool(_Tool):
     """Another agent, which gets a task and gives its answer."""
 
-    type: Literal["agent"]
+    type: Literal["agent"] = Field(description="Another agent.")
     agent: str = Field(min_length=1, description="Which.")
     timeout_s: Number = Field(default=3600.0, gt=0, le=86_400, description="Longest time for one task, in seconds.")
 
 
-class OpenApiTool(_Tool, _Web):
+class OpenApiTool(_Web, _Tool):
     """The operations of an OpenAPI document, each a tool."""
 
-    type: Literal["openapi"]
+    type: Literal["openapi"] = Field(description="An OpenAPI document.")
     spec: str = Field(min_length=1, description="The document: a file, relative to this one, or a URL.")
     url: HttpUrl | None = Field(default=None, description="The server to ask; by default the document's first.")
     include: list[str] = Field(default=["*"], description="Patterns of `operationId`s that are offered.")
@@ -150,3 +158,25 @@ class OpenApiTool(_Tool, _Web):
 Tool = Annotated[
     HttpTool | KnowledgeTool | PythonTool | CodeTool | McpTool | AgentTool | OpenApiTool, Field(discriminator="type")
 ]
+
+
+def _name_or_type(value: object) -> str | None:
+    """By what an entry of an agent's `tools` is told: a name alone, or a block's `type`."""
+    if isinstance(value, dict):
+        type_ = cast("dict[str, object]", value).get("type")
+        return None if type_ is None else str(type_)
+    return getattr(value, "type", "name")
+
+
+ToolUse = Annotated[
+    Annotated[ToolName, Tag("name")]
+    | Annotated[HttpTool, Tag("http")]
+    | Annotated[KnowledgeTool, Tag("knowledge")]
+    | Annotated[PythonTool, Tag("python")]
+    | Annotated[CodeTool, Tag("code")]
+    | Annotated[McpTool, Tag("mcp")]
+    | Annotated[AgentTool, Tag("agent")]
+    | Annotated[OpenApiTool, Tag("openapi")],
+    Discriminator(_name_or_type),
+]
+"""A declared tool's name, or a tool that is declared where it is used."""

@@ -1,0 +1,72 @@
+"""Steps that patterns share: asking with the whole conversation, and using the tools that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langgraph.graph import END
+from langgraph.runtime import Runtime
+
+from hanok.agents.state import State, text_of
+from hanok.agents.summing import sum_up
+from hanok.agents.values import Message
+from hanok.agents.work import Work
+
+Update = Mapping[str, Any]
+
+
+def conversation(state: State, work: Work, *, more: str = "") -> list[Message]:
+    """What the model reads: what the agent is told, what was summed up, and the messages since."""
+    summary = state.get("summary")
+    told = [work.instructions, more]
+    if summary is not None:
+        told.append(f"What was said before, summed up:\n{summary['text']}")
+    system = "\n\n".join(each.strip() for each in told if each.strip())
+    messages = state.get("messages", [])[summary["messages"] if summary else 0 :]
+    return [*([{"role": "system", "content": system}] if system else []), *_whole(messages)]
+
+
+def _whole(messages: Sequence[Message]) -> list[Message]:
+    """Without results whose call is not there any more, nor calls without results: engines refuse both."""
+    asked: set[str] = set()
+    answered = {str(message.get("tool_call_id")) for message in messages if message.get("role") == "tool"}
+    kept: list[Message] = []
+    for message in messages:
+        if message.get("role") == "tool" and str(message.get("tool_call_id")) not in asked:
+            continue
+        calls = [call for call in message.get("tool_calls") or () if str(call.get("id")) in answered]
+        asked |= {str(call.get("id")) for call in calls}
+        if message.get("tool_calls"):
+            rest = {name: value for name, value in message.items() if name != "tool_calls"}
+            if not calls and not text_of(message):
+                continue
+            message = {**rest, "tool_calls": calls} if calls else rest
+        kept.append(message)
+    return kept
+
+
+async def think(state: State, runtime: Runtime[Work]) -> Update:
+    """One model call with the whole conversation. What it says is added to it; without tool calls it is the answer."""
+    work = runtime.context
+    summary = await sum_up(state, work)
+    if summary is not None:
+        state = State(**{**state, "summary": summary})
+    reply = await work.think(conversation(state, work))
+    update: dict[str, Any] = {"messages": (reply.message,)}
+    if summary is not None:
+        update["summary"] = summary
+    if not reply.message.get("tool_calls"):
+        update["answer"] = text_of(reply.message)
+    return update
+
+
+async def act(state: State, runtime: Runtime[Work]) -> Update:
+    """Use the tools that the last message asks for."""
+    calls = state.get("messages", [])[-1].get("tool_calls") or []
+    return {"messages": tuple(await runtime.context.use(calls))}
+
+
+def after_thinking(state: State) -> str:
+    """Tools, if the model wants any, else the end."""
+    return "act" if state.get("messages", [])[-1].get("tool_calls") else END

@@ -1,0 +1,590 @@
+"""The agency of a house: orders become rows, rows become led runs, and threads are what their checkpoints say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from hanok.agents.checking import Checker
+from hanok.agents.checkpoints import Checkpoints
+from hanok.agents.limits import bounds_of
+from hanok.agents.patterns.table import graph_of
+from hanok.agents.recorder import Recorder
+from hanok.agents.store import RunStore
+from hanok.agents.tool import Tool, Toolbox, ToolResult
+from hanok.agents.tools.surroundings import Surroundings
+from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
+from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread
+from hanok.agents.work import Delegated, Waits, Work
+from hanok.agents.worker import Terms, Worker
+from hanok.errors import AgentError, RequestError, Unknown
+from hanok.spec import Agent, Loaded, Platform
+from hanok.wire import Caller
+
+REST: frozenset[RunState] = frozenset({*ENDED, "waiting", "paused"})
+_PLAIN = msgspec.json.Encoder(enc_hook=str, order=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A thread's state at one of its checkpoints (`agency.Snapshot`)."""
+
+    checkpoint: str
+    parent: str | None
+    values: dict[str, Any]
+    next: tuple[str, ...]
+    interrupts: tuple[dict[str, Any], ...]
+    metadata: dict[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a run is led with."""
+
+    graph: Any
+    work: Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What the agency needs of the rest of the house.
+
+    `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
+    gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
+    whom it works for. `finished` is told of runs that have ended.
+    """
+
+    around: Surroundings
+    allot: Callable[[Caller, str, tuple[int | None, int | None] | None], None]
+    in_span: Callable[[Caller], Caller] = lambda caller: caller
+    told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
+    recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
+    extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
+    finished: Callable[[Run], None] = lambda _: None
+
+
+@dataclass
+class _Kept:
+    """What was made of one agent's declaration."""
+
+    agent: Agent
+    graph: Any
+    boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
+
+
+class HouseAgency:
+    """`agency.Agency` over a store and checkpoints. `serves` says whether this process takes whatever waits."""
+
+    def __init__(
+        self,
+        *,
+        loaded: Loaded,
+        store: RunStore,
+        checkpoints: Checkpoints,
+        outside: Outside,
+        serves: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="agents")
+        self._loaded = loaded
+        self._store = store
+        self._checkpoints = checkpoints
+        self._outside = outside
+        self._clock = clock
+        self._serves = serves
+        self._kept: dict[str, _Kept] = {}
+        self._check = Checker()
+        name = f"worker_{secrets.token_hex(8)}"
+        self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
+        self._worker = Worker(
+            name=name,
+            store=store,
+            recorder=self._recorder,
+            in_thread=self._in_thread,
+            prepare=self._prepare,
+            terms=self._terms,
+            ended=self._on_end,
+            takes_all=serves,
+            clock=clock,
+        )
+
+    # what runs beside calls
+
+    async def live(self) -> None:
+        """For ever: lead what waits, and forget what is old."""
+        forgetting = asyncio.create_task(self._forget_old(), name="agents-forget")
+        try:
+            await self._worker.live()
+        finally:
+            forgetting.cancel()
+
+    async def close(self) -> None:
+        """Let go of all runs, and of what tools hold open."""
+        await self._worker.close()
+        await self._recorder.close()
+        for kept in self._kept.values():
+            for box in kept.boxes.values():
+                await box.aclose()
+        await self._checkpoints.aclose()
+        await self._in_thread(self._store.close)
+        self._threads.shutdown(wait=False)
+
+    def change(self, loaded: Loaded) -> None:
+        """Go on with what this platform declares; runs that are led go on as they began."""
+        self._loaded = loaded
+        gone = [name for name, kept in self._kept.items() if loaded.platform.agent(name) != kept.agent]
+        for name in gone:
+            self._kept.pop(name)
+
+    # agents
+
+    def agents(self) -> tuple[Agent, ...]:
+        return tuple(self._platform.agents)
+
+    def agent(self, name: str) -> Agent:
+        found = self._platform.agent(name)
+        if found is None:
+            known = ", ".join(each.name for each in self._platform.agents) or "none"
+            raise Unknown(f"there is no agent {name!r}; there are: {known}", param="agent", code="agent_not_found")
+        return found
+
+    async def graph(self, name: str) -> str:
+        graph = graph_of(self.agent(name), self._loaded.folder).compile()
+        return str(graph.get_graph().draw_mermaid())
+
+    async def tools(self, name: str) -> Sequence[Tool]:
+        """The tools that a run of this agent has. Raises `Unknown`, `AgentError`."""
+        return await self._tools(self._keep(self.agent(name)))
+
+    # runs
+
+    async def start(self, order: Order) -> Run:
+        agent = self.agent(order.agent)
+        if not order.input and order.checkpoint is None:
+            raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
+        thread = await self._thread_for(order, agent)
+        id_ = order.run_id or f"run_{secrets.token_hex(12)}"
+        run = Run(
+            id=id_,
+            path=f"{order.parent}/{id_}" if order.parent else id_,
+            agent=agent.name,
+            thread=thread.id,
+            caller=order.caller,
+            state="queued",
+            input=tuple(_numbered(message, id_, place) for place, message in enumerate(order.input)),
+            bounds=bounds_of(agent.limits, order.limits),
+            checkpoint=order.checkpoint,
+            metadata=order.metadata,
+            created_at=self._clock(),
+        )
+        return await self._begin(run, queue=self._platform.runs.queue)
+
+    async def run(self, id_: str, *, tenant: str | None) -> Run:
+        found: Run | None = await self._in_thread(self._store.run, id_, tenant=tenant)
+        if found is None:
+            raise Unknown(f"there is no run {id_!r}", param="run", code="run_not_found")
+        return found
+
+    async def runs(
+        self,
+        *,
+        tenant: str | None,
+        agent: str | None = None,
+        thread: str | None = None,
+        states: Sequence[RunState] | None = None,
+        parent: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Run]:
+        listed: list[Run] = await self._in_thread(
+            self._store.runs,
+            tenant=tenant,
+            agent=agent,
+            thread=thread,
+            states=states,
+            parent=parent,
+            limit=limit,
+            before=before,
+        )
+        return listed
+
+    async def events(self, id_: str, *, tenant: str | None, after: int = 0, wait: bool = True) -> AsyncIterator[Event]:
+        await self.run(id_, tenant=tenant)
+        if not wait:
+            for event in await self._in_thread(self._store.events, id_, after=after, limit=100_000):
+                yield event
+            return
+        async for event in self._recorder.watch(id_, after=after, over=partial(self._rests, id_)):
+            yield event
+
+    async def ended(self, id_: str, *, tenant: str | None) -> Run:
+        async for _ in self.events(id_, tenant=tenant, after=1 << 60):
+            pass
+        return await self.run(id_, tenant=tenant)
+
+    async def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, tenant: str | None, by: str) -> Run:
+        run = await self.run(id_, tenant=tenant)
+        if unknown := [each for each in answers if each not in run.wanted]:
+            wanted = ", ".join(run.wanted) or "nothing"
+            message = f"run {id_!r} does not wait for {unknown[0]!r}; it waits for: {wanted}"
+            raise RequestError(message, param="answers", code="not_wanted")
+        for each, answer in answers.items():
+            _check_answer(run.wanted[each], answer, each)
+        for owner in {str(run.wanted[each].get("run") or id_) for each in answers}:
+            own = {each: answer for each, answer in answers.items() if str(run.wanted[each].get("run") or id_) == owner}
+            await self._answer_up(owner, own, by)
+        self._poke()
+        return await self.run(id_, tenant=tenant)
+
+    async def cancel(self, id_: str, *, tenant: str | None) -> Run:
+        run = await self.run(id_, tenant=tenant)
+        if run.ended:
+            return run
+        for child in await self.runs(tenant=None, parent=id_):
+            await self.cancel(child.id, tenant=None)
+        if run.state == "running":
+            await self._in_thread(self._store.wish, id_, "cancel")
+            self._worker.tell_wish(id_, "cancel")
+        else:
+            await self._end_idle(run)
+        return await self.run(id_, tenant=tenant)
+
+    async def pause(self, id_: str, *, tenant: str | None) -> Run:
+        run = await self.run(id_, tenant=tenant)
+        if run.ended or run.state in ("paused", "waiting"):
+            return run
+        if run.state == "queued":
+            await self._in_thread(self._store.save, replace(run, state="paused"))
+        else:
+            await self._in_thread(self._store.wish, id_, "pause")
+            self._worker.tell_wish(id_, "pause")
+            for child in await self.runs(tenant=None, parent=id_, states=["running"]):
+                await self.pause(child.id, tenant=None)
+        return await self.run(id_, tenant=tenant)
+
+    async def resume(self, id_: str, *, tenant: str | None) -> Run:
+        run = await self.run(id_, tenant=tenant)
+        if run.state == "waiting":
+            raise RequestError(f"run {id_!r} waits for an answer: give it one", param="run", code="run_waits")
+        if run.state not in ("paused", "failed", "limited"):
+            raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
+        if run.parent is not None:
+            raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
+        for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"]):
+            await self._in_thread(
+                self._store.save, replace(child, state="queued", ended_at=None, error=None, wish=None)
+            )
+        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
+        await self._in_thread(self._store.save, queued)
+        self._take(run.id)
+        return await self.run(id_, tenant=tenant)
+
+    # threads
+
+    async def thread(self, id_: str, *, tenant: str | None) -> Thread:
+        found: Thread | None = await self._in_thread(self._store.thread, id_, tenant=tenant)
+        if found is None:
+            raise Unknown(f"there is no thread {id_!r}", param="thread", code="thread_not_found")
+        return found
+
+    async def add_thread(self, thread: Thread) -> Thread:
+        now = self._clock()
+        made: Thread = await self._in_thread(
+            self._store.add_thread, replace(thread, created_at=thread.created_at or now, used_at=now)
+        )
+        return made
+
+    async def threads(
+        self,
+        *,
+        tenant: str | None,
+        agent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Thread]:
+        listed: list[Thread] = await self._in_thread(
+            self._store.threads, tenant=tenant, agent=agent, metadata=metadata, limit=limit, offset=offset
+        )
+        return listed
+
+    async def change_thread(self, id_: str, *, tenant: str | None, metadata: dict[str, Any]) -> Thread:
+        await self.thread(id_, tenant=tenant)
+        await self._in_thread(self._store.change_thread, id_, metadata=metadata)
+        return await self.thread(id_, tenant=tenant)
+
+    async def remove_thread(self, id_: str, *, tenant: str | None) -> None:
+        await self.thread(id_, tenant=tenant)
+        for run in await self.runs(tenant=None, thread=id_):
+            await self.cancel(run.id, tenant=None)
+        await self._checkpoints.remove(id_)
+        await self._in_thread(self._store.remove_thread, id_)
+
+    async def state(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Checkpoint | None:
+        graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
+        if graph is None:
+            return None
+        found = await graph.aget_state(_config(thread, checkpoint))
+        if checkpoint is not None and not found.config["configurable"].get("checkpoint_id"):
+            raise Unknown(f"thread {thread!r} has no checkpoint {checkpoint!r}", param="checkpoint")
+        return _snapshot(found) if found.created_at else None
+
+    async def history(
+        self, thread: str, *, tenant: str | None, limit: int = 20, before: str | None = None
+    ) -> list[Checkpoint]:
+        graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
+        if graph is None:
+            return []
+        earlier = None if before is None else _config(thread, before)
+        return [
+            _snapshot(each) async for each in graph.aget_state_history(_config(thread), before=earlier, limit=limit)
+        ]
+
+    async def copy_thread(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Thread:
+        source = await self.thread(thread, tenant=tenant)
+        copy = replace(source, id=f"thread_{secrets.token_hex(12)}", created_at=self._clock(), used_at=self._clock())
+        made: Thread = await self._in_thread(self._store.add_thread, copy)
+        await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        return made
+
+    async def set_state(
+        self,
+        thread: str,
+        values: dict[str, Any],
+        *,
+        tenant: str | None,
+        node: str | None = None,
+        checkpoint: str | None = None,
+    ) -> str:
+        graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
+        if graph is None:
+            raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
+        changed = {name: tuple(value) if name == "messages" else value for name, value in values.items()}
+        config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        return str(config["configurable"]["checkpoint_id"])
+
+    # beginning
+
+    async def _thread_for(self, order: Order, agent: Agent) -> Thread:
+        tenant = order.caller.tenant
+        if order.thread is None:
+            new = Thread(id=f"thread_{secrets.token_hex(12)}", tenant=tenant, user=order.caller.user, agent=agent.name)
+            return await self.add_thread(new)
+        found: Thread | None = await self._in_thread(self._store.thread, order.thread, tenant=tenant)
+        if found is None:
+            raise Unknown(f"there is no thread {order.thread!r}", param="thread", code="thread_not_found")
+        if found.agent not in (None, agent.name):
+            message = f"thread {found.id!r} is one of agent {found.agent!r}"
+            raise RequestError(message, param="thread", code="thread_of_another_agent")
+        await self._in_thread(self._store.change_thread, found.id, used_at=self._clock())
+        return found
+
+    async def _begin(self, run: Run, *, queue: int | None) -> Run:
+        kept: Run = await self._in_thread(self._store.add_run, run, queue=queue)
+        self._take(kept.id)
+        return kept
+
+    def _take(self, id_: str) -> None:
+        self._worker.poke(None if self._serves() else id_)
+
+    def _poke(self) -> None:
+        self._worker.poke(None)
+
+    # leading
+
+    def _lose(self, runs: Iterable[str]) -> None:
+        self._worker.lose(runs)
+
+    async def _prepare(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Prepared:  # noqa: ARG002
+        agent = self.agent(run.agent)
+        kept = self._keep(agent)
+        told = [self._outside.told(agent)]
+        if self._outside.recalled is not None and agent.memory.long_term is not None:
+            told.append(await self._outside.recalled(agent, run))
+        self._limit(run, sum((receipt.result or {}).get("price") or 0 for receipt in receipts.values()))
+        work = Work(
+            run=run,
+            agent=agent,
+            model=agent.model or self._first_model(),
+            instructions="\n\n".join(each for each in told if each),
+            tools=[*await self._tools(kept), *self._outside.extra_tools(agent)],
+            models=self._outside.around.models,
+            recorder=self._recorder,
+            receipts=receipts,
+            caller_of_call=self._outside.in_span,
+            delegate=self._delegate,
+            check=self._check,
+            allot=self._allot,
+            clock=self._clock,
+        )
+        return Prepared(graph=kept.graph, work=work)
+
+    def _keep(self, agent: Agent) -> _Kept:
+        kept = self._kept.get(agent.name)
+        if kept is None or kept.agent != agent:
+            graph = graph_of(agent, self._loaded.folder).compile(checkpointer=self._checkpoints.saver)
+            kept = self._kept[agent.name] = _Kept(agent, graph)
+        return kept
+
+    async def _tools(self, kept: _Kept) -> list[Tool]:
+        around = replace(self._outside.around, agents={each.name: each for each in self.agents()})
+        if not kept.boxes:
+            for tool in declared_tools(kept.agent, self._platform.tools):
+                if tool.name not in around.replaced:
+                    kept.boxes[tool.name] = open_toolbox(tool, around)
+        return await tools_of(kept.agent, kept.boxes, around)
+
+    async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
+        declared, parent = self.agent(agent), work.run
+        if parent.bounds.depth <= 0:
+            refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
+            return Delegated(result=ToolResult(content=refused, failed=True), used=replace(work.used, **_NOTHING))
+        thread = Thread(
+            id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
+        )
+        await self.add_thread(thread)
+        child = Run(
+            id=run_id,
+            path=f"{parent.path}/{run_id}",
+            agent=agent,
+            thread=thread.id,
+            caller=parent.caller,
+            state="queued",
+            input=(_numbered({"role": "user", "content": task}, run_id, 0),),
+            bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
+            parent=parent.id,
+            created_at=self._clock(),
+        )
+        kept: Run = await self._in_thread(self._store.add_run, child)
+        work.tell("child", {"run": run_id, "agent": agent, "task": task})
+        return await self._worker.lead_child(kept)
+
+    def _limit(self, run: Run, paid_to_tools: int) -> None:
+        bounds = run.bounds
+        if bounds.cost_nano_usd is None and bounds.tokens is None:
+            return
+        cost = None if bounds.cost_nano_usd is None else max(0, bounds.cost_nano_usd - paid_to_tools)
+        self._outside.allot(run.caller, run.path, (cost, bounds.tokens))
+
+    async def _allot(self, run: Run, paid_to_tools: int) -> None:
+        self._limit(run, paid_to_tools)
+
+    async def _on_end(self, run: Run) -> None:
+        self._outside.allot(run.caller, run.path, None)
+        self._outside.finished(run)
+        await self._checkpoints.keep_latest(run.thread, self._platform.runs.checkpoints)
+
+    async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
+        """Tell the run that wants it, and those above that wait for it."""
+        while True:
+            told = Event(run=run_id, seq=0, type="answered", data={"answers": answers, "by": by}, at=self._clock())
+            run: Run | None = await self._in_thread(self._store.answer, run_id, answers, events=[told])
+            self._recorder.published(run_id)
+            if run is None or run.parent is None:
+                self._take(run_id)
+                return
+            run_id = run.parent
+
+    async def _end_idle(self, run: Run) -> None:
+        """End a run that nobody leads."""
+        ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
+        told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
+        event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
+        await self._in_thread(self._store.save, ended, events=[event])
+        self._recorder.published(run.id)
+
+    async def _rests(self, id_: str) -> bool:
+        run: Run | None = await self._in_thread(self._store.run, id_, tenant=None)
+        return run is None or run.state in REST
+
+    # threads' graphs
+
+    async def _graph_of_thread(self, thread: Thread) -> Any:
+        name = thread.agent
+        if name is None:
+            latest = await self.runs(tenant=None, thread=thread.id, limit=1)
+            name = latest[0].agent if latest else None
+        declared = self._platform.agent(name) if name else None
+        return None if declared is None else self._keep(declared).graph
+
+    # surroundings
+
+    @property
+    def _platform(self) -> Platform:
+        return self._loaded.platform
+
+    def _terms(self) -> Terms:
+        runs = self._platform.runs
+        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s)
+
+    def _first_model(self) -> str:
+        first = self._platform.first("chat")
+        if first is None:
+            raise AgentError("no chat model is declared", hint="declare one below `models`")
+        return first.name
+
+    async def _in_thread(self, do: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(do, *given, **named))
+
+    async def _forget_old(self) -> None:
+        while True:
+            await asyncio.sleep(600)
+            now = self._clock()
+            before = now - self._platform.runs.retention_days * 86_400
+            gone: list[str] = await self._in_thread(self._store.prune, ended_before=before, threads_before=before)
+            for thread in gone:
+                await self._checkpoints.remove(thread)
+
+
+_NOTHING: dict[str, Any] = {
+    "steps": 0, "tool_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_nano_usd": 0, "seconds": 0.0,
+}  # fmt: skip
+
+
+def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:
+    config: dict[str, Any] = {"thread_id": thread, "checkpoint_ns": ""}
+    return {"configurable": {**config, "checkpoint_id": checkpoint} if checkpoint else config}
+
+
+def _snapshot(found: Any) -> Checkpoint:
+    parent = found.parent_config["configurable"].get("checkpoint_id") if found.parent_config else None
+    return Checkpoint(
+        checkpoint=str(found.config["configurable"].get("checkpoint_id") or ""),
+        parent=parent,
+        values=msgspec.json.decode(_PLAIN.encode(found.values)),
+        next=tuple(found.next),
+        interrupts=tuple({"id": each.id, "value": each.value} for each in found.interrupts),
+        metadata=dict(found.metadata or {}),
+        at=_unix(found.created_at),
+    )
+
+
+def _unix(text: str | None) -> float:
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
+
+
+def _numbered(message: Message, run: str, place: int) -> Message:
+    id_ = message.get("id") or f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
+    return {**message, "id": id_}
+
+
+def _check_answer(wanted: Mapping[str, Any], answer: Mapping[str, Any], id_: str) -> None:
+    """Raises `RequestError` where an answer does not fit what is wanted."""
+    kind = wanted.get("kind")
+    if kind == "approval" and not isinstance(answer.get("approve"), bool):
+        raise RequestError(f'{id_!r} wants {{"approve": true}} or false', param=f"answers.{id_}", code="invalid_answer")
+    if kind == "question" and not isinstance(answer.get("text"), str):
+        raise RequestError(f'{id_!r} wants {{"text": …}}', param=f"answers.{id_}", code="invalid_answer")
+    if kind == "interrupt" and "value" not in answer:
+        raise RequestError(f'{id_!r} wants {{"value": …}}', param=f"answers.{id_}", code="invalid_answer")

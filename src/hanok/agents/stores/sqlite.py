@@ -1,0 +1,64 @@
+"""SQLite: `agents.db` in the state folder, for all processes of the folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from hanok.agents.stores.rows import metadata_text, read_object
+from hanok.agents.stores.runs import SCHEMA, VERSION, Runs
+from hanok.ledger.stores.dialect import Connection
+from hanok.ledger.stores.kept import KeptFile
+
+
+class SqliteRuns(Runs):
+    """`RunStore` in a file, which is made when it is first needed."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(SqlitePlace(file, schema=SCHEMA, version=VERSION))
+
+
+class SqlitePlace(KeptFile):
+    """A file. One process writes at a time, so nothing needs to be locked beside the transaction."""
+
+    locked = ""
+    unlocked = ""
+    alone = ()
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        with self._using() as connection:
+            yield cast("Connection", connection)
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        with self._writing() as connection:
+            yield cast("Connection", connection)
+
+    def having(self, metadata: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        return "has_fields(metadata, ?)", [metadata_text(metadata)]
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = super()._connect()
+        connection.create_function("has_fields", 2, _has_fields, deterministic=True)
+        return connection
+
+
+def _has_fields(text: str, fields: str) -> bool:
+    """Whether a JSON object has these fields, each the same."""
+    found = read_object(text)
+    return all(key in found and _same(found[key], value) for key, value in read_object(fields).items())
+
+
+def _same(one: Any, other: Any) -> bool:
+    """`==` that tells `true` from 1."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        ours, theirs = cast("Mapping[str, Any]", one), cast("Mapping[str, Any]", other)
+        return ours.keys() == theirs.keys() and all(_same(value, theirs[key]) for key, value in ours.items())
+    if isinstance(one, list) and isinstance(other, list):
+        ours_, theirs_ = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
+        return len(ours_) == len(theirs_) and all(map(_same, ours_, theirs_))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -1,0 +1,367 @@
+"""Leads runs to where they end, pause or wait. Several processes may: each leads what it has leased.
+
+Leading is the same at the first time and after a crash: the thread's checkpoint says which step comes, receipts say
+what of it is finished already. A run's parent leads it; the worker's loop takes those that have none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from langgraph.types import Command
+
+from hanok.agents.limits import LimitReached
+from hanok.agents.recorder import Recorder
+from hanok.agents.state import fresh, text_of
+from hanok.agents.store import RunStore
+from hanok.agents.tool import ToolResult
+from hanok.agents.values import ENDED, Receipt, Run, RunState
+from hanok.agents.work import Delegated, Stopped, Waits, Work, used_by_receipts, used_form
+from hanok.errors import HanokError, StoreError
+
+LOOK_EVERY_S = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Prepared(Protocol):
+    """What a run is led with: its compiled graph, and the work that its steps do."""
+
+    graph: Any
+    work: Work
+
+
+class Prepare(Protocol):
+    """Gets a run ready. Raises `HanokError` where that cannot be."""
+
+    def __call__(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Coroutine[Any, Any, Prepared]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How many runs at once, and how long a lease holds without a sign of life (seconds)."""
+
+    concurrent: int
+    lease_s: float
+
+
+class Worker:
+    """One for each process; `name` is nobody else's."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: RunStore,
+        recorder: Recorder,
+        in_thread: Callable[..., Coroutine[Any, Any, Any]],
+        prepare: Prepare,
+        terms: Callable[[], Terms],
+        ended: Callable[[Run], Coroutine[Any, Any, None]],
+        takes_all: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._recorder = recorder
+        self._in_thread = in_thread
+        self._prepare = prepare
+        self._terms = terms
+        self._ended = ended
+        self._takes_all = takes_all
+        self._asked: set[str] = set()
+        self._clock = clock
+        self._poke = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[Run]] = {}
+        self._works: dict[str, Work] = {}
+        self._closing = False
+
+    def poke(self, run: str | None) -> None:
+        """There is something to do; that run, where this process takes only what it is told."""
+        if run is not None:
+            self._asked.add(run)
+        self._poke.set()
+
+    def leads(self, run: str) -> bool:
+        """Whether this process has it now."""
+        return run in self._tasks
+
+    async def live(self) -> None:
+        """For ever: take what waits, and keep the leases of what runs."""
+        renewing = asyncio.create_task(self._keep_leases(), name="agents-leases")
+        try:
+            while not self._closing:
+                self._poke.clear()
+                await self._take()
+                await _wait(self._poke, LOOK_EVERY_S)
+        finally:
+            renewing.cancel()
+
+    async def close(self) -> None:
+        """Let go of all runs: they go on in another process, or at the next start."""
+        self._closing = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def lead_child(self, run: Run) -> Delegated | Waits:
+        """Lead a run that another has started, within its lead. Raises `Stopped` where the parent is to stop."""
+        if run.state not in ENDED and not run.wanted:
+            taken = await self._in_thread(
+                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
+            )
+            if taken:
+                run = await self._start(taken[0])
+        if run.wanted:
+            return Waits(
+                requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
+            )
+        if run.state not in ENDED:
+            raise Stopped("pause")
+        return Delegated(result=_result_of(run), used=run.used)
+
+    def lose(self, runs: Iterable[str]) -> None:
+        """Let go of runs that another process has taken, since this one was not heard of in time."""
+        for run in runs:
+            if (task := self._tasks.get(run)) is not None:
+                task.cancel("lost")
+
+    # taking and leasing
+
+    async def _take(self) -> None:
+        terms = self._terms()
+        most = terms.concurrent - sum(1 for run in self._works.values() if run.run.parent is None)
+        only = None if self._takes_all() else sorted(self._asked)
+        if most <= 0 or only == []:
+            return
+        taken: list[Run] = await self._in_thread(
+            self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
+        )
+        for run in taken:
+            self._start(run)
+
+    def _start(self, run: Run) -> asyncio.Task[Run]:
+        task = asyncio.create_task(self._lead(run), name=f"run-{run.id}")
+        self._tasks[run.id] = task
+        task.add_done_callback(lambda _, id_=run.id: self._forget(id_))
+        return task
+
+    def _forget(self, id_: str) -> None:
+        self._tasks.pop(id_, None)
+        self._works.pop(id_, None)
+        self._recorder.end(id_)
+        self.poke(None)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            terms = self._terms()
+            await asyncio.sleep(min(1.0, terms.lease_s / 3))
+            if not self._tasks:
+                continue
+            ids = list(self._tasks)
+            try:
+                kept = await self._in_thread(self._store.renew, self.name, ids, until=self._clock() + terms.lease_s)
+            except StoreError:
+                _log.warning("the leases of %d runs could not be renewed", len(ids))
+                continue
+            for id_ in ids:
+                self._heed(id_, kept)
+
+    def _heed(self, id_: str, kept: Mapping[str, Any]) -> None:
+        work, task = self._works.get(id_), self._tasks.get(id_)
+        if task is None:
+            return
+        if id_ not in kept:
+            self.lose([id_])
+        elif kept[id_] is not None and work is not None:
+            self.tell_wish(id_, kept[id_])
+
+    def tell_wish(self, id_: str, wish: Any) -> None:
+        """Have a run of this process pause or end."""
+        work, task = self._works.get(id_), self._tasks.get(id_)
+        if work is not None:
+            work.wish = wish
+        if wish == "cancel" and task is not None:
+            task.cancel("cancel")
+
+    # leading one
+
+    async def _lead(self, run: Run) -> Run:
+        try:
+            run = await self._begin(run)
+            receipts = await self._in_thread(self._store.receipts, run.id)
+            run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
+            prepared = await self._prepare(run, receipts, self)
+        except asyncio.CancelledError as error:
+            return await self._cancelled(run, None, error)
+        except HanokError as error:
+            return await self._finish(run, None, "failed", error=error.message)
+        except Exception as error:  # noqa: BLE001 - told as the run's end
+            _log.exception("run %s could not begin", run.id)
+            return await self._finish(run, None, "failed", error=f"{type(error).__name__}: {error}")
+        self._works[run.id] = prepared.work
+        prepared.work.wish = run.wish
+        return await self._drive(run, prepared)
+
+    async def _begin(self, run: Run) -> Run:
+        self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
+        self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
+        return run
+
+    async def _drive(self, run: Run, prepared: Prepared) -> Run:
+        graph, work = prepared.graph, prepared.work
+        try:
+            left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
+            async with asyncio.timeout(left):
+                config = self._config(run)
+                async for part in graph.astream(
+                    await self._input(run, graph, config),
+                    config,
+                    context=work,
+                    stream_mode=["custom"],
+                    durability="sync",
+                ):
+                    work.tell("custom", {"value": part[1]})
+                state = await graph.aget_state(self._latest(run))
+        except LimitReached as error:
+            return await self._finish(run, work, "limited", reason=error.limit, error=error.message, answer=error.said)
+        except TimeoutError:
+            message = f"the run has worked its {run.bounds.wall_time_s:g} seconds"
+            return await self._finish(run, work, "limited", reason="wall_time_s", error=message)
+        except Stopped as error:
+            if error.wish == "cancel":
+                return await self._finish(run, work, "cancelled", reason="cancelled")
+            return await self._rest(run, work, "paused")
+        except asyncio.CancelledError as error:
+            return await self._cancelled(run, work, error)
+        except HanokError as error:
+            return await self._finish(run, work, "failed", reason=type(error).__name__, error=error.message)
+        except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
+            _log.exception("run %s failed", run.id)
+            return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
+        if state.interrupts:
+            return await self._await_person(run, work, state)
+        return await self._finish(run, work, "done", answer=answer_of(state.values))
+
+    def _config(self, run: Run) -> dict[str, Any]:
+        """Where the run goes on: the thread's latest state, or the checkpoint that it forks from, as long as it has
+        not begun."""
+        return {**self._latest(run), "metadata": {"run": run.id}, "recursion_limit": 10 * run.bounds.steps + 1000}
+
+    def _latest(self, run: Run) -> dict[str, Any]:
+        return {"configurable": {"thread_id": run.thread}}
+
+    async def _input(self, run: Run, graph: Any, config: dict[str, Any]) -> Any:
+        """What the graph is given: the run's messages at its beginning, nothing where it goes on, answers where its
+        own code waits for them."""
+        state = await graph.aget_state(self._latest(run))
+        if not (state.metadata and state.metadata.get("run") == run.id):
+            if run.checkpoint is not None:
+                config["configurable"]["checkpoint_id"] = run.checkpoint
+            return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
+        values = {each.id: run.answers[each.id].get("value") for each in state.interrupts if each.id in run.answers}
+        if not values:
+            return None
+        return Command(resume=values)
+
+    # ends
+
+    async def _await_person(self, run: Run, work: Work, state: Any) -> Run:
+        requests: dict[str, dict[str, Any]] = {}
+        for each in state.interrupts:
+            value = each.value
+            if isinstance(value, dict) and isinstance(value.get("requests"), dict):
+                requests |= value["requests"]
+            else:
+                requests[each.id] = {"kind": "interrupt", "value": value}
+        work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
+        return await self._rest(run, work, "waiting", wanted=requests)
+
+    async def _rest(self, run: Run, work: Work, state: RunState, *, wanted: dict[str, Any] | None = None) -> Run:
+        run = replace(
+            run, state=state, used=work.clocked(), wanted=wanted or {}, lease_by=None, lease_until=0.0, wish=None
+        )
+        return await self._save(run, {"state": state})
+
+    async def _cancelled(self, run: Run, work: Work | None, error: asyncio.CancelledError) -> Run:
+        why = error.args[0] if error.args else None
+        if why == "lost":
+            return run
+        if why == "cancel" or (work is not None and work.wish == "cancel"):
+            return await self._finish(run, work, "cancelled", reason="cancelled")
+        used = work.clocked() if work is not None else run.used
+        return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+
+    async def _finish(
+        self,
+        run: Run,
+        work: Work | None,
+        state: RunState,
+        *,
+        reason: str | None = None,
+        error: str | None = None,
+        answer: str | None = None,
+    ) -> Run:
+        used = work.clocked() if work is not None else run.used
+        said = answer or (work.said if work is not None and state == "limited" else None) or answer
+        run = replace(
+            run,
+            state=state,
+            used=used,
+            answer=said,
+            reason=reason,
+            error=error,
+            wanted={},
+            wish=None,
+            lease_by=None,
+            lease_until=0.0,
+            ended_at=self._clock(),
+        )
+        told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
+        run = await self._save(run, told, last=True)
+        await self._ended(run)
+        return run
+
+    async def _save(self, run: Run, told: dict[str, Any] | None, *, last: bool = False) -> Run:
+        """Everything told before is kept before this is: who sees the end has seen all."""
+        await self._recorder.flushed()
+        events = [] if told is None else [self._recorder.number(run.id, "done" if last else "run", told)]
+        if not await self._in_thread(self._store.save, run, worker=self.name, events=events):
+            _log.warning("run %s was taken over by another process", run.id)
+        self._recorder.published(run.id)
+        return run
+
+
+def answer_of(values: Mapping[str, Any]) -> str:
+    """A graph's answer: `answer` in its state, else what its last message says."""
+    answer = values.get("answer")
+    if isinstance(answer, str) and answer:
+        return answer
+    messages: Sequence[Any] = values.get("messages") or ()
+    if not messages:
+        return ""
+    last = messages[-1]
+    return text_of(last) if isinstance(last, dict) else str(getattr(last, "content", last))
+
+
+def _result_of(run: Run) -> ToolResult:
+    """What a parent is told of a run below it."""
+    data = {"run": run.id, "agent": run.agent, "state": run.state}
+    if run.state == "done":
+        return ToolResult(content=run.answer or "(it gave no answer)", data=data)
+    said = f" What it had by then: {run.answer}" if run.answer else ""
+    why = run.error or run.reason or ""
+    return ToolResult(content=f"{run.agent} did not finish ({run.state}: {why}).{said}", failed=True, data=data)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
