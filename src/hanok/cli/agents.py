@@ -60,7 +60,7 @@ def show(
         print_json({**_row(loaded, agent), "limits": agent.limits.model_dump(), "approvals": agent.approvals}
                    | ({} if drawn is None else {"graph": drawn}))  # fmt: skip
     elif drawn is not None:
-        print(drawn.rstrip())  # noqa: T201
+        print(drawn.rstrip())
     else:
         _show(loaded, agent)
 
@@ -90,7 +90,9 @@ def list_runs(
         _show_runs(found, as_json=as_json)
 
 
-def threads(agent: AgentOption = None, limit: MostOption = 20, file: FileOption = None, as_json: JsonOption = False) -> None:
+def threads(
+    agent: AgentOption = None, limit: MostOption = 20, file: FileOption = None, as_json: JsonOption = False
+) -> None:
     """List conversations, the latest used first.
 
     Example: `hanok agents threads --agent research-agent`
@@ -127,7 +129,9 @@ def _wish(id_: str, wish: str, file: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        told = f"{id_} is {found['state']}" if found["state"] != "running" else f"{id_} will {wish} after the call at hand"
+        told = (
+            f"{id_} is {found['state']}" if found["state"] != "running" else f"{id_} will {wish} after the call at hand"
+        )
         talk.print(Text(told), highlight=False, soft_wrap=True)
 
 
@@ -216,7 +220,9 @@ def _show_checkpoints(found: list[Form], *, as_json: bool) -> None:
     table = new_table("CHECKPOINT", "AGE", "NEXT", "MESSAGES", kept=("CHECKPOINT",), numbers=("MESSAGES",))
     for each in found:
         messages = len(each["values"].get("messages", []))
-        table.add_row(escape(each["id"]), _age(each["created_at"]), escape(", ".join(each["next"]) or "end"), f"{messages:,}")
+        table.add_row(
+            escape(each["id"]), _age(each["created_at"]), escape(", ".join(each["next"]) or "end"), f"{messages:,}"
+        )
     data.print(table)
 
 

@@ -94,7 +94,8 @@ class ChatView(RunView):
 
     def _tell_message(self, place: Place, data: dict[str, Any]) -> None:
         self._end_line()
-        if (data.get("message") or {}).get("tool_calls"):
+        message: dict[str, Any] = data.get("message") or {}
+        if place.depth == 0 and message.get("tool_calls"):
             self._said_all = False
 
     def _before_line(self) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.text import Text
 
 Event = dict[str, Any]
@@ -125,7 +124,7 @@ class RunView:
         message: dict[str, Any] = data.get("message") or {}
         place.said = ""
         if message.get("tool_calls") and (text := str(message.get("content") or "").strip()):
-            self._block(text, place.depth, 10**6, "default")
+            self._block(text, place.depth, None, "default")
 
     def _tell_tool_call(self, place: Place, data: dict[str, Any]) -> None:
         line = call_line(data["name"], data.get("arguments") or {})
@@ -139,7 +138,7 @@ class RunView:
         seconds = Text(f"  {data.get('seconds', 0.0):.1f} s", style=FAINT)
         said = Text(data["name"], style="bold") if self._live is None else line
         self._line(Text.assemble((f"{mark} ", style), said), place.depth, end=seconds)
-        lines = 10**6 if self._whole else RESULT_LINES
+        lines = None if self._whole else RESULT_LINES
         self._block(str(data.get("content") or ""), place.depth + 1, lines, "red" if data.get("failed") else FAINT)
 
     def _tell_budget(self, place: Place, data: dict[str, Any]) -> None:
@@ -169,16 +168,18 @@ class RunView:
     def _before_line(self) -> None:
         """For who writes elsewhere in between."""
 
-    def _block(self, text: str, depth: int, most: int, style: str) -> None:
-        lines = [line for line in text.splitlines() if line.strip()]
+    def _block(self, text: str, depth: int, most: int | None, style: str) -> None:
+        """A text to the right: `most` of its lines, each in one; or all of it, folded."""
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
         for line in lines[:most]:
-            if most > RESULT_LINES:
-                padded = Padding(Text(line, style=style), (0, 0, 0, 2 * depth))
-                self._console.print(padded, highlight=False)
+            if most is None and self._console.is_terminal:
+                folded = Text(line, style=style).wrap(self._console, max(8, self._console.width - 2 * depth))
+                for each in folded:
+                    self._line(each, depth)
             else:
                 self._line(Text(line.strip(), style=style), depth)
-        if (more := len(lines) - most) > 0:
-            self._line(Text(f"… {more} more lines", style=FAINT), depth)
+        if most is not None and len(lines) > most:
+            self._line(Text(f"… {counted(len(lines) - most, 'more line')}", style=FAINT), depth)
 
     def _under_way(self) -> RenderableType:
         return Group(*self._calls(), *self._saying(), self._status())
@@ -199,10 +200,10 @@ class RunView:
             yield from (Text.assemble("  ", line) for line in lines[-SAID_LINES:])
 
     def _status(self) -> RenderableType:
-        seconds = self._clock() - self._began
-        told = [self._note or "begins", sums({**self._used, "seconds": seconds}, self._limits)]
+        used = {**self._used, "steps": None, "seconds": self._clock() - self._began}
+        told = " · ".join((self._note or "begins", sums(used, self._limits)))
         frame = SPINNER[int(self._clock() * 8) % len(SPINNER)]
-        line = Text.assemble((f"{frame} ", "cyan"), (" · ".join(told), FAINT))
+        line = Text.assemble((f"{frame} ", "cyan"), (told, FAINT))
         line.truncate(self._console.width, overflow="ellipsis")
         return line
 
@@ -219,12 +220,12 @@ def _value(value: Any) -> str:
 
 
 def dollars(value: float) -> str:
-    """US dollars, also few of them."""
-    if value <= 0:
-        return "$0"
-    if value < 0.0001:
+    """US dollars: cents, and as many digits more as there are, to a hundredth of a cent."""
+    if 0 < value < 0.0001:
         return "<$0.0001"
-    return f"${value:.4f}" if value < 1 else f"${value:,.2f}"
+    cents = f"{value:,.4f}" if value < 1 else f"{value:,.2f}"
+    whole, _, rest = cents.partition(".")
+    return f"${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
 
 
 def sums(usage: dict[str, Any], limits: dict[str, Any]) -> str:
@@ -232,8 +233,9 @@ def sums(usage: dict[str, Any], limits: dict[str, Any]) -> str:
     tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
     spent = dollars(usage.get("cost_usd", usage.get("usd", 0.0)))
     most = limits.get("usd") or (limits.get("cost_nano_usd") or 0) / 1e9
+    steps = usage.get("steps", 0)
     parts = [
-        counted(usage.get("steps", 0), "step"),
+        *([] if steps is None else [counted(steps, "step")]),
         counted(usage.get("tool_calls", 0), "tool call"),
         counted(tokens, "token"),
         f"{spent} of {dollars(most)}" if most else spent,
