@@ -22,6 +22,7 @@ from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
 from hanok.agents.store import RunStore
 from hanok.agents.tool import Tool, Toolbox, ToolResult
+from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread
@@ -439,11 +440,11 @@ class HouseAgency:
 
     async def _tools(self, kept: _Kept) -> list[Tool]:
         around = replace(self._outside.around, agents={each.name: each for each in self.agents()})
-        if not kept.boxes:
-            for tool in declared_tools(kept.agent, self._platform.tools):
-                if tool.name not in around.replaced:
-                    kept.boxes[tool.name] = open_toolbox(tool, around)
-        return await tools_of(kept.agent, kept.boxes, around)
+        for tool in declared_tools(kept.agent, self._platform.tools):
+            if tool.name not in kept.boxes:
+                replaced = around.replaced.get(tool.name)
+                kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
+        return await tools_of(kept.agent, kept.boxes.values())
 
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run

@@ -252,7 +252,7 @@ class Work:
             cost_nano_usd=cost,
             model=answer.model,
             cut=hearing.cut,
-            parsed=None if schema is None else read_json(str(message["content"])),
+            parsed=None if schema is None else read_object(str(message["content"])),
         )
 
     def _hear(self, step: int, text: str, reasoning: bool) -> None:
@@ -418,14 +418,16 @@ def used_form(used: Used) -> dict[str, Any]:
     return {**form, "seconds": round(used.seconds, 3), "usd": cost / 1e9}
 
 
-def read_json(text: str) -> Any:
-    """The JSON in an answer: all of it, or what stands in a fence or between the outer braces; None when there is none."""
+def read_object(text: str) -> dict[str, Any] | None:
+    """The JSON object in an answer: all of it, or what stands in a fence or between the outer braces, if any does."""
     tries = [text, text.partition("```json")[2].partition("```")[0], text[text.find("{") : text.rfind("}") + 1]]
     for each in tries:
         try:
-            return json.loads(each)
+            read = json.loads(each)
         except (ValueError, RecursionError):
             continue
+        if isinstance(read, dict):
+            return cast("dict[str, Any]", read)
     return None
 
 
