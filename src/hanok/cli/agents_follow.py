@@ -187,7 +187,7 @@ def say_next(run: Form) -> None:
     if "approval" in kinds:
         _say_command(f"hanok agents approve {id_}")
     if kinds - {"approval"}:
-        _say_command(f'hanok agents answer {id_} "…"')
+        _say_command(f'hanok agents answer {id_} "your answer"')
     if run["state"] in ("paused", "failed"):
         _say_command(f"hanok agents resume {id_}")
     if run["state"] not in ENDED:

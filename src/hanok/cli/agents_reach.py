@@ -91,7 +91,8 @@ async def _in_this_process(loaded: Loaded, agent: str | None, *, works: bool) ->
             with talk.status(f"No server runs here; loading {', '.join(needed)} …"):
                 await house.fleet.wait_started([model.name for model in house.loaded.platform.models])
         local_key(loaded.state, house.ledger)
-        yield Here(house.agency, local_caller(house.ledger))
+        assert house.wing.agency is not None, "agents are declared"
+        yield Here(house.wing.agency, local_caller(house.ledger))
 
 
 def chosen(loaded: Loaded, name: str) -> Agent:

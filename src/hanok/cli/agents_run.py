@@ -64,14 +64,14 @@ def resume(
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run that was paused, or try one again that has failed; and watch one that is running.
+    """Go on with a run that was paused, try one again that has failed, or watch one that is running.
 
     Example: `hanok agents resume run_0f1e2d3c`
     """
 
     async def begin(agents: Agents) -> Form:
         found = await agents.run(run)
-        return await agents.wish(run, "resume") if found["state"] in ("paused", "failed") else found
+        return await agents.wish(run, "resume") if found["state"] in ("paused", "failed", "limited") else found
 
     _followed(load_to_ask(file), None, begin, as_json=as_json, stream=stream, whole=whole)
 
