@@ -16,6 +16,7 @@ from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
+    from hanok.agents.tool import Tool
 
 
 class Wing:
@@ -30,6 +31,8 @@ class Wing:
         serves: Callable[[], bool],
     ) -> None:
         self.agency: HouseAgency | None = None
+        self.replaced: dict[str, Tool] = {}
+        """Tools that stand for declared ones, by their names, from the first run on: tests put theirs here."""
         self._models = models
         self._library = library
         self._admission = admission
@@ -43,7 +46,11 @@ class Wing:
             return
         running = _load("hanok.agents.running")
         around = _load("hanok.agents.tools.surroundings").Surroundings(
-            folder=loaded.folder, state=loaded.state, models=self._models, library=self._library
+            folder=loaded.folder,
+            state=loaded.state,
+            models=self._models,
+            library=self._library,
+            replaced=self.replaced,
         )
         outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=_told)
         store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded)

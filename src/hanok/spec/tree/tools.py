@@ -12,6 +12,8 @@ from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
+HOST = r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$"
+POINTER = r"^(/.*)?$"
 ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
 Schema = dict[str, Any]
@@ -58,7 +60,7 @@ class _Web(Tree):
     """What tools have that ask other servers."""
 
     headers: dict[str, SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
-    hosts: list[str] = Field(
+    hosts: list[Annotated[str, StringConstraints(pattern=HOST)]] = Field(
         default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
     )
     private: bool = Field(default=False, description="Also addresses of private networks, never those of metadata.")
@@ -79,7 +81,9 @@ class HttpTool(_Web, _Tool):
     )
     query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
     body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
-    result: str = Field(default="", description="JSON pointer to the part of the answer that counts, as `/results`.")
+    result: Annotated[str, StringConstraints(pattern=POINTER)] = Field(
+        default="", description="JSON pointer to the part of the answer that counts, as `/results`."
+    )
     safe: bool | None = Field(
         default=None, description="Whether it may be repeated when it is not known to have happened; by default GET."
     )
