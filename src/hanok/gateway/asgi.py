@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence, Set
 from contextvars import Context
 from types import MappingProxyType
 from typing import Any, cast
@@ -33,10 +33,11 @@ _DOORS_OWN = frozenset(
 _NO_BODY = frozenset((204, 304))
 _log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Admit = Callable[[Call], Mapping[str, Any]]
 """Lets a call in: what the application finds in its `state`. Raises `Unauthenticated`, `Forbidden`."""
 
