@@ -32,6 +32,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
         ├── EngineUnreachable     no connection, or none in time                          (503)
         ├── EngineTimeout         no first byte, or the stream fell silent                (504)
         ├── EngineBroken          not HTTP, not JSON, cut short                           (502)
+        ├── RunFailed             the agent that was asked as a model came to no end      (502)
         ├── EngineRefused         the engine answered with an error of its own            (its status)
         ├── NoEndpoint            no endpoint of this model is up                         (503)
         └── Overloaded            every endpoint of this model is full, and so its queue  (429)
@@ -264,6 +265,13 @@ class EngineTimeout(EngineError):
 class EngineBroken(EngineError):
     status = 502
     code = "engine_broken"
+
+
+class RunFailed(EngineError):
+    """An agent that was asked as a model came to no answer: its run failed, or was called off by somebody."""
+
+    code = "run_failed"
+    retryable = False
 
 
 class EngineRefused(EngineError):

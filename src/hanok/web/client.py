@@ -247,6 +247,8 @@ class _Reading:
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
+        if self.done:  # more than one answer was asked for by nobody
+            return
         self.status = self._parser.get_status_code()
         if self.status < 200:
             return
@@ -297,6 +299,15 @@ class _Reading:
         self.done = True
 
 
+def check_headers(url: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, names in lower case. Raises `WebError` where one cannot be sent, or is not the caller's to give."""
+    given = {name.lower(): value for name, value in headers.items()}
+    for name, value in given.items():
+        if name in _OURS or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise refused(url, f"cannot be asked with a header {name[:80]!r} like that", code="forbidden_header")
+    return given
+
+
 async def _receive(reader: asyncio.StreamReader, reading: _Reading) -> None:
     while not reading.done:
         if data := await reader.read(_STEP_BYTES):
@@ -307,10 +318,7 @@ async def _receive(reader: asyncio.StreamReader, reading: _Reading) -> None:
 
 def _head(request: Request, place: Place) -> bytes:
     """The request's line and headers. Raises `WebError` where a header cannot be sent as one."""
-    given = {name.lower(): value for name, value in request.headers.items()}
-    for name, value in given.items():
-        if name in _OURS or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise refused(place.url, f"cannot be asked with a header {name[:80]!r} like that", code="forbidden_header")
+    given = check_headers(place.url, request.headers)
     length = {"content-length": str(len(request.body))} if request.body or request.method in ("POST", "PUT") else {}
     headers = {"host": place.authority, **_USUAL, **given, **length, "connection": "close"}
     lines = (f"{name}: {value}\r\n" for name, value in headers.items())
