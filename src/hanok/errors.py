@@ -11,6 +11,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── KnowledgeError        a knowledge base cannot be ingested as declared             (exit 1)
     │   ├── SourceUnreadable      a source cannot say which documents it has
     │   └── DocumentRefused       one document cannot be taken; the others can
+    ├── WebError              another server may not be asked, or does not answer         (exit 1)
     ├── AgentError            an agent, or something it needs, cannot work as declared    (exit 1)
     │   └── ToolUnavailable       where a tool comes from cannot be reached, or is none
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
@@ -119,6 +120,21 @@ class DocumentRefused(KnowledgeError):
     def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+
+
+class WebError(HanokError):
+    """Another server may not be asked, or does not answer as it must: `url`, and `why`, a message without it.
+
+    `code` is the reason in a word for machines: `forbidden_address`, `forbidden_header`, `moved`, `unreachable`,
+    `timeout`, `too_large` or `unreadable`. `sent` says whether a server may have got the request.
+    """
+
+    def __init__(self, url: str, why: str, *, code: str, hint: str | None = None, sent: bool = False) -> None:
+        super().__init__(f"{url} {why}", hint=hint)
+        self.url = url
+        self.why = why
+        self.code = code
+        self.sent = sent
 
 
 class AgentError(HanokError):

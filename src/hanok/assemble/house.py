@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hanok.assemble.agents import Wing
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desk
 from hanok.assemble.vector_stores import Stacks
@@ -93,6 +94,7 @@ class House:
     library: Library
     stacks: Stacks
     informed: Informed
+    wing: Wing
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -339,6 +341,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.library.change(platform, tracing(platform.telemetry))
     house.stacks.change(platform)
     house.informed.change(platform)
+    house.wing.trace = tracing(platform.telemetry)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
+from hanok.assemble.agents import Wing
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
 from hanok.assemble.gauges import watch_fleet
@@ -127,6 +128,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     house.providers |= providers(roster)
     if house.exporter is not None:
         house.exporter.start()
+    await house.wing.build(loaded)
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
@@ -137,6 +139,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         keep_going("batches", house.ordered.runner.live),
         keep_going("vector-stores", house.stacks.filler.live),
         keep_going("knowledge", _upkeep(house).live),
+        keep_going("agents", house.wing.live),
     ]
     if house.holder is not None:
         background.append(keep_going("shared-budgets", house.holder.live))
@@ -148,6 +151,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         try:
             await asyncio.gather(*background, return_exceptions=True)
             await house.ordered.runner.close()
+            await house.wing.aclose()
             await roster.close()
             await changes.close()
             await house.caches.store.aclose()
@@ -319,6 +323,7 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
+        wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
