@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-import jsonschema
-from jsonschema.exceptions import SchemaError
+from jsonschema import Draft202012Validator, exceptions
 
 _KEPT = 256
-_best: Any = jsonschema.exceptions.best_match
+_best = cast("Any", exceptions).best_match
 
 
 class Checker:
@@ -22,7 +21,7 @@ class Checker:
         """What does not fit, in words; None when all does. A schema that is none lets nothing pass."""
         try:
             error = _best(self._validator(schema).iter_errors(dict(arguments)))
-        except (SchemaError, RecursionError, ValueError) as broken:
+        except (exceptions.SchemaError, RecursionError, ValueError) as broken:
             return f"the tool's own schema is broken: {str(broken).splitlines()[0]}"
         except Exception as broken:  # noqa: BLE001 - references to nowhere, in a schema that somebody else wrote
             return f"the tool's own schema cannot be used ({type(broken).__name__})"
@@ -37,6 +36,6 @@ class Checker:
             return known[1]
         if len(self._validators) >= _KEPT:
             self._validators.clear()
-        validator = jsonschema.Draft202012Validator(dict(schema))
+        validator = Draft202012Validator(dict(schema))
         self._validators[id(schema)] = schema, validator
         return validator

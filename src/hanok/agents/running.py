@@ -17,6 +17,7 @@ import msgspec
 
 from hanok.agents.checking import Checker
 from hanok.agents.checkpoints import Checkpoints
+from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
@@ -25,7 +26,7 @@ from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
-from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread
+from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, Unknown
@@ -407,13 +408,13 @@ class HouseAgency:
     def _lose(self, runs: Iterable[str]) -> None:
         self._worker.lose(runs)
 
-    async def _prepare(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Prepared:  # noqa: ARG002
+    async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
         agent = self.agent(run.agent)
         kept = self._keep(agent)
         told = [self._outside.told(agent)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
-        self._limit(run, sum((receipt.result or {}).get("price") or 0 for receipt in receipts.values()))
+        self._limit(run, paid_to_tools(receipts.values()))
         work = Work(
             run=run,
             agent=agent,
@@ -450,7 +451,7 @@ class HouseAgency:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
-            return Delegated(result=ToolResult(content=refused, failed=True), used=replace(work.used, **_NOTHING))
+            return Delegated(result=ToolResult(content=refused, failed=True), used=Used())
         thread = Thread(
             id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
         )
@@ -471,15 +472,15 @@ class HouseAgency:
         work.tell("child", {"run": run_id, "agent": agent, "task": task})
         return await self._worker.lead_child(kept)
 
-    def _limit(self, run: Run, paid_to_tools: int) -> None:
+    def _limit(self, run: Run, paid: int) -> None:
         bounds = run.bounds
         if bounds.cost_nano_usd is None and bounds.tokens is None:
             return
-        cost = None if bounds.cost_nano_usd is None else max(0, bounds.cost_nano_usd - paid_to_tools)
+        cost = None if bounds.cost_nano_usd is None else max(0, bounds.cost_nano_usd - paid)
         self._outside.allot(run.caller, run.path, (cost, bounds.tokens))
 
-    async def _allot(self, run: Run, paid_to_tools: int) -> None:
-        self._limit(run, paid_to_tools)
+    async def _allot(self, run: Run, paid: int) -> None:
+        self._limit(run, paid)
 
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
@@ -546,11 +547,6 @@ class HouseAgency:
             gone: list[str] = await self._in_thread(self._store.prune, ended_before=before, threads_before=before)
             for thread in gone:
                 await self._checkpoints.remove(thread)
-
-
-_NOTHING: dict[str, Any] = {
-    "steps": 0, "tool_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_nano_usd": 0, "seconds": 0.0,
-}  # fmt: skip
 
 
 def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:

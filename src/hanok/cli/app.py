@@ -29,6 +29,7 @@ COMMANDS = {
     "files": "batches:files",
     "knowledge": "knowledge:knowledge",
     "agents": "agents:agents",
+    "prompts": "prompts:prompts",
     "cache": "cache:cache",
     "tiers": "tiers:tiers",
     "import": "migrate:imports",

@@ -150,6 +150,13 @@ def text_event(
     return _event(request, [{"index": 0, **said, "logprobs": None, "finish_reason": reason}], None, created)
 
 
+def delta_event(
+    request: ChatRequest, delta: Mapping[str, Any], reason: FinishReason | None = None, *, created: int
+) -> bytes:
+    """One event of a streamed chat with whatever its message grows by."""
+    return _event(request, [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}], None, created)
+
+
 def usage_event(request: ChatRequest, usage: Usage, *, created: int) -> bytes:
     """The event that reports a stream's usage."""
     return _event(request, [], usage_form(usage), created)

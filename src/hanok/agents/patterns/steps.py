@@ -56,7 +56,7 @@ async def think(state: State, runtime: Runtime[Any]) -> Update:
     work: Work = runtime.context
     summary = await sum_up(state, work)
     if summary is not None:
-        state = State(**{**state, "summary": summary})
+        state = cast("State", {**state, "summary": summary})
     reply = await work.think(conversation(state, work))
     update: dict[str, Any] = {"messages": (reply.message,)}
     if summary is not None:

@@ -1,5 +1,6 @@
 """Agents over HTTP: their own desk, agents asked as models, and LangGraph's Agent Protocol. All by one `Agency`."""
 
+from hanok.gateway.agents.delegated import Delegated
 from hanok.gateway.agents.desk import Agents
 
-__all__ = ["Agents"]
+__all__ = ["Agents", "Delegated"]

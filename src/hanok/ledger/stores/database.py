@@ -31,7 +31,7 @@ class Database:
                 bring_up(connection, dialect)
         except dialect.error as error:
             raise StoreError(
-                f"the ledger {dialect.place} cannot be opened: {_one_line(error)}", hint=dialect.hint
+                f"the ledger {dialect.place} cannot be opened: {one_line(error)}", hint=dialect.hint
             ) from error
 
     @contextmanager
@@ -82,9 +82,10 @@ class Database:
         try:
             yield
         except self._dialect.error as error:
-            raise StoreError(f"the ledger {self._dialect.place} cannot be used: {_one_line(error)}") from error
+            raise StoreError(f"the ledger {self._dialect.place} cannot be used: {one_line(error)}") from error
 
 
-def _one_line(error: Exception) -> str:
-    what, _, _ = str(error).partition("\nLINE ")  # PostgreSQL shows the statement too
+def one_line(error: Exception) -> str:
+    """What a driver says, without the statement."""
+    what, _, _ = str(error).partition("\nLINE ")  # PostgreSQL shows it too
     return " ".join(what.split())

@@ -48,28 +48,20 @@ class PostgreSQL:
 
     def __init__(self, url: str) -> None:
         """Raises `StoreError` when `url` cannot be read."""
-        try:
-            given = conninfo_to_dict(url)
-        except (psycopg.Error, UnicodeError):  # whose texts may repeat the password
-            raise StoreError("the address of the ledger's database cannot be read", hint=_EXAMPLE) from None
-        self._how: dict[str, Any] = {**_DEFAULTS, **given}
-        self._how["options"] = f"-c lock_timeout=10s {given.get('options') or ''} -c search_path={SCHEMA}"
+        self._how = read_url(url, schema=SCHEMA, whose="the ledger's database")
 
     @property
     def place(self) -> str:
-        return f"PostgreSQL at {self._how.get('host', 'localhost')}, database {self._how.get('dbname', '')!r}"
+        return place_of(self._how)
 
     def connect(self) -> Connection:
         return cast("Connection", psycopg.connect(**self._how, autocommit=True))
 
     def is_alive(self, connection: Connection) -> bool:
-        """A server says nothing to an idle connection but that it hangs up."""
-        poll = select.poll()
-        poll.register(cast("psycopg.Connection", connection).fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return is_silent(cast("psycopg.Connection", connection).fileno())
 
     def translate(self, statement: str) -> str:
-        return _translated(statement)
+        return translated(statement)
 
     def sources(
         self, columns: Mapping[str, str], rows: Sequence[msgspec.Struct]
@@ -77,11 +69,37 @@ class PostgreSQL:
         yield _from_json(tuple(columns.items())), (msgspec.json.encode(rows).decode(),)
 
 
+def read_url(url: str, *, schema: str, whose: str) -> dict[str, Any]:
+    """How to connect, for psycopg, so that tables without a schema's name are those of `schema`.
+
+    Raises `StoreError` when `url` cannot be read.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError):  # whose texts may repeat the password
+        raise StoreError(f"the address of {whose} cannot be read", hint=_EXAMPLE) from None
+    options = f"-c lock_timeout=10s {given.get('options') or ''} -c search_path={schema}"
+    return {**_DEFAULTS, **given, "options": options}
+
+
+def place_of(how: Mapping[str, Any]) -> str:
+    """Which database this is, without a password."""
+    return f"PostgreSQL at {how.get('host', 'localhost')}, database {how.get('dbname', '')!r}"
+
+
+def is_silent(file: int) -> bool:
+    """Whether nothing has come on an idle connection: a server says nothing there but that it hangs up."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return not poll.poll(0)
+
+
 _EXAMPLE = "write `postgresql://user:password@host:5432/database`, with %-escapes for / @ : in the password"
 
 
 @lru_cache(maxsize=256)
-def _translated(statement: str) -> str:
+def translated(statement: str) -> str:
+    """A statement in SQLite's words in PostgreSQL's."""
     for word, ours in _WORDS:
         statement = statement.replace(word, ours)
     return statement
@@ -91,4 +109,4 @@ def _translated(statement: str) -> str:
 def _from_json(columns: tuple[tuple[str, str], ...]) -> str:
     names = ", ".join(f'"{name}"' for name, _ in columns)
     typed = ", ".join(f'"{name}" {kind}' for name, kind in columns)
-    return _translated(f"SELECT {names} FROM json_to_recordset(?) AS given ({typed})")  # noqa: S608
+    return translated(f"SELECT {names} FROM json_to_recordset(?) AS given ({typed})")  # noqa: S608

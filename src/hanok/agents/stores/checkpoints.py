@@ -1,0 +1,91 @@
+"""LangGraph's checkpoints: the saver of a house, in SQLite or PostgreSQL, and what savers do not do.
+
+A checkpoint is read as plain data: nothing stored in one makes the reader import or call anything but a few types of
+Python and LangGraph. Threads are pruned, copied and removed in the saver's own tables (of `langgraph-checkpoint-sqlite`
+3 and `-postgres` 3), each in one transaction beside the saver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from hanok.errors import StartError
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from hanok.agents.stores.checkpoint_threads import Threads
+
+_PLAIN = ("null", "bytes", "bytearray", "msgpack")
+
+
+class PlainSerializer(JsonPlusSerializer):
+    """MessagePack of plain data. LangGraph's older JSON, which may name classes, and pickles are refused."""
+
+    def __init__(self) -> None:
+        super().__init__(pickle_fallback=False, allowed_json_modules=None, allowed_msgpack_modules=None)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        if data[0] not in _PLAIN:
+            raise NotImplementedError(f"a checkpoint holds {data[0]!r}, which is not read: it may name code to run")
+        return super().loads_typed(data)
+
+
+class Checkpoints:
+    """The `saver` that graphs are compiled with, and its threads. For one event loop."""
+
+    def __init__(self, saver: BaseCheckpointSaver[str], threads: Threads) -> None:
+        self.saver = saver
+        self._threads = threads
+
+    async def prune(self, thread: str, *, keep: int) -> int:
+        """Forget all but the latest `keep` checkpoints of a thread and what they are made of; how many went.
+
+        Safe while the thread runs. Raises `StoreError`.
+        """
+        return await asyncio.to_thread(self._threads.prune, thread, keep)
+
+    async def remove(self, thread: str) -> None:
+        """Forget a thread's checkpoints."""
+        await self.saver.adelete_thread(thread)
+
+    async def copy(self, source: str, to: str, *, checkpoint: str | None = None) -> str | None:
+        """Begin the thread `to`, which has no checkpoints, with what `source` was at that checkpoint (the latest):
+        the checkpoint's id, which stays the same; None where there is none.
+
+        What had begun after it is not copied: it is done again there. Raises `StoreError`.
+        """
+        return await asyncio.to_thread(self._threads.copy, source, to, checkpoint)
+
+
+@asynccontextmanager
+async def open_checkpoints(file: Path, *, database: str | None = None) -> AsyncGenerator[Checkpoints]:
+    """Those of a file, which is made, or of the PostgreSQL of this URL.
+
+    Raises `StoreError`, `StartError` where a package is missing.
+    """
+    async with AsyncExitStack() as stack:
+        saver, threads = await (_open_postgres(stack, database) if database else _open_sqlite(stack, file))
+        stack.callback(threads.close)
+        yield Checkpoints(saver, threads)
+
+
+async def _open_sqlite(stack: AsyncExitStack, file: Path) -> tuple[BaseCheckpointSaver[str], Threads]:
+    from hanok.agents.stores.checkpoints_sqlite import open_saver
+
+    return await open_saver(stack, file, PlainSerializer())
+
+
+async def _open_postgres(stack: AsyncExitStack, url: str) -> tuple[BaseCheckpointSaver[str], Threads]:
+    try:
+        from hanok.agents.stores.checkpoints_postgres import open_saver
+    except ImportError as error:
+        message = f"checkpoints in PostgreSQL need a package that is missing: {error.name}"
+        raise StartError(message, hint='pip install "hanok[agents,postgres]"') from error
+    return await open_saver(stack, url, PlainSerializer())
