@@ -74,7 +74,7 @@ class _HttpTool:
         self._spec = ToolSpec(
             name=declared.name,
             description=declared.description,
-            parameters=declared.parameters or _strings(self._named),
+            parameters=declared.parameters,
             timeout_s=declared.timeout_s,
             max_output=declared.max_output,
             safe=self._safe,
@@ -137,12 +137,6 @@ def with_query(url: str, values: Mapping[str, Any]) -> str:
     """The URL with these parameters after those that it has."""
     more = "&".join(encode_pairs(pair for name, value in values.items() for pair in pairs_of(name, value)))
     return f"{url}{'&' if '?' in url else '?'}{more}" if more else url
-
-
-def _strings(names: Sequence[str]) -> dict[str, Any]:
-    """A schema that asks for each as a string."""
-    properties = {name: {"type": "string"} for name in names}
-    return {"type": "object", "properties": properties, "required": list(names), "additionalProperties": False}
 
 
 def _properties(schema: Mapping[str, Any]) -> dict[str, Any]:
