@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
+from hashlib import sha256
 
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.tools.answers import NotAnswered, content_of, failure_of
@@ -155,11 +156,16 @@ def _checked(request: Request, fits: Fits) -> Place:
 
 
 def _keyed(request: Request, call: ToolCall) -> Request:
-    """With the key by which a server knows a request that it has had already."""
+    """With a key by which a server knows a request that it has had already: it tells nothing of the run."""
     named = {name.lower() for name in request.headers}
     if request.method in _SAFE or "idempotency-key" in named:
         return request
-    return replace(request, headers={**request.headers, "idempotency-key": call.idempotency_key})
+    return replace(request, headers={**request.headers, "idempotency-key": key_of(call)})
+
+
+def key_of(call: ToolCall) -> str:
+    """What is sent as `Idempotency-Key`: the same whenever the call is made again."""
+    return sha256(call.idempotency_key.encode()).hexdigest()[:32]
 
 
 def _answered(outcome: Answer | WebError) -> Answer:

@@ -47,14 +47,31 @@ def test_arguments_of_a_get_stand_in_its_query(site: Site) -> None:
     assert use(f"{site.url}/s", arguments, parameters=schema).content == '{"ok":1}'
 
 
-def test_a_post_sends_its_arguments_as_json_with_the_calls_key(site: Site) -> None:
+def test_a_post_sends_its_arguments_as_json(site: Site) -> None:
     json_page(site, "/search", {"hits": []})
     arguments = {"query": "한옥", "top_k": 3}
     result = use(f"{site.url}/search", arguments, method="POST", parameters={"query": "string", "top_k": "integer"})
     assert not result.failed
     method, _, headers = site.asked[0]
     assert (method, json.loads(site.bodies[0])) == ("POST", arguments)
-    assert (headers["content-type"], headers["idempotency-key"]) == ("application/json", "key-1")
+    assert headers["content-type"] == "application/json"
+
+
+def test_a_calls_key_is_the_same_each_time_and_tells_nothing_of_the_run(site: Site) -> None:
+    for _ in range(2):
+        use(json_page(site, "/a", {}), method="DELETE")
+    first, second = (headers["idempotency-key"] for _, _, headers in site.asked)
+    assert first == second
+    assert len(first) == 32
+    assert "key-1" not in first
+
+
+def test_arguments_that_are_left_out_have_their_declared_defaults(site: Site) -> None:
+    schema = {"q": "string", "n": {"type": "integer", "default": 5}, "more": {"default": None}}
+    json_page(site, "/s/5?q=x", {})
+    assert not use(f"{site.url}/s/{{n}}", {"q": "x"}, parameters=schema).failed
+    use(json_page(site, "/p", {}), {"q": "x", "n": 6}, method="POST", parameters=schema)
+    assert json.loads(site.bodies[1]) == {"q": "x", "n": 6, "more": None}
 
 
 def test_placeholders_fill_path_query_and_body_and_keep_their_types(site: Site) -> None:
