@@ -40,6 +40,7 @@ from hanok.gateway import (
 )
 from hanok.gateway.access import AGENT, KNOWLEDGE
 from hanok.gateway.fleet_view import fleet_form
+from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
@@ -95,6 +96,7 @@ class House:
     stacks: Stacks
     informed: Informed
     wing: Wing
+    mcp: McpDesk
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -219,6 +221,7 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
     made += [asked, house.stacks.desk]
+    made += [house.mcp] if platform.knowledge or platform.agents else []
     return [desk for desk in made if desk is not None]
 
 
@@ -282,6 +285,18 @@ def _batch_desks(house: House) -> list[Desk]:
         starts_at=runner.starts_at,
     )
     return [files, batches]
+
+
+def make_mcp(library: Library, wing: Wing, *, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
+    """Knowledge and agents as tools of MCP clients."""
+    tools = McpTools(
+        library=library,
+        agency=lambda: wing.agency,
+        reception=reception,
+        new_id=lambda before: f"{before}_{secrets.token_hex(12)}",
+        leaving=leaving,
+    )
+    return McpDesk(tools, reception=reception)
 
 
 def make_ordered(

@@ -25,6 +25,7 @@ from hanok.assemble.house import (
     kept_bytes,
     let_in,
     make_exporter,
+    make_mcp,
     make_ordered,
     make_store,
     offers,
@@ -151,6 +152,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         try:
             await asyncio.gather(*background, return_exceptions=True)
             await house.ordered.runner.close()
+            await house.mcp.aclose()
             await house.wing.aclose()
             await roster.close()
             await changes.close()
@@ -291,6 +293,7 @@ def _build(
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         replays=replays,
     )
+    wing = Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers))
     house = House(
         config=config,
         models=models,
@@ -323,7 +326,8 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
-        wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        wing=wing,
+        mcp=make_mcp(library, wing, reception=reception, leaving=lambda: door.draining),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
