@@ -39,8 +39,8 @@ from hanok.gateway import (
     Tiered,
 )
 from hanok.gateway.access import AGENT, KNOWLEDGE
+from hanok.gateway.agents import Delegated
 from hanok.gateway.fleet_view import fleet_form
-from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
 from hanok.ledger.load import load_known_rates
@@ -96,7 +96,7 @@ class House:
     stacks: Stacks
     informed: Informed
     wing: Wing
-    mcp: McpDesk
+    delegated: Delegated
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -221,7 +221,9 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
     made += [asked, house.stacks.desk]
-    made += [house.mcp] if platform.knowledge or platform.agents else []
+    made += house.wing.desks(
+        platform, reception=house.reception, giving=house.giving, leaving=lambda: house.door.draining
+    )
     return [desk for desk in made if desk is not None]
 
 
@@ -287,18 +289,6 @@ def _batch_desks(house: House) -> list[Desk]:
     return [files, batches]
 
 
-def make_mcp(library: Library, wing: Wing, *, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
-    """Knowledge and agents as tools of MCP clients."""
-    tools = McpTools(
-        library=library,
-        agency=lambda: wing.agency,
-        reception=reception,
-        new_id=lambda before: f"{before}_{secrets.token_hex(12)}",
-        leaving=leaving,
-    )
-    return McpDesk(tools, reception=reception)
-
-
 def make_ordered(
     loaded: Loaded,
     asker: Asker,
@@ -357,6 +347,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.stacks.change(platform)
     house.informed.change(platform)
     house.wing.trace = tracing(platform.telemetry)
+    house.delegated.change(platform, house.wing.agency)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)
