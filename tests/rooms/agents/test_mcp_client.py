@@ -253,9 +253,24 @@ def test_a_server_that_dies_fails_the_call_and_is_started_anew_for_the_next(host
     second = process_of(box)
     assert second != first
     box.close()
-    for process in (first, second):
-        with pytest.raises(ProcessLookupError):
-            os.kill(process, 0)
+    assert not is_running(first)
+    assert not is_running(second)
+
+
+def test_a_server_that_nobody_uses_ends_and_is_started_when_it_is_needed_again(hostile: Open) -> None:
+    box = hostile("odd", idle_s=0.01)
+    first = process_of(box)
+    wait_until(lambda: not is_running(first))
+    assert "srv__plain" in box.names(), "what it offers is known"
+    assert process_of(box) != first
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def process_of(box: Box) -> int:
@@ -263,7 +278,7 @@ def process_of(box: Box) -> int:
 
 
 def test_a_server_that_hangs_is_waited_for_once_and_then_left_alone_a_moment(hostile: Open) -> None:
-    box = hostile("hang", timeout_s=0.3)
+    box = hostile("hang", open_s=0.3)
     with pytest.raises(ToolUnavailable, match=r"did not answer within 0\.3 s"):
         box.open()
     begun = time.monotonic()
