@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
+from hanok.assemble.a2a import A2aWing
 from hanok.assemble.agents import Wing
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
@@ -22,6 +23,7 @@ from hanok.assemble.house import (
     Crew,
     House,
     cards,
+    desks,
     kept_bytes,
     let_in,
     make_exporter,
@@ -129,6 +131,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     if house.exporter is not None:
         house.exporter.start()
     await house.wing.build(loaded)
+    house.door.change(desks(house, loaded.platform))
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
@@ -140,6 +143,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         keep_going("vector-stores", house.stacks.filler.live),
         keep_going("knowledge", _upkeep(house).live),
         keep_going("agents", house.wing.live),
+        keep_going("a2a-pushes", house.a2a.live),
     ]
     if house.holder is not None:
         background.append(keep_going("shared-budgets", house.holder.live))
@@ -151,6 +155,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         try:
             await asyncio.gather(*background, return_exceptions=True)
             await house.ordered.runner.close()
+            await house.a2a.aclose()
             await house.wing.aclose()
             await roster.close()
             await changes.close()
@@ -291,6 +296,7 @@ def _build(
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         replays=replays,
     )
+    wing = Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers))
     house = House(
         config=config,
         models=models,
@@ -323,7 +329,8 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
-        wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        wing=wing,
+        a2a=A2aWing(loaded, wing),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,

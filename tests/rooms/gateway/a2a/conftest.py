@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ class Reached:
     pusher: Pusher
     keys: dict[str, str]
     folder: Path
-    live: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     def headers(self, who: str = "red") -> dict[str, str]:
         return {"authorization": f"Bearer {self.keys[who]}", "content-type": "application/json"}

@@ -122,7 +122,7 @@ def test_a_name_that_resolves_elsewhere_later_is_refused_when_it_is_sent(
     reached: Reached, hook: Hook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = [["93.184.215.14"], ["127.0.0.1"]]
-    web = Web(resolve=lambda host, port: answers.pop(0))
+    web = Web(resolve=lambda *_: answers.pop(0))
     pusher = make_pusher(reached.agency, tmp_path, private=False)
     pusher.web = web
 
