@@ -100,7 +100,7 @@ async def take_up(started: RunningHouse, folder: Path) -> tuple[FakeAgency, Push
     agency = FakeAgency(*platform.agents)
     pusher = make_pusher(agency, folder, private=True)
     desk = A2a(platform.agents, agency=agency, reception=house.reception, pusher=pusher)
-    house.door.change([*desks(house, platform), desk])
+    house.door.change([desk, *desks(house, platform)])
     return agency, pusher, asyncio.create_task(pusher.live())
 
 
