@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
+# Images that hold a Python often set it: then every process of Hanok, and so every test, compiles all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help up test test-all check docs bench lock clean
 
 help: ## Show this list

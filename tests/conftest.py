@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ import yaml
 
 from hanok.assemble import House, http_server, running
 from hanok.spec import load
+
+# Where compiled modules are not kept, each of the thousand processes that tests start compiles its own: twice the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def free_port() -> int:

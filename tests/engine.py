@@ -110,6 +110,17 @@ def stream(*events: bytes, end: bytes = b"0\r\n\r\n") -> Answer:
     return answer
 
 
+def cut(*events: bytes) -> Answer:
+    """Answer with these events, and close the connection in the middle."""
+    begin = stream(*events, end=b"")
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await begin(asked, writer)
+        raise ConnectionResetError
+
+    return answer
+
+
 async def _serve(engine: FakeEngine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     engine.connections += 1
     try:

@@ -11,6 +11,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
     ├── KnowledgeError        a knowledge base cannot be ingested as declared             (exit 1)
     │   ├── SourceUnreadable      a source cannot say which documents it has
     │   └── DocumentRefused       one document cannot be taken; the others can
+    ├── WebError              another server may not be asked, or does not answer         (exit 1)
     ├── AgentError            an agent, or something it needs, cannot work as declared    (exit 1)
     │   └── ToolUnavailable       where a tool comes from cannot be reached, or is none
     ├── StoreError            the state folder cannot be read or written                  (exit 1)
@@ -31,6 +32,7 @@ The domain raises meaning; `gateway.http` turns it into an HTTP status and `cli`
         ├── EngineUnreachable     no connection, or none in time                          (503)
         ├── EngineTimeout         no first byte, or the stream fell silent                (504)
         ├── EngineBroken          not HTTP, not JSON, cut short                           (502)
+        ├── RunFailed             the agent that was asked as a model came to no end      (502)
         ├── EngineRefused         the engine answered with an error of its own            (its status)
         ├── NoEndpoint            no endpoint of this model is up                         (503)
         └── Overloaded            every endpoint of this model is full, and so its queue  (429)
@@ -118,6 +120,21 @@ class DocumentRefused(KnowledgeError):
     def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+
+
+class WebError(HanokError):
+    """Another server may not be asked, or does not answer as it must: `url`, and `why`, a message without it.
+
+    `code` is the reason in a word for machines: `forbidden_address`, `forbidden_header`, `moved`, `unreachable`,
+    `timeout`, `too_large` or `unreadable`. `sent` says whether a server may have got the request.
+    """
+
+    def __init__(self, url: str, why: str, *, code: str, hint: str | None = None, sent: bool = False) -> None:
+        super().__init__(f"{url} {why}", hint=hint)
+        self.url = url
+        self.why = why
+        self.code = code
+        self.sent = sent
 
 
 class AgentError(HanokError):
@@ -248,6 +265,13 @@ class EngineTimeout(EngineError):
 class EngineBroken(EngineError):
     status = 502
     code = "engine_broken"
+
+
+class RunFailed(EngineError):
+    """An agent that was asked as a model came to no answer: its run failed, or was called off by somebody."""
+
+    code = "run_failed"
+    retryable = False
 
 
 class EngineRefused(EngineError):

@@ -19,7 +19,7 @@ from hanok.knowledge.source import Opened
 from hanok.knowledge.sources.table import KINDS, open_source
 from hanok.knowledge.values import Entry
 from tests.rooms.knowledge.opening import around, source_of
-from tests.rooms.knowledge.site import running_site
+from tests.website import running_site
 
 
 @dataclass(frozen=True, kw_only=True)

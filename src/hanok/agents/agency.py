@@ -17,13 +17,20 @@ class Snapshot(Protocol):
     """A thread's state at one checkpoint. `values` are plain JSON; `next` the nodes that come; `interrupts` what it
     waits for; `at` is Unix seconds."""
 
-    checkpoint: str
-    parent: str | None
-    values: dict[str, Any]
-    next: tuple[str, ...]
-    interrupts: tuple[dict[str, Any], ...]
-    metadata: dict[str, Any]
-    at: float
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def values(self) -> dict[str, Any]: ...
+    @property
+    def next(self) -> tuple[str, ...]: ...
+    @property
+    def interrupts(self) -> tuple[dict[str, Any], ...]: ...
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+    @property
+    def at(self) -> float: ...
 
 
 class Agency(Protocol):
@@ -115,7 +122,7 @@ class Agency(Protocol):
 
     async def history(
         self, thread: str, *, tenant: str | None, limit: int = 20, before: str | None = None
-    ) -> list[Snapshot]:
+    ) -> Sequence[Snapshot]:
         """The latest first."""
         ...
 

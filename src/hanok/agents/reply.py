@@ -63,7 +63,7 @@ class _Call:
 class Reply:
     """A message, why it ends (OpenAI's `finish_reason`), what it used, and who gave it.
 
-    `cut` is Hanok's reason where a budget ended it; `parsed` what it says as JSON, where that was asked for.
+    `cut` is Hanok's reason where a budget ended it; `parsed` the JSON object that it says, where that was asked for.
     """
 
     message: Message
@@ -72,7 +72,7 @@ class Reply:
     cost_nano_usd: int
     model: str
     cut: dict[str, Any] | None = None
-    parsed: Any = None
+    parsed: dict[str, Any] | None = None
 
 
 @dataclass

@@ -16,15 +16,17 @@ from typing import Any
 import msgspec
 
 from hanok.agents.checking import Checker
-from hanok.agents.checkpoints import Checkpoints
+from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
 from hanok.agents.store import RunStore
+from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
+from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
-from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread
+from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, Unknown
@@ -136,8 +138,6 @@ class HouseAgency:
         for kept in self._kept.values():
             for box in kept.boxes.values():
                 await box.aclose()
-        await self._checkpoints.aclose()
-        await self._in_thread(self._store.close)
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -406,13 +406,13 @@ class HouseAgency:
     def _lose(self, runs: Iterable[str]) -> None:
         self._worker.lose(runs)
 
-    async def _prepare(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Prepared:  # noqa: ARG002
+    async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
         agent = self.agent(run.agent)
         kept = self._keep(agent)
         told = [self._outside.told(agent)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
-        self._limit(run, sum((receipt.result or {}).get("price") or 0 for receipt in receipts.values()))
+        self._limit(run, paid_to_tools(receipts.values()))
         work = Work(
             run=run,
             agent=agent,
@@ -439,17 +439,17 @@ class HouseAgency:
 
     async def _tools(self, kept: _Kept) -> list[Tool]:
         around = replace(self._outside.around, agents={each.name: each for each in self.agents()})
-        if not kept.boxes:
-            for tool in declared_tools(kept.agent, self._platform.tools):
-                if tool.name not in around.replaced:
-                    kept.boxes[tool.name] = open_toolbox(tool, around)
-        return await tools_of(kept.agent, kept.boxes, around)
+        for tool in declared_tools(kept.agent, self._platform.tools):
+            if tool.name not in kept.boxes:
+                replaced = around.replaced.get(tool.name)
+                kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
+        return await tools_of(kept.agent, kept.boxes.values())
 
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
-            return Delegated(result=ToolResult(content=refused, failed=True), used=replace(work.used, **_NOTHING))
+            return Delegated(result=ToolResult(content=refused, failed=True), used=Used())
         thread = Thread(
             id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
         )
@@ -470,20 +470,20 @@ class HouseAgency:
         work.tell("child", {"run": run_id, "agent": agent, "task": task})
         return await self._worker.lead_child(kept)
 
-    def _limit(self, run: Run, paid_to_tools: int) -> None:
+    def _limit(self, run: Run, paid: int) -> None:
         bounds = run.bounds
         if bounds.cost_nano_usd is None and bounds.tokens is None:
             return
-        cost = None if bounds.cost_nano_usd is None else max(0, bounds.cost_nano_usd - paid_to_tools)
+        cost = None if bounds.cost_nano_usd is None else max(0, bounds.cost_nano_usd - paid)
         self._outside.allot(run.caller, run.path, (cost, bounds.tokens))
 
-    async def _allot(self, run: Run, paid_to_tools: int) -> None:
-        self._limit(run, paid_to_tools)
+    async def _allot(self, run: Run, paid: int) -> None:
+        self._limit(run, paid)
 
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
-        await self._checkpoints.keep_latest(run.thread, self._platform.runs.checkpoints)
+        await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -545,11 +545,6 @@ class HouseAgency:
             gone: list[str] = await self._in_thread(self._store.prune, ended_before=before, threads_before=before)
             for thread in gone:
                 await self._checkpoints.remove(thread)
-
-
-_NOTHING: dict[str, Any] = {
-    "steps": 0, "tool_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_nano_usd": 0, "seconds": 0.0,
-}  # fmt: skip
 
 
 def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ as long as its step and not as the conversation. They travel as tuples: dicts in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 from langgraph.channels.delta import DeltaChannel
 
@@ -62,7 +62,7 @@ class State(TypedDict, total=False):
 
 def fresh(messages: Iterable[Message]) -> dict[str, Any]:
     """What a new run puts into the state of its thread."""
-    begun = {"plan": [], "round": 0, "retries": 0, "verdict": None, "feedback": None, "answer": None}
+    begun: dict[str, Any] = {"plan": [], "round": 0, "retries": 0, "verdict": None, "feedback": None, "answer": None}
     return {"messages": tuple(messages), **begun}
 
 
@@ -70,5 +70,5 @@ def text_of(message: Message | None) -> str:
     """What a message says in words."""
     content = message.get("content") if message else None
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+        return "".join(str(part.get("text") or "") for part in cast("list[dict[str, Any]]", content))
     return str(content or "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from hanok.agents.calls import read_call
 from hanok.agents.state import State, Summary, text_of
 from hanok.agents.values import Message
 from hanok.agents.work import Work
@@ -40,7 +42,8 @@ def _tokens(messages: Sequence[Message]) -> int:
 def _told(old: Summary | None, messages: Sequence[Message]) -> str:
     lines = [f"What was said before, summed up:\n{old['text']}"] if old else []
     for message in messages:
-        calls = ", ".join(str((call.get("function") or {}).get("name")) for call in message.get("tool_calls") or ())
+        called: list[dict[str, Any]] = message.get("tool_calls") or []
+        calls = ", ".join(read_call(call, "").name for call in called)
         said = text_of(message)[:_LONGEST_MESSAGE] or (f"(uses {calls})" if calls else "")
         lines.append(f"{message.get('role')}: {said}")
     return "\n\n".join(lines)

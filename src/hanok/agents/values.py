@@ -17,7 +17,7 @@ Message = dict[str, Any]
 EventType = Literal[
     "run",  # {state, reason?, attempt}: the run has another state
     "plan",  # {steps: [{id, text, state}]}: a plan was made or has changed
-    "step",  # {step, node}: a model call begins; step counts from 1
+    "step",  # {step, node, silent?}: a model call begins; step counts from 1; what a silent one says is for the agent
     "token",  # {step, text, reasoning?}: a piece of the answer as it comes; folded into `message` when that is there
     "message",  # {step, message, model, usage: {prompt_tokens, completion_tokens, usd}}: what the model has said
     "tool_call",  # {step, id, name, arguments}: a tool is used

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import msgspec
 from langgraph.config import get_config
 from langgraph.types import interrupt
 
+from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
+from hanok.agents.counting import add, paid_to_tools, used_by_reply, used_form
 from hanok.agents.limits import LimitReached, check_spent, check_step, check_tool_call
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
@@ -29,7 +30,7 @@ from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.values import EventType, Message, Receipt, Run, Used, Wish
 from hanok.errors import BudgetExceeded, HanokError
 from hanok.spec import Agent
-from hanok.wire import Caller, ChatModel, ChatRequest, Usage
+from hanok.wire import NANO, Caller, ChatModel, ChatRequest, Usage
 
 ASK_USER = "ask_user"
 UNKNOWN_OUTCOME = (
@@ -139,14 +140,14 @@ class Work:
             return _reply_of(kept.result)
         self._stop_if_wished()
         check_step(self.run.bounds, self.used)
-        self._count(steps=1)
+        self._count(Used(steps=1))
         step = self.used.steps
-        self.tell("step", {"step": step, "node": _node()})
+        self.tell("step", {"step": step, "node": _node()} | ({"silent": True} if silent else {}))
         request = self._request(messages, tools, schema, model)
         hearing = Hearing(lambda text, reasoning: None if silent else self._hear(step, text, reasoning))
         reply = await self._ask(request, hearing, schema)
         kept = {**vars(reply), "usage": msgspec.to_builtins(reply.usage)}
-        await self._keep(key, "model", {**kept, "used": asdict(_used_by(reply))})
+        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
         self._recorder.fold(self.run.id)
         self.tell(
             "message", {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
@@ -163,17 +164,15 @@ class Work:
         `LimitReached` and `Stopped`.
         """
         self._stop_if_wished()
-        keys = [self._key(f"tool:{call.get('id')}") for call in calls]
-        wanted = {
-            id_: request for call, key in zip(calls, keys, strict=True) for id_, request in self._wants(call, key)
-        }
-        if missing := {id_: each for id_, each in wanted.items() if id_ not in self.run.answers}:
+        asked = [read_call(call, self._key(f"tool:{call.get('id')}")) for call in calls]
+        wanted = {each.key: self._request_of(each) for each in asked if each.key not in self.run.answers}
+        if missing := {key: request for key, request in wanted.items() if request is not None}:
             self._wait(missing)
-        done = await asyncio.gather(*(self._use(call, key) for call, key in zip(calls, keys, strict=True)))
+        done = await asyncio.gather(*(self._use(each) for each in asked))
         if waits := {id_: each for one in done if isinstance(one, Waits) for id_, each in one.requests.items()}:
             self._wait(waits)
         self._tell_budget()
-        return [cast(Message, each) for each in done]
+        return [each for each in done if not isinstance(each, Waits)]
 
     async def once(self, do: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Do something of one's own once: its value (plain JSON) is kept, and given back when the step is redone."""
@@ -211,13 +210,13 @@ class Work:
         schema: Mapping[str, Any] | None,
         model: str | None,
     ) -> ChatRequest:
-        offered = [_tool_form(spec) for spec in self.tools if tools is None or spec.name in tools]
+        offered = [tool_form(spec) for spec in self.tools if tools is None or spec.name in tools]
         request = ChatRequest.ask(
             model or self.model,
             [_told(message) for message in messages],
             stream=True,
             tools=offered or None,
-            response_format=None if schema is None else _format(schema),
+            response_format=None if schema is None else schema_form(schema),
             temperature=self.agent.temperature,
             max_tokens=self._most_tokens(),
         )
@@ -242,7 +241,13 @@ class Work:
             await answer.aclose()
         usage = hearing.usage or _NOTHING_USED
         cost = int(getattr(answer, "cost_nano_usd", 0))
-        self._count(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens, cost_nano_usd=cost)
+        self._count(
+            Used(
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                cost_nano_usd=cost,
+            )
+        )
         message = hearing.message(f"msg_{secrets.token_hex(8)}")
         self.said = str(message["content"]) or self.said
         return Reply(
@@ -252,7 +257,7 @@ class Work:
             cost_nano_usd=cost,
             model=answer.model,
             cut=hearing.cut,
-            parsed=None if schema is None else read_json(str(message["content"])),
+            parsed=None if schema is None else read_object(str(message["content"])),
         )
 
     def _hear(self, step: int, text: str, reasoning: bool) -> None:
@@ -260,114 +265,110 @@ class Work:
 
     # tool calls
 
-    def _wants(self, call: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    def _request_of(self, asked: Asked) -> dict[str, Any] | None:
         """The approval that a call needs, or the question that it is."""
-        name, arguments = _name(call), _arguments(call)
-        if key in self._receipts or name not in self._tools or not isinstance(arguments, dict):
-            return []
-        if name == ASK_USER and self._check(self._tools[name].spec.parameters, arguments) is None:
-            return [
-                (key, {"kind": "question", "question": str(arguments.get("question") or ""), "call": call.get("id")})
-            ]
-        if any(fnmatchcase(name, pattern) for pattern in self.agent.approvals):
-            return [(key, {"kind": "approval", "tool": name, "arguments": arguments, "call": call.get("id")})]
-        return []
+        tool = self._tools.get(asked.name)
+        if tool is None or asked.problem is not None or asked.key in self._receipts:
+            return None
+        if asked.name == ASK_USER and self._check(tool.spec.parameters, asked.arguments) is None:
+            return {"kind": "question", "question": str(asked.arguments["question"]), "call": asked.id}
+        if any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals):
+            return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}
+        return None
 
-    def _wait(self, requests: dict[str, dict[str, Any]]) -> Any:
+    def _wait(self, requests: dict[str, dict[str, Any]]) -> NoReturn:
         interrupt({"requests": requests})
         raise AssertionError("an interrupt comes back only with an answer, and these are kept in the run")
 
-    async def _use(self, call: Mapping[str, Any], key: str) -> Message | Waits:
-        kept = self._receipts.get(key)
+    async def _use(self, asked: Asked) -> Message | Waits:
+        kept = self._receipts.get(asked.key)
         if kept is not None and kept.result is not None:
             return kept.result["message"]
-        name, id_ = _name(call), str(call.get("id") or key)
-        arguments, refused = self._arguments(call, key)
-        if refused is None and kept is not None and not self._tools[name].spec.safe:
+        asked, refused = self._settled(asked)
+        if refused is None and kept is not None and not self._tools[asked.name].spec.safe:
             refused = UNKNOWN_OUTCOME
         if refused is not None:
-            return await self._finish(key, id_, name, ToolResult(content=refused, failed=True), 0.0, Used())
-        tool = self._tools[name]
+            return await self._finish(asked, ToolResult(content=refused, failed=True), 0.0, Used())
+        tool = self._tools[asked.name]
         check_tool_call(self.run.bounds, self.used, tool.spec.cost_nano_usd)
-        self._count(tool_calls=1)
-        self.tell("tool_call", {"step": self.used.steps, "id": id_, "name": name, "arguments": arguments})
+        self._count(Used(tool_calls=1))
+        self.tell("tool_call", {"step": self.used.steps, **_call_form(asked)})
         if not tool.spec.safe:
-            await self._recorder.keep(Receipt(run=self.run.id, key=key, kind="tool", state="begun", at=self._clock()))
+            begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
+            await self._recorder.keep(begun)
         began = self._clock()
-        result = await self._call(tool, self._tool_call(id_, name, arguments, key))
+        result = await self._call(tool, asked)
         if isinstance(result, Waits):
-            self._count(tool_calls=-1)
+            self._count(Used(tool_calls=-1))
             return result
-        spent = Used(tool_calls=1, cost_nano_usd=tool.spec.cost_nano_usd)
+        return await self._account(tool, asked, result, self._clock() - began)
+
+    async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
+        """Count what a call has used, and keep what it gave back."""
+        price = tool.spec.cost_nano_usd
+        spent = Used(tool_calls=1, cost_nano_usd=price)
         if isinstance(result, Delegated):
-            spent = replace(result.used, steps=0, tool_calls=1, seconds=0.0)
-            result = result.result
-        self._count(**{name: value for name, value in asdict(replace(spent, tool_calls=0, seconds=0)).items() if value})
-        message = await self._finish(
-            key, id_, name, _fitted(result, tool.spec.max_output), self._clock() - began, spent
-        )
-        if tool.spec.cost_nano_usd:
-            await self._allot(self.run, self._paid_to_tools())
+            below = replace(result.used, steps=0, tool_calls=0, seconds=0.0)
+            spent, result = add(spent, below), result.result
+        self._count(replace(spent, tool_calls=0))
+        message = await self._finish(asked, fitted(result, tool.spec.max_output), seconds, spent, price)
+        if price:
+            await self._allot(self.run, paid_to_tools(self._receipts.values()))
         return message
 
-    def _arguments(self, call: Mapping[str, Any], key: str) -> tuple[dict[str, Any], str | None]:
-        """The arguments to use, and why they cannot be: for the model to do it better."""
-        name, arguments = _name(call), _arguments(call)
+    def _settled(self, asked: Asked) -> tuple[Asked, str | None]:
+        """The call as it is to be made, and why it cannot be: for the model to do it better."""
+        name = asked.name
         if name not in self._tools:
-            return {}, f"There is no tool {name!r}. There are: {', '.join(self._tools) or 'none'}."
-        if not isinstance(arguments, dict):
-            return {}, f"The arguments of {name} are no JSON object: {arguments}"
-        answer = self.run.answers.get(key)
+            return asked, f"There is no tool {name!r}. There are: {', '.join(self._tools) or 'none'}."
+        if asked.problem is not None:
+            return asked, f"The arguments of {name} are no JSON object: {asked.problem}"
+        answer = self.run.answers.get(asked.key)
         if answer is not None and name != ASK_USER:
             if not answer.get("approve"):
                 reason = str(answer.get("reason") or "").strip()
-                return arguments, "A person did not approve this call." + (f" Their reason: {reason}" if reason else "")
+                return asked, "A person did not approve this call." + (f" Their reason: {reason}" if reason else "")
             if isinstance(edited := answer.get("arguments"), dict):
-                arguments = cast("dict[str, Any]", edited)
-        problem = self._check(self._tools[name].spec.parameters, arguments)
-        return arguments, None if problem is None else f"The arguments of {name} do not fit: {problem}"
+                asked = replace(asked, arguments=cast("dict[str, Any]", edited))
+        problem = self._check(self._tools[name].spec.parameters, asked.arguments)
+        return asked, None if problem is None else f"The arguments of {name} do not fit: {problem}"
 
-    def _tool_call(self, id_: str, name: str, arguments: Mapping[str, Any], key: str) -> ToolCall:
+    def _tool_call(self, asked: Asked) -> ToolCall:
         return ToolCall(
-            id=id_,
-            name=name,
-            arguments=arguments,
+            id=asked.id,
+            name=asked.name,
+            arguments=asked.arguments,
             caller=msgspec.structs.replace(self.run.caller, run=self.run.path),
             run=self.run.path,
             thread=self.run.thread,
             step=self.used.steps,
-            idempotency_key=f"{self.run.id}:{key}",
+            idempotency_key=f"{self.run.id}:{asked.key}",
         )
 
-    async def _call(self, tool: Tool, call: ToolCall) -> ToolResult | Delegated | Waits:
-        if call.name == ASK_USER:
-            answer = self.run.answers.get(call.idempotency_key.removeprefix(f"{self.run.id}:"), {})
-            return ToolResult(content=str(answer.get("text") or ""))
+    async def _call(self, tool: Tool, asked: Asked) -> ToolResult | Delegated | Waits:
+        if asked.name == ASK_USER:
+            return ToolResult(content=str(self.run.answers.get(asked.key, {}).get("text") or ""))
+        call = self._tool_call(asked)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
                 child = f"run_{_digest(call.idempotency_key)[:24]}"
-                return await self._delegate(self, str(agent), str(call.arguments.get("task") or ""), child)
+                return await self._delegate(self, str(agent), str(asked.arguments.get("task") or ""), child)
             async with asyncio.timeout(tool.spec.timeout_s):
                 return await tool.use(call)
         except TimeoutError:
-            return ToolResult(content=f"{call.name} did not answer within {tool.spec.timeout_s:g} s.", failed=True)
-        except (LimitReached, Stopped, asyncio.CancelledError):
+            return ToolResult(content=f"{asked.name} did not answer within {tool.spec.timeout_s:g} s.", failed=True)
+        except (LimitReached, Stopped):
             raise
         except HanokError as error:
-            return ToolResult(content=f"{call.name} failed: {error.message}", failed=True)
+            return ToolResult(content=f"{asked.name} failed: {error.message}", failed=True)
         except Exception as error:  # noqa: BLE001 - a tool's fault is told to the model, not to the run
-            return ToolResult(content=f"{call.name} failed ({type(error).__name__}).", failed=True)
+            return ToolResult(content=f"{asked.name} failed ({type(error).__name__}).", failed=True)
 
-    async def _finish(self, key: str, id_: str, name: str, result: ToolResult, seconds: float, spent: Used) -> Message:
-        message: Message = {
-            "id": f"tool_{_digest(key)[:16]}",
-            "role": "tool",
-            "tool_call_id": id_,
-            "content": result.content,
-        }
-        price = self._tools[name].spec.cost_nano_usd if spent.tool_calls else 0
-        await self._keep(key, "tool", {"message": message, "used": asdict(spent), "price": price})
-        told: dict[str, Any] = {"step": self.used.steps, "id": id_, "name": name, "content": result.content}
+    async def _finish(self, asked: Asked, result: ToolResult, seconds: float, spent: Used, price: int = 0) -> Message:
+        id_ = f"tool_{_digest(asked.key)[:16]}"
+        message: Message = {"id": id_, "role": "tool", "tool_call_id": asked.id, "content": result.content}
+        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
+        told: dict[str, Any] = {"step": self.used.steps, "id": asked.id, "name": asked.name, "content": result.content}
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
         return message
@@ -375,8 +376,8 @@ class Work:
     # keys, receipts, counts
 
     def _key(self, what: str) -> str:
-        task = str(get_config()["configurable"].get("checkpoint_ns") or "")
-        task = task.rpartition(":")[2]
+        where: Mapping[str, Any] = get_config().get("configurable") or {}
+        task = str(where.get("checkpoint_ns") or "").rpartition(":")[2]
         if what.startswith("tool:"):
             return f"{task}/{what}"
         place = self._places[f"{task}/{what}"] = self._places.get(f"{task}/{what}", 0) + 1
@@ -387,11 +388,8 @@ class Work:
         self._receipts[key] = receipt
         await self._recorder.keep(receipt)
 
-    def _paid_to_tools(self) -> int:
-        return sum((receipt.result or {}).get("price") or 0 for receipt in self._receipts.values())
-
-    def _count(self, **more: int) -> None:
-        self.used = replace(self.used, **{name: getattr(self.used, name) + value for name, value in more.items()})
+    def _count(self, more: Used) -> None:
+        self.used = add(self.used, more)
 
     def _tell_budget(self) -> None:
         self.tell("budget", {"used": used_form(self.clocked()), "limits": asdict(self.run.bounds)})
@@ -402,45 +400,15 @@ class Work:
         check_spent(self.run.bounds, self.used)
 
 
-def used_by_receipts(receipts: Iterable[Receipt], seconds: float) -> Used:
-    """What the finished calls of a run have used: what a run that goes on after a crash begins with."""
-    used = Used(seconds=seconds)
-    for receipt in receipts:
-        spent = Used(**((receipt.result or {}).get("used") or {}))
-        used = Used(**{name: getattr(used, name) + getattr(spent, name) for name in vars(used)})
-    return used
-
-
-def used_form(used: Used) -> dict[str, Any]:
-    """What was used, for people and machines: money in US dollars."""
-    form = asdict(used)
-    cost = form.pop("cost_nano_usd")
-    return {**form, "seconds": round(used.seconds, 3), "usd": cost / 1e9}
-
-
-def read_json(text: str) -> Any:
-    """The JSON in an answer: all of it, or what stands in a fence or between the outer braces; None when there is none."""
-    tries = [text, text.partition("```json")[2].partition("```")[0], text[text.find("{") : text.rfind("}") + 1]]
-    for each in tries:
-        try:
-            return json.loads(each)
-        except (ValueError, RecursionError):
-            continue
-    return None
-
-
-def _reply_of(kept: dict[str, Any]) -> Reply:
-    fields = {name: value for name, value in kept.items() if name != "used"}
-    return Reply(**{**fields, "usage": msgspec.convert(kept["usage"], Usage)})
-
-
-def _used_by(reply: Reply) -> Used:
-    usage = reply.usage
-    return Used(
-        steps=1,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cost_nano_usd=reply.cost_nano_usd,
+def _reply_of(kept: Mapping[str, Any]) -> Reply:
+    return Reply(
+        message=kept["message"],
+        finish=kept["finish"],
+        usage=msgspec.convert(kept["usage"], Usage),
+        cost_nano_usd=kept["cost_nano_usd"],
+        model=kept["model"],
+        cut=kept["cut"],
+        parsed=kept["parsed"],
     )
 
 
@@ -448,44 +416,12 @@ def _node() -> str:
     return str(get_config().get("metadata", {}).get("langgraph_node") or "")
 
 
-def _name(call: Mapping[str, Any]) -> str:
-    return str((call.get("function") or {}).get("name") or "")
-
-
-def _arguments(call: Mapping[str, Any]) -> Any:
-    """The arguments as an object; a text says why they are none."""
-    raw = (call.get("function") or {}).get("arguments")
-    if isinstance(raw, dict):
-        return cast("dict[str, Any]", raw)
-    try:
-        read = json.loads(str(raw or "{}"))
-    except (ValueError, RecursionError) as error:
-        return str(error)
-    return cast("dict[str, Any]", read) if isinstance(read, dict) else "they must be an object"
-
-
-def _fitted(result: ToolResult, most: int) -> ToolResult:
-    if len(result.content) <= most:
-        return result
-    cut = len(result.content) - most
-    return replace(result, content=f"{result.content[:most]}\n[{cut} more characters were cut off]")
-
-
 def _told(message: Message) -> Message:
     return {name: value for name, value in message.items() if name not in ("id", "reasoning_content")}
 
 
-def _tool_form(spec: ToolSpec) -> dict[str, Any]:
-    parameters = dict(spec.parameters) or {"type": "object", "properties": {}}
-    return {
-        "type": "function",
-        "function": {"name": spec.name, "description": spec.description, "parameters": parameters},
-    }
-
-
-def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    name = str(schema.get("title") or "answer")
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}
+def _call_form(asked: Asked) -> dict[str, Any]:
+    return {"id": asked.id, "name": asked.name, "arguments": asked.arguments}
 
 
 def _usage_form(reply: Reply) -> dict[str, Any]:
@@ -493,13 +429,13 @@ def _usage_form(reply: Reply) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "usd": reply.cost_nano_usd / 1e9,
+        "usd": reply.cost_nano_usd / NANO,
     }
 
 
 def _limit_of(cut: Mapping[str, Any]) -> str:
-    unit = (cut.get("budget") or {}).get("unit")
-    return "tokens" if unit == "tokens" else "usd"
+    budget: Mapping[str, Any] = cut.get("budget") or {}
+    return "tokens" if budget.get("unit") == "tokens" else "usd"
 
 
 def _digest(key: str) -> str:

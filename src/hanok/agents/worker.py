@@ -11,17 +11,18 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from langgraph.types import Command
 
+from hanok.agents.counting import used_by_receipts, used_form
 from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, text_of
 from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
-from hanok.agents.values import ENDED, Receipt, Run, RunState
-from hanok.agents.work import Delegated, Stopped, Waits, Work, used_by_receipts, used_form
+from hanok.agents.values import ENDED, Message, Receipt, Run, RunState
+from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
@@ -31,14 +32,17 @@ _log = logging.getLogger(__name__)
 class Prepared(Protocol):
     """What a run is led with: its compiled graph, and the work that its steps do."""
 
-    graph: Any
-    work: Work
+    @property
+    def graph(self) -> Any: ...
+
+    @property
+    def work(self) -> Work: ...
 
 
 class Prepare(Protocol):
     """Gets a run ready. Raises `HanokError` where that cannot be."""
 
-    def __call__(self, run: Run, receipts: Mapping[str, Receipt], worker: Worker) -> Coroutine[Any, Any, Prepared]: ...
+    def __call__(self, run: Run, receipts: Mapping[str, Receipt]) -> Coroutine[Any, Any, Prepared]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +200,7 @@ class Worker:
             run = await self._begin(run)
             receipts = await self._in_thread(self._store.receipts, run.id)
             run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
-            prepared = await self._prepare(run, receipts, self)
+            prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
         except HanokError as error:
@@ -274,11 +278,8 @@ class Worker:
     async def _await_person(self, run: Run, work: Work, state: Any) -> Run:
         requests: dict[str, dict[str, Any]] = {}
         for each in state.interrupts:
-            value = each.value
-            if isinstance(value, dict) and isinstance(value.get("requests"), dict):
-                requests |= value["requests"]
-            else:
-                requests[each.id] = {"kind": "interrupt", "value": value}
+            own = requests_of(each.value)
+            requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
         return await self._rest(run, work, "waiting", wanted=requests)
 
@@ -337,6 +338,13 @@ class Worker:
         return run
 
 
+def requests_of(value: object) -> dict[str, dict[str, Any]] | None:
+    """What a step of ours waits for; None when it is a user's own graph that interrupts."""
+    told = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    requests = told.get("requests")
+    return cast("dict[str, dict[str, Any]]", requests) if isinstance(requests, dict) else None
+
+
 def answer_of(values: Mapping[str, Any]) -> str:
     """A graph's answer: `answer` in its state, else what its last message says."""
     answer = values.get("answer")
@@ -346,7 +354,7 @@ def answer_of(values: Mapping[str, Any]) -> str:
     if not messages:
         return ""
     last = messages[-1]
-    return text_of(last) if isinstance(last, dict) else str(getattr(last, "content", last))
+    return text_of(cast("Message", last)) if isinstance(last, dict) else str(getattr(last, "content", last))
 
 
 def _result_of(run: Run) -> ToolResult:

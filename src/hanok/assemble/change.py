@@ -51,6 +51,7 @@ class Changes:
         async with house.roster.changing:
             exchange = house.roster.compare(loaded)
             prepared = await asyncio.to_thread(_prepare, house, exchange, self._models.values())
+            await house.wing.take_up(loaded)
             self._apply(prepared)
         return Taken(
             loaded=loaded,
@@ -69,6 +70,7 @@ class Changes:
         house.admission.change(Policies.of(platform), prepared.prices, parts.offers(self._models.values()))
         self._exchange_store(prepared, platform)
         self._exchange_exporter(prepared.exporter, platform)
+        house.wing.change(prepared.exchange.loaded)
         parts.let_in(house, platform)
         for server in house.servers:
             server.change(body_limit=int(platform.gateway.body_limit_mib * MIB))

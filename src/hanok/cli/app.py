@@ -28,6 +28,8 @@ COMMANDS = {
     "batches": "batches:batches",
     "files": "batches:files",
     "knowledge": "knowledge:knowledge",
+    "agents": "agents:agents",
+    "prompts": "prompts:prompts",
     "cache": "cache:cache",
     "tiers": "tiers:tiers",
     "import": "migrate:imports",

@@ -17,6 +17,7 @@ import typer
 from hanok.cli.knowledge_answer import answer_question
 from hanok.cli.state import own_secret, read_server
 from hanok.cli.terminal import FileOption, JsonOption, load_to_ask, print_json, talk
+from hanok.cli.typed import next_line
 from hanok.errors import EngineRefused, StartError
 from hanok.spec import Loaded
 from hanok.wire import ChatRequest, ModelPath
@@ -113,7 +114,7 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
         )
         while True:
             try:
-                said = (await _next_line()).strip()
+                said = (await next_line()).strip()
             except EOFError:
                 talk.print()
                 return
@@ -125,23 +126,6 @@ async def _chat(loaded: Loaded, model: str | None, system: str | None, max_token
                     messages.append({"role": "assistant", "content": answer})
                 else:
                     messages.pop()
-
-
-async def _next_line() -> str:
-    """What is typed. A terminal is waited for in the loop, as nothing ends a thread that reads. Raises `EOFError`."""
-    if not sys.stdin.isatty():
-        return await asyncio.to_thread(input, "› ")
-    sys.stdout.write("› ")
-    sys.stdout.flush()
-    loop, typed = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin, typed.set)
-    try:
-        await typed.wait()
-    finally:
-        loop.remove_reader(sys.stdin)
-    if not (line := sys.stdin.readline()):
-        raise EOFError
-    return line
 
 
 async def _say_until_stopped(pieces: AsyncIterator[str]) -> str:

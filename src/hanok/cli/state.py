@@ -16,6 +16,7 @@ from pathlib import Path
 from hanok.errors import SpecError, StoreError
 from hanok.ledger import Key, KeyRing, Ledger
 from hanok.spec import Loaded
+from hanok.wire import Caller
 
 LOCAL = "local"
 """The name of the key for this machine's own commands."""
@@ -78,6 +79,12 @@ def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
         secret = _renewed(ledger, local)
         keep_local_key(state, secret)
         return secret, True
+
+
+def local_caller(ledger: Ledger) -> Caller:
+    """Who calls when this machine's own key does."""
+    key = next(key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None)
+    return Caller(key_id=key.id, key_name=key.name, team=key.team, user=key.user)
 
 
 def own_secret(loaded: Loaded) -> str:

@@ -6,6 +6,7 @@ leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.asgi import AsgiDesk, with_key
 from hanok.gateway.batches import Batches
 from hanok.gateway.counting import Counting
 from hanok.gateway.door import Desk, Door
@@ -28,6 +29,7 @@ from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 __all__ = [
     "Access",
     "Admin",
+    "AsgiDesk",
     "Batches",
     "Counting",
     "Desk",
@@ -51,4 +53,5 @@ __all__ = [
     "Sorter",
     "Tiered",
     "VectorStores",
+    "with_key",
 ]

@@ -7,6 +7,7 @@ answers OpenAI's own calls for text and tasks; everything else that speaks HTTP 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -18,7 +19,7 @@ from hanok.gateway.bodies import parse_chat, parse_embedding, parse_moderation, 
 from hanok.gateway.envelope import ErrorAnswer, answer_error, envelope, error_event
 from hanok.gateway.giving import JSON_TYPE, Giving
 from hanok.gateway.http import Call, Header
-from hanok.gateway.openapi import openapi
+from hanok.gateway.openapi import document
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle, Replays
 from hanok.gateway.runs import Runs
@@ -84,7 +85,6 @@ class Door:
         self._ready = ready
         self._runs = runs
         self._replays = replays
-        self._openapi = json_bytes(openapi())
         self.draining = False
         self._gets = {
             "/": self._front,
@@ -210,7 +210,7 @@ class Door:
         await call.reply(200, body, (b"content-type", CONTENT_TYPE.encode()))
 
     async def _show_openapi(self, call: Call) -> None:
-        await call.reply(200, self._openapi, JSON_TYPE)
+        await call.reply(200, await asyncio.to_thread(document), JSON_TYPE)
 
     async def _front(self, call: Call) -> None:
         doors = {"api": "/v1", "openapi": "/openapi.json", "health": "/health/ready", "metrics": "/metrics"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hanok.errors import (
+    AgentError,
     BudgetExceeded,
     Draining,
     EngineError,
@@ -57,6 +58,8 @@ def answer_error(error: Exception) -> ErrorAnswer:
             headers = {"retry-after": "5"}
         body = envelope(error.message, error.type, param=error.param, code=error.code)
         return ErrorAnswer(status=error.status, body=body, headers=headers)
+    if isinstance(error, AgentError):
+        return ErrorAnswer(status=503, body=envelope(str(error), "server_error", code="agent_unavailable"))
     if isinstance(error, EngineRefused):
         return _refused(error)
     if isinstance(error, EngineError):

@@ -39,6 +39,7 @@ HELD_BYTES = 1024 * 1024
 """What may wait of a body that nobody reads yet, or that is read piece by piece, before its caller is held back."""
 LINGER_S = 2.0
 SWEEP_EVERY_S = 1.0
+_LOOK_S = 0.01
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -72,11 +73,17 @@ class Call:
     __slots__ = (
         "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "also", "begun", "finished",
         "headers",
-        "keep_alive", "method", "path", "query", "request_id", "tape", "version_1_0",
+        "keep_alive", "method", "path", "query", "raw_path", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
     def __init__(
-        self, connection: Connection, method: str, path: str, headers: dict[bytes, bytes], query: str = ""
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        headers: dict[bytes, bytes],
+        query: str = "",
+        raw_path: str | None = None,
     ) -> None:
         self._connection = connection
         self._parts: list[bytes] = []
@@ -87,6 +94,7 @@ class Call:
         self._pieces: _Pieces | None = None
         self.method = method
         self.path = path
+        self.raw_path = path if raw_path is None else raw_path
         self.query = query
         self.headers = headers
         self.keep_alive = True
@@ -156,6 +164,14 @@ class Call:
             self.tape.end()
         head = self._head(status, (b"content-length", b"%d" % len(body)), *headers)
         self._connection.write(head if self.method == "HEAD" else head + body)
+        self._connection.finish(self)
+
+    async def reply_head(self, status: int, *headers: Header) -> None:
+        """Answer with a head alone: to HEAD, and where the status has no body (204, 304)."""
+        if self.tape is not None:
+            self.tape.begin(status, headers, streamed=False)
+            self.tape.end()
+        self._connection.write(self._head(status, *headers))
         self._connection.finish(self)
 
     async def begin(self, status: int, *headers: Header) -> None:
@@ -236,6 +252,16 @@ class Call:
     def taken(self) -> None:
         self._done = True
         self._wake()
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Who is at the other end of the connection, as host and port; None where that cannot be told."""
+        return self._connection.address("peername")
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Our end of the connection."""
+        return self._connection.address("sockname")
 
     @property
     def was_held(self) -> bool:
@@ -367,7 +393,7 @@ class Connection(asyncio.Protocol):
             return
         url, _, query = self._url.decode("latin-1").partition("?")
         path = url if "%" not in url else unquote(url)
-        call = Call(self, self._parser.get_method().decode("ascii"), path, self._headers, query)
+        call = Call(self, self._parser.get_method().decode("ascii"), path, self._headers, query, url)
         call.version_1_0 = self._parser.get_http_version() == "1.0"
         call.keep_alive = self._parser.should_keep_alive()
         if self._header_bytes + len(self._url) > HEADER_LIMIT_BYTES:
@@ -426,6 +452,11 @@ class Connection(asyncio.Protocol):
 
     def date(self) -> bytes:
         return self._shared.date
+
+    def address(self, which: str) -> tuple[str, int] | None:
+        """The host and port of one end (`peername`, `sockname`) of a TCP connection."""
+        name: object = None if self._transport is None else self._transport.get_extra_info(which)
+        return cast("tuple[str, int]", name[:2]) if isinstance(name, tuple) else None
 
     def finish(self, call: Call) -> None:
         """The call's answer is written whole."""
@@ -588,6 +619,7 @@ class HttpServer:
     def stop(self) -> None:
         """Take no more connections, and return from `serve` when the running calls are over."""
         self._server.should_exit = True
+        self._server.ending.set()
 
     def cut(self) -> None:
         """End every running call now."""
@@ -596,7 +628,24 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which leaves signals to whoever starts it."""
+    """uvicorn's server, which leaves signals to whoever starts it, and ends at once instead of after 0.2 s."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and wait until those that there are have ended their calls."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(_LOOK_S)  # who was let in just now is a connection then
+        while self.server_state.connections:
+            await asyncio.sleep(_LOOK_S)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

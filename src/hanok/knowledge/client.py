@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,15 @@ class LibrarianStore:
 
     def __init__(self, state: Path, settings: Settings) -> None:
         self._settings = replace(settings, version=hanok.__version__)
-        self._file = state.absolute() / f"librarian-{_key(self._settings)}.json"
-        self._log = state.absolute() / "logs" / "librarian.log"
+        self._state = state.absolute()
+        self._log = self._state / "logs" / "librarian.log"
         self._connecting = asyncio.Lock()
         self._line: _Line | None = None
         self._closed = False
+
+    @cached_property
+    def _file(self) -> Path:
+        return self._state / f"librarian-{_key(self._settings)}.json"
 
     async def describe(self, name: str) -> Collection | None:
         return await self._ask(calls.Describe(name=name), Collection | None)

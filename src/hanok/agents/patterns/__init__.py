@@ -1,1 +1,1 @@
-"""Patterns: which step follows which. Each is a LangGraph `StateGraph` over the shared `State`; `Work` is its context."""
+"""Patterns: which step follows which. Each is a LangGraph `StateGraph` over the shared `State`, with `Work`."""

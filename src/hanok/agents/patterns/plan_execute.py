@@ -7,12 +7,13 @@ Source of the pattern: Wang et al., "Plan-and-Solve Prompting", 2023.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
-from hanok.agents.patterns.steps import Update, act, conversation
+from hanok.agents.patterns.steps import Update, act, calls_of, conversation, new_graph
 from hanok.agents.state import PlanStep, State, text_of
 from hanok.agents.work import Work
 
@@ -38,7 +39,7 @@ _VERDICT: dict[str, Any] = {
 
 def plan_execute() -> Any:
     """plan → execute ⇄ act → evaluate → (execute | answer)."""
-    graph: Any = StateGraph(State, context_schema=Work)
+    graph = new_graph()
     for name, node in (("plan", plan), ("execute", execute), ("act", act), ("evaluate", evaluate), ("answer", answer)):
         graph.add_node(name, node)
     graph.add_edge(START, "plan")
@@ -50,9 +51,9 @@ def plan_execute() -> Any:
     return graph
 
 
-async def plan(state: State, runtime: Runtime[Work]) -> Update:
+async def plan(state: State, runtime: Runtime[Any]) -> Update:
     """Make the plan. What is no plan is a plan of one step: the task itself."""
-    work = runtime.context
+    work: Work = runtime.context
     names = ", ".join(spec.name for spec in work.tools) or "none"
     more = f"Make a short plan for the user's task: steps that can be carried out one after the other. Tools: {names}."
     reply = await work.think(conversation(state, work, more=more), tools=(), schema=_PLAN, silent=True)
@@ -64,9 +65,10 @@ async def plan(state: State, runtime: Runtime[Work]) -> Update:
     return {"plan": made, "round": 1, "retries": 0, "feedback": None}
 
 
-async def execute(state: State, runtime: Runtime[Work]) -> Update:
+async def execute(state: State, runtime: Runtime[Any]) -> Update:
     """Carry out the step at hand: one model call, with tools."""
-    work, step = runtime.context, _at_hand(state)
+    work: Work = runtime.context
+    step = _at_hand(state)
     more = f"{_shown(state)}\n\nCarry out step {step['id']} now, and only that: {step['text']}\nSay its result."
     if feedback := state.get("feedback"):
         more += f"\nYour last try was not good enough: {feedback}"
@@ -79,23 +81,24 @@ async def execute(state: State, runtime: Runtime[Work]) -> Update:
     return {"messages": (reply.message,), "plan": steps}
 
 
-async def evaluate(state: State, runtime: Runtime[Work]) -> Update:
+async def evaluate(state: State, runtime: Runtime[Any]) -> Update:
     """Judge the step, and go on, try again, or be done."""
-    work, step = runtime.context, _at_hand(state)
+    work: Work = runtime.context
+    step = _at_hand(state)
     more = (
         f"{_shown(state)}\n\nJudge the result of step {step['id']}: {step['result']}\n"
         "COMPLETE: the user's task is done, nothing is left. CONTINUE: this step is done, others are left. "
         "RETRY: this step has failed or is not good enough."
     )
     reply = await work.think(conversation(state, work, more=more), tools=(), schema=_VERDICT, silent=True)
-    judged = reply.parsed if isinstance(reply.parsed, dict) else {}
+    judged = reply.parsed or {}
     verdict, reason = str(judged.get("verdict") or "CONTINUE"), str(judged.get("reason") or "")
     return _judged(state, work, step, verdict, reason)
 
 
-async def answer(state: State, runtime: Runtime[Work]) -> Update:
+async def answer(state: State, runtime: Runtime[Any]) -> Update:
     """What all of it comes to."""
-    work = runtime.context
+    work: Work = runtime.context
     more = f"{_shown(state)}\n\nThe work is over. Answer the user now, out of these results."
     reply = await work.think(conversation(state, work, more=more), tools=())
     return {"messages": (reply.message,), "answer": text_of(reply.message)}
@@ -115,7 +118,7 @@ def _judged(state: State, work: Work, step: PlanStep, verdict: str, reason: str)
 
 
 def _after_execute(state: State) -> str:
-    return "act" if state.get("messages", [])[-1].get("tool_calls") else "evaluate"
+    return "act" if calls_of(state) else "evaluate"
 
 
 def _after_evaluate(state: State) -> str:
@@ -143,6 +146,7 @@ def _task(state: State) -> dict[str, Any] | None:
     return next((each for each in reversed(state.get("messages", [])) if each.get("role") == "user"), None)
 
 
-def _steps(parsed: Any) -> list[str]:
-    found = parsed.get("steps") if isinstance(parsed, dict) else None
-    return [str(each) for each in found if str(each).strip()][:MOST_STEPS] if isinstance(found, list) else []
+def _steps(parsed: Mapping[str, Any] | None) -> list[str]:
+    found = (parsed or {}).get("steps")
+    listed = cast("list[object]", found) if isinstance(found, list) else []
+    return [str(each) for each in listed if str(each).strip()][:MOST_STEPS]

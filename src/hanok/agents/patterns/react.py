@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 
-from hanok.agents.patterns.steps import act, after_thinking, think
-from hanok.agents.state import State
-from hanok.agents.work import Work
+from hanok.agents.patterns.steps import act, after_thinking, new_graph, think
 
 
 def react() -> Any:
     """think → act → think → … → end."""
-    graph: Any = StateGraph(State, context_schema=Work)
+    graph = new_graph()
     graph.add_node("think", think)
     graph.add_node("act", act)
     graph.add_edge(START, "think")

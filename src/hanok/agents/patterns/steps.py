@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from langgraph.graph import END
+from langgraph.graph import END, StateGraph
 from langgraph.runtime import Runtime
 
 from hanok.agents.state import State, text_of
@@ -14,6 +14,11 @@ from hanok.agents.values import Message
 from hanok.agents.work import Work
 
 Update = Mapping[str, Any]
+
+
+def new_graph() -> Any:
+    """A graph over the shared state, whose nodes find their run's `Work` in `runtime.context`."""
+    return StateGraph(State, context_schema=cast("Any", Work))
 
 
 def conversation(state: State, work: Work, *, more: str = "") -> list[Message]:
@@ -46,12 +51,12 @@ def _whole(messages: Sequence[Message]) -> list[Message]:
     return kept
 
 
-async def think(state: State, runtime: Runtime[Work]) -> Update:
+async def think(state: State, runtime: Runtime[Any]) -> Update:
     """One model call with the whole conversation. What it says is added to it; without tool calls it is the answer."""
-    work = runtime.context
+    work: Work = runtime.context
     summary = await sum_up(state, work)
     if summary is not None:
-        state = State(**{**state, "summary": summary})
+        state = cast("State", {**state, "summary": summary})
     reply = await work.think(conversation(state, work))
     update: dict[str, Any] = {"messages": (reply.message,)}
     if summary is not None:
@@ -61,12 +66,18 @@ async def think(state: State, runtime: Runtime[Work]) -> Update:
     return update
 
 
-async def act(state: State, runtime: Runtime[Work]) -> Update:
+async def act(state: State, runtime: Runtime[Any]) -> Update:
     """Use the tools that the last message asks for."""
-    calls = state.get("messages", [])[-1].get("tool_calls") or []
-    return {"messages": tuple(await runtime.context.use(calls))}
+    work: Work = runtime.context
+    return {"messages": tuple(await work.use(calls_of(state)))}
+
+
+def calls_of(state: State) -> list[dict[str, Any]]:
+    """The tool calls that the last message asks for."""
+    messages = state.get("messages", [])
+    return (messages[-1].get("tool_calls") or []) if messages else []
 
 
 def after_thinking(state: State) -> str:
     """Tools, if the model wants any, else the end."""
-    return "act" if state.get("messages", [])[-1].get("tool_calls") else END
+    return "act" if calls_of(state) else END

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
-from hanok.agents.patterns.steps import Update, conversation
+from hanok.agents.patterns.steps import Update, act, conversation, new_graph
 from hanok.agents.state import State
 from hanok.agents.work import Work
 
@@ -22,9 +22,9 @@ _FINISH = "finish"
 
 def supervisor() -> Any:
     """choose → work → choose → … → answer."""
-    graph: Any = StateGraph(State, context_schema=Work)
+    graph = new_graph()
     graph.add_node("choose", choose)
-    graph.add_node("work", work)
+    graph.add_node("work", act)
     graph.add_node("answer", answer)
     graph.add_edge(START, "choose")
     graph.add_conditional_edges("choose", _next, ["work", "answer", END])
@@ -33,14 +33,14 @@ def supervisor() -> Any:
     return graph
 
 
-async def choose(state: State, runtime: Runtime[Work]) -> Update:
+async def choose(state: State, runtime: Runtime[Any]) -> Update:
     """Who does what next: a call of that worker, as if the model had called it as a tool."""
-    agent = runtime.context.agent
-    messages = conversation(state, runtime.context, more=_rules(runtime.context))
-    reply = await runtime.context.think(messages, tools=(), schema=_choice(agent.team), silent=True)
-    chosen = reply.parsed if isinstance(reply.parsed, dict) else {}
+    lead: Work = runtime.context
+    messages = conversation(state, lead, more=_rules(lead))
+    reply = await lead.think(messages, tools=(), schema=_choice(lead.agent.team), silent=True)
+    chosen = reply.parsed or {}
     worker, task = str(chosen.get("next") or ""), str(chosen.get("task") or "")
-    if worker not in agent.team or not task.strip():
+    if worker not in lead.agent.team or not task.strip():
         return {"verdict": _FINISH}
     call = {"id": f"call_{reply.message['id']}", "type": "function"}
     arguments = json.dumps({"task": task}, ensure_ascii=False)
@@ -52,13 +52,7 @@ async def choose(state: State, runtime: Runtime[Work]) -> Update:
     return {"messages": (message,), "verdict": None}
 
 
-async def work(state: State, runtime: Runtime[Work]) -> Update:
-    """Have it done."""
-    calls = state.get("messages", [])[-1].get("tool_calls") or []
-    return {"messages": tuple(await runtime.context.use(calls))}
-
-
-async def answer(state: State, runtime: Runtime[Work]) -> Update:
+async def answer(state: State, runtime: Runtime[Any]) -> Update:
     """What all of it comes to, in words."""
     told = conversation(
         state, runtime.context, more="Your team's work is done. Answer the user now, out of what they found."

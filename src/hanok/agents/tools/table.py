@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hanok.agents.tool import Tool, Toolbox
-from hanok.agents.tools.agent import AgentTask
 from hanok.agents.tools.ask_user import AskUser
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.errors import AgentError, ToolUnavailable
@@ -15,8 +14,8 @@ from hanok.spec import Agent, AgentTool, KnowledgeTool
 from hanok.spec import Tool as Declared
 
 _KINDS: Mapping[str, str] = {
-    "http": "hanok.agents.tools.http_client:open_http",
-    "openapi": "hanok.agents.tools.openapi:open_openapi",
+    "http": "hanok.agents.tools.http_tool:open_http",
+    "openapi": "hanok.agents.tools.openapi_client:open_openapi",
     "python": "hanok.agents.tools.python:open_python",
     "code": "hanok.agents.tools.code:open_code",
     "mcp": "hanok.agents.tools.mcp_client:open_mcp",
@@ -55,14 +54,7 @@ def open_toolbox(tool: Declared, around: Surroundings) -> Toolbox:
     return opening(tool, around)
 
 
-async def tools_of(agent: Agent, boxes: Mapping[str, Toolbox], around: Surroundings) -> list[Tool]:
+async def tools_of(agent: Agent, boxes: Iterable[Toolbox]) -> list[Tool]:
     """The tools that one run of an agent has. Raises `ToolUnavailable` naming the one that cannot be had."""
-    tools = [tool for box in boxes.values() for tool in await box.open()]
-    if agent.questions:
-        tools.append(AskUser())
-    return [around.replaced.get(tool.spec.name, tool) for tool in tools]
-
-
-def is_task(tool: Tool) -> bool:
-    """Whether it is another agent."""
-    return isinstance(tool, AgentTask)
+    tools = [tool for box in boxes for tool in await box.open()]
+    return [*tools, AskUser()] if agent.questions else tools

@@ -79,7 +79,10 @@ class _Ordered(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         given = self.input if self.input is not None else self.messages or ()
         if isinstance(given, str):
             return (user_message(given, new_id),)
-        return tuple(message.message(new_id) for message in given)
+        messages = tuple(message.message(new_id) for message in given)
+        if messages:
+            ends_with_the_user(messages)
+        return messages
 
 
 class RunBody(_Ordered, kw_only=True):
@@ -128,6 +131,13 @@ class AnswersBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 def user_message(text: str, new_id: NewId) -> Message:
     """A message of the user."""
     return {"id": new_id("msg"), "role": "user", "content": text}
+
+
+def ends_with_the_user(messages: Sequence[Message]) -> None:
+    """Raise `RequestError` unless the last message is the user's: what a model said is no order to its tools."""
+    if not messages or messages[-1]["role"] != "user":
+        message = "the last message must be the user's"
+        raise RequestError(message, param=f"messages[{max(len(messages) - 1, 0)}]", code="invalid_value")
 
 
 def without_ids(messages: Sequence[Message]) -> list[Message]:

@@ -22,10 +22,11 @@ from posixpath import join
 
 from hanok.errors import DocumentRefused, SourceUnreadable
 from hanok.knowledge.sources.choice import Choice
-from hanok.knowledge.sources.listing import Surroundings, entry_of, hand_over, place_of, too_large, without_password
+from hanok.knowledge.sources.listing import Surroundings, entry_of, hand_over, place_of, too_large
 from hanok.knowledge.sources.names import show, spell
 from hanok.knowledge.values import Entry
 from hanok.spec import Source
+from hanok.web.place import without_password
 
 LIST_S, FETCH_S, READ_S = 60.0, 1800.0, 60.0
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

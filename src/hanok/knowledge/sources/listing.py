@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from pathlib import Path
 from hanok.errors import DocumentRefused, SourceUnreadable
 from hanok.knowledge.values import EVERYONE, Entry
 from hanok.spec import Source
+from hanok.web.place import without_password
 
 AT_ONCE = 200
 """Entries that a thread hands over together."""
 MIB = 1024 * 1024
-_USERINFO = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def _every(_path: str) -> bool:
@@ -71,11 +70,6 @@ def too_many(source: Source) -> SourceUnreadable:
 def place_of(source: Source) -> str:
     """Where a source is, as people may be told: without a password."""
     return without_password(source.place)
-
-
-def without_password(place: str) -> str:
-    """A URL without the name and password in it; anything else as it is."""
-    return _USERINFO.sub("", place)
 
 
 @contextmanager

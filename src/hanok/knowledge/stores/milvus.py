@@ -180,12 +180,11 @@ class MilvusStore:
         if client.has_collection(name):
             check_same(name, self._read_shape(client, name), shape)
             return
-        client.create_collection(
-            name,
-            schema=schema.make_schema(shape),
-            index_params=schema.make_indexes(shape),
-            consistency_level="Session",  # this process sees what it wrote
-        )
+        session = "Session"  # this process sees what it wrote
+        client.create_collection(name, schema=schema.make_schema(shape), consistency_level=session)
+        # An index of nothing is there at once: pymilvus would sleep half a second for each before it looks.
+        client.create_index(name, schema.make_indexes(shape), sync=False)
+        client.load_collection(name)
 
     def _drop(self, client: Any, name: str) -> None:
         if self._is_alias(client, name) or not client.has_collection(name):

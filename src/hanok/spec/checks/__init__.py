@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hanok.spec.checks.agents import check_agents
 from hanok.spec.checks.batches import check_window
 from hanok.spec.checks.caches import check_caches
 from hanok.spec.checks.deploys import check_deploys
@@ -12,6 +13,7 @@ from hanok.spec.checks.money import check_money
 from hanok.spec.checks.people import check_people
 from hanok.spec.checks.records import check_records
 from hanok.spec.checks.tiers import check_tiers
+from hanok.spec.checks.tools import check_tools
 from hanok.spec.tree import Platform
 
 __all__ = ["Finding", "check_references", "quoted"]
@@ -25,6 +27,8 @@ _CHECKS = (
     check_caches,
     check_deploys,
     check_knowledge,
+    check_tools,
+    check_agents,
 )
 
 

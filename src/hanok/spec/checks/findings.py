@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +44,31 @@ def unknown(what: str, name: str, declared: Sequence[str], place: tuple[str | in
     known = ", ".join(declared) or "none"
     hint = f"did you mean {quoted(near[0])}?" if near else f"declared {what}s: {known}"
     return Finding(place=place, message=f"no {what} is called {quoted(name)}", hint=hint)
+
+
+def circles(after: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """The circles in which names lead to one another, one for each step that closes one, in linear time.
+
+    Each begins with the name that comes first in `after`; steps to names that are not in there lead nowhere.
+    """
+    index = {name: position for position, name in enumerate(after)}
+    done: set[str] = set()
+    for start in after:
+        path = {start: iter(after[start])} if start not in done else {}
+        while path:
+            name = next(reversed(path))
+            step = next((each for each in path[name] if each in after and each not in done), None)
+            if step is None:
+                done.add(name)
+                del path[name]
+            elif step in path:
+                circle = list(path)[list(path).index(step) :]
+                first = circle.index(min(circle, key=index.__getitem__))
+                yield circle[first:] + circle[:first]
+            else:
+                path[step] = iter(after[step])
+
+
+def as_circle(circle: Sequence[str]) -> str:
+    """`a → b → a`, and not at any length."""
+    return " → ".join([*circle[:8], *(["…"] if len(circle) > 8 else []), circle[0]])

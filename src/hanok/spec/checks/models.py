@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hanok.spec.checks.findings import Finding, duplicates, quoted, unknown
+from hanok.spec.checks.findings import Finding, as_circle, circles, duplicates, quoted, unknown
 from hanok.spec.tree import Fallbacks, ModelType, Platform
 
 FALLBACK_KINDS = tuple(Fallbacks.model_fields)
@@ -45,30 +45,15 @@ def _unknown_fallbacks(platform: Platform) -> Iterator[Finding]:
 
 
 def _cycles(platform: Platform, kind: str) -> Iterator[Finding]:
-    """One finding for each fallback that closes a circle, in time linear in the number of fallbacks."""
-    after: dict[str, list[str]] = {model.name: getattr(model.fallbacks, kind) for model in reversed(platform.models)}
+    """One finding for each fallback that closes a circle."""
     index = {model.name: position for position, model in reversed(list(enumerate(platform.models)))}
-    done: set[str] = set()
-    for start in (model.name for model in platform.models):
-        path = {start: iter(after[start])} if start not in done else {}
-        while path:
-            name = next(reversed(path))
-            step = next((each for each in path[name] if each in after and each not in done), None)
-            if step is None:
-                done.add(name)
-                del path[name]
-            elif step in path:
-                circle = list(path)[list(path).index(step) :]
-                first = min(circle, key=index.__getitem__)
-                circle = circle[circle.index(first) :] + circle[: circle.index(first)]
-                shown = " → ".join([*circle[:8], *(["…"] if len(circle) > 8 else []), circle[0]])
-                yield Finding(
-                    place=("models", index[first], "fallbacks", kind),
-                    message=f"fallbacks go in a circle: {shown}",
-                    hint="take one of these fallbacks out",
-                )
-            else:
-                path[step] = iter(after[step])
+    after = {model.name: getattr(platform.models[index[model.name]].fallbacks, kind) for model in platform.models}
+    for circle in circles(after):
+        yield Finding(
+            place=("models", index[circle[0]], "fallbacks", kind),
+            message=f"fallbacks go in a circle: {as_circle(circle)}",
+            hint="take one of these fallbacks out",
+        )
 
 
 def _unfit_engines(platform: Platform) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from hanok.spec.checks.agents import unknown_agents_in_scopes
 from hanok.spec.checks.findings import Finding, duplicates, unknown
 from hanok.spec.checks.knowledge import unknown_in_scopes
 from hanok.spec.tree import Platform
@@ -16,6 +17,7 @@ def check_people(platform: Platform) -> Iterator[Finding]:
     yield from duplicates("users", platform.users, "put what both say into one user")
     yield from _unknown_in_scopes(platform)
     yield from unknown_in_scopes(platform)
+    yield from unknown_agents_in_scopes(platform)
 
 
 def _unknown_in_scopes(platform: Platform) -> Iterator[Finding]:

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from hanok.spec.tree.templates import names_in
 from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
+HOST = r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$"
+POINTER = r"^(/.*)?$"
 ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
 Schema = dict[str, Any]
@@ -57,7 +60,7 @@ class _Web(Tree):
     """What tools have that ask other servers."""
 
     headers: dict[str, SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
-    hosts: list[str] = Field(
+    hosts: list[Annotated[str, StringConstraints(pattern=HOST)]] = Field(
         default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
     )
     private: bool = Field(default=False, description="Also addresses of private networks, never those of metadata.")
@@ -78,10 +81,25 @@ class HttpTool(_Web, _Tool):
     )
     query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
     body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
-    result: str = Field(default="", description="JSON pointer to the part of the answer that counts, as `/results`.")
+    result: Annotated[str, StringConstraints(pattern=POINTER)] = Field(
+        default="", description="JSON pointer to the part of the answer that counts, as `/results`."
+    )
     safe: bool | None = Field(
         default=None, description="Whether it may be repeated when it is not known to have happened; by default GET."
     )
+
+    @model_validator(mode="after")
+    def _every_argument_has_a_place(self) -> HttpTool:
+        declared, named = self.parameters.get("properties"), names_in([self.url, self.query, self.body])
+        if not isinstance(declared, dict):
+            return self
+        known = cast("dict[str, object]", declared)
+        if unknown := next((name for name in named if name not in known), None):
+            raise PydanticCustomError("tool_placeholder", "`{{name}}` is none of its parameters", {"name": unknown})
+        spare = bool(self.query) if self.method in ("GET", "DELETE") else self.body is not None
+        if spare and (idle := next((name for name in known if name not in named), None)):
+            raise PydanticCustomError("tool_parameter", "parameter `{name}` stands nowhere", {"name": idle})
+        return self
 
 
 class KnowledgeTool(_Tool):

@@ -15,11 +15,13 @@ Reply = tuple[int, dict[str, str], bytes] | Callable[[BaseHTTPRequestHandler], N
 
 @dataclass
 class Site:
-    """Answers by path; what is not among them is 404. `asked` are methods, paths and headers in their order."""
+    """Answers by path; what is not among them is 404. `asked` are methods, paths and headers in their order, `bodies`
+    what came with them."""
 
     port: int = 0
     replies: dict[str, Reply] = field(default_factory=dict)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -51,13 +53,14 @@ def running_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
                 site.asked.append(
                     (self.command, self.path, {name.lower(): each for name, each in self.headers.items()})
                 )
+                site.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
             try:
                 self._reply(site.replies.get(self.path, (404, {}, b"")))
             finally:
                 with lock:
                     site.at_once -= 1
 
-        do_HEAD = do_GET  # noqa: N815 - its name there
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - their names there
 
         def _reply(self, reply: Reply) -> None:
             with contextlib.suppress(OSError):

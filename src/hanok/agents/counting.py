@@ -1,0 +1,54 @@
+"""What a run has used, counted from what it finished: receipts are the truth, also after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from hanok.agents.reply import Reply
+from hanok.agents.values import Receipt, Used
+from hanok.wire import NANO
+
+
+def add(used: Used, more: Used) -> Used:
+    """Both together."""
+    return Used(
+        steps=used.steps + more.steps,
+        tool_calls=used.tool_calls + more.tool_calls,
+        prompt_tokens=used.prompt_tokens + more.prompt_tokens,
+        completion_tokens=used.completion_tokens + more.completion_tokens,
+        cost_nano_usd=used.cost_nano_usd + more.cost_nano_usd,
+        seconds=used.seconds + more.seconds,
+    )
+
+
+def used_by_receipts(receipts: Iterable[Receipt], seconds: float) -> Used:
+    """What finished calls have used, and the seconds worked so far."""
+    used = Used(seconds=seconds)
+    for receipt in receipts:
+        spent: dict[str, Any] = (receipt.result or {}).get("used") or {}
+        used = add(used, Used(**spent))
+    return used
+
+
+def paid_to_tools(receipts: Iterable[Receipt]) -> int:
+    """What finished tool calls have cost, in nano dollars."""
+    return sum((receipt.result or {}).get("price") or 0 for receipt in receipts)
+
+
+def used_by_reply(reply: Reply) -> Used:
+    """What one model call has used."""
+    return Used(
+        steps=1,
+        prompt_tokens=reply.usage.prompt_tokens,
+        completion_tokens=reply.usage.completion_tokens,
+        cost_nano_usd=reply.cost_nano_usd,
+    )
+
+
+def used_form(used: Used) -> dict[str, Any]:
+    """For people and machines: money in US dollars."""
+    form = asdict(used)
+    cost = form.pop("cost_nano_usd")
+    return {**form, "seconds": round(used.seconds, 3), "usd": cost / NANO}

@@ -1,0 +1,19 @@
+"""The texts of declared prompts in."""
+
+from __future__ import annotations
+
+from hanok.errors import AgentError
+from hanok.spec import Loaded
+from hanok.spec.prompts_load import NoText, load_prompt
+
+
+def declared_prompts(loaded: Loaded) -> dict[str, str]:
+    """The declared prompts' texts by their names. Raises `AgentError` where a file gives none."""
+    return {prompt.name: _text(loaded, index) for index, prompt in enumerate(loaded.platform.prompts)}
+
+
+def _text(loaded: Loaded, index: int) -> str:
+    try:
+        return load_prompt(loaded.platform.prompts[index], loaded.folder)
+    except NoText as error:
+        raise AgentError(f"prompts[{index}].file: {error.message}", hint=error.hint) from error

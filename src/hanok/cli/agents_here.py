@@ -1,0 +1,74 @@
+"""Agents of a house in this process, in the forms of the HTTP API."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from hanok.agents.agency import Agency
+from hanok.agents.values import Message, Order, Thread
+from hanok.cli.agents_reach import Form
+from hanok.gateway.agents.forms import checkpoint_form, event_form, run_form
+from hanok.wire import Caller
+
+
+class Here:
+    """An agency. Runs are begun for `caller`, and seen whoever began them: whoever can read the state folder may."""
+
+    def __init__(self, agency: Agency, caller: Caller) -> None:
+        self._agency = agency
+        self._caller = caller
+
+    async def graph(self, name: str) -> str:
+        return await self._agency.graph(name)
+
+    async def start(self, name: str, order: Form) -> Form:
+        said = _said(order.get("input"))
+        limits: dict[str, float] = order.get("limits") or {}
+        ordered = Order(agent=name, input=said, caller=self._caller, thread=order.get("thread"), limits=limits)
+        return run_form(await self._agency.start(ordered))
+
+    async def run(self, id_: str) -> Form:
+        return run_form(await self._agency.run(id_, tenant=None))
+
+    async def runs(self, **wanted: Any) -> list[Form]:
+        state = wanted.pop("state", None)
+        states = [state] if state else None
+        return [run_form(run) for run in await self._agency.runs(tenant=None, states=states, **wanted)]
+
+    async def events(self, id_: str, *, after: int = 0, wait: bool = True) -> AsyncGenerator[Form]:
+        async for event in self._agency.events(id_, tenant=None, after=after, wait=wait):
+            yield event_form(event)
+
+    async def answer(self, id_: str, answers: dict[str, Form]) -> Form:
+        return run_form(await self._agency.answer(id_, answers, tenant=None, by=self._caller.key_name))
+
+    async def wish(self, id_: str, wish: str) -> Form:
+        return run_form(await getattr(self._agency, wish)(id_, tenant=None))
+
+    async def fork(self, id_: str, order: Form) -> Form:
+        run = await self._agency.run(id_, tenant=None)
+        thread = await self._agency.copy_thread(run.thread, tenant=None, checkpoint=order["checkpoint"])
+        return await self.start(run.agent, {"input": order.get("input"), "thread": thread.id})
+
+    async def checkpoints(self, id_: str, *, limit: int) -> list[Form]:
+        run = await self._agency.run(id_, tenant=None)
+        return [checkpoint_form(each) for each in await self._agency.history(run.thread, tenant=None, limit=limit)]
+
+    async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
+        return [_thread_form(each) for each in await self._agency.threads(tenant=None, agent=agent, limit=limit)]
+
+
+def _said(text: str | None) -> tuple[Message, ...]:
+    return () if text is None else ({"id": f"msg_{secrets.token_hex(12)}", "role": "user", "content": text},)
+
+
+def _thread_form(thread: Thread) -> Form:
+    return {
+        "id": thread.id,
+        "agent": thread.agent,
+        "metadata": thread.metadata,
+        "created_at": thread.created_at,
+        "used_at": thread.used_at,
+    }
