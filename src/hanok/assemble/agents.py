@@ -25,6 +25,7 @@ from hanok.wire import Caller, ModelPath
 if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
+    from hanok.agents.tools.memory import LongTermMemory
 
 
 class Wing:
@@ -49,12 +50,15 @@ class Wing:
         self._built = asyncio.Event()
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
+        self._memory: LongTermMemory | None = None
+        self._platform: Platform | None = None
         self._mcp: McpDesk | None = None
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
         if not loaded.platform.agents or self.agency is not None:
             return
+        self._platform = loaded.platform
         running = _load("hanok.agents.running")
         around = _load("hanok.agents.tools.surroundings").Surroundings(
             folder=loaded.folder,
@@ -63,8 +67,17 @@ class Wing:
             library=self._library,
             replaced=self.replaced,
         )
-        outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=self._told)
-        store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded, self._open)
+        opening = _load("hanok.agents.stores.opening")
+        memory = self._memory = opening.open_memory(loaded, self._open, models=self._models, platform=self._declared)
+        outside = running.Outside(
+            around=around,
+            allot=self._allot,
+            in_span=self._in_span,
+            told=self._told,
+            recalled=memory.recalled,
+            extra_tools=memory.tools,
+        )
+        store, checkpoints = await opening.open_all(loaded, self._open)
         self.agency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
@@ -96,14 +109,15 @@ class Wing:
 
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares."""
+        self._platform = loaded.platform
         if self.agency is not None:
             self.agency.change(loaded)
 
     async def live(self) -> None:
         """For ever: lead what waits."""
         await self._built.wait()
-        if self.agency is not None:
-            await self.agency.live()
+        if self.agency is not None and self._memory is not None:
+            await asyncio.gather(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""
@@ -114,6 +128,10 @@ class Wing:
     def _allot(self, caller: Caller, run: str, amounts: tuple[int | None, int | None] | None) -> None:
         allotment = None if amounts is None else Allotment(cost_nano_usd=amounts[0], tokens=amounts[1])
         self._admission.lead(caller.tenant, run, allotment)
+
+    def _declared(self) -> Platform:
+        assert self._platform is not None, "the wing is built for a platform"
+        return self._platform
 
     def _told(self, agent: Agent) -> str:
         """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""
