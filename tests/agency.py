@@ -46,6 +46,10 @@ class FakeAgency:
         self._changed = asyncio.Condition()
         self.tasks: set[asyncio.Task[None]] = set()
 
+    async def close(self) -> None:
+        for task in list(self.tasks):
+            task.cancel()
+
     def agents(self) -> tuple[Agent, ...]:
         return tuple(self._agents.values())
 

@@ -179,7 +179,7 @@ class HouseAgency:
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
-            path=f"{order.parent}/{id_}" if order.parent else id_,
+            path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
             caller=order.caller,

@@ -20,8 +20,11 @@ from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
+    AgentProtocol,
+    Agents,
     Batches,
     Counting,
+    Delegated,
     Desk,
     Door,
     Files,
@@ -94,6 +97,7 @@ class House:
     library: Library
     stacks: Stacks
     informed: Informed
+    delegated: Delegated
     wing: Wing
     servers: list[HttpServer]
     refreshing: asyncio.Lock
@@ -218,7 +222,7 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
-    made += [asked, house.stacks.desk]
+    made += [asked, house.stacks.desk, *_agent_desks(house)]
     return [desk for desk in made if desk is not None]
 
 
@@ -266,6 +270,17 @@ def response_store(loaded: Loaded) -> ResponseStore:
     return ResponseStore(
         loaded.state / "responses.db", keep_s=kept.keep_days * DAY_S, limit_bytes=int(kept.limit_mib * MIB)
     )
+
+
+def _agent_desks(house: House) -> list[Desk]:
+    """Agents in our own words, and in LangGraph's where there are any."""
+    agency, reception, giving = house.wing.agency, house.reception, house.giving
+    made: list[Desk] = [Agents(agency, reception=reception, giving=giving, new_id=new_id)]
+    if agency is not None:
+        made.append(
+            AgentProtocol(agency, reception=reception, giving=giving, new_id=new_id, created=float(house.started))
+        )
+    return made
 
 
 def _batch_desks(house: House) -> list[Desk]:
@@ -322,6 +337,11 @@ def make_ordered(
     return Ordered(shelf=shelf, intake=intake, runner=runner)
 
 
+def new_id(prefix: str) -> str:
+    """An id that nobody can guess."""
+    return f"{prefix}_{_random_hex(24)}"
+
+
 def _random_hex(digits: int) -> str:
     return secrets.token_hex(digits // 2)
 
@@ -341,6 +361,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.library.change(platform, tracing(platform.telemetry))
     house.stacks.change(platform)
     house.informed.change(platform)
+    house.delegated.change(platform, house.wing.agency)
     house.wing.trace = tracing(platform.telemetry)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses

@@ -27,6 +27,7 @@ from hanok.assemble.house import (
     make_exporter,
     make_ordered,
     make_store,
+    new_id,
     offers,
     prices,
     providers,
@@ -44,6 +45,7 @@ from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import (
     Access,
+    Delegated,
     Door,
     Giving,
     HttpServer,
@@ -129,6 +131,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     if house.exporter is not None:
         house.exporter.start()
     await house.wing.build(loaded)
+    let_in(house, loaded.platform)
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
@@ -271,17 +274,18 @@ def _build(
     tiered = Tiered(models, failed=metrics.classifier_failed)
     library = make_library(loaded, tiered)
     informed = Informed(tiered, library)
+    delegated = Delegated(informed, new_id=new_id)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
+        LineAsker(delegated, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
         forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -323,12 +327,12 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
+        delegated=delegated,
         wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
     )
-    let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
 

@@ -48,7 +48,7 @@ _STATES: tuple[RunState, ...] = get_args(RunState)
 
 
 class Agents:
-    """The desk. `giving` knows how long a stream may be silent; `new_id` makes ids."""
+    """The desk. `agency` is None where no agents are declared; `giving` knows how long a stream may be silent."""
 
     paths: Sequence[str] = (AGENTS, RUNS)
     asks: Set[str] = frozenset(("runs", "stream", "fork"))
@@ -57,8 +57,8 @@ class Agents:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, agency: Agency, *, reception: Reception, giving: Giving, new_id: NewId) -> None:
-        self._agency = agency
+    def __init__(self, agency: Agency | None, *, reception: Reception, giving: Giving, new_id: NewId) -> None:
+        self._declared = agency
         self._reception = reception
         self._giving = giving
         self._new_id = new_id
@@ -67,10 +67,23 @@ class Agents:
         """Answer one call. Raises `RequestError` and what an agency raises."""
         key = self._reception.find_key(call)
         path = call.path.rstrip("/")
+        if self._declared is None:
+            await self._answer_without_agents(call, path)
+            return
         if path == RUNS or path.startswith(f"{RUNS}/"):
             await self._at_runs(call, key, path.removeprefix(RUNS).strip("/").split("/"))
         else:
             await self._at_agents(call, key, path.removeprefix(AGENTS).strip("/").split("/"))
+
+    @property
+    def _agency(self) -> Agency:
+        assert self._declared is not None
+        return self._declared
+
+    async def _answer_without_agents(self, call: Call, path: str) -> None:
+        if call.method != "GET" or path not in self.paths:
+            raise Unknown(f"there is nothing at {call.path}: no agents are declared", code="not_found")
+        await _reply(call, list_form([]))
 
     async def _at_agents(self, call: Call, key: Key, rest: list[str]) -> None:
         match call.method, rest:
