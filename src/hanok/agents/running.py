@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from hanok.agents.checking import Checker
-from hanok.agents.checkpoints import Checkpoints
 from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
 from hanok.agents.store import RunStore
+from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
@@ -138,8 +138,6 @@ class HouseAgency:
         for kept in self._kept.values():
             for box in kept.boxes.values():
                 await box.aclose()
-        await self._checkpoints.aclose()
-        await self._in_thread(self._store.close)
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -355,7 +353,8 @@ class HouseAgency:
 
     async def copy_thread(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Thread:
         source = await self.thread(thread, tenant=tenant)
-        copy = replace(source, id=f"thread_{secrets.token_hex(12)}", created_at=self._clock(), used_at=self._clock())
+        id_, now = f"thread_{secrets.token_hex(12)}", self._clock()
+        copy = replace(source, id=id_, agent=await self._agent_of_thread(source), created_at=now, used_at=now)
         made: Thread = await self._in_thread(self._store.add_thread, copy)
         await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
         return made
@@ -485,7 +484,7 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
-        await self._checkpoints.keep_latest(run.thread, self._platform.runs.checkpoints)
+        await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -512,11 +511,15 @@ class HouseAgency:
 
     # threads' graphs
 
+    async def _agent_of_thread(self, thread: Thread) -> str | None:
+        """Whose it is: that of its latest run, where it was made for none."""
+        if thread.agent is not None:
+            return thread.agent
+        latest = await self.runs(tenant=None, thread=thread.id, limit=1)
+        return latest[0].agent if latest else None
+
     async def _graph_of_thread(self, thread: Thread) -> Any:
-        name = thread.agent
-        if name is None:
-            latest = await self.runs(tenant=None, thread=thread.id, limit=1)
-            name = latest[0].agent if latest else None
+        name = await self._agent_of_thread(thread)
         declared = self._platform.agent(name) if name else None
         return None if declared is None else self._keep(declared).graph
 

@@ -20,11 +20,8 @@ from hanok.caches import Cached, Store, open_store
 from hanok.gateway import (
     Access,
     Admin,
-    AgentProtocol,
-    Agents,
     Batches,
     Counting,
-    Delegated,
     Desk,
     Door,
     Files,
@@ -42,6 +39,7 @@ from hanok.gateway import (
     Tiered,
 )
 from hanok.gateway.access import AGENT, KNOWLEDGE
+from hanok.gateway.agents import Delegated
 from hanok.gateway.fleet_view import fleet_form
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
@@ -97,8 +95,8 @@ class House:
     library: Library
     stacks: Stacks
     informed: Informed
-    delegated: Delegated
     wing: Wing
+    delegated: Delegated
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -222,7 +220,10 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
-    made += [asked, house.stacks.desk, *_agent_desks(house)]
+    made += [asked, house.stacks.desk]
+    made += house.wing.desks(
+        platform, reception=house.reception, giving=house.giving, leaving=lambda: house.door.draining
+    )
     return [desk for desk in made if desk is not None]
 
 
@@ -270,17 +271,6 @@ def response_store(loaded: Loaded) -> ResponseStore:
     return ResponseStore(
         loaded.state / "responses.db", keep_s=kept.keep_days * DAY_S, limit_bytes=int(kept.limit_mib * MIB)
     )
-
-
-def _agent_desks(house: House) -> list[Desk]:
-    """Agents in our own words, and in LangGraph's where there are any."""
-    agency, reception, giving = house.wing.agency, house.reception, house.giving
-    made: list[Desk] = [Agents(agency, reception=reception, giving=giving, new_id=new_id)]
-    if agency is not None:
-        made.append(
-            AgentProtocol(agency, reception=reception, giving=giving, new_id=new_id, created=float(house.started))
-        )
-    return made
 
 
 def _batch_desks(house: House) -> list[Desk]:
@@ -337,11 +327,6 @@ def make_ordered(
     return Ordered(shelf=shelf, intake=intake, runner=runner)
 
 
-def new_id(prefix: str) -> str:
-    """An id that nobody can guess."""
-    return f"{prefix}_{_random_hex(24)}"
-
-
 def _random_hex(digits: int) -> str:
     return secrets.token_hex(digits // 2)
 
@@ -361,8 +346,8 @@ def let_in(house: House, platform: Platform) -> None:
     house.library.change(platform, tracing(platform.telemetry))
     house.stacks.change(platform)
     house.informed.change(platform)
-    house.delegated.change(platform, house.wing.agency)
     house.wing.trace = tracing(platform.telemetry)
+    house.delegated.change(platform, house.wing.agency)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
-from hanok.assemble.agents import Wing
+from hanok.assemble.agents import Wing, new_id
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
 from hanok.assemble.gauges import watch_fleet
@@ -27,7 +27,6 @@ from hanok.assemble.house import (
     make_exporter,
     make_ordered,
     make_store,
-    new_id,
     offers,
     prices,
     providers,
@@ -45,7 +44,6 @@ from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
 from hanok.gateway import (
     Access,
-    Delegated,
     Door,
     Giving,
     HttpServer,
@@ -57,6 +55,7 @@ from hanok.gateway import (
     Runs,
     Tiered,
 )
+from hanok.gateway.agents import Delegated
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -130,7 +129,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     house.providers |= providers(roster)
     if house.exporter is not None:
         house.exporter.start()
-    await house.wing.build(loaded)
+    await house.wing.take_up(loaded)
     let_in(house, loaded.platform)
     changes = Changes(house)
     house.config.take_up = changes.take_up
@@ -327,12 +326,13 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
-        delegated=delegated,
         wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        delegated=delegated,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,
     )
+    let_in(house, platform)
     metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
     return house
 
