@@ -19,6 +19,7 @@ from hanok.spec import Agent
 
 BOUNDS = Bounds(steps=25, tool_calls=50, iterations=5, retries=2, wall_time_s=600.0, depth=4)
 USED = Used(steps=1, prompt_tokens=7, completion_tokens=3, cost_nano_usd=2_000_000)
+PASSAGE = {"document": "a.md", "path": "a.md", "start": 0, "text": "All of it."}
 _CALL = {"id": "call_1", "name": "delete_file", "arguments": {"path": "/tmp/x"}}
 
 
@@ -104,6 +105,7 @@ class FakeAgency:
                 await self._tell(
                     run.id,
                     "tool_result",
+                    data={"passages": [PASSAGE, PASSAGE]},
                     step=1,
                     id="call_1",
                     name="delete_file",

@@ -95,9 +95,7 @@ class Wing:
         agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
         if self.agency is None or self.pusher is None:
             return [agents, mcp]
-        protocol = AgentProtocol(
-            self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since
-        )
+        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
         a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
         return [agents, protocol, a2a, mcp]
 

@@ -84,7 +84,7 @@ class _Ordered(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return messages
 
 
-class RunBody(_Ordered, kw_only=True):
+class StartBody(_Ordered, kw_only=True):
     """`POST /v1/agents/{name}/runs`. `thread` is one of before, `session` a name of the caller's own for one.
 
     `wait` is how many seconds the answer is waited for: 0 leaves the run in the background.

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from hanok.agents.agency import Agency
 from hanok.agents.values import Order, Run, RunState
 from hanok.errors import AgentError, RequestError, Unknown, WrongMethod
-from hanok.gateway.agents.bodies import AnswersBody, ForkBody, NewId, RunBody
+from hanok.gateway.agents.bodies import AnswersBody, ForkBody, NewId, StartBody
 from hanok.gateway.agents.forms import (
     agent_form,
     checkpoint_form,
@@ -162,7 +162,7 @@ class Agents:
     async def _start(self, call: Call, key: Key, name: str, *, streams: bool) -> None:
         caller = self._reception.caller(call, key)
         self._open(name, key)
-        body = decode_body(await self._reception.body(call), RunBody)
+        body = decode_body(await self._reception.body(call), StartBody)
         body.check()
         caller = with_user(caller, body.user)
         order = Order(
@@ -176,7 +176,7 @@ class Agents:
         run = await begin(self._agency, order, once=idempotency_key(call))
         await self._give(call, run, body, streams=streams)
 
-    async def _thread(self, agent: str, body: RunBody, caller: Caller) -> str | None:
+    async def _thread(self, agent: str, body: StartBody, caller: Caller) -> str | None:
         if body.session is None:
             return body.thread
         return (await thread_named(self._agency, agent, body.session, caller))[0]
@@ -197,7 +197,7 @@ class Agents:
         forked = await begin(self._agency, order, once=idempotency_key(call))
         await self._give(call, forked, body, streams=False)
 
-    async def _give(self, call: Call, run: Run, body: RunBody | ForkBody, *, streams: bool) -> None:
+    async def _give(self, call: Call, run: Run, body: StartBody | ForkBody, *, streams: bool) -> None:
         leave = partial(self._agency.cancel, run.id, tenant=run.tenant) if body.cancel_on_disconnect else None
         place = (b"content-location", f"{RUNS}/{run.id}".encode())
         if streams or body.stream:

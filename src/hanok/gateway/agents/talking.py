@@ -19,6 +19,7 @@ THINKING: Mapping[Pattern, frozenset[str]] = {"plan-execute": frozenset({"execut
 """Nodes of the patterns whose words lead to the answer and are none."""
 SHOWN = 300
 """The most characters of arguments and results that are told as reasoning."""
+MOST_PASSAGES = 100
 GAP = "\n\n"
 
 
@@ -31,13 +32,15 @@ class Piece:
 
 
 class Talk:
-    """Reads a run's events. `text` and `reasoning` are what was told so far, `tools` what was used."""
+    """Reads a run's events. `text` and `reasoning` are what was told so far, `tools` what was used, `passages` what was
+    found in knowledge bases."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._thinking = THINKING.get(pattern, frozenset())
         self.text = ""
         self.reasoning = ""
         self.tools: list[dict[str, Any]] = []
+        self.passages: list[Mapping[str, Any]] = []
         self._thinks = self._silent = False
         self._said = ""
         self._gap = False
@@ -91,11 +94,17 @@ class Talk:
 
     def tool_result(self, data: Mapping[str, Any]) -> list[Piece]:
         self.tools.append({name: data.get(name) for name in ("id", "name", "failed", "seconds")})
+        self._note_passages(data.get("data") or {})
         failed = " failed" if data.get("failed") else ""
         return [self._note(f"← {data.get('name')}{failed}: {_short(str(data.get('content') or ''))}")]
 
     def child(self, data: Mapping[str, Any]) -> list[Piece]:
         return [self._note(f"→ agent {data.get('agent')}: {_short(str(data.get('task') or ''))}")]
+
+    def _note_passages(self, data: Mapping[str, Any]) -> None:
+        known = {(each.get("document"), each.get("start")) for each in self.passages}
+        new = [each for each in data.get("passages") or () if (each.get("document"), each.get("start")) not in known]
+        self.passages += new[: MOST_PASSAGES - len(self.passages)]
 
     def _note(self, line: str) -> Piece:
         before = "" if not self.reasoning or self.reasoning.endswith("\n") else "\n"
