@@ -32,18 +32,22 @@ class Piece:
 
 
 class Talk:
-    """Reads a run's events. `text` and `reasoning` are what was told so far, `tools` what was used, `passages` what was
-    found in knowledge bases."""
+    """Reads a run's events. `text` and `reasoning` are what was told so far, `tools` what was used."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._thinking = THINKING.get(pattern, frozenset())
         self.text = ""
         self.reasoning = ""
         self.tools: list[dict[str, Any]] = []
-        self.passages: list[Mapping[str, Any]] = []
+        self._passages: dict[tuple[Any, Any], Mapping[str, Any]] = {}
         self._thinks = self._silent = False
         self._said = ""
         self._gap = False
+
+    @property
+    def passages(self) -> list[Mapping[str, Any]]:
+        """What was found in knowledge bases, each passage once."""
+        return list(self._passages.values())[:MOST_PASSAGES]
 
     def hear(self, event: Event) -> list[Piece]:
         """What the message grows by."""
@@ -102,9 +106,8 @@ class Talk:
         return [self._note(f"→ agent {data.get('agent')}: {_short(str(data.get('task') or ''))}")]
 
     def _note_passages(self, data: Mapping[str, Any]) -> None:
-        known = {(each.get("document"), each.get("start")) for each in self.passages}
-        new = [each for each in data.get("passages") or () if (each.get("document"), each.get("start")) not in known]
-        self.passages += new[: MOST_PASSAGES - len(self.passages)]
+        for passage in data.get("passages") or ():
+            self._passages.setdefault((passage.get("document"), passage.get("start")), passage)
 
     def _note(self, line: str) -> Piece:
         before = "" if not self.reasoning or self.reasoning.endswith("\n") else "\n"
