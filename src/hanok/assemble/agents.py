@@ -14,11 +14,11 @@ from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.agents import Agents
+from hanok.gateway.agents import AgentProtocol, Agents
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
-from hanok.spec import Agent, Loaded
+from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Trace, hand_on, in_child_span
 from hanok.wire import Caller, ModelPath
 
@@ -53,6 +53,7 @@ class Wing:
         self._memory: LongTermMemory | None = None
         self._platform: Platform | None = None
         self._mcp: McpDesk | None = None
+        self._since = time.time()
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
@@ -84,11 +85,16 @@ class Wing:
         self._built.set()
 
     def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
-        """Who answers for agents at the door: over HTTP and MCP (which has knowledge, too)."""
+        """Who answers for agents at the door: over HTTP, LangGraph's protocol and MCP (which has knowledge, too).
+
+        The first lists no agents where none are declared.
+        """
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
         if self.agency is None:
-            return [mcp]
-        return [Agents(self.agency, reception=reception, giving=giving, new_id=new_id), mcp]
+            return [agents, mcp]
+        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        return [agents, protocol, mcp]
 
     def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
         """One for good: calls that run are not touched when the platform changes."""
