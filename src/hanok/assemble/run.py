@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
-from hanok.assemble.agents import Wing
+from hanok.assemble.agents import Wing, new_id
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
 from hanok.assemble.gauges import watch_fleet
@@ -55,6 +55,7 @@ from hanok.gateway import (
     Runs,
     Tiered,
 )
+from hanok.gateway.agents import Delegated
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -128,7 +129,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     house.providers |= providers(roster)
     if house.exporter is not None:
         house.exporter.start()
-    await house.wing.build(loaded)
+    await house.wing.take_up(loaded)
+    let_in(house, loaded.platform)
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
@@ -281,7 +283,8 @@ def _build(
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    delegated = Delegated(informed, new_id=new_id)
+    giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -324,6 +327,7 @@ def _build(
         ),
         informed=informed,
         wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        delegated=delegated,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,

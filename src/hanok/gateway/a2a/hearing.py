@@ -49,7 +49,7 @@ def _piece(part: pb.Part) -> dict[str, Any]:
         case "text":
             return _text(part.text)
         case "data":
-            return _text(json_bytes(MessageToDict(part.data)).decode())
+            return _text(json_bytes(_json(part)).decode())
         case "url" if part.media_type.startswith("image/"):
             return {"type": "image_url", "image_url": {"url": part.url}}
         case "raw" if part.media_type.startswith("image/"):
@@ -69,14 +69,31 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _data(parts: Iterable[pb.Part]) -> list[Mapping[str, Any]]:
-    found = [MessageToDict(part.data) for part in parts if part.WhichOneof("content") == "data"]
+    found = [_json(part) for part in parts if part.WhichOneof("content") == "data"]
     return [cast("Mapping[str, Any]", each) for each in found if isinstance(each, dict)]
+
+
+def _json(part: pb.Part) -> object:
+    """A part's data. Numbers come as floats: those that are whole were whole."""
+    return _whole(MessageToDict(part.data))
+
+
+def _whole(value: object) -> object:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_whole(each) for each in cast("list[object]", value)]
+        case dict():
+            return {name: _whole(each) for name, each in cast("dict[str, object]", value).items()}
+        case _:
+            return value
 
 
 def _told(data: Mapping[str, Any], wanted: Wanted) -> Answers:
     """`{"answers": {id: answer}}`, or one answer, with its `request` where several are asked; kagent's words too."""
     if isinstance(answers := data.get("answers"), dict):
-        given = cast("Mapping[str, object]", answers).items()
+        given = cast("dict[str, object]", answers).items()
         return {id_: _answer(cast("dict[str, Any]", each)) for id_, each in given if isinstance(each, dict)}
     if (decision := data.get("decision_type")) in ("approve", "reject", "deny"):
         data = {**data, "approve": decision == "approve"}

@@ -19,9 +19,9 @@ def path_of(agent: str) -> str:
 def agent_below(path: str, agents: Iterable[str]) -> str:
     """The agent that a path names. Raises `Unknown`."""
     names = list(agents)
-    name = path.removeprefix(BELOW).lstrip("/").partition("/")[0]
     if path in CARDS and names:
         return names[0]
+    name = path.removeprefix(f"{BELOW}/").partition("/")[0]
     if path.startswith(f"{BELOW}/") and name in names:
         return name
     raise no_such_agent(name or path)

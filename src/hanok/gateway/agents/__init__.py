@@ -2,5 +2,6 @@
 
 from hanok.gateway.agents.delegated import Delegated
 from hanok.gateway.agents.desk import Agents
+from hanok.gateway.agents.protocol import AgentProtocol
 
-__all__ = ["Agents", "Delegated"]
+__all__ = ["AgentProtocol", "Agents", "Delegated"]

@@ -54,20 +54,20 @@ class Talk:
             return []
         return [self._tell(GAP + left if self.text else left, reasoning=False)]
 
-    def _step(self, data: Mapping[str, Any]) -> list[Piece]:
+    def step(self, data: Mapping[str, Any]) -> list[Piece]:
         self._thinks = data.get("node") in self._thinking
         self._silent = bool(data.get("silent"))
         self._said = ""
         return []
 
-    def _token(self, data: Mapping[str, Any]) -> list[Piece]:
+    def token(self, data: Mapping[str, Any]) -> list[Piece]:
         reasoning = bool(data.get("reasoning"))
         text = str(data.get("text") or "")
         if not reasoning:
             self._said += text
         return [self._tell(text, reasoning=reasoning or self._thinks)]
 
-    def _message(self, data: Mapping[str, Any]) -> list[Piece]:
+    def message(self, data: Mapping[str, Any]) -> list[Piece]:
         """Words that were folded before they were heard."""
         if self._silent:
             return []
@@ -80,21 +80,21 @@ class Talk:
         self._said = text
         return told
 
-    def _plan(self, data: Mapping[str, Any]) -> list[Piece]:
+    def plan(self, data: Mapping[str, Any]) -> list[Piece]:
         steps: list[Mapping[str, Any]] = data.get("steps") or []
         lines = [f"{_MARKS.get(str(each.get('state')), '-')} {each.get('text')}" for each in steps]
         return [self._note("\n".join(["Plan:", *lines]))]
 
-    def _tool_call(self, data: Mapping[str, Any]) -> list[Piece]:
+    def tool_call(self, data: Mapping[str, Any]) -> list[Piece]:
         arguments = json_bytes(data.get("arguments") or {}).decode()
         return [self._note(f"→ {data.get('name')} {_short(arguments)}")]
 
-    def _tool_result(self, data: Mapping[str, Any]) -> list[Piece]:
+    def tool_result(self, data: Mapping[str, Any]) -> list[Piece]:
         self.tools.append({name: data.get(name) for name in ("id", "name", "failed", "seconds")})
         failed = " failed" if data.get("failed") else ""
         return [self._note(f"← {data.get('name')}{failed}: {_short(str(data.get('content') or ''))}")]
 
-    def _child(self, data: Mapping[str, Any]) -> list[Piece]:
+    def child(self, data: Mapping[str, Any]) -> list[Piece]:
         return [self._note(f"→ agent {data.get('agent')}: {_short(str(data.get('task') or ''))}")]
 
     def _note(self, line: str) -> Piece:
@@ -113,13 +113,13 @@ class Talk:
 
 _MARKS = {"done": "✓", "running": "…", "failed": "✗"}
 _HEARD: dict[str, Callable[[Talk, Mapping[str, Any]], list[Piece]]] = {
-    "step": Talk._step,  # pyright: ignore[reportPrivateUsage]
-    "token": Talk._token,  # pyright: ignore[reportPrivateUsage]
-    "message": Talk._message,  # pyright: ignore[reportPrivateUsage]
-    "plan": Talk._plan,  # pyright: ignore[reportPrivateUsage]
-    "tool_call": Talk._tool_call,  # pyright: ignore[reportPrivateUsage]
-    "tool_result": Talk._tool_result,  # pyright: ignore[reportPrivateUsage]
-    "child": Talk._child,  # pyright: ignore[reportPrivateUsage]
+    "step": Talk.step,
+    "token": Talk.token,
+    "message": Talk.message,
+    "plan": Talk.plan,
+    "tool_call": Talk.tool_call,
+    "tool_result": Talk.tool_result,
+    "child": Talk.child,
 }
 
 

@@ -1,0 +1,120 @@
+"""Messages in LangChain's form, both ways: `{type: human | ai | system | tool}` outside, `{role: user | …}` inside.
+
+Format: `langchain_core.messages` as LangGraph's server writes them. Either form is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from hanok.agents.values import Message
+from hanok.errors import RequestError
+from hanok.wire import json_bytes
+
+_Json = dict[str, Any]
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "ai": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "system",
+    "tool": "tool",
+}
+_TYPES = {"user": "human", "assistant": "ai", "system": "system", "developer": "system", "tool": "tool"}
+NewId = Callable[[str], str]
+
+
+def read_messages(given: object, new_id: NewId) -> tuple[Message, ...]:
+    """What `input.messages` says: a text, a message, or a list of such. Raises `RequestError`."""
+    listed: Sequence[object] = cast("Sequence[object]", given) if isinstance(given, list) else [given]
+    return tuple(_read(each, place, new_id) for place, each in enumerate(listed))
+
+
+def as_langchain(message: Mapping[str, Any]) -> _Json:
+    """A message as LangChain has it; one that is in no form of ours stays as it is."""
+    role = message.get("role")
+    if role not in _TYPES:
+        return dict(message)
+    told: _Json = {
+        "type": _TYPES[role],
+        "id": message.get("id"),
+        "content": message.get("content") or "",
+        "name": message.get("name"),
+        "additional_kwargs": {},
+        "response_metadata": {},
+    }
+    if role == "assistant":
+        told |= {"tool_calls": [_call_form(each) for each in message.get("tool_calls") or ()], "invalid_tool_calls": []}
+        if thought := message.get("reasoning_content"):
+            told["additional_kwargs"] = {"reasoning_content": thought}
+    if role == "tool":
+        told |= {"tool_call_id": message.get("tool_call_id"), "status": "success"}
+    return told
+
+
+def values_form(values: Mapping[str, Any]) -> _Json:
+    """A thread's values, their messages as LangChain has them."""
+    messages = values.get("messages")
+    if not isinstance(messages, list):
+        return dict(values)
+    listed = cast("list[Any]", messages)
+    return {**values, "messages": [as_langchain(each) if isinstance(each, Mapping) else each for each in listed]}  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _read(given: object, place: int, new_id: NewId) -> Message:
+    param = f"input.messages[{place}]"
+    if isinstance(given, str):
+        return {"id": new_id("msg"), "role": "user", "content": given}
+    if isinstance(given, list) and len(pair := cast("list[Any]", given)) == 2:
+        given = {"role": pair[0], "content": pair[1]}
+    if not isinstance(given, dict):
+        raise _invalid(param, "a message is a text, or has `role` (or `type`) and `content`")
+    told = cast("_Json", given)
+    name = told.get("role") or told.get("type")
+    role = _ROLES.get(name) if isinstance(name, str) else None
+    if role is None:
+        raise _invalid(f"{param}.role", f"there is no role {name!r}: one of {', '.join(_ROLES)}")
+    content = told.get("content")
+    if not isinstance(content, str | list) and content is not None:
+        raise _invalid(f"{param}.content", "the content is a text, or a list of parts")
+    own = told.get("id")
+    message: Message = {"id": own if isinstance(own, str) and own else new_id("msg"), "role": role, "content": content}
+    return {**message, **_more(told, param)}
+
+
+def _more(told: _Json, param: str) -> _Json:
+    """What messages of tools have besides."""
+    more = {name: told[name] for name in ("name", "tool_call_id") if isinstance(told.get(name), str)}
+    calls = told.get("tool_calls")
+    if not calls:
+        return more
+    if not isinstance(calls, list) or not all(isinstance(each, dict) for each in cast("list[Any]", calls)):
+        raise _invalid(f"{param}.tool_calls", "these are a list of objects")
+    return {**more, "tool_calls": [_openai_call(each) for each in cast("list[_Json]", calls)]}
+
+
+def _openai_call(call: _Json) -> _Json:
+    if "function" in call:
+        return call
+    arguments = json_bytes(call.get("args") or {}).decode()
+    return {"id": call.get("id"), "type": "function", "function": {"name": call.get("name"), "arguments": arguments}}
+
+
+def _call_form(call: Mapping[str, Any]) -> _Json:
+    function: Mapping[str, Any] = call.get("function") or {}
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments or "{}")
+        except msgspec.DecodeError:
+            arguments = {"INVALID_JSON": arguments}
+    args = cast("Any", arguments) if isinstance(arguments, dict) else {}
+    return {"type": "tool_call", "id": call.get("id"), "name": function.get("name"), "args": args}
+
+
+def _invalid(param: str, message: str) -> RequestError:
+    return RequestError(f"{param}: {message}", param=param, code="invalid_value")
