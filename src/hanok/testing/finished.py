@@ -9,6 +9,8 @@ from typing import Any
 
 from hanok.agents.values import Event, Run, RunState, Used
 
+STORY_LINES = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -119,7 +121,8 @@ class FinishedRun:
     def story(self) -> str:
         """What happened, a line each: for reading, as in the message of a failed test."""
         lines = [f"{self.agent} ({self.run.id}): {self.state}"]
-        lines += [line for event in self.events if (line := _line(event))]
+        told = [line for event in self.events if (line := _line(event))]
+        lines += told if len(told) <= STORY_LINES else [*told[:10], "  …", *told[10 - STORY_LINES :]]
         for below in self.below:
             lines += [f"  {line}" for line in below.story().splitlines()]
         return "\n".join([*lines, f"  answer: {self.answer!r}"] + ([f"  error: {self.error}"] if self.error else []))
