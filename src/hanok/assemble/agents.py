@@ -54,6 +54,7 @@ class Wing:
         self._built = asyncio.Event()
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
+        self._mcp: McpDesk | None = None
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
@@ -85,14 +86,21 @@ class Wing:
         self, platform: Platform, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]
     ) -> list[Desk]:
         """Who answers for agents at the door: over HTTP, A2A and MCP (which has knowledge, too)."""
-        tools = McpTools(library=self._library, agency=self.agency, reception=reception, new_id=new_id, leaving=leaving)
-        mcp = McpDesk(tools, reception=reception)
-        self._open.push_async_callback(mcp.aclose)
+        mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
         if self.agency is None or self.pusher is None:
             return [mcp]
         agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
         a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
         return [agents, a2a, mcp]
+
+    def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
+        """One for good: calls that run are not touched when the platform changes."""
+        tools = McpTools(
+            library=self._library, agency=lambda: self.agency, reception=reception, new_id=new_id, leaving=leaving
+        )
+        mcp = McpDesk(tools, reception=reception)
+        self._open.push_async_callback(mcp.aclose)
+        return mcp
 
     async def take_up(self, loaded: Loaded) -> None:
         """Keep this platform's prompts, and build the wing if it is needed. Raises `AgentError` for a prompt that
