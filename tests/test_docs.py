@@ -120,6 +120,12 @@ def test_the_page_about_knowledge_works_as_written(tmp_path: Path) -> None:
         run_blocks(stack, tmp_path, (ROOT / "docs" / "knowledge.md").read_text("utf-8"))
 
 
+def test_the_page_about_a2a_works_as_written(tmp_path: Path) -> None:
+    pytest.importorskip("a2a", reason='not installed: pip install "hanok[agents]"')
+    with contextlib.ExitStack() as stack:
+        run_blocks(stack, tmp_path, (ROOT / "docs" / "a2a.md").read_text("utf-8"))
+
+
 def run_blocks(stack: contextlib.ExitStack, folder: Path, text: str) -> None:
     port = str(free_port())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -14,16 +14,12 @@ from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.a2a import A2a
-from hanok.gateway.a2a.push_client import Pusher
-from hanok.gateway.a2a.push_store import PushStore
 from hanok.gateway.agents import Agents
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
-from hanok.spec import Agent, Loaded, Platform
+from hanok.spec import Agent, Loaded
 from hanok.telemetry import Trace, hand_on, in_child_span
-from hanok.web.client import Web
 from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
@@ -45,7 +41,6 @@ class Wing:
         self.agency: HouseAgency | None = None
         self.replaced: dict[str, Tool] = {}
         """Tools that stand for declared ones, by their names, from the first run on: tests put theirs here."""
-        self.pusher: Pusher | None = None
         self._models = models
         self._library = library
         self._admission = admission
@@ -70,28 +65,17 @@ class Wing:
         )
         outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=self._told)
         store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded, self._open)
-        self.agency = agency = running.HouseAgency(
+        self.agency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
-        )
-        self.pusher = Pusher(
-            agency,
-            PushStore(loaded.state / "pushes.db"),
-            web=Web(),
-            wall=time.time,
-            worker=new_id("pusher"),
         )
         self._built.set()
 
-    def desks(
-        self, platform: Platform, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]
-    ) -> list[Desk]:
-        """Who answers for agents at the door: over HTTP, A2A and MCP (which has knowledge, too)."""
+    def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
+        """Who answers for agents at the door: over HTTP and MCP (which has knowledge, too)."""
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
-        if self.agency is None or self.pusher is None:
+        if self.agency is None:
             return [mcp]
-        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
-        a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
-        return [agents, a2a, mcp]
+        return [Agents(self.agency, reception=reception, giving=giving, new_id=new_id), mcp]
 
     def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
         """One for good: calls that run are not touched when the platform changes."""
@@ -118,8 +102,8 @@ class Wing:
     async def live(self) -> None:
         """For ever: lead what waits."""
         await self._built.wait()
-        if self.agency is not None and self.pusher is not None:
-            await asyncio.gather(self.agency.live(), self.pusher.live())
+        if self.agency is not None:
+            await self.agency.live()
 
     async def aclose(self) -> None:
         """Let go of all runs."""
