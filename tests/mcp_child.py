@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel
+
+WAITING = threading.Event()
 
 
 class Colour(BaseModel):
@@ -31,8 +35,13 @@ def make_server() -> MCPServer[Any]:
 
     @server.tool()
     def environment() -> dict[str, str]:
-        """The names of all variables."""
+        """All variables."""
         return dict(os.environ)
+
+    @server.tool()
+    def sent(context: Context[Any, Any]) -> dict[str, str]:
+        """The headers of this call."""
+        return dict(context.headers or {})
 
     @server.tool()
     async def key(context: Context[Any, Any]) -> str:
@@ -48,11 +57,12 @@ def make_server() -> MCPServer[Any]:
     @server.tool()
     def fail() -> str:
         """Fail."""
-        raise ValueError("the disk is full")
+        raise ToolError("the disk is full")
 
     @server.tool()
     async def wait() -> str:
         """Never end."""
+        WAITING.set()
         await anyio.sleep_forever()
         return ""
 
@@ -71,7 +81,7 @@ def make_server() -> MCPServer[Any]:
     async def grow(context: Context[Any, Any]) -> str:
         """Offer one more tool."""
         server.add_tool(lambda: "new", name="grown", description="Was not there before.")
-        await context.notify_tools_changed() if hasattr(context, "notify_tools_changed") else None
+        await context.notify_tools_changed()
         return "grown"
 
     return server

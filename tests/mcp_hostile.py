@@ -32,6 +32,7 @@ ODD = [
         },
     },
     {"name": "hidden", "inputSchema": OBJECT},
+    {"name": "big", "inputSchema": OBJECT},
     "nothing of the kind",
 ]
 cancelled: list[Any] = []
@@ -60,8 +61,8 @@ def lists(how: str, cursor: str | None) -> dict[str, Any]:
 def gives(name: str) -> dict[str, Any] | None:
     """What a tool gives back; None where it gives nothing."""
     match name:
-        case "huge":
-            return {"content": [{"type": "text", "text": "x" * 30_000_000}]}
+        case "big":
+            return {"content": [{"type": "text", "text": "x" * 6_000_000}]}
         case "a b":
             image = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
             link = {"type": "resource_link", "name": "report", "uri": "file:///r.txt"}
@@ -119,7 +120,7 @@ if __name__ == "__main__":
     if how == "hang":
         sys.stdin.read()
     if how == "noise":
-        for number in range(20_000):
+        for number in range(3000):
             sys.stdout.write(f"loading {number}\n")
         say(method="notifications/message", params={"level": "info", "data": "hello"})
     serve(how)

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from hanok.agents.checking import Checker
-from hanok.agents.checkpoints import Checkpoints
 from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
 from hanok.agents.store import RunStore
+from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
@@ -138,8 +138,6 @@ class HouseAgency:
         for kept in self._kept.values():
             for box in kept.boxes.values():
                 await box.aclose()
-        await self._checkpoints.aclose()
-        await self._in_thread(self._store.close)
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -485,7 +483,7 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
-        await self._checkpoints.keep_latest(run.thread, self._platform.runs.checkpoints)
+        await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from hanok.agents.prompts.load import declared_prompts
+from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
+from hanok.gateway import Desk, Giving, Reception
+from hanok.gateway.a2a import A2a
+from hanok.gateway.a2a.push_client import Pusher
+from hanok.gateway.a2a.push_store import PushStore
+from hanok.gateway.agents import Agents
+from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
-from hanok.spec import Agent, Loaded
+from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Trace, hand_on, in_child_span
+from hanok.web.client import Web
 from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
@@ -33,12 +45,15 @@ class Wing:
         self.agency: HouseAgency | None = None
         self.replaced: dict[str, Tool] = {}
         """Tools that stand for declared ones, by their names, from the first run on: tests put theirs here."""
+        self.pusher: Pusher | None = None
         self._models = models
         self._library = library
         self._admission = admission
         self.trace: Trace = hand_on
         self._serves = serves
         self._built = asyncio.Event()
+        self._open = AsyncExitStack()
+        self._prompts: Prompts | None = None
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
@@ -52,12 +67,46 @@ class Wing:
             library=self._library,
             replaced=self.replaced,
         )
-        outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=_told)
-        store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded)
-        self.agency = running.HouseAgency(
+        outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=self._told)
+        store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded, self._open)
+        self.agency = agency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
+        pushes = PushStore(loaded.state / "pushes.db")
+        self._open.callback(pushes.close)
+        self.pusher = Pusher(agency, pushes, web=Web(), wall=time.time, worker=new_id("pusher"))
         self._built.set()
+
+    def desks(
+        self, platform: Platform, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]
+    ) -> list[Desk]:
+        """Who answers for agents at the door: over HTTP, A2A and MCP (which has knowledge, too)."""
+        tools = McpTools(library=self._library, agency=self.agency, reception=reception, new_id=new_id, leaving=leaving)
+        mcp = McpDesk(tools, reception=reception)
+        self._open.push_async_callback(mcp.aclose)
+        if self.agency is None or self.pusher is None:
+            return [mcp]
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
+        settings = platform.gateway.a2a
+        self.pusher.web = Web(private=settings.private)
+        a2a = A2a(
+            platform.agents,
+            agency=self.agency,
+            reception=reception,
+            pusher=self.pusher,
+            open_cards=settings.cards == "public",
+            url=platform.gateway.url,
+        )
+        self._open.push_async_callback(a2a.aclose)
+        return [agents, a2a, mcp]
+
+    async def take_up(self, loaded: Loaded) -> None:
+        """Keep this platform's prompts, and build the wing if it is needed. Raises `AgentError` for a prompt that
+        cannot be read, and as `build` does."""
+        if loaded.platform.prompts:
+            self._prompts = self._prompts or Prompts(loaded.state)
+            await asyncio.to_thread(self._prompts.record, declared_prompts(loaded), now=time.time())
+        await self.build(loaded)
 
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares."""
@@ -70,21 +119,35 @@ class Wing:
         if self.agency is not None:
             await self.agency.live()
 
+    async def push(self) -> None:
+        """For ever: tell those who asked for it how runs stand."""
+        await self._built.wait()
+        if self.pusher is not None:
+            await self.pusher.live()
+
     async def aclose(self) -> None:
         """Let go of all runs."""
         if self.agency is not None:
             await self.agency.close()
+        await self._open.aclose()
 
     def _allot(self, caller: Caller, run: str, amounts: tuple[int | None, int | None] | None) -> None:
         allotment = None if amounts is None else Allotment(cost_nano_usd=amounts[0], tokens=amounts[1])
         self._admission.lead(caller.tenant, run, allotment)
 
+    def _told(self, agent: Agent) -> str:
+        """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""
+        if agent.prompt is None or self._prompts is None:
+            return agent.system_prompt or ""
+        return self._prompts.resolve(agent.prompt).text
+
     def _in_span(self, caller: Caller) -> Caller:
         return in_child_span(caller, self.trace)
 
 
-def _told(agent: Agent) -> str:
-    return agent.system_prompt or ""
+def new_id(prefix: str) -> str:
+    """An id that nobody can guess."""
+    return f"{prefix}_{secrets.token_hex(12)}"
 
 
 def _load(module: str) -> Any:

@@ -51,7 +51,7 @@ class Changes:
         async with house.roster.changing:
             exchange = house.roster.compare(loaded)
             prepared = await asyncio.to_thread(_prepare, house, exchange, self._models.values())
-            await house.wing.build(loaded)
+            await house.wing.take_up(loaded)
             self._apply(prepared)
         return Taken(
             loaded=loaded,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hanok.assemble.a2a import A2aWing
 from hanok.assemble.agents import Wing
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desk
@@ -40,6 +39,7 @@ from hanok.gateway import (
     Tiered,
 )
 from hanok.gateway.access import AGENT, KNOWLEDGE
+from hanok.gateway.agents import Delegated
 from hanok.gateway.fleet_view import fleet_form
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment, Holder, Key, KeyRing, Ledger, Metered, Offer, PriceList
@@ -96,7 +96,7 @@ class House:
     stacks: Stacks
     informed: Informed
     wing: Wing
-    a2a: A2aWing
+    delegated: Delegated
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -220,7 +220,10 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
-    made += [asked, house.stacks.desk, house.a2a.desk(platform, house.reception)]
+    made += [asked, house.stacks.desk]
+    made += house.wing.desks(
+        platform, reception=house.reception, giving=house.giving, leaving=lambda: house.door.draining
+    )
     return [desk for desk in made if desk is not None]
 
 
@@ -344,6 +347,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.stacks.change(platform)
     house.informed.change(platform)
     house.wing.trace = tracing(platform.telemetry)
+    house.delegated.change(platform, house.wing.agency)
     house.replays.change(retries=platform.gateway.replay_retries)
     kept = platform.gateway.responses
     house.responses.keep_s, house.responses.limit_bytes = kept.keep_days * DAY_S, int(kept.limit_mib * MIB)

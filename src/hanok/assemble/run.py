@@ -13,8 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
-from hanok.assemble.a2a import A2aWing
-from hanok.assemble.agents import Wing
+from hanok.assemble.agents import Wing, new_id
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
 from hanok.assemble.gauges import watch_fleet
@@ -23,7 +22,6 @@ from hanok.assemble.house import (
     Crew,
     House,
     cards,
-    desks,
     kept_bytes,
     let_in,
     make_exporter,
@@ -57,6 +55,7 @@ from hanok.gateway import (
     Runs,
     Tiered,
 )
+from hanok.gateway.agents import Delegated
 from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
@@ -130,8 +129,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     house.providers |= providers(roster)
     if house.exporter is not None:
         house.exporter.start()
-    await house.wing.build(loaded)
-    house.door.change(desks(house, loaded.platform))
+    await house.wing.take_up(loaded)
+    let_in(house, loaded.platform)
     changes = Changes(house)
     house.config.take_up = changes.take_up
     background = [
@@ -143,7 +142,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         keep_going("vector-stores", house.stacks.filler.live),
         keep_going("knowledge", _upkeep(house).live),
         keep_going("agents", house.wing.live),
-        keep_going("a2a-pushes", house.a2a.live),
+        keep_going("a2a-pushes", house.wing.push),
     ]
     if house.holder is not None:
         background.append(keep_going("shared-budgets", house.holder.live))
@@ -155,7 +154,6 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         try:
             await asyncio.gather(*background, return_exceptions=True)
             await house.ordered.runner.close()
-            await house.a2a.aclose()
             await house.wing.aclose()
             await roster.close()
             await changes.close()
@@ -286,7 +284,8 @@ def _build(
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(informed, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
+    delegated = Delegated(informed, new_id=new_id)
+    giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
         giving=giving,
@@ -296,7 +295,6 @@ def _build(
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         replays=replays,
     )
-    wing = Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers))
     house = House(
         config=config,
         models=models,
@@ -329,8 +327,8 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
-        wing=wing,
-        a2a=A2aWing(loaded, wing),
+        wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        delegated=delegated,
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,

@@ -44,7 +44,7 @@ async def _ask_all(run: Form) -> dict[str, Form]:
 async def _ask_question(run: Form, request: Form) -> Form:
     asked = str(request.get("question") or json.dumps(request.get("value"), ensure_ascii=False))
     talk.print(Text.assemble(("? ", "yellow"), (run["agent"], "bold"), f" asks: {asked}"), highlight=False)
-    said = (await next_line()).strip()
+    said = (await _typed()).strip()
     return {"text": said} if request["kind"] == "question" else {"value": _as_json(said)}
 
 
@@ -56,7 +56,7 @@ async def _ask_approval(run: Form, request: Form) -> Form:
         talk.print(Text(f"    {name}: {json.dumps(value, ensure_ascii=False)}"), highlight=False)
     while True:
         talk.print(f"  Let it? {_CHOICES}", highlight=False)
-        match (await next_line("  › ")).strip().lower()[:1]:
+        match (await _typed()).strip().lower()[:1]:
             case "y":
                 return {"approve": True}
             case "n":
@@ -70,8 +70,13 @@ async def _ask_approval(run: Form, request: Form) -> Form:
 
 
 async def _refusal() -> Form:
-    reason = (await next_line("  Why not? (the agent is told; may be empty) › ")).strip()
+    reason = (await _typed("Why not? (the agent is told; may be empty) ")).strip()
     return {"approve": False, **({"reason": reason} if reason else {})}
+
+
+async def _typed(asks: str = "") -> str:
+    talk.print(f"  {asks}› ", end="", highlight=False)
+    return await next_line("")
 
 
 def _edit(arguments: dict[str, Any]) -> dict[str, Any] | None:

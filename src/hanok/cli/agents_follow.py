@@ -21,7 +21,7 @@ from hanok.cli.agents_ask import ask_person
 from hanok.cli.agents_reach import ENDED, Agents, Form
 from hanok.cli.agents_view import RunView, call_line
 from hanok.cli.app import EXIT_FAILED, EXIT_INTERRUPTED
-from hanok.cli.terminal import print_json, talk
+from hanok.cli.terminal import data, print_json, talk
 from hanok.errors import HanokError
 
 EXIT_LIMITED, EXIT_WAITS = 3, 4
@@ -130,8 +130,9 @@ async def follow_to_rest(agents: Agents, run: Form, view: RunView, *, asks: bool
     follower = Follower(agents, view)
     interrupts = Interrupts(agents, run["id"], view.note)
     while True:
-        with interrupts.heard(), view.shown():
-            run = await follower.follow(run, after=after)
+        with interrupts.heard():
+            async with view.shown():
+                run = await follower.follow(run, after=after)
         if run["state"] != "waiting" or not asks or interrupts.count:
             return run, interrupts.count > 0
         answers = await ask_person(run)
@@ -168,7 +169,7 @@ def say_end(run: Form, view: RunView) -> None:
     """The answer on stdout, and on stderr how the run ended and how to go on."""
     if run.get("answer"):
         talk.print()
-        print(run["answer"])
+        data.print(Text(str(run["answer"])), highlight=False)
         talk.print()
     view.end(run)
     say_next(run)

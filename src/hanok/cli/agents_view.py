@@ -6,10 +6,11 @@ looked at later and one on a server look the same. Without a terminal, each even
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ Event = dict[str, Any]
 """`{run, seq, type, at, data}`, as the HTTP API has it."""
 FAINT = "bright_black"
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+DRAW_EVERY_S = 0.125
 RESULT_LINES, SAID_LINES = 3, 4
 LONGEST_VALUE, LONGEST_PLAIN = 60, 400
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "running": ("›", "cyan"), "open": ("·", FAINT)}
@@ -33,6 +35,7 @@ class Place:
 
     agent: str
     depth: int
+    state: str = ""
     said: str = ""
     plan: dict[str, str] = field(default_factory=dict[str, str])
     calls: dict[str, tuple[Text, float]] = field(default_factory=dict[str, tuple[Text, float]])
@@ -63,18 +66,23 @@ class RunView:
         place = self._places[run] = Place(agent, depth)
         return place
 
-    @contextmanager
-    def shown(self) -> Generator[None]:
-        """What is under way stands below while this lasts."""
+    @asynccontextmanager
+    async def shown(self) -> AsyncGenerator[None]:
+        """What is under way stands below while this lasts. Drawn from the event loop: two threads would draw over one
+        another."""
         if not self._console.is_terminal:
             yield
             return
         self._live = Live(
-            get_renderable=self._under_way, console=self._console, transient=True, refresh_per_second=8,
-            redirect_stdout=False, redirect_stderr=False, vertical_overflow="crop",
+            get_renderable=self._under_way, console=self._console, transient=True, auto_refresh=False,
+            redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
-        with self._live:
-            yield
+        with self._live as live:
+            drawing = asyncio.create_task(_draw(live))
+            try:
+                yield
+            finally:
+                drawing.cancel()
         self._live = None
 
     def note(self, text: str) -> None:
@@ -102,7 +110,8 @@ class RunView:
     # one for each type of event
 
     def _tell_run(self, place: Place, data: dict[str, Any]) -> None:
-        if data.get("state") == "running" and data.get("attempt", 1) > 1:
+        was, place.state = place.state, str(data.get("state"))
+        if (was, place.state) == ("running", "running"):  # nobody told its rest: its process was lost
             place.calls.clear()
             self._line(Text(f"taken up again (attempt {data['attempt']})", style=FAINT), place.depth)
 
@@ -148,7 +157,7 @@ class RunView:
 
     def _tell_step(self, place: Place, data: dict[str, Any]) -> None:
         place.said = ""
-        self._note = f"step {data['step']}"
+        self._note = f"step {data['step']}" if place.depth == 0 else f"{place.agent}'s step {data['step']}"
 
     def _tell_custom(self, place: Place, data: dict[str, Any]) -> None:
         self._line(Text(f"· {json.dumps(data, ensure_ascii=False)}", style=FAINT), place.depth)
@@ -206,6 +215,12 @@ class RunView:
         line = Text.assemble((f"{frame} ", "cyan"), (told, FAINT))
         line.truncate(self._console.width, overflow="ellipsis")
         return line
+
+
+async def _draw(live: Live) -> None:
+    while True:
+        live.refresh()
+        await asyncio.sleep(DRAW_EVERY_S)
 
 
 def call_line(name: str, arguments: dict[str, Any]) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 
 from hanok.preflight import ignores, load, reading, verdict
@@ -41,13 +42,21 @@ def checks(layer: str) -> Iterator[Check]:
 def rules() -> dict[str, Rule]:
     """Every rule, by id."""
     modules = [*_OUTSIDE, *(module for each in LAYERS.values() for module in each)]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Rule)]
-    return {rule.id: rule for rule in sorted(set(found), key=lambda rule: rule.id)}
+    found = {rule for module in modules for rule in _rules_of(module)}
+    return {rule.id: rule for rule in sorted(found, key=lambda rule: rule.id)}
 
 
 def layer_of(rule: Rule) -> str:
     """The layer that a rule belongs to."""
-    for layer, modules in {verdict.FILES: _OUTSIDE, **LAYERS}.items():
-        if any(value is rule for module in modules for value in vars(module).values()):
-            return layer
-    raise KeyError(rule.id)
+    return _layers()[rule]
+
+
+@cache
+def _layers() -> Mapping[Rule, str]:
+    modules = {verdict.FILES: _OUTSIDE, **LAYERS}
+    found = ((rule, layer) for layer, its in modules.items() for module in its for rule in _rules_of(module))
+    return dict(reversed(list(found)))  # of several layers that name a rule, it is the first one's
+
+
+def _rules_of(module: ModuleType) -> Iterator[Rule]:
+    return (value for value in vars(module).values() if isinstance(value, Rule))

@@ -127,12 +127,6 @@ def said_body(
     return json_bytes({**head, "choices": [choice], "usage": usage_form(usage)})
 
 
-def delta_event(request: ChatRequest, delta: Mapping[str, Any], *, created: int) -> bytes:
-    """One event of a streamed chat completion with a piece of something else than text, as `tool_calls`."""
-    choice = {"index": 0, "delta": {"role": "assistant", **delta}, "logprobs": None, "finish_reason": None}
-    return _event(request, [choice], None, created)
-
-
 def text_event(
     request: ChatRequest,
     text: str | None,

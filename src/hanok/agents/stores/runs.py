@@ -170,8 +170,10 @@ class Runs:
         )
         if parent is None:
             statement += " AND parent IS NULL"
-        if states is not None:
-            wanted = list(states)
+        wanted = None if states is None else list(states)
+        if wanted is not None:
+            if not wanted:
+                return []
             statement, values = f"{statement} AND state IN ({_marks(wanted)})", [*values, *wanted]
         rows = self._ask(f"{statement} ORDER BY number DESC LIMIT ?", [*values, limit])
         return [read_run(row) for row in rows]

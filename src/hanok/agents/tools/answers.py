@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 from hanok.agents.tools.html_text import text_of_html
+from hanok.agents.tools.pointer import Nowhere, at
 from hanok.web.client import Answer
 
 PIECE = 500
 """Characters of an error's body that are told."""
 _TEXTS = ("javascript", "yaml", "x-yaml", "csv", "x-ndjson", "jsonl", "x-www-form-urlencoded", "graphql", "toml")
 
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _SLOW = ("punycode", "idna", "unicode_escape", "raw_unicode_escape")
 """Encodings that no page is in, and that take long to decode."""
 
@@ -43,7 +42,11 @@ def content_of(answer: Answer, pointer: str = "") -> str:
         return told.text
     if not told.is_json:
         raise NotAnswered(f"its answer is no JSON, and so has no `{pointer}`: {_cut(told.text)}")
-    return _text_of_json(at(told.json, pointer))
+    try:
+        return _text_of_json(at(told.json, pointer))
+    except Nowhere as error:
+        there = f"at `{error.seen or '/'}` is {_kind(error.here)}"
+        raise NotAnswered(f"its answer has no `{pointer}`; {there}") from None
 
 
 def failure_of(answer: Answer) -> str:
@@ -70,22 +73,6 @@ def told_by(answer: Answer) -> Told:
     if "html" in media_type:
         return Told(text=text_of_html(text, answer.url))
     return Told(text=text)
-
-
-def at(value: Any, pointer: str) -> Any:
-    """What a JSON pointer names. Raises `NotAnswered`, which says what is there instead."""
-    here: Any = value
-    seen = ""
-    for token in pointer.removeprefix("/").split("/") if pointer else []:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(here, dict) and key in here:
-            here = cast("dict[str, Any]", here)[key]
-        elif isinstance(here, list) and _INDEX.fullmatch(key) and int(key) < len(cast("list[Any]", here)):
-            here = cast("list[Any]", here)[int(key)]
-        else:
-            raise NotAnswered(f"its answer has no `{pointer}`; at `{seen or '/'}` is {_kind(here)}")
-        seen += f"/{token}"
-    return here
 
 
 def status_of(status: int) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
+from hanok.agents.tool import Tool, Toolbox, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.http_client import Clock, Manners, Remote, allowed
 from hanok.agents.tools.redaction import Redaction, plain_headers
+from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.template import BadArgument, encode_pairs, fill_body, fill_url, pairs_of
 from hanok.errors import ToolUnavailable, WebError
 from hanok.spec import HttpTool
@@ -21,7 +22,12 @@ from hanok.web.client import Request, Web, check_headers
 from hanok.web.place import Place, place_of
 
 _IN_QUERY = ("GET", "DELETE")
-_NANO = 1_000_000_000
+NANO = 1_000_000_000
+
+
+def open_http(declared: HttpTool, _around: Surroundings) -> Toolbox:
+    """The tool of a declared request."""
+    return HttpToolbox(declared)
 
 
 class HttpToolbox:
@@ -72,7 +78,7 @@ class _HttpTool:
             timeout_s=declared.timeout_s,
             max_output=declared.max_output,
             safe=self._safe,
-            cost_nano_usd=round(declared.usd * _NANO),
+            cost_nano_usd=round(declared.usd * NANO),
         )
 
     @property
@@ -84,7 +90,7 @@ class _HttpTool:
         try:
             request = self._request(call.arguments)
         except BadArgument as error:
-            return ToolResult(content=str(error), failed=True, data={"error": "bad_argument"})
+            return bad_argument(error)
         return await self._remote.ask(request, call, safe=self._safe, pointer=self._declared.result)
 
     def _request(self, arguments: Mapping[str, Any]) -> Request:
@@ -108,6 +114,11 @@ class _HttpTool:
     def _leaves_some(self) -> bool:
         declared = _properties(self._spec.parameters)
         return not declared or any(name not in self._named for name in declared)
+
+
+def bad_argument(error: BadArgument) -> ToolResult:
+    """What the model is told of an argument that cannot stand where it must."""
+    return ToolResult(content=str(error), failed=True, data={"error": "bad_argument"})
 
 
 def json_request(method: str, url: str, headers: Mapping[str, str], body: Any) -> Request:

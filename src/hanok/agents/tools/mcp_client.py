@@ -126,7 +126,7 @@ class McpTools:
             raise self._unavailable(f"did not list its tools within {self.declared.timeout_s:g} s") from None
         except (_Lost, _Refused) as error:
             raise self._unavailable(f"does not list its tools: {error}") from None
-        offers, self.notes = choose(listed, self.declared)
+        offers, self.notes = await asyncio.to_thread(choose, listed, self.declared)  # checking schemas takes a while
         for note in self.notes:
             _log.warning("MCP server %s: %s", self.declared.name, note)
         self._tools = tuple(_Offered(self, offer) for offer in offers)
@@ -221,7 +221,7 @@ class _Link:
         self._limit_s = limit_s
         self._scope = anyio.CancelScope()
         self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
-        self._why, self._unheard = "is not connected any more", False
+        self._why = "is not connected any more"
         self._task = asyncio.create_task(self._hold())
 
     @property
@@ -273,7 +273,7 @@ class _Link:
         message = error.error.message
         if error.error.code == CONNECTION_CLOSED:
             await asyncio.wait([self._task], timeout=1)  # why it broke is known a moment after it did
-            return _Lost(self._why, unheard=self._unheard)
+            return _Lost(self._why)
         if message == "Session terminated":  # a server of 2025 that was started anew knows no session of before
             self._scope.cancel()
             return _Lost("has forgotten us", unheard=True)
@@ -300,8 +300,7 @@ class _Link:
             if self._scope.cancelled_caught and not self._client.done():
                 self._why = f"did not answer within {self._limit_s:g} s"
         except Exception as error:  # noqa: BLE001 - whatever a transport raises is why it broke
-            leaf = _first(error)
-            self._why, self._unheard = _why(leaf), isinstance(leaf, httpx2.ConnectError)
+            self._why = _why(_first(error))
 
     async def _listen(self, client: Client) -> None:
         """Hear of changes for as long as it lasts: the protocol of 2026 tells of them to who asks."""

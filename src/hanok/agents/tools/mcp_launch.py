@@ -116,8 +116,8 @@ async def _hear(process: asyncio.subprocess.Process, inward: _Inward, limit_byte
                 await inward.send(SessionMessage(message))
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # nobody listens any more
-    code = await _end_of(process)
-    raise Ended("has closed its output" if code is None else f"has ended with {_how(code)}")
+        code = await _end_of(process)  # before its end is told: who waits for it is to learn why
+        raise Ended("has closed its output" if code is None else f"has ended with {_how(code)}")
 
 
 async def _messages(process: asyncio.subprocess.Process, limit_bytes: int) -> AsyncGenerator[JSONRPCMessage]:

@@ -14,8 +14,8 @@ from hanok.spec import Agent, AgentTool, KnowledgeTool
 from hanok.spec import Tool as Declared
 
 _KINDS: Mapping[str, str] = {
-    "http": "hanok.agents.tools.http_client:open_http",
-    "openapi": "hanok.agents.tools.openapi:open_openapi",
+    "http": "hanok.agents.tools.http_tool:open_http",
+    "openapi": "hanok.agents.tools.openapi_client:open_openapi",
     "python": "hanok.agents.tools.python:open_python",
     "code": "hanok.agents.tools.code:open_code",
     "mcp": "hanok.agents.tools.mcp_client:open_mcp",

@@ -31,28 +31,33 @@ from hanok.wire import ChatRequest, Chunk, Kept, TaskRequest, Tier
 class Delegated:
     """Gives calls to agents. `wall` gives Unix seconds, `new_id` makes ids."""
 
-    def __init__(self, inner: Models, agency: Agency, *, new_id: NewId, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, inner: Models, agency: Agency | None = None, *, new_id: NewId, wall: Callable[[], float] = time.time
+    ) -> None:
         self.inner = inner
         self._agency = agency
         self._new_id = new_id
         self._wall = wall
         self._names: frozenset[str] = frozenset()
 
-    def change(self, platform: Platform) -> None:
-        """Go on with these agents."""
+    def change(self, platform: Platform, agency: Agency | None = None) -> None:
+        """Go on with these agents, of that agency (by default the one there is)."""
+        self._agency = agency or self._agency
         self._names = frozenset(f"{AGENT}{agent.name}" for agent in platform.agents)
 
     def open(self, request: ChatRequest) -> Coroutine[Any, Any, Given]:
         """Raises as the layer below does, as `Agency.start` does, and `RunFailed`."""
-        return self._open(request) if request.model in self._names else self.inner.open(request)
+        if self._agency is None or request.model not in self._names:
+            return self.inner.open(request)
+        return self._open(request, self._agency)
 
     def perform(self, request: TaskRequest) -> Coroutine[Any, Any, MeteredResult]:
         """Tasks are none of agents' business."""
         return self.inner.perform(request)
 
-    async def _open(self, request: ChatRequest) -> DelegatedAnswer:
-        run = await self._agency.start(await self._order(request))
-        answer = DelegatedAnswer(self._agency, run, request, created=int(self._wall()))
+    async def _open(self, request: ChatRequest, agency: Agency) -> DelegatedAnswer:
+        run = await agency.start(await self._order(request, agency))
+        answer = DelegatedAnswer(agency, run, request, created=int(self._wall()))
         try:
             await answer.begin()
         except BaseException:
@@ -60,13 +65,13 @@ class Delegated:
             raise
         return answer
 
-    async def _order(self, request: ChatRequest) -> Order:
+    async def _order(self, request: ChatRequest, agency: Agency) -> Order:
         asking = read_asking(request, self._new_id)
         agent, caller = request.model.removeprefix(AGENT), request.caller
         name = asking.thread or caller.session
         if name is None:
             return Order(agent=agent, input=asking.messages, caller=caller)
-        thread, is_new = await thread_named(self._agency, agent, name, caller)
+        thread, is_new = await thread_named(agency, agent, name, caller)
         said = asking.messages if is_new else asking.latest()
         return Order(agent=agent, input=said, caller=caller, thread=thread)
 

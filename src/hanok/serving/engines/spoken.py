@@ -126,7 +126,7 @@ async def _events(
         if isinstance(piece, str):
             yield Chunk(text_event(request, piece, None, created=created), 1)
         else:
-            yield Chunk(delta_event(request, {"tool_calls": [piece]}, created=created), 1)
+            yield Chunk(delta_event(request, {"role": "assistant", "tool_calls": [piece]}, created=created), 1)
     yield Chunk(text_event(request, None, reason, created=created))
     yield Chunk(usage_event(request, usage, created=created) if request.wants_usage else b"", 0, usage)
     yield Chunk(DONE, 0, None, True)

@@ -49,7 +49,8 @@ async def take_up_agents(started: RunningHouse) -> FakeAgency:
     delegated = Delegated(house.informed, agency, new_id=new_id)
     delegated.change(platform)
     house.giving.models = delegated
-    house.door.change([*desks(house, platform), agents])
+    others = [desk for desk in desks(house, platform) if not isinstance(desk, Agents)]
+    house.door.change([*others, agents])
     return agency
 
 

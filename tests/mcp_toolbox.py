@@ -1,0 +1,130 @@
+"""MCP servers for tests: declared as a platform does, opened, and asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from hanok.agents.tool import Tool, ToolCall, ToolResult
+from hanok.agents.tools.mcp_client import McpTools
+from hanok.spec.tree.tools import McpTool
+from hanok.wire import ANONYMOUS
+from tests.conftest import free_port
+
+CHILD = Path(__file__).with_name("mcp_child.py")
+HOSTILE = Path(__file__).with_name("mcp_hostile.py")
+Result = TypeVar("Result")
+
+
+class Box:
+    """A toolbox on an event loop in a thread of its own."""
+
+    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop, **declared: Any) -> None:
+        self.folder = folder
+        self.loop = loop
+        self.tool = McpTool.model_validate({"name": "srv", "type": "mcp", **declared})
+        self.tools: McpTools = self.run(self._made())
+
+    async def _made(self) -> McpTools:
+        return McpTools(self.tool, folder=self.folder, state=self.folder, now=time.monotonic)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def open(self) -> Sequence[Tool]:
+        return self.run(self._open())
+
+    async def _open(self) -> Sequence[Tool]:
+        return await self.tools.open()
+
+    def names(self) -> list[str]:
+        return [tool.spec.name for tool in self.open()]
+
+    def use(self, name: str, **arguments: Any) -> ToolResult:
+        return self.run(self.using(name, **arguments))
+
+    async def using(self, name: str, **arguments: Any) -> ToolResult:
+        tool = {tool.spec.name: tool for tool in await self.tools.open()}[f"srv__{name}"]
+        return await tool.use(call(name, **arguments))
+
+    def close(self) -> None:
+        self.run(self.tools.aclose())
+
+
+def call(name: str, **arguments: Any) -> ToolCall:
+    return ToolCall(
+        id="call_1",
+        name=name,
+        arguments=arguments,
+        caller=ANONYMOUS,
+        run="run_1",
+        thread="thread_1",
+        step=1,
+        idempotency_key="run_1/1/call_1",
+    )
+
+
+@contextlib.contextmanager
+def loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@contextlib.contextmanager
+def opened(folder: Path, loop: asyncio.AbstractEventLoop, **declared: Any) -> Iterator[Box]:
+    """A toolbox of that declared server, closed in the end."""
+    box = Box(folder, loop, **declared)
+    try:
+        yield box
+    finally:
+        box.close()
+
+
+def started(script: Path, *arguments: str) -> list[str]:
+    """The command that starts one of the servers of the tests."""
+    bare = ["-I", "-S"] if script is HOSTILE else []
+    return [sys.executable, *bare, str(script), *arguments]
+
+
+class Reached:
+    """An MCP server of the official SDK behind a port, on the same loop; it may be stopped and started anew."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self.start()
+
+    def start(self) -> None:
+        from tests.mcp_child import make_server
+
+        app = make_server().streamable_http_app()
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none"))
+        self.serving = asyncio.run_coroutine_threadsafe(self.server.serve(), self.loop)
+        while not self.server.started:
+            threading.Event().wait(0.005)
+
+    def stop(self) -> None:
+        self.server.force_exit = self.server.should_exit = True
+        self.loop.call_soon_threadsafe(self._cut)
+        self.serving.result(10)
+
+    def _cut(self) -> None:
+        for connection in tuple(self.server.server_state.connections):
+            connection.transport.abort()
