@@ -216,7 +216,7 @@ def test_a_plan_is_made_carried_out_judged_and_tried_again(tmp_path: Path) -> No
     run, plans = play(stage, watch)
     assert (run.state, run.answer) == ("done", "There are three."), run.error
     assert [step["state"] for step in plans[0]["steps"]] == ["open", "open"]
-    assert [plan["verdict"] for plan in plans if "verdict" in plan][0] == "RETRY"
+    assert next(plan["verdict"] for plan in plans if "verdict" in plan) == "RETRY"
     assert plans[-1]["verdict"] == "COMPLETE"
     assert any("too vague" in bytes(request.fields["messages"]).decode() for request in stage.model.asked)
 
@@ -239,9 +239,9 @@ TEAM = [
     {"name": "writer", "description": "Writes.", "system_prompt": "You write."},
 ]
 TEAM_TURNS = [
-    {"schema": "choice", "after": 0, "json": {"next": "finder", "task": "find it"}},
-    {"schema": "choice", "after": 1, "json": {"next": "writer", "task": "write it"}},
-    {"schema": "choice", "json": {"next": "finish"}},
+    {"schema": "choice", "tool": "writer", "json": {"next": "finish"}},
+    {"schema": "choice", "tool": "finder", "json": {"next": "writer", "task": "write it"}},
+    {"schema": "choice", "json": {"next": "finder", "task": "find it"}},
     {"system": "You find.", "tool": "look", "say": "found 42"},
     {"system": "You find.", "call": {"name": "look", "arguments": {"x": 21}}},
     {"system": "You write.", "say": "It is written."},
