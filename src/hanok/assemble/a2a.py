@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 
-from hanok.assemble.agents import Wing
+from hanok.assemble.agents import Wing, new_id
 from hanok.gateway import Reception
 from hanok.gateway.a2a import A2a
 from hanok.gateway.a2a.push_client import Pusher
@@ -35,8 +34,7 @@ class A2aWing:
             return None
         web = Web(private=platform.gateway.a2a.private)
         if self._pusher is None:
-            worker = f"pusher_{secrets.token_hex(8)}"
-            self._pusher = Pusher(agency, self._store, web=web, wall=time.time, worker=worker)
+            self._pusher = Pusher(agency, self._store, web=web, wall=time.time, worker=new_id("pusher"))
             self._built.set()
         self._pusher.web = web
         if self._desk is not None:
@@ -54,8 +52,8 @@ class A2aWing:
     async def live(self) -> None:
         """For ever: tell who is to be told."""
         await self._built.wait()
-        assert self._pusher is not None
-        await self._pusher.live()
+        if self._pusher is not None:
+            await self._pusher.live()
 
     async def aclose(self) -> None:
         """End what runs."""
