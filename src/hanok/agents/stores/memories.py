@@ -53,7 +53,7 @@ class Memories:
                     vector.model, vector.data,
                 ),
             )  # fmt: skip
-            _make_room(connection, owner, memory.created_at, limit)
+            _make_room(connection, owner, limit)
 
     def memory(self, owner: Owner, id_: str, *, now: float) -> Memory | None:
         rows = self._ask(f"{_SELECT} AND id = ? AND {_ALIVE}", *_of(owner), id_, now)
@@ -117,9 +117,8 @@ def open_memories(state: Path, database: str | None) -> Memories:
     return Memories(PostgresPlace(database, subject="memories", schema=_SCHEMA, version=VERSION))
 
 
-def _make_room(connection: Connection, owner: Owner, now: float, limit: int) -> None:
+def _make_room(connection: Connection, owner: Owner, limit: int) -> None:
     of = _of(owner)
-    connection.execute(f"DELETE FROM memories WHERE {_OF} AND expires_at <= ?", (*of, now))  # noqa: S608
     connection.execute(
         f"DELETE FROM memories WHERE {_OF} AND id IN"  # noqa: S608
         f" (SELECT id FROM memories WHERE {_OF} ORDER BY created_at DESC, id LIMIT ? OFFSET ?)",
