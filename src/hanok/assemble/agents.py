@@ -14,16 +14,12 @@ from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.a2a import A2a
-from hanok.gateway.a2a.push_client import Pusher
-from hanok.gateway.a2a.push_store import PushStore
-from hanok.gateway.agents import Agents
+from hanok.gateway.agents import AgentProtocol, Agents
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
 from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Trace, hand_on, in_child_span
-from hanok.web.client import Web
 from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
@@ -46,7 +42,6 @@ class Wing:
         self.agency: HouseAgency | None = None
         self.replaced: dict[str, Tool] = {}
         """Tools that stand for declared ones, by their names, from the first run on: tests put theirs here."""
-        self.pusher: Pusher | None = None
         self._models = models
         self._library = library
         self._admission = admission
@@ -58,6 +53,7 @@ class Wing:
         self._memory: LongTermMemory | None = None
         self._platform: Platform | None = None
         self._mcp: McpDesk | None = None
+        self._since = time.time()
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
@@ -83,28 +79,22 @@ class Wing:
             extra_tools=memory.tools,
         )
         store, checkpoints = await opening.open_all(loaded, self._open)
-        self.agency = agency = running.HouseAgency(
+        self.agency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
-        )
-        self.pusher = Pusher(
-            agency,
-            PushStore(loaded.state / "pushes.db"),
-            web=Web(),
-            wall=time.time,
-            worker=new_id("pusher"),
         )
         self._built.set()
 
-    def desks(
-        self, platform: Platform, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]
-    ) -> list[Desk]:
-        """Who answers for agents at the door: over HTTP, A2A and MCP (which has knowledge, too)."""
+    def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
+        """Who answers for agents at the door: over HTTP, LangGraph's protocol and MCP (which has knowledge, too).
+
+        The first lists no agents where none are declared.
+        """
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
-        if self.agency is None or self.pusher is None:
-            return [mcp]
         agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
-        a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
-        return [agents, a2a, mcp]
+        if self.agency is None:
+            return [agents, mcp]
+        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        return [agents, protocol, mcp]
 
     def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
         """One for good: calls that run are not touched when the platform changes."""
@@ -132,8 +122,8 @@ class Wing:
     async def live(self) -> None:
         """For ever: lead what waits."""
         await self._built.wait()
-        if self.agency is not None and self.pusher is not None and self._memory is not None:
-            await asyncio.gather(self.agency.live(), self.pusher.live(), self._memory.live())
+        if self.agency is not None and self._memory is not None:
+            await asyncio.gather(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""
