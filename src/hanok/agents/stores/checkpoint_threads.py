@@ -1,7 +1,7 @@
 """What is done with whole threads, which savers do not do, or not as a whole: prune, copy and remove them.
 
-Each is one transaction in the saver's own tables, beside it and safe while it writes: what is deleted is older than what
-stays, and a new checkpoint's parent is the latest.
+Each is one transaction in the saver's own tables, beside it and safe while it writes: what is deleted is older than
+what stays, and a new checkpoint's parent is the latest.
 """
 
 from __future__ import annotations
