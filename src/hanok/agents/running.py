@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from langgraph.errors import InvalidUpdateError
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
+from hanok.agents.state import said
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
@@ -371,8 +373,11 @@ class HouseAgency:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
         if graph is None:
             raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
-        changed = {name: tuple(value) if name == "messages" else value for name, value in values.items()}
-        config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        changed = {name: said(*value) if name == "messages" else value for name, value in values.items()}
+        try:
+            config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        except InvalidUpdateError as error:
+            raise RequestError(str(error), param="as_node", code="invalid_value") from error
         return str(config["configurable"]["checkpoint_id"])
 
     # beginning

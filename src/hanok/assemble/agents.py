@@ -55,6 +55,7 @@ class Wing:
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
         self._since = time.time()
+        self._mcp: McpDesk | None = None
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
@@ -89,15 +90,29 @@ class Wing:
 
         The first lists no agents where none are declared.
         """
-        tools = McpTools(library=self._library, agency=self.agency, reception=reception, new_id=new_id, leaving=leaving)
-        mcp = McpDesk(tools, reception=reception)
-        self._open.push_async_callback(mcp.aclose)
-        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
+        mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id, leaving=leaving)
         if self.agency is None or self.pusher is None:
             return [agents, mcp]
-        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        protocol = AgentProtocol(
+            self.agency,
+            reception=reception,
+            giving=giving,
+            new_id=new_id,
+            leaving=leaving,
+            created=self._since,
+        )
         a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
         return [agents, protocol, a2a, mcp]
+
+    def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
+        """One for good: calls that run are not touched when the platform changes."""
+        tools = McpTools(
+            library=self._library, agency=lambda: self.agency, reception=reception, new_id=new_id, leaving=leaving
+        )
+        mcp = McpDesk(tools, reception=reception)
+        self._open.push_async_callback(mcp.aclose)
+        return mcp
 
     async def take_up(self, loaded: Loaded) -> None:
         """Keep this platform's prompts, and build the wing if it is needed. Raises `AgentError` for a prompt that

@@ -24,10 +24,9 @@ from hanok.spec.tree import (
     PythonTool,
     Tool,
 )
+from hanok.spec.tree.templates import PLACEHOLDER, names_in
 
 Place = tuple[str | int, ...]
-ARGUMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""What stands for an argument in URLs, queries and bodies."""
 SEVERAL = (McpTool, OpenApiTool)
 """Tools that are many, by names that are known only when they are opened."""
 
@@ -76,12 +75,24 @@ def _unfit_request(tool: HttpTool, place: Place) -> Iterator[Finding]:
     if tool.parameters.get("additionalProperties", True) is not False and "properties" not in tool.parameters:
         return
     for where, text in _texts(tool):
-        for name in ARGUMENT.findall(text):
+        for name in names_in(text):
             if name not in arguments:
                 yield unknown("argument", name, list(arguments), (*place, *where))
-    if re.search(r"[{}]", ARGUMENT.sub("", tool.url)):
+    if re.search(r"[{}]", PLACEHOLDER.sub("", tool.url)):
         message = "has a { or } that is not around the name of an argument"
         yield Finding(place=(*place, "url"), message=message, hint="write it as `{query}`, or escape it: %7B, %7D")
+    yield from _placeless(tool, arguments, place)
+
+
+def _placeless(tool: HttpTool, arguments: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """Arguments that would be sent nowhere: `query` or `body` says what is sent in their place."""
+    instead = "query" if tool.method in ("GET", "DELETE") else "body"
+    named = names_in([tool.url, tool.query, tool.body])
+    idle = next((name for name in arguments if name not in named), None)
+    if idle is not None and (tool.query if instead == "query" else tool.body is not None):
+        message = f"argument {quoted(idle)} stands nowhere in what is sent"
+        hint = f"write `{{{idle}}}` where it belongs, or leave `{instead}` out: all arguments are sent there then"
+        yield Finding(place=(*place, "parameters", idle), message=message, hint=hint)
 
 
 def _texts(tool: HttpTool) -> Iterator[tuple[Place, str]]:
@@ -118,7 +129,7 @@ def _unfit_schema(schema: dict[str, Any], place: Place) -> Iterator[Finding]:
 
 
 def _unfit_hosts(tool: HttpTool | McpTool | OpenApiTool, url: str, place: Place) -> Iterator[Finding]:
-    host = urlsplit(ARGUMENT.sub("x", url)).hostname or ""
+    host = urlsplit(PLACEHOLDER.sub("x", url)).hostname or ""
     if tool.hosts and not any(fnmatchcase(host, pattern.strip("[]").lower()) for pattern in tool.hosts):
         message = f"{quoted(host)}, the host of its `url`, is not among them"
         yield Finding(place=(*place, "hosts"), message=message, hint=f"add {host}, or leave `hosts` out")

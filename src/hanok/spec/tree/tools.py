@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.templates import names_in
 from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
@@ -87,19 +86,6 @@ class HttpTool(_Web, _Tool):
     safe: bool | None = Field(
         default=None, description="Whether it may be repeated when it is not known to have happened; by default GET."
     )
-
-    @model_validator(mode="after")
-    def _every_argument_has_a_place(self) -> HttpTool:
-        declared, named = self.parameters.get("properties"), names_in([self.url, self.query, self.body])
-        if not isinstance(declared, dict):
-            return self
-        known = cast("dict[str, object]", declared)
-        if unknown := next((name for name in named if name not in known), None):
-            raise PydanticCustomError("tool_placeholder", "`{{name}}` is none of its parameters", {"name": unknown})
-        spare = bool(self.query) if self.method in ("GET", "DELETE") else self.body is not None
-        if spare and (idle := next((name for name in known if name not in named), None)):
-            raise PydanticCustomError("tool_parameter", "parameter `{name}` stands nowhere", {"name": idle})
-        return self
 
 
 class KnowledgeTool(_Tool):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -12,7 +15,7 @@ import yaml
 
 from hanok.agents.tool import ToolCall, ToolResult, ToolSpec
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse, open_house
+from tests.conftest import RunningHouse, open_house, wait_until
 
 pytest.importorskip("langgraph", reason='agents are not installed: pip install "hanok[agents]"')
 TURNS = [
@@ -20,6 +23,7 @@ TURNS = [
     {"tool": "delete_file", "say": "It is gone."},
     {"when": "which?", "call": {"name": "ask_user", "arguments": {"question": "Which colour?"}}},
     {"tool": "ask_user", "say": "Blue, then."},
+    {"when": "take your time", "say": "At last.", "delay_ms": 60_000},
     {"when": "break", "error": 500},
     {"schema": "plan", "json": {"steps": ["look", "tell"]}},
     {"schema": "verdict", "json": {"verdict": "COMPLETE", "reason": "all is done"}},
@@ -140,6 +144,19 @@ def test_a_run_whose_model_fails_is_an_error_and_can_be_resumed(started: Running
     assert ask(started, f"/v1/agent-runs/{run['id']}/resume", {}).status == 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_hangs_up_cancels_the_run_and_its_models_work(started: RunningHouse, stream: bool) -> None:
+    parts = urlsplit(started.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    messages = [{"role": "user", "content": "take your time"}]
+    body = {"model": "agent/writer", "stream": stream, "messages": messages}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body).encode(), started.headers)
+    wait_until(lambda: started.house.models.running == 1)
+    connection.close()
+    wait_until(lambda: started.house.models.running == 0)
+    wait_until(lambda: ask(started, "/v1/agent-runs?limit=1").json["data"][0]["state"] == "cancelled")
+
+
 def test_limits_are_only_lowered(started: RunningHouse) -> None:
     run = start(started, "which?", limits={"steps": 1000, "tool_calls": 3, "usd": 0.5})
     told = {name: run["limits"][name] for name in ("steps", "tool_calls", "usd")}
@@ -165,6 +182,8 @@ def test_langgraphs_sdk_leads_a_conversation_with_an_approval_and_goes_back_in_t
         first = next(state for state in history if len(state["values"]["messages"]) == 1)
         edges = client.assistants.get_graph("writer")["edges"]
         assert {"source": "think", "target": "act"} in edges and {"source": "act", "target": "think"} in edges
+        with pytest.raises(Exception, match="nobody does not exist"):
+            client.threads.update_state(own, {"messages": [{"role": "user", "content": "hello"}]}, as_node="nobody")
         made = client.threads.update_state(own, {"messages": [{"role": "user", "content": "hello"}]}, as_node="think")
         assert made["checkpoint"]["checkpoint_id"]
         again = client.runs.wait(
