@@ -24,7 +24,6 @@ TURNS = [
     {"when": "which?", "call": {"name": "ask_user", "arguments": {"question": "Which colour?"}}},
     {"tool": "ask_user", "say": "Blue, then."},
     {"when": "take your time", "say": "At last.", "delay_ms": 60_000},
-    {"when": "break", "error": 500},
     {"schema": "plan", "json": {"steps": ["look", "tell"]}},
     {"schema": "verdict", "json": {"verdict": "COMPLETE", "reason": "all is done"}},
     {"when": "Carry out", "say": "I looked."},
@@ -51,10 +50,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHouse]:
     deleting = {"name": "delete_file", "type": "python", "code": "def delete_file(path: str) -> str:\n    return path"}
     platform = {
         "name": "test",
-        "models": [{"name": "says", "serve": {"engine": "script", "turns": TURNS}, "price": {"input": 1, "output": 1}}],
+        "models": [
+            {"name": "says", "serve": {"engine": "script", "turns": TURNS}, "price": {"input": 1, "output": 1}},
+            {"name": "fails", "serve": {"engine": "script", "turns": [{"error": 400}, {"say": "Now it does."}]}},
+        ],
         "tools": [deleting],
         "agents": [
             {"name": "writer", "tools": ["delete_file"], "approvals": ["delete_*"], "questions": True},
+            {"name": "unlucky", "model": "fails"},
             {"name": "planner", "pattern": "plan-execute"},
         ],
     }
@@ -137,11 +140,13 @@ def test_a_chat_says_what_it_waits_for(started: RunningHouse) -> None:
 
 
 def test_a_run_whose_model_fails_is_an_error_and_can_be_resumed(started: RunningHouse) -> None:
-    body = {"model": "agent/writer", "messages": [{"role": "user", "content": "break"}]}
+    body = {"model": "agent/unlucky", "messages": [{"role": "user", "content": "hello"}]}
     failed = ask(started, "/v1/chat/completions", body)
     assert (failed.status, failed.error["code"]) == (502, "run_failed")
     run = ask(started, "/v1/agent-runs?state=failed&limit=1").json["data"][0]
-    assert ask(started, f"/v1/agent-runs/{run['id']}/resume", {}).status == 200
+    path = f"/v1/agent-runs/{run['id']}"
+    assert ask(started, f"{path}/resume", {}).status == 200
+    assert ask(started, f"{path}/events", accept="text/event-stream").events[-1]["data"]["answer"] == "Now it does."
 
 
 @pytest.mark.parametrize("stream", [False, True])
