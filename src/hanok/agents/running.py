@@ -149,6 +149,10 @@ class HouseAgency:
         for name in gone:
             self._kept.pop(name)
 
+    def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
+        """Tell of each call of a run that is finished and kept."""
+        self._recorder.on_receipt = on_receipt
+
     # agents
 
     def agents(self) -> tuple[Agent, ...]:
