@@ -201,3 +201,28 @@ def test_langgraphs_sdk_leads_a_conversation_with_an_approval_and_goes_back_in_t
         ]
         copied = client.threads.copy(own)["thread_id"]
         assert client.threads.get_state(copied)["values"]["messages"] == again["messages"]
+
+
+def test_langgraphs_sdk_finds_and_removes_threads(started: RunningHouse) -> None:
+    sdk = pytest.importorskip("langgraph_sdk")
+    with sdk.get_sync_client(url=f"{started.url}/agent-protocol", api_key=started.key) as client:
+        own = client.threads.create(metadata={"ticket": 7}, graph_id="writer")["thread_id"]
+        assert client.threads.search(metadata={"ticket": 7, "graph_id": "writer"})[0]["thread_id"] == own
+        client.threads.update(own, metadata={"ticket": 8})
+        assert client.threads.count(metadata={"ticket": 8}) == 1
+        client.runs.wait(own, "writer", input={"messages": "hello"})
+        assert client.threads.search(status="idle", metadata={"ticket": 8})[0]["values"]["answer"] == "Hello to you."
+        client.threads.delete(own)
+        assert client.threads.count(metadata={"ticket": 8}) == 0
+
+
+def test_a_session_is_a_thread_that_is_kept(started: RunningHouse) -> None:
+    def say(text: str) -> Any:
+        body = {"model": "agent/writer", "messages": [{"role": "user", "content": text}]}
+        return ask(started, "/v1/chat/completions", body, **{"x-session-id": "talk"}).json["hanok"]
+
+    first, again = say("hello"), say("hello again")
+    assert first["thread"] == again["thread"]
+    (latest, *_) = ask(started, f"/v1/agent-runs/{again['run']}/checkpoints").json["data"]
+    said = [message["content"] for message in latest["values"]["messages"]]
+    assert said == ["hello", "Hello to you.", "hello again", "Hello again to you."]
