@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from langgraph.errors import InvalidUpdateError
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
@@ -380,7 +381,10 @@ class HouseAgency:
         if graph is None:
             raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
         changed = {name: said(*value) if name == "messages" else value for name, value in values.items()}
-        config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        try:
+            config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        except InvalidUpdateError as error:
+            raise RequestError(str(error), param="as_node", code="invalid_value") from error
         return str(config["configurable"]["checkpoint_id"])
 
     # beginning
