@@ -235,7 +235,7 @@ def test_an_answer_that_is_too_long_is_read_past_and_the_connection_holds(hostil
 
 
 def test_who_asks_back_is_told_no_and_who_is_given_up_is_told_so(hostile: Open) -> None:
-    box = hostile("odd", timeout_s=0.2)
+    box = hostile("odd", timeout_s=1)
     asking = next(name for name in box.names() if "nnn" in name).removeprefix("srv__")
     assert "Elicitation not supported" in box.use(asking).content
     late = box.use("plain")

@@ -21,6 +21,7 @@ from mcp_types import CallToolResult
 from hanok.agents.values import Run
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse, open_house, wait_until
+from tests.mcp_toolbox import HOSTILE, started
 from tests.passages import EMBED, Paper, fill
 
 GUIDE = Paper(
@@ -75,8 +76,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     docs = {"name": "docs", "description": "How it works.", "sources": {"path": "nothing/"}, "on_start": False}
     turns = [
         {"when": "look", "call": {"name": "search_docs", "arguments": {"query": "budget"}}},
+        {"when": "row", "call": {"name": "srv__a_b", "arguments": {}}},
+        {"tool": "srv__a_b", "say": "There is a row."},
         {"say": "A budget limits spending."},
     ]
+    srv = {"name": "srv", "type": "mcp", "command": started(HOSTILE, "odd")}
     slow = {"engine": "script", "turns": [{"say": "late"}], "delay_ms": 60_000}
     platform = {
         "name": "test",
@@ -89,6 +93,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "agents": [
             {"name": "helper", "model": "says", "knowledge": ["docs"], "approvals": ["search_*"]},
             {"name": "sleeper", "model": "slow"},
+            {"name": "reader", "model": "says", "tools": [srv]},
             {"name": "red-spy", "model": "says"},
         ],
         "teams": [{"name": "red", "knowledge": ["docs"], "agents": ["red-*"]}],
@@ -112,14 +117,8 @@ def text(result: CallToolResult) -> str:
 
 
 def test_a_key_is_offered_what_it_opens(served: Served) -> None:
-    assert served.names("anyone") == {
-        "search_docs",
-        "search_staff",
-        "search_empty",
-        "ask_helper",
-        "ask_sleeper",
-        "ask_red-spy",
-    }
+    knowledge, agents = {"docs", "staff", "empty"}, {"helper", "sleeper", "reader", "red-spy"}
+    assert served.names("anyone") == {f"search_{name}" for name in knowledge} | {f"ask_{name}" for name in agents}
     assert served.names("red") == {"search_docs", "ask_red-spy"}
     assert served.names("blind") == set()
 
@@ -240,6 +239,23 @@ def test_who_goes_away_cancels_in_the_protocol_that_says_so(served: Served, mode
         assert latest.state == "running"
         served.house.run(served.house.house.wing.agency.cancel(latest.id, tenant=None))
     wait_until(lambda: served.runs()[0].state == "cancelled")
+
+
+def test_an_agent_asked_over_mcp_uses_tools_of_another_mcp_server(served: Served) -> None:
+    told = served.use("ask_reader", task="find the row").structured_content
+    assert (told["state"], told["answer"]) == ("done", "There is a row.")
+    agency = served.house.house.wing.agency
+    assert agency is not None
+
+    async def results() -> list[str]:
+        return [
+            event.data["content"]
+            async for event in agency.events(told["run"], tenant=None)
+            if event.type == "tool_result"
+        ]
+
+    (result,) = served.house.run(results())
+    assert "what it says" in result
 
 
 def test_progress_is_told_while_an_agent_works(served: Served) -> None:
