@@ -14,17 +14,18 @@ from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.agents import Agents
+from hanok.gateway.agents import AgentProtocol, Agents
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
-from hanok.spec import Agent, Loaded
+from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Trace, hand_on, in_child_span
 from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
+    from hanok.agents.tools.memory import LongTermMemory
 
 
 class Wing:
@@ -49,12 +50,16 @@ class Wing:
         self._built = asyncio.Event()
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
+        self._memory: LongTermMemory | None = None
+        self._platform: Platform | None = None
         self._mcp: McpDesk | None = None
+        self._since = time.time()
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
         if not loaded.platform.agents or self.agency is not None:
             return
+        self._platform = loaded.platform
         running = _load("hanok.agents.running")
         around = _load("hanok.agents.tools.surroundings").Surroundings(
             folder=loaded.folder,
@@ -63,19 +68,33 @@ class Wing:
             library=self._library,
             replaced=self.replaced,
         )
-        outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=self._told)
-        store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded, self._open)
+        opening = _load("hanok.agents.stores.opening")
+        memory = self._memory = opening.open_memory(loaded, self._open, models=self._models, platform=self._declared)
+        outside = running.Outside(
+            around=around,
+            allot=self._allot,
+            in_span=self._in_span,
+            told=self._told,
+            recalled=memory.recalled,
+            extra_tools=memory.tools,
+        )
+        store, checkpoints = await opening.open_all(loaded, self._open)
         self.agency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
         self._built.set()
 
     def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
-        """Who answers for agents at the door: over HTTP and MCP (which has knowledge, too)."""
+        """Who answers for agents at the door: over HTTP, LangGraph's protocol and MCP (which has knowledge, too).
+
+        The first lists no agents where none are declared.
+        """
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
         if self.agency is None:
-            return [mcp]
-        return [Agents(self.agency, reception=reception, giving=giving, new_id=new_id), mcp]
+            return [agents, mcp]
+        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        return [agents, protocol, mcp]
 
     def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
         """One for good: calls that run are not touched when the platform changes."""
@@ -96,14 +115,15 @@ class Wing:
 
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares."""
+        self._platform = loaded.platform
         if self.agency is not None:
             self.agency.change(loaded)
 
     async def live(self) -> None:
         """For ever: lead what waits."""
         await self._built.wait()
-        if self.agency is not None:
-            await self.agency.live()
+        if self.agency is not None and self._memory is not None:
+            await asyncio.gather(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""
@@ -114,6 +134,10 @@ class Wing:
     def _allot(self, caller: Caller, run: str, amounts: tuple[int | None, int | None] | None) -> None:
         allotment = None if amounts is None else Allotment(cost_nano_usd=amounts[0], tokens=amounts[1])
         self._admission.lead(caller.tenant, run, allotment)
+
+    def _declared(self) -> Platform:
+        assert self._platform is not None, "the wing is built for a platform"
+        return self._platform
 
     def _told(self, agent: Agent) -> str:
         """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""

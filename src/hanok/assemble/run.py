@@ -276,17 +276,17 @@ def _build(
     tiered = Tiered(models, failed=metrics.classifier_failed)
     library = make_library(loaded, tiered)
     informed = Informed(tiered, library)
+    delegated = Delegated(informed, new_id=new_id)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
+        LineAsker(delegated, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
         forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    delegated = Delegated(informed, new_id=new_id)
     giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,

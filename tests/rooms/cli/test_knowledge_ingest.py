@@ -78,6 +78,7 @@ def test_one_base_or_all_of_them_must_be_named(folder: Path) -> None:
     assert hanok(folder, "ingest", "docs", "--all").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_source_that_is_not_there_fails_and_the_rest_is_ingested(folder: Path) -> None:
     declared = yaml.safe_load((folder / "platform.yaml").read_text())
@@ -100,6 +101,7 @@ def test_an_ingest_that_never_began_counts_nothing(folder: Path) -> None:
     assert "wrote" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(folder: Path) -> None:
     for number in range(400):

@@ -110,7 +110,7 @@ def make_pusher(agency: FakeAgency, folder: Path, *, private: bool, wall: Callab
         return PLACES.get(host) or [host]
 
     web = Web(private=private, resolve=resolve)
-    store = PushStore(folder / "a2a.db")
+    store = PushStore(folder / "pushes.db")
     return Pusher(agency, store, web=web, wall=wall, worker="test", tries_after_s=(0.0, 0.0))
 
 
