@@ -18,7 +18,7 @@ from hanok.errors import ToolUnavailable
 from tests import mcp_child
 from tests.conftest import wait_until
 from tests.engine import fake_engine, status
-from tests.mcp_toolbox import CHILD, HOSTILE, Box, Reached, loop_thread, opened, started
+from tests.mcp_toolbox import CHILD, HOSTILE, Box, Forgetful, Reached, loop_thread, opened, started
 
 Open = Callable[..., Box]
 
@@ -152,6 +152,27 @@ def test_a_call_is_lost_with_its_server_and_the_next_finds_it_again(reached: Rea
     assert "'srv'" in lost.content
     reached.start()
     assert box.use("add", a=1, b=1).content == "2"
+
+
+def test_a_server_that_has_forgotten_its_sessions_is_greeted_anew(
+    loop: asyncio.AbstractEventLoop, open_box: Open
+) -> None:
+    forgetful = Forgetful()
+    server = Reached(loop, forgetful)
+    box = open_box(url=server.url, private=True)
+    assert box.use("count").content == "session-1"
+    forgetful.sessions.clear()
+    assert box.use("count").content == "session-2"
+    box.close()
+    server.stop()
+
+
+def test_many_calls_at_once_share_one_server(real: Box) -> None:
+    async def at_once() -> list[str]:
+        results = await asyncio.gather(*(real.using("add", a=number, b=1) for number in range(50)))
+        return [result.content for result in results]
+
+    assert real.run(at_once()) == [str(number + 1) for number in range(50)]
 
 
 def test_an_answer_over_http_that_is_too_long_is_not_taken(open_box: Open) -> None:
