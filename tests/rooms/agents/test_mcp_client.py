@@ -286,6 +286,21 @@ def test_a_server_that_nobody_uses_ends_and_is_started_when_it_is_needed_again(h
     assert process_of(box) != first
 
 
+def test_who_does_not_wait_for_a_start_leaves_it_to_who_comes_next(hostile: Open) -> None:
+    box = hostile("late", idle_s=0.7)
+    first = process_of(box)
+    wait_until(lambda: not is_running(first))
+
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await box.using("hidden")
+
+    box.run(impatient())
+    process_of(box)
+    assert (box.folder / "logs" / "mcp-srv.log").read_text().count("started") == 2
+
+
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
