@@ -1,4 +1,4 @@
-"""What agents do: tools in a loop, plans, teams, approvals, limits, threads; each on real stores with a scripted model."""
+"""What agents do: tools in a loop, plans, teams, approvals, limits, threads; on real stores with a scripted model."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_tool_that_fails_hangs_or_says_too_much_is_told_to_the_model_and_the_r
             await asyncio.Event().wait()
             raise AssertionError
 
-    loud = Count("loud", says=lambda x: "x" * 300_000)
+    loud = Count("loud", says=lambda _: "x" * 300_000)
     hangs = Hangs("hangs")
     hangs.spec = type(hangs.spec)(**{**vars(hangs.spec), "timeout_s": 0.05})
     names = ("fails", "hangs", "loud")
