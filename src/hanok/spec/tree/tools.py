@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.templates import names_in
 from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
-HOST = r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$"
+HOST = r"^((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 POINTER = r"^(/.*)?$"
 ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
@@ -28,8 +27,8 @@ def _as_schema(value: object) -> object:
 
     Those without a default are needed. What has a word of schemas of objects in it is taken as it stands.
     """
-    if not isinstance(value, dict):
-        return value
+    if not isinstance(value, dict) or not value:
+        return cast("object", value)
     given = cast("dict[str, object]", value)
     if given.get("type") == "object" or any(word in given for word in _OF_SCHEMAS):
         return given
@@ -61,7 +60,7 @@ class _Web(Tree):
 
     headers: dict[str, SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
     hosts: list[Annotated[str, StringConstraints(pattern=HOST)]] = Field(
-        default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
+        default=[], description="More hosts that redirects may lead to, as `*.example.com`; that of its URL is one."
     )
     private: bool = Field(default=False, description="Also addresses of private networks, never those of metadata.")
     max_bytes: Whole = Field(default=2_000_000, ge=1, description="Longest answer that is read, in bytes.")
@@ -77,7 +76,8 @@ class HttpTool(_Web, _Tool):
     )
     method: Method = Field(default="GET", description="How.")
     parameters: Parameters = Field(
-        default={}, validate_default=True, description="JSON Schema of its arguments, or in short `{query: string}`."
+        default={},
+        description="JSON Schema of its arguments, or in short `{query: string}`; by default a text for each `{name}`.",
     )
     query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
     body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
@@ -87,19 +87,6 @@ class HttpTool(_Web, _Tool):
     safe: bool | None = Field(
         default=None, description="Whether it may be repeated when it is not known to have happened; by default GET."
     )
-
-    @model_validator(mode="after")
-    def _every_argument_has_a_place(self) -> HttpTool:
-        declared, named = self.parameters.get("properties"), names_in([self.url, self.query, self.body])
-        if not isinstance(declared, dict):
-            return self
-        known = cast("dict[str, object]", declared)
-        if unknown := next((name for name in named if name not in known), None):
-            raise PydanticCustomError("tool_placeholder", "`{{name}}` is none of its parameters", {"name": unknown})
-        spare = bool(self.query) if self.method in ("GET", "DELETE") else self.body is not None
-        if spare and (idle := next((name for name in known if name not in named), None)):
-            raise PydanticCustomError("tool_parameter", "parameter `{name}` stands nowhere", {"name": idle})
-        return self
 
 
 class KnowledgeTool(_Tool):
@@ -133,7 +120,9 @@ class CodeTool(_Sandboxed):
     """Python that the model writes, run in the same sandbox."""
 
     type: Literal["code"] = Field(description="Python that the model writes.")
-    functions: list[ToolName] = Field(default=[], description="Tools that the code may call as functions.")
+    functions: list[ToolName] = Field(
+        default=[], description="Tools that the code may call as functions: of type http, knowledge and python."
+    )
 
 
 class McpTool(_Web, _Tool):

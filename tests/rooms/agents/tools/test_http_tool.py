@@ -114,10 +114,10 @@ def test_headers_that_no_server_would_take_make_the_tool_unavailable_and_are_not
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"url": "https://x.example/{city}", "parameters": {"town": "string"}}, "`{city}` is none of its parameters"),
+        ({"url": "https://x.example/{city}", "parameters": {"town": "string"}}, "no argument is called 'city'"),
         (
             {"url": "https://x.example/", "query": {"q": "{a}"}, "parameters": {"a": "string", "b": "string"}},
-            "parameter `b` stands nowhere",
+            "the argument 'b' stands nowhere",
         ),
     ],
 )
