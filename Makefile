@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 # Images that hold a Python often set it: then every process of Hanok, and so every test, compiles all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up test test-all check docs bench lock clean
+.PHONY: help up test test-slow test-all check docs bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,8 +15,16 @@ help: ## Show this list
 up: .venv/.run ## Start the platform here (writes a starter platform.yaml if there is none)
 	$(BIN)/hanok up
 
+TESTS := $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: .venv/.dev ## Run the everyday tests (under five minutes)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(TESTS) -m "not slow"
+
+test-slow: .venv/.dev ## Run the tests that take long and have quicker siblings
+	$(TESTS) -m slow
+
+test-all: .venv/.dev ## Run all tests, as CI does
+	$(TESTS)
 
 check: .venv/.dev ## Format, lint, types, floors
 	$(BIN)/ruff format --check .

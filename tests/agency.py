@@ -19,6 +19,7 @@ from hanok.spec import Agent
 
 BOUNDS = Bounds(steps=25, tool_calls=50, iterations=5, retries=2, wall_time_s=600.0, depth=4)
 USED = Used(steps=1, prompt_tokens=7, completion_tokens=3, cost_nano_usd=2_000_000)
+PASSAGE = {"document": "a.md", "path": "a.md", "start": 0, "text": "All of it."}
 _CALL = {"id": "call_1", "name": "delete_file", "arguments": {"path": "/tmp/x"}}
 
 
@@ -46,6 +47,10 @@ class FakeAgency:
         self._changed = asyncio.Condition()
         self.tasks: set[asyncio.Task[None]] = set()
 
+    async def close(self) -> None:
+        for task in list(self.tasks):
+            task.cancel()
+
     def agents(self) -> tuple[Agent, ...]:
         return tuple(self._agents.values())
 
@@ -58,8 +63,6 @@ class FakeAgency:
     async def start(self, order: Order) -> Run:
         if order.run_id in self._runs:
             return self._runs[order.run_id]
-        if order.limits.get("steps", 0) > BOUNDS.steps:
-            raise RequestError("`steps` is at most 25 here", param="limits.steps", code="invalid_value")
         tenant = order.caller.tenant
         if order.thread is None:
             made = Thread(id=f"thread_{next(self._ids)}", tenant=tenant, agent=order.agent)
@@ -102,6 +105,7 @@ class FakeAgency:
                 await self._tell(
                     run.id,
                     "tool_result",
+                    data={"passages": [PASSAGE, PASSAGE]},
                     step=1,
                     id="call_1",
                     name="delete_file",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -35,8 +33,8 @@ def make_server() -> MCPServer[Any]:
 
     @server.tool()
     def environment() -> dict[str, str]:
-        """All variables."""
-        return dict(os.environ)
+        """All variables, and the process."""
+        return {**os.environ, "PID": str(os.getpid())}
 
     @server.tool()
     def sent(context: Context[Any, Any]) -> dict[str, str]:
@@ -67,11 +65,6 @@ def make_server() -> MCPServer[Any]:
         return ""
 
     @server.tool()
-    def die() -> str:
-        """End the server without an answer."""
-        os._exit(3)
-
-    @server.tool()
     async def ask(context: Context[Any, Any]) -> str:
         """Ask a person."""
         answer = await context.elicit("Which colour?", Colour)
@@ -88,7 +81,4 @@ def make_server() -> MCPServer[Any]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        with Path(sys.argv[1]).open("a") as starts:
-            starts.write(f"{os.getpid()}\n")
     make_server().run("stdio")

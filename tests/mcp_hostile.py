@@ -74,7 +74,7 @@ def gives(name: str) -> dict[str, Any] | None:
         case "wordy":
             return {"content": [{"type": "text", "text": "there is no such row"}], "isError": True}
         case "hidden":
-            return {"content": [{"type": "text", "text": json.dumps(cancelled)}]}
+            return {"content": [{"type": "text", "text": json.dumps({"pid": os.getpid(), "cancelled": cancelled})}]}
         case "slow":
             return {"content": "not a list"}
         case _:

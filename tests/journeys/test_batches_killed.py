@@ -182,6 +182,7 @@ def test_a_batch_from_the_terminal(tmp_path: Path, engine: FakeEngine) -> None:
         assert hanok(tmp_path, "files", "upload", "nothing.jsonl").returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_workers_that_die_one_after_the_other_take_over_from_each_other(tmp_path: Path, engine: FakeEngine) -> None:
     write(tmp_path, engine, gateway={"workers": 2})

@@ -107,6 +107,7 @@ def test_ask_answers_and_usage_shows_every_call(started: Up) -> None:
     assert "local" in table
 
 
+@pytest.mark.slow
 def test_a_crashed_engine_comes_back_by_itself(started: Up, client: openai.OpenAI) -> None:
     found = subprocess.run(
         ["pgrep", "-P", str(started.process.pid), "-f", "children.llamacpp"], capture_output=True, text=True, check=True

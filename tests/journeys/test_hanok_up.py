@@ -20,6 +20,7 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from tests import forked
 from tests.calls import Reply, call
 from tests.conftest import ECHO, free_port
 
@@ -62,15 +63,7 @@ class Up:
 
 def hanok(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run a `hanok` command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "hanok", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **more,
-    )
+    return forked.command(folder, *arguments, **more)
 
 
 def start_up(stack: contextlib.ExitStack, folder: Path, port: int, **more: Any) -> Up:

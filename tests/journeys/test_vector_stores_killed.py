@@ -74,6 +74,7 @@ def ready(stack: contextlib.ExitStack, folder: Path) -> Up:
     return up
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_file_whose_reader_is_killed_is_read_by_the_next_and_nothing_is_double(
     tmp_path: Path, embedder: FakeEngine
@@ -103,6 +104,7 @@ def test_a_file_whose_reader_is_killed_is_read_by_the_next_and_nothing_is_double
         assert "1583800" in texts[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_of_several_workers_fills_what_all_of_them_take(tmp_path: Path, embedder: FakeEngine) -> None:
     write(tmp_path, embedder, workers=2)

@@ -32,6 +32,7 @@ def key(started: Up) -> str:
     return started.headers["authorization"].removeprefix("Bearer ")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_openais_sdk_has_json_of_the_embedded_model(started: Up, key: str) -> None:
     schema = {
@@ -72,6 +73,7 @@ def test_anthropics_sdk_talks_to_the_embedded_model(started: Up, key: str) -> No
     assert cut.stop_reason == "max_tokens" and cut.usage.output_tokens == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_openais_responses_come_from_the_embedded_model(started: Up, key: str) -> None:
     with openai.OpenAI(base_url=f"{started.url}/v1", api_key=key, max_retries=0) as client:

@@ -206,6 +206,7 @@ def test_a_worker_that_is_killed_loses_no_charge_and_is_started_again(
     assert list(holders.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_valkey_may_go_away_and_return_and_a_signal_lets_streams_finish(
     up: Callable[..., Up], valkey: Restartable
 ) -> None:

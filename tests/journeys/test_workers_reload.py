@@ -73,6 +73,7 @@ def test_what_one_is_asked_to_take_up_reaches_all_and_those_started_later(up: Up
     assert up.process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_does_not_answer_makes_metrics_late_but_breaks_nothing(up: Up) -> None:
     assert call(f"{up.url}/metrics").status == 200
     up.process.send_signal(signal.SIGSTOP)

@@ -55,6 +55,8 @@ class Recorder:
         self._watched: dict[str, asyncio.Event] = {}
         self._watchers: defaultdict[str, int] = defaultdict(int)
         self._token: dict[str, int] = {}
+        self.on_receipt: Callable[[Receipt], None] = lambda _: None
+        """Told of each finished call as soon as it is kept: tests end a process there."""
 
     def begin(self, run: str, seq: int) -> None:
         """Events of this run are numbered on from there."""
@@ -107,7 +109,10 @@ class Recorder:
     def keep(self, receipt: Receipt) -> asyncio.Future[None]:
         """Have a receipt kept; done when it and all before it are on disk. Raises `StoreError` by the future."""
         self._batch.receipts.append(receipt)
-        return self.flushed()
+        kept = self.flushed()
+        if receipt.state == "done":
+            kept.add_done_callback(lambda _: self.on_receipt(receipt))
+        return kept
 
     def flushed(self) -> asyncio.Future[None]:
         """Done when everything told so far is kept."""

@@ -20,6 +20,7 @@ from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.recorder import Recorder
+from hanok.agents.state import said
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
@@ -147,6 +148,10 @@ class HouseAgency:
         for name in gone:
             self._kept.pop(name)
 
+    def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
+        """Tell of each call of a run that is finished and kept."""
+        self._recorder.on_receipt = on_receipt
+
     # agents
 
     def agents(self) -> tuple[Agent, ...]:
@@ -177,7 +182,7 @@ class HouseAgency:
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
-            path=f"{order.parent}/{id_}" if order.parent else id_,
+            path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
             caller=order.caller,
@@ -353,7 +358,8 @@ class HouseAgency:
 
     async def copy_thread(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Thread:
         source = await self.thread(thread, tenant=tenant)
-        copy = replace(source, id=f"thread_{secrets.token_hex(12)}", created_at=self._clock(), used_at=self._clock())
+        id_, now = f"thread_{secrets.token_hex(12)}", self._clock()
+        copy = replace(source, id=id_, agent=await self._agent_of_thread(source), created_at=now, used_at=now)
         made: Thread = await self._in_thread(self._store.add_thread, copy)
         await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
         return made
@@ -370,7 +376,7 @@ class HouseAgency:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
         if graph is None:
             raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
-        changed = {name: tuple(value) if name == "messages" else value for name, value in values.items()}
+        changed = {name: said(*value) if name == "messages" else value for name, value in values.items()}
         config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
         return str(config["configurable"]["checkpoint_id"])
 
@@ -510,11 +516,15 @@ class HouseAgency:
 
     # threads' graphs
 
+    async def _agent_of_thread(self, thread: Thread) -> str | None:
+        """Whose it is: that of its latest run, where it was made for none."""
+        if thread.agent is not None:
+            return thread.agent
+        latest = await self.runs(tenant=None, thread=thread.id, limit=1)
+        return latest[0].agent if latest else None
+
     async def _graph_of_thread(self, thread: Thread) -> Any:
-        name = thread.agent
-        if name is None:
-            latest = await self.runs(tenant=None, thread=thread.id, limit=1)
-            name = latest[0].agent if latest else None
+        name = await self._agent_of_thread(thread)
         declared = self._platform.agent(name) if name else None
         return None if declared is None else self._keep(declared).graph
 

@@ -1,7 +1,7 @@
 """What a thread remembers from step to step: the state that all patterns share.
 
 Messages are only ever added, and stored as what each step added (LangGraph's `DeltaChannel`), so that a checkpoint is
-as long as its step and not as the conversation. They travel as tuples: dicts in lists LangGraph takes for LangChain's.
+as long as its step and not as the conversation. What is added is wrapped: bare dicts LangGraph makes LangChain's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from langgraph.channels.delta import DeltaChannel
 
 from hanok.agents.values import Message
 
+_SAID = "said"
 SNAPSHOT_EVERY = 50
 """Steps after which all messages are written again, so that reading a thread replays no more than so many."""
 
@@ -21,7 +22,7 @@ def extend(messages: Sequence[Message], added: Iterable[Iterable[Message]]) -> l
     """The reducer: one after the other. A message whose id is there already takes its place."""
     found = list(messages)
     places = {message.get("id"): place for place, message in enumerate(found)}
-    for message in (message for each in added for message in each):
+    for message in (message.get(_SAID, message) for each in added for message in each):
         place = places.get(message.get("id")) if message.get("id") else None
         if place is None:
             places[message.get("id")] = len(found)
@@ -63,7 +64,12 @@ class State(TypedDict, total=False):
 def fresh(messages: Iterable[Message]) -> dict[str, Any]:
     """What a new run puts into the state of its thread."""
     begun: dict[str, Any] = {"plan": [], "round": 0, "retries": 0, "verdict": None, "feedback": None, "answer": None}
-    return {"messages": tuple(messages), **begun}
+    return {"messages": said(*messages), **begun}
+
+
+def said(*messages: Message) -> list[dict[str, Message]]:
+    """What a step writes to `messages` to add these."""
+    return [{_SAID: message} for message in messages]
 
 
 def text_of(message: Message | None) -> str:

@@ -8,6 +8,7 @@ platform.yaml was written, `change` takes it up, `differences` tells in words wh
 """
 
 from hanok.assemble.house import Crew, House, prices
+from hanok.assemble.needs import models_of
 from hanok.assemble.run import engines_running, http_server, only, plan, running
 
-__all__ = ["Crew", "House", "engines_running", "http_server", "only", "plan", "prices", "running"]
+__all__ = ["Crew", "House", "engines_running", "http_server", "models_of", "only", "plan", "prices", "running"]

@@ -14,21 +14,18 @@ from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.a2a import A2a
-from hanok.gateway.a2a.push_client import Pusher
-from hanok.gateway.a2a.push_store import PushStore
-from hanok.gateway.agents import Agents
+from hanok.gateway.agents import AgentProtocol, Agents
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
 from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Trace, hand_on, in_child_span
-from hanok.web.client import Web
 from hanok.wire import Caller, ModelPath
 
 if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
+    from hanok.agents.tools.memory import LongTermMemory
 
 
 class Wing:
@@ -45,7 +42,6 @@ class Wing:
         self.agency: HouseAgency | None = None
         self.replaced: dict[str, Tool] = {}
         """Tools that stand for declared ones, by their names, from the first run on: tests put theirs here."""
-        self.pusher: Pusher | None = None
         self._models = models
         self._library = library
         self._admission = admission
@@ -54,11 +50,16 @@ class Wing:
         self._built = asyncio.Event()
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
+        self._memory: LongTermMemory | None = None
+        self._platform: Platform | None = None
+        self._mcp: McpDesk | None = None
+        self._since = time.time()
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
         if not loaded.platform.agents or self.agency is not None:
             return
+        self._platform = loaded.platform
         running = _load("hanok.agents.running")
         around = _load("hanok.agents.tools.surroundings").Surroundings(
             folder=loaded.folder,
@@ -67,32 +68,42 @@ class Wing:
             library=self._library,
             replaced=self.replaced,
         )
-        outside = running.Outside(around=around, allot=self._allot, in_span=self._in_span, told=self._told)
-        store, checkpoints = await _load("hanok.agents.stores.opening").open_all(loaded, self._open)
-        self.agency = agency = running.HouseAgency(
-            loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
+        opening = _load("hanok.agents.stores.opening")
+        memory = self._memory = opening.open_memory(loaded, self._open, models=self._models, platform=self._declared)
+        outside = running.Outside(
+            around=around,
+            allot=self._allot,
+            in_span=self._in_span,
+            told=self._told,
+            recalled=memory.recalled,
+            extra_tools=memory.tools,
         )
-        self.pusher = Pusher(
-            agency,
-            PushStore(loaded.state / "pushes.db"),
-            web=Web(),
-            wall=time.time,
-            worker=new_id("pusher"),
+        store, checkpoints = await opening.open_all(loaded, self._open)
+        self.agency = running.HouseAgency(
+            loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
         self._built.set()
 
-    def desks(
-        self, platform: Platform, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]
-    ) -> list[Desk]:
-        """Who answers for agents at the door: over HTTP, A2A and MCP (which has knowledge, too)."""
-        tools = McpTools(library=self._library, agency=self.agency, reception=reception, new_id=new_id, leaving=leaving)
+    def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
+        """Who answers for agents at the door: over HTTP, LangGraph's protocol and MCP (which has knowledge, too).
+
+        The first lists no agents where none are declared.
+        """
+        mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
+        if self.agency is None:
+            return [agents, mcp]
+        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        return [agents, protocol, mcp]
+
+    def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:
+        """One for good: calls that run are not touched when the platform changes."""
+        tools = McpTools(
+            library=self._library, agency=lambda: self.agency, reception=reception, new_id=new_id, leaving=leaving
+        )
         mcp = McpDesk(tools, reception=reception)
         self._open.push_async_callback(mcp.aclose)
-        if self.agency is None or self.pusher is None:
-            return [mcp]
-        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
-        a2a = A2a(platform.agents, agency=self.agency, reception=reception, pusher=self.pusher)
-        return [agents, a2a, mcp]
+        return mcp
 
     async def take_up(self, loaded: Loaded) -> None:
         """Keep this platform's prompts, and build the wing if it is needed. Raises `AgentError` for a prompt that
@@ -104,14 +115,15 @@ class Wing:
 
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares."""
+        self._platform = loaded.platform
         if self.agency is not None:
             self.agency.change(loaded)
 
     async def live(self) -> None:
         """For ever: lead what waits."""
         await self._built.wait()
-        if self.agency is not None and self.pusher is not None:
-            await asyncio.gather(self.agency.live(), self.pusher.live())
+        if self.agency is not None and self._memory is not None:
+            await asyncio.gather(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""
@@ -122,6 +134,10 @@ class Wing:
     def _allot(self, caller: Caller, run: str, amounts: tuple[int | None, int | None] | None) -> None:
         allotment = None if amounts is None else Allotment(cost_nano_usd=amounts[0], tokens=amounts[1])
         self._admission.lead(caller.tenant, run, allotment)
+
+    def _declared(self) -> Platform:
+        assert self._platform is not None, "the wing is built for a platform"
+        return self._platform
 
     def _told(self, agent: Agent) -> str:
         """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""

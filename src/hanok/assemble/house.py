@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hanok.assemble.a2a import A2aWing
 from hanok.assemble.agents import Wing
 from hanok.assemble.config import Config
 from hanok.assemble.library import knowledge_desk
@@ -97,6 +98,7 @@ class House:
     informed: Informed
     wing: Wing
     delegated: Delegated
+    a2a: A2aWing
     servers: list[HttpServer]
     refreshing: asyncio.Lock
     started: int
@@ -220,10 +222,8 @@ def desks(house: House, platform: Platform) -> list[Desk]:
     """Who answers at the door, besides the door itself."""
     made: list[Desk | None] = [_admin(house, platform), _messages(house), _responses(house), *_batch_desks(house)]
     asked = knowledge_desk(house.library, house.informed, giving=house.giving, reception=house.reception)
-    made += [asked, house.stacks.desk]
-    made += house.wing.desks(
-        platform, reception=house.reception, giving=house.giving, leaving=lambda: house.door.draining
-    )
+    made += [asked, house.stacks.desk, house.a2a.desk(platform, house.reception)]
+    made += house.wing.desks(reception=house.reception, giving=house.giving, leaving=lambda: house.door.draining)
     return [desk for desk in made if desk is not None]
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any
 
+from hanok.assemble.a2a import A2aWing
 from hanok.assemble.agents import Wing, new_id
 from hanok.assemble.change import Changes
 from hanok.assemble.config import Config
@@ -142,6 +143,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         keep_going("vector-stores", house.stacks.filler.live),
         keep_going("knowledge", _upkeep(house).live),
         keep_going("agents", house.wing.live),
+        keep_going("a2a-pushes", house.a2a.live),
     ]
     if house.holder is not None:
         background.append(keep_going("shared-budgets", house.holder.live))
@@ -153,6 +155,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
         try:
             await asyncio.gather(*background, return_exceptions=True)
             await house.ordered.runner.close()
+            await house.a2a.aclose()
             await house.wing.aclose()
             await roster.close()
             await changes.close()
@@ -273,17 +276,17 @@ def _build(
     tiered = Tiered(models, failed=metrics.classifier_failed)
     library = make_library(loaded, tiered)
     informed = Informed(tiered, library)
+    delegated = Delegated(informed, new_id=new_id)
     servers: list[HttpServer] = []
     ordered = make_ordered(
         loaded,
-        LineAsker(informed, reception=reception, keys=keys, wall=time.time),
+        LineAsker(delegated, reception=reception, keys=keys, wall=time.time),
         serves=lambda: bool(servers),
         waiting=routed.waiting,
         forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
     )
     metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
     metrics.watch_lines(lambda: ordered.runner.ended)
-    delegated = Delegated(informed, new_id=new_id)
     giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
     door = Door(
         reception=reception,
@@ -294,6 +297,7 @@ def _build(
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         replays=replays,
     )
+    wing = Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers))
     house = House(
         config=config,
         models=models,
@@ -326,8 +330,9 @@ def _build(
             serves=lambda: bool(servers),
         ),
         informed=informed,
-        wing=Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers)),
+        wing=wing,
         delegated=delegated,
+        a2a=A2aWing(loaded, wing),
         servers=servers,
         refreshing=asyncio.Lock(),
         started=started,

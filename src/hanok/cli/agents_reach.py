@@ -6,7 +6,7 @@ Both are asked alike and answer in the forms of the HTTP API, so that what a com
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hanok.cli.state import local_caller, local_key, read_server
@@ -80,7 +80,7 @@ async def reached(loaded: Loaded, *, agent: str | None = None, works: bool = Tru
 
 @contextlib.asynccontextmanager
 async def _in_this_process(loaded: Loaded, agent: str | None, *, works: bool) -> AsyncGenerator[Agents]:
-    from hanok.assemble import only, running
+    from hanok.assemble import models_of, only, running
     from hanok.cli.agents_here import Here
 
     loaded.require()
@@ -102,38 +102,3 @@ def chosen(loaded: Loaded, name: str) -> Agent:
         known = ", ".join(declared) or "none"
         raise StartError(f"no agent is called {name!r}", hint=f"agents here: {known}")
     return declared[name]
-
-
-def models_of(loaded: Loaded, agents: Iterable[Agent]) -> set[str]:
-    """The models that these agents may ask, and those below them, and the knowledge that they search."""
-    platform = loaded.platform
-    declared = {agent.name: agent for agent in platform.agents}
-    tools = {tool.name: tool for tool in platform.tools}
-    first = platform.first("chat")
-    found: set[str | None] = set()
-    bases: set[str] = set()
-    waiting, seen = list(agents), set[str]()
-    while waiting:
-        agent = waiting.pop()
-        if agent.name in seen:
-            continue
-        seen.add(agent.name)
-        found |= {agent.model or (first.name if first else None), agent.memory.summary_model}
-        if agent.memory.long_term is not None:
-            embedder = platform.first("embedding")
-            found.add(agent.memory.long_term.embed or (embedder.name if embedder else None))
-        used = [tools.get(tool) if isinstance(tool, str) else tool for tool in agent.tools]
-        below = {*agent.team, *(tool.agent for tool in used if tool is not None and tool.type == "agent")}
-        waiting += [declared[name] for name in below if name in declared]
-        bases |= {*agent.knowledge, *(tool.base for tool in used if tool is not None and tool.type == "knowledge")}
-    return {name for name in found | _models_of_knowledge(loaded, bases) if name is not None}
-
-
-def _models_of_knowledge(loaded: Loaded, bases: set[str]) -> set[str | None]:
-    from hanok.knowledge.embedding import embedder_of
-
-    found: set[str | None] = set()
-    for base in loaded.platform.knowledge:
-        if base.name in bases:
-            found |= {embedder_of(loaded.platform, base).name, base.retrieve.rerank, base.retrieve.rewrite}
-    return found

@@ -1,11 +1,13 @@
 """One OpenAI-compatible door in front of all models.
 
-`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `tiered` picks a model for who
-leaves that to us, `routed` takes calls to an endpoint; `admin` is the operators' own desk.
+`http` takes connections, `reception` knows who comes in, `door` and its desks answer, `agents` are given what is asked
+of them, `tiered` picks a model for who leaves that to us, `routed` takes calls to an endpoint; `admin` is the
+operators' own desk.
 """
 
 from hanok.gateway.access import Access
 from hanok.gateway.admin import Admin
+from hanok.gateway.agents import AgentProtocol, Agents, Delegated
 from hanok.gateway.asgi import AsgiDesk, with_key
 from hanok.gateway.batches import Batches
 from hanok.gateway.counting import Counting
@@ -29,9 +31,12 @@ from hanok.gateway.wires import MessagesDesk, ResponsesDesk, ResponseStore
 __all__ = [
     "Access",
     "Admin",
+    "AgentProtocol",
+    "Agents",
     "AsgiDesk",
     "Batches",
     "Counting",
+    "Delegated",
     "Desk",
     "Door",
     "Files",

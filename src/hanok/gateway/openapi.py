@@ -9,6 +9,17 @@ import msgspec
 
 from hanok import __version__
 from hanok.gateway.admin import KeyBody, RotateBody
+from hanok.gateway.agents.bodies import AnswersBody, ForkBody, StartBody
+from hanok.gateway.agents.protocol.bodies import (
+    AssistantsSearch,
+    HistoryQuery,
+    RunCreate,
+    RunsCancel,
+    StateChange,
+    ThreadBody,
+    ThreadChange,
+    ThreadsSearch,
+)
 from hanok.gateway.batches import BatchBody
 from hanok.gateway.bodies import ChatBody, EmbeddingBody, ModerationBody, RerankBody, TextBody
 from hanok.gateway.files import PURPOSES
@@ -42,10 +53,12 @@ def openapi() -> dict[str, Any]:
     wire_types = [MessagesBody, CountBody, ResponsesBody]
     found_types = [SearchBody, AnswerBody]
     kept_types = [StoreBody, StoreChange, StoreSearchBody, AttachBody, AttributesBody, AttachManyBody]
-    all_types = [*types, *wire_types, *found_types, *kept_types]
+    agent_types = [StartBody, ForkBody, AnswersBody, AssistantsSearch, ThreadBody, ThreadChange, ThreadsSearch]
+    agent_types += [StateChange, HistoryQuery, RunCreate, RunsCancel]
+    all_types = [*types, *wire_types, *found_types, *kept_types, *agent_types]
     bodies, components = msgspec.json.schema_components(all_types, ref_template=_REF)
     chat, text, embedding, rerank, moderation, run, key, rotate, batch, *others = bodies
-    wires, found, kept = others[:3], others[3:5], others[5:]
+    wires, found, kept, agents, protocol = others[:3], others[3:5], others[5:11], others[11:14], others[14:]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hanok", "version": __version__, "description": "One OpenAI-compatible API for all models."},
@@ -70,6 +83,8 @@ def openapi() -> dict[str, Any]:
             **_wires(*wires),
             **_knowledge(*found),
             **_vector_stores(*kept),
+            **_agents(*agents),
+            **_agent_protocol(*protocol),
             **_admin(key, rotate),
             "/health/live": {"get": _open("Whether the process runs", JSON_TYPE)},
             "/health/ready": {"get": _open("Whether calls can be answered now", JSON_TYPE, also="503")},
@@ -119,6 +134,7 @@ _STATUS = {
     "401": "No key, or one that nobody knows.",
     "403": "The key does not open this model.",
     "404": "There is no such thing.",
+    "409": "It is there already, or busy.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The Idempotency-Key of another call; or a platform.yaml that is wrong.",
@@ -127,6 +143,8 @@ _STATUS = {
     "503": "No engine can answer now.",
     "504": "The engine took too long.",
 }
+
+_OF_CALLS = [code for code in _STATUS if code != "409"]
 
 
 def _errors(*codes: str, form: str = "Error") -> dict[str, Any]:
@@ -141,7 +159,7 @@ def _call(summary: str, body: dict[str, Any], *, streams: bool, errors: str = "E
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": body}}},
-        "responses": {"200": {"description": "The answer.", "content": content}, **_errors(*_STATUS, form=errors)},
+        "responses": {"200": {"description": "The answer.", "content": content}, **_errors(*_OF_CALLS, form=errors)},
     }
 
 
@@ -273,6 +291,96 @@ def _vector_stores(
         f"{batch}/cancel": {**one, "post": _read("Read no more of them", "The file batch.", errors=wrong)},
         f"{batch}/files": {**one, "get": listed},
     }
+
+
+def _agents(start: dict[str, Any], fork: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """Agents and their runs."""
+    wrong, wrong_body = ("400", "401", "404", "503"), ("400", "401", "404", "413", "415", "422", "429", "503")
+    name = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    runs, one = "/v1/agents/{name}/runs", "/v1/agent-runs/{id}"
+    listed = {**_read("List the runs", "A page of runs, the newest first.", errors=wrong), "parameters": _PAGE}
+    streamed = _with_events(_write("Start a run and watch it", start, errors=wrong_body))
+    events = _with_events(_read("Tell a run's events", "Events after `after`.", errors=wrong))
+    after = [{"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}}]
+    wishes = {"cancel": "Call a run off", "pause": "Pause a run", "resume": "Go on with a run"}
+    return {
+        "/v1/agents": {"get": _read("List the agents", "Those open to the key.", errors=("401",))},
+        "/v1/agents/{name}": {**name, "get": _read("Show an agent", "The agent.", errors=("401", "404"))},
+        runs: {**name, "get": listed, "post": _with_events(_write("Start a run", start, errors=wrong_body))},
+        f"{runs}/stream": {**name, "post": streamed},
+        "/v1/agent-runs": {"get": listed},
+        one: {**_ID, "get": _read("Show a run", "The run.", errors=wrong)},
+        f"{one}/events": {**_ID, "get": {**events, "parameters": after}},
+        f"{one}/checkpoints": {**_ID, "get": {**_read("List its checkpoints", "They.", errors=wrong)}},
+        f"{one}/answers": {**_ID, "post": _write("Answer what a run wants", answers, errors=wrong_body)},
+        f"{one}/fork": {**_ID, "post": _with_events(_write("Go on from a checkpoint", fork, errors=wrong_body))},
+        **{f"{one}/{wish}": {**_ID, "post": _read(said, "The run.", errors=wrong)} for wish, said in wishes.items()},
+    }
+
+
+def _agent_protocol(
+    assistants: dict[str, Any],
+    thread: dict[str, Any],
+    change: dict[str, Any],
+    search: dict[str, Any],
+    state: dict[str, Any],
+    history: dict[str, Any],
+    run: dict[str, Any],
+    cancel: dict[str, Any],
+) -> dict[str, Any]:
+    """LangGraph's Agent Protocol."""
+    wrong, wrong_body = ("400", "401", "404", "503"), ("400", "401", "404", "409", "413", "415", "422", "429", "503")
+    root = "/agent-protocol"
+    own, its_run = f"{root}/threads/{{id}}", f"{root}/threads/{{id}}/runs/{{run_id}}"
+    run_id = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    of_run = {"parameters": [*_ID["parameters"], run_id]}
+    starting = _write("Start a run", run, errors=wrong_body)
+    waiting = _write("Start a run and wait for it", run, errors=wrong_body)
+    streaming = _with_events(_write("Start a run and watch it", run, errors=wrong_body))
+    told = {"graph": "its steps", "schemas": "its schemas", "subgraphs": "its subgraphs"}
+    return {
+        f"{root}/assistants/search": {"post": _write("Search the agents", assistants, errors=wrong_body)},
+        f"{root}/assistants/count": {"post": _write("Count the agents", assistants, errors=wrong_body)},
+        f"{root}/assistants/{{id}}": {**_ID, "get": _read("Show an agent", "The assistant.", errors=wrong)},
+        **{
+            f"{root}/assistants/{{id}}/{name}": {**_ID, "get": _read(f"Show {what}", what, errors=wrong)}
+            for name, what in told.items()
+        },
+        f"{root}/threads": {"post": _write("Make a thread", thread, errors=wrong_body)},
+        f"{root}/threads/search": {"post": _write("Search threads", search, errors=wrong_body)},
+        f"{root}/threads/count": {"post": _write("Count threads", search, errors=wrong_body)},
+        own: {
+            **_ID,
+            "get": _read("Show a thread", "The thread.", errors=wrong),
+            "patch": _write("Change a thread", change, errors=wrong_body),
+            "delete": _read("Remove a thread", "It is gone.", errors=wrong),
+        },
+        f"{own}/copy": {**_ID, "post": _read("Copy a thread", "The copy.", errors=wrong)},
+        f"{own}/state": {
+            **_ID,
+            "get": _read("Show a thread's state", "The state.", errors=wrong),
+            "post": _write("Change a thread's state", state, errors=wrong_body),
+        },
+        f"{own}/history": {**_ID, "post": _write("List a thread's states", history, errors=wrong_body)},
+        f"{own}/runs": {**_ID, "get": _read("List a thread's runs", "The runs.", errors=wrong), "post": starting},
+        f"{own}/runs/wait": {**_ID, "post": waiting},
+        f"{own}/runs/stream": {**_ID, "post": streaming},
+        its_run: {**of_run, "get": _read("Show a run", "The run.", errors=wrong)},
+        f"{its_run}/cancel": {**of_run, "post": _read("Call a run off", "Nothing.", errors=wrong)},
+        f"{its_run}/join": {**of_run, "get": _read("Wait for a run", "The thread's values.", errors=wrong)},
+        f"{its_run}/stream": {**of_run, "get": _with_events(_read("Watch a run", "Its events.", errors=wrong))},
+        f"{root}/runs": {"post": starting},
+        f"{root}/runs/wait": {"post": waiting},
+        f"{root}/runs/stream": {"post": streaming},
+        f"{root}/runs/cancel": {"post": _write("Call runs off", cancel, errors=wrong_body)},
+    }
+
+
+def _with_events(operation: dict[str, Any]) -> dict[str, Any]:
+    """The same, answered also as a stream."""
+    answered: dict[str, Any] = operation["responses"]["200"]
+    content: dict[str, Any] = {**answered["content"], "text/event-stream": {"schema": {}}}
+    return {**operation, "responses": {**operation["responses"], "200": {**answered, "content": content}}}
 
 
 def _admin(key: dict[str, Any], rotate: dict[str, Any]) -> dict[str, Any]:

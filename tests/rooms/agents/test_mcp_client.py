@@ -35,8 +35,7 @@ def real(tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLo
     folder = tmp_path_factory.mktemp("real")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HANOK_TEST_SECRET", "not for others")
-        command = started(CHILD, str(folder / "starts"))
-        with opened(folder, loop, command=command, env={"TOKEN": "declared"}, usd=0.001) as box:
+        with opened(folder, loop, command=started(CHILD), env={"TOKEN": "declared"}, usd=0.001) as box:
             box.open()
             yield box
 
@@ -83,7 +82,7 @@ def test_a_tool_answers_with_text_and_data(real: Box) -> None:
 def test_a_server_sees_nothing_of_our_environment_but_what_it_needs_to_run(real: Box) -> None:
     seen = json.loads(real.use("environment").content)
     assert seen["TOKEN"] == "declared"
-    assert seen.keys() <= {"PATH", "HOME", "LANG", "LC_CTYPE", "TOKEN"}
+    assert seen.keys() <= {"PATH", "HOME", "LANG", "LC_CTYPE", "TOKEN", "PID"}
 
 
 def test_the_idempotency_key_travels_with_the_call(real: Box) -> None:
@@ -115,27 +114,9 @@ def test_a_call_that_is_given_up_leaves_the_connection_as_it_is(real: Box) -> No
         task.cancel()
         await asyncio.wait([task])
 
-    before = starts(real)
+    before = json.loads(real.use("environment").content)["PID"]
     real.run(give_up())
-    assert real.use("add", a=2, b=2).content == "4"
-    assert starts(real) == before
-
-
-def test_a_server_that_dies_fails_the_call_and_is_started_anew_for_the_next(real: Box) -> None:
-    before = starts(real)
-    died = real.use("die")
-    assert died.failed
-    assert "has ended with exit code 3; whether it was done is not known" in died.content
-    assert real.use("add", a=20, b=22).content == "42"
-    after = starts(real)
-    assert len(after) == len(before) + 1
-    real.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(after[-1], 0)
-
-
-def starts(box: Box) -> list[int]:
-    return [int(line) for line in (box.folder / "starts").read_text().split()]
+    assert json.loads(real.use("environment").content)["PID"] == before
 
 
 # a server that is reached
@@ -254,7 +235,7 @@ def test_an_answer_that_is_too_long_is_read_past_and_the_connection_holds(hostil
 
 
 def test_who_asks_back_is_told_no_and_who_is_given_up_is_told_so(hostile: Open) -> None:
-    box = hostile("odd", timeout_s=0.2)
+    box = hostile("odd", timeout_s=1)
     asking = next(name for name in box.names() if "nnn" in name).removeprefix("srv__")
     assert "Elicitation not supported" in box.use(asking).content
     late = box.use("plain")
@@ -263,14 +244,41 @@ def test_who_asks_back_is_told_no_and_who_is_given_up_is_told_so(hostile: Open) 
     assert "timed out" in box.use("hidden").content
 
 
-def test_an_answer_that_breaks_off_is_a_failed_call(hostile: Open) -> None:
-    result = hostile("odd").use("plain", cut=True)
-    assert result.failed
-    assert "exit code 7; whether it was done is not known" in result.content
+def test_a_server_that_dies_fails_the_call_and_is_started_anew_for_the_next(hostile: Open) -> None:
+    box = hostile("odd")
+    first = process_of(box)
+    died = box.use("plain", cut=True)
+    assert died.failed
+    assert "has ended with exit code 7; whether it was done is not known" in died.content
+    second = process_of(box)
+    assert second != first
+    box.close()
+    assert not is_running(first)
+    assert not is_running(second)
+
+
+def test_a_server_that_nobody_uses_ends_and_is_started_when_it_is_needed_again(hostile: Open) -> None:
+    box = hostile("odd", idle_s=0.01)
+    first = process_of(box)
+    wait_until(lambda: not is_running(first))
+    assert "srv__plain" in box.names(), "what it offers is known"
+    assert process_of(box) != first
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def process_of(box: Box) -> int:
+    return json.loads(box.use("hidden").content)["pid"]
 
 
 def test_a_server_that_hangs_is_waited_for_once_and_then_left_alone_a_moment(hostile: Open) -> None:
-    box = hostile("hang", timeout_s=0.3)
+    box = hostile("hang", open_s=0.3)
     with pytest.raises(ToolUnavailable, match=r"did not answer within 0\.3 s"):
         box.open()
     begun = time.monotonic()

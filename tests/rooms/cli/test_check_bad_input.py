@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import forked
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,16 +32,8 @@ def check(tmp_path: Path) -> Run:
         if content is not None:
             (tmp_path / "platform.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
         plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-        return subprocess.run(
-            [sys.executable, "-m", "hanok", command, *(arguments or ("platform.yaml",))],
-            cwd=tmp_path,
-            env={**plain, "PYTHONUTF8": "1", "COLUMNS": "40", **environment},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=30,
-            check=False,
-        )
+        typed = (command, *(arguments or ("platform.yaml",)))
+        return forked.command(tmp_path, *typed, env={**plain, "COLUMNS": "40", **environment}, timeout=30)
 
     return run
 

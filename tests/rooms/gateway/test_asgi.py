@@ -258,7 +258,8 @@ def test_the_caller_of_http_1_0_gets_a_stream_without_chunks(running: RunningHou
 
 def test_an_application_notices_that_its_caller_has_gone(client: httpx.Client, seen: Seen) -> None:
     with client.stream("GET", "/app/endless") as answer:
-        assert next(answer.iter_lines()) == "data: one"
+        lines = answer.iter_lines()
+        assert next(lines) == "data: one"
         assert not seen.left.is_set()
     assert seen.left.wait(10)
 

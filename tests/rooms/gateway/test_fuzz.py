@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.calls import call
 from tests.conftest import ECHO, RunningHouse
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
+@pytest.mark.slow
 def test_no_made_up_request_breaks_the_door_or_the_documented_contract(
     house: Callable[..., RunningHouse], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ KILLS = ((1, 1), (1, 7), (2, 3), (2, 40), (3, 6))
 """Which edition is killed, after how many lines of its process."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_ingest_that_is_killed_again_and_again_loses_nothing_and_writes_nothing_twice(tmp_path: Path) -> None:
     for edition, lines in KILLS:

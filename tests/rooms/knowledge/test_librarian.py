@@ -76,6 +76,7 @@ async def count_in(store: LibrarianStore, name: str) -> int:
     return described.passages
 
 
+@pytest.mark.slow
 def test_no_acknowledged_row_is_lost_or_doubled_when_the_librarian_is_killed_while_writing(state: Path) -> None:
     written: list[str] = []
 
@@ -107,6 +108,7 @@ def test_no_acknowledged_row_is_lost_or_doubled_when_the_librarian_is_killed_whi
     assert len(set(written)) == 240
 
 
+@pytest.mark.slow
 def test_two_who_start_it_at_once_find_the_same_and_it_leaves_after_the_last(state: Path) -> None:
     async def both() -> int:
         first, second = asking(state), asking(state)

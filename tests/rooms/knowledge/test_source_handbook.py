@@ -53,6 +53,7 @@ def build(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_wheel_has_the_same_pages_as_the_checkout(project: Path, tmp_path: Path) -> None:
     build(project, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", "out", ".")
     (wheel,) = (project / "out").glob("*.whl")

@@ -110,6 +110,7 @@ def test_whatever_goes_wrong_upkeep_goes_on_and_the_base_rests(
     assert "'one' cannot be ingested" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_base_is_filled_at_the_start_and_again_when_its_declaration_changes(
     house: Callable[..., RunningHouse], tmp_path: Path

@@ -205,11 +205,11 @@ def test_what_does_not_hold_together_is_told_with_its_place(text: str, told: str
         ),
         ("type: http, url: 'http://x/{query', parameters: {query: string}", ".url: has a { or } that is not around"),
         (
-            "type: http, url: 'http://x/', query: {q: '{a}'}, parameters: {b: string}",
+            "type: http, url: 'http://x/', query: {q: '{a}{b}'}, parameters: {b: string}",
             ".query.q: no argument is called 'a'",
         ),
         (
-            "type: http, url: 'http://x/', method: POST, body: {q: [{t: '{a}'}]}, parameters: {b: string}",
+            "type: http, url: 'http://x/', method: POST, body: {q: [{t: '{a}{b}'}]}, parameters: {b: string}",
             ".body.q[0].t: no argument is called 'a'",
         ),
         (
@@ -232,7 +232,7 @@ def test_what_does_not_hold_together_is_told_with_its_place(text: str, told: str
         ),
         (
             "type: http, url: 'http://x/', query: {q: '{a}'}, parameters: {a: string, b: string}",
-            ".parameters: the argument 'b' stands nowhere in what is sent|write {b} into `query`",
+            ".parameters.b: argument 'b' stands nowhere in what is sent|write `{b}` where it belongs",
         ),
         ("type: knowledge, base: doks", ".base: no knowledge base is called 'doks'|did you mean 'docs'?"),
         ("type: python, code: 'def f(:'", ".code: line 1 of the code: is not Python: invalid syntax"),

@@ -14,7 +14,7 @@ from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
 from hanok.agents.patterns.steps import Update, act, calls_of, conversation, new_graph
-from hanok.agents.state import PlanStep, State, text_of
+from hanok.agents.state import PlanStep, State, said, text_of
 from hanok.agents.work import Work
 
 MOST_STEPS = 12
@@ -78,7 +78,7 @@ async def execute(state: State, runtime: Runtime[Any]) -> Update:
         steps = _marked(state, step, "running", text_of(reply.message))
     if step["state"] != "running":
         work.tell("plan", {"steps": steps})
-    return {"messages": (reply.message,), "plan": steps}
+    return {"messages": said(reply.message), "plan": steps}
 
 
 async def evaluate(state: State, runtime: Runtime[Any]) -> Update:
@@ -101,7 +101,7 @@ async def answer(state: State, runtime: Runtime[Any]) -> Update:
     work: Work = runtime.context
     more = f"{_shown(state)}\n\nThe work is over. Answer the user now, out of these results."
     reply = await work.think(conversation(state, work, more=more), tools=())
-    return {"messages": (reply.message,), "answer": text_of(reply.message)}
+    return {"messages": said(reply.message), "answer": text_of(reply.message)}
 
 
 def _judged(state: State, work: Work, step: PlanStep, verdict: str, reason: str) -> Update:

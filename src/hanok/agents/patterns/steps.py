@@ -8,7 +8,7 @@ from typing import Any, cast
 from langgraph.graph import END, StateGraph
 from langgraph.runtime import Runtime
 
-from hanok.agents.state import State, text_of
+from hanok.agents.state import State, said, text_of
 from hanok.agents.summing import sum_up
 from hanok.agents.values import Message
 from hanok.agents.work import Work
@@ -58,7 +58,7 @@ async def think(state: State, runtime: Runtime[Any]) -> Update:
     if summary is not None:
         state = cast("State", {**state, "summary": summary})
     reply = await work.think(conversation(state, work))
-    update: dict[str, Any] = {"messages": (reply.message,)}
+    update: dict[str, Any] = {"messages": said(reply.message)}
     if summary is not None:
         update["summary"] = summary
     if not reply.message.get("tool_calls"):
@@ -69,7 +69,7 @@ async def think(state: State, runtime: Runtime[Any]) -> Update:
 async def act(state: State, runtime: Runtime[Any]) -> Update:
     """Use the tools that the last message asks for."""
     work: Work = runtime.context
-    return {"messages": tuple(await work.use(calls_of(state)))}
+    return {"messages": said(*await work.use(calls_of(state)))}
 
 
 def calls_of(state: State) -> list[dict[str, Any]]:

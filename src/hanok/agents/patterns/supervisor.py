@@ -14,7 +14,7 @@ from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
 from hanok.agents.patterns.steps import Update, act, conversation, new_graph
-from hanok.agents.state import State
+from hanok.agents.state import State, said
 from hanok.agents.work import Work
 
 _FINISH = "finish"
@@ -49,7 +49,7 @@ async def choose(state: State, runtime: Runtime[Any]) -> Update:
         "content": "",
         "tool_calls": [{**call, "function": {"name": worker, "arguments": arguments}}],
     }
-    return {"messages": (message,), "verdict": None}
+    return {"messages": said(message), "verdict": None}
 
 
 async def answer(state: State, runtime: Runtime[Any]) -> Update:
@@ -58,7 +58,7 @@ async def answer(state: State, runtime: Runtime[Any]) -> Update:
         state, runtime.context, more="Your team's work is done. Answer the user now, out of what they found."
     )
     reply = await runtime.context.think(told, tools=())
-    return {"messages": (reply.message,), "answer": str(reply.message.get("content") or "")}
+    return {"messages": said(reply.message), "answer": str(reply.message.get("content") or "")}
 
 
 def _next(state: State) -> str:

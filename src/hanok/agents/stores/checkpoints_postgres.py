@@ -76,6 +76,7 @@ def _pool(how: Mapping[str, Any]) -> AsyncConnectionPool[psycopg.AsyncConnection
 async def _check(connection: psycopg.AsyncConnection[DictRow]) -> None:
     """Whether it can still be used, without asking the server."""
     if not is_silent(connection.fileno()):
+        await connection.close()  # else the pool takes it for a good one
         raise psycopg.OperationalError("the server has left")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
+from hashlib import sha256
 
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.tools.answers import NotAnswered, content_of, failure_of
@@ -112,9 +113,9 @@ class Remote:
 
 
 def allowed(places: Sequence[Place], hosts: Sequence[str]) -> Fits:
-    """Whether a place is of those servers, or of a declared host: `api.example.com`, `*.example.com`, `x.com:8443`.
+    """Whether a place is of those servers, or of a declared host: `api.example.com`, `*.example.com`, `*`.
 
-    A host without a port is meant at the usual ports and at those of `places`; `https` may stand for `http`.
+    Declared hosts may be asked at the usual ports and at those of `places`; `https` may take the place of `http`.
     """
     ports = {*_USUAL_PORTS, *(place.port for place in places)}
     own = {(place.host.lower(), place.port) for place in places}
@@ -122,7 +123,7 @@ def allowed(places: Sequence[Place], hosts: Sequence[str]) -> Fits:
 
     def fits(place: Place) -> bool:
         host = place.host.lower().rstrip(".")
-        return (host, place.port) in own or any(_is_one(host, place.port, pattern, ports) for pattern in hosts)
+        return (host, place.port) in own or (place.port in ports and any(_is_one(host, each) for each in hosts))
 
     return fits
 
@@ -139,13 +140,11 @@ def retry_after_s(answer: Answer) -> float | None:
     return max(0.0, gap.total_seconds())
 
 
-def _is_one(host: str, port: int, pattern: str, ports: set[int]) -> bool:
-    name, _, own_port = pattern.lower().rpartition(":") if pattern.rpartition(":")[2].isdecimal() else (pattern, "", "")
-    name = name.lower().strip("[]")
-    if own_port:
-        ports = {int(own_port)}
-    fits = host.endswith(name[1:]) and host != name[1:] if name.startswith("*.") else host == name
-    return fits and port in ports
+def _is_one(host: str, pattern: str) -> bool:
+    name = pattern.lower().strip("[]")
+    if name.startswith("*."):
+        return host.endswith(name[1:]) and host != name[1:]
+    return name in ("*", host)
 
 
 def _checked(request: Request, fits: Fits) -> Place:
@@ -157,11 +156,16 @@ def _checked(request: Request, fits: Fits) -> Place:
 
 
 def _keyed(request: Request, call: ToolCall) -> Request:
-    """With the key by which a server knows a request that it has had already."""
+    """With a key by which a server knows a request that it has had already: it tells nothing of the run."""
     named = {name.lower() for name in request.headers}
     if request.method in _SAFE or "idempotency-key" in named:
         return request
-    return replace(request, headers={**request.headers, "idempotency-key": call.idempotency_key})
+    return replace(request, headers={**request.headers, "idempotency-key": key_of(call)})
+
+
+def key_of(call: ToolCall) -> str:
+    """What is sent as `Idempotency-Key`: the same whenever the call is made again."""
+    return sha256(call.idempotency_key.encode()).hexdigest()[:32]
 
 
 def _answered(outcome: Answer | WebError) -> Answer:

@@ -1,6 +1,7 @@
 """A declared HTTP request as a tool: the model gives arguments, everything else is declared.
 
-Arguments stand where `{name}` is. Those that stand nowhere go into the query of a GET or DELETE, else into the body.
+Arguments, or their declared defaults, stand where `{name}` is. Those that stand nowhere go into the query of a GET or
+DELETE, else into the body.
 """
 
 from __future__ import annotations
@@ -71,10 +72,12 @@ class _HttpTool:
         self._remote = remote
         self._safe = declared.method == "GET" if declared.safe is None else declared.safe
         self._named = names_in([declared.url, declared.query, declared.body])
+        properties = _properties(declared.parameters).items()
+        self._defaults = {name: each["default"] for name, each in properties if "default" in each}
         self._spec = ToolSpec(
             name=declared.name,
             description=declared.description,
-            parameters=declared.parameters or _strings(self._named),
+            parameters=declared.parameters,
             timeout_s=declared.timeout_s,
             max_output=declared.max_output,
             safe=self._safe,
@@ -88,7 +91,7 @@ class _HttpTool:
     async def use(self, call: ToolCall) -> ToolResult:
         """Ask. Arguments that cannot stand where they must are a failed result, and nobody is asked."""
         try:
-            request = self._request(call.arguments)
+            request = self._request({**self._defaults, **call.arguments})
         except BadArgument as error:
             return bad_argument(error)
         return await self._remote.ask(request, call, safe=self._safe, pointer=self._declared.result)
@@ -139,15 +142,11 @@ def with_query(url: str, values: Mapping[str, Any]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{more}" if more else url
 
 
-def _strings(names: Sequence[str]) -> dict[str, Any]:
-    """A schema that asks for each as a string."""
-    properties = {name: {"type": "string"} for name in names}
-    return {"type": "object", "properties": properties, "required": list(names), "additionalProperties": False}
-
-
-def _properties(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _properties(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The declared arguments; one that may be anything is an empty schema."""
     found = schema.get("properties")
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    declared = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return {name: cast("dict[str, Any]", each) if isinstance(each, dict) else {} for name, each in declared.items()}
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

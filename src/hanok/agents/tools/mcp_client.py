@@ -2,7 +2,7 @@
 
 `McpTools` is one declared server. Its connection (`_Link`) lives in a task of its own, because the SDK's client must be
 closed where it was opened; runs share it. A connection that breaks fails the calls that are under way, and the next
-call makes another. A server that does not start is waited for as long as one call may take, then left alone a moment.
+call makes another. A server that does not start is waited for once, then left alone a moment.
 The SDK speaks the protocol of 2026-07-28, and that of 2025 to servers that know no other.
 """
 
@@ -12,8 +12,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,8 +45,12 @@ from hanok.agents.tools.surroundings import Surroundings
 from hanok.errors import HanokError, ToolUnavailable
 from hanok.spec.tree.tools import McpTool
 
+OPEN_S = 30.0
+"""How long a server may take to start or be reached, and again to list its tools."""
 REST_S = 5.0
 """How long a server that could not be opened is left alone: who asks meanwhile is told at once."""
+IDLE_S = 600.0
+"""How long a connection that nobody uses is held: then what was started ends, until it is needed again."""
 MOST_PAGES = 50
 MOST_LISTED = 5000
 LISTEN_AGAIN_S = 30.0
@@ -65,7 +69,15 @@ class McpTools:
     """
 
     def __init__(
-        self, declared: McpTool, *, folder: Path, state: Path, now: Callable[[], float], rest_s: float = REST_S
+        self,
+        declared: McpTool,
+        *,
+        folder: Path,
+        state: Path,
+        now: Callable[[], float],
+        open_s: float = OPEN_S,
+        rest_s: float = REST_S,
+        idle_s: float = IDLE_S,
     ) -> None:
         self.declared = declared
         self.notes: list[str] = []
@@ -73,7 +85,9 @@ class McpTools:
         self._log_file = state / "logs" / f"mcp-{declared.name}.log"
         self._folder = folder
         self._now = now
+        self._open_s = open_s
         self._rest_s = rest_s
+        self._idle_s = idle_s
         self._refused: list[int] = []
         self._link: _Link | None = None
         self._linking = asyncio.Lock()
@@ -84,7 +98,7 @@ class McpTools:
     async def open(self) -> Sequence[Tool]:
         """The tools as the server lists them now; it is started or reached if need be. Raises `ToolUnavailable`."""
         link = self._link
-        if self._tools is not None and link is not None and link.up and not link.changed:
+        if self._tools is not None and link is not None and (link.up or link.rested) and not link.changed:
             return self._tools
         if self._listing is None or self._listing.done():
             self._listing = asyncio.create_task(self._list())
@@ -120,10 +134,11 @@ class McpTools:
         link = await self._linked()
         link.changed = False
         try:
-            async with asyncio.timeout(self.declared.timeout_s):
-                listed = await link.list()
+            with link.used():
+                async with asyncio.timeout(self._open_s):
+                    listed = await link.list()
         except TimeoutError:
-            raise self._unavailable(f"did not list its tools within {self.declared.timeout_s:g} s") from None
+            raise self._unavailable(f"did not list its tools within {self._open_s:g} s") from None
         except (_Lost, _Refused) as error:
             raise self._unavailable(f"does not list its tools: {error}") from None
         offers, self.notes = await asyncio.to_thread(choose, listed, self.declared)  # checking schemas takes a while
@@ -142,7 +157,7 @@ class McpTools:
             if self._link is not None:
                 await self._link.close()
             self._refused.clear()
-            link = self._link = _Link(self._connect, limit_s=self.declared.timeout_s)
+            link = self._link = _Link(self._connect, limit_s=self._open_s, idle_s=self._idle_s)
             try:
                 await link.opened()
             except _Lost as error:
@@ -153,9 +168,10 @@ class McpTools:
             return link
 
     async def _call_once(self, link: _Link, name: str, call: ToolCall) -> ToolResult:
-        if not link.listed:  # it was made anew: the SDK must know the tools that it calls
-            await self._list()
-        given = await link.call(name, call, timeout_s=self.declared.timeout_s)
+        with link.used():
+            if not link.listed:  # it was made anew: the SDK must know the tools that it calls
+                await self._list()
+            given = await link.call(name, call, timeout_s=self.declared.timeout_s)
         return result_of(given, data_limit=self.declared.max_output)
 
     def _connect(self) -> AbstractAsyncContextManager[Any]:
@@ -213,12 +229,16 @@ class _Refused(Exception):
 class _Link:
     """One connection, held open by a task of its own until it is closed or breaks."""
 
-    def __init__(self, connect: Connect, *, limit_s: float) -> None:
+    def __init__(self, connect: Connect, *, limit_s: float, idle_s: float) -> None:
         self.changed = False
         """Whether the server has told that its tools are others now."""
         self.listed = False
+        self.rested = False
+        """Whether it has ended only because nobody used it."""
         self._connect = connect
         self._limit_s = limit_s
+        self._idle_s = idle_s
+        self._busy = 0
         self._scope = anyio.CancelScope()
         self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._why = "is not connected any more"
@@ -227,7 +247,7 @@ class _Link:
     @property
     def up(self) -> bool:
         """Whether calls may be made."""
-        return self._client.done() and not self._task.done()
+        return self._client.done() and not self._task.done() and not self._scope.cancel_called
 
     async def opened(self) -> None:
         """Return when calls may be made. Raises `_Lost`."""
@@ -239,6 +259,20 @@ class _Link:
         """End it, and what was started for it."""
         self._scope.cancel()
         await asyncio.wait([self._task])
+
+    @contextmanager
+    def used(self) -> Generator[None]:
+        """Keep it open. Raises `_Lost`."""
+        if not self.up:
+            raise _Lost(self._why, unheard=True)
+        self._busy += 1
+        self._scope.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if self._busy == 0:
+                self._scope.deadline = anyio.current_time() + self._idle_s
 
     async def list(self) -> list[Listed]:
         """All that the server lists, page by page, up to a bound. Raises `_Lost`, `_Refused`."""
@@ -294,11 +328,12 @@ class _Link:
                     message_handler=self._take,
                 )
                 async with client:
-                    self._scope.deadline = math.inf
+                    self._scope.deadline = anyio.current_time() + self._idle_s
                     self._client.set_result(client)
                     await self._listen(client)
-            if self._scope.cancelled_caught and not self._client.done():
+            if not self._client.done():
                 self._why = f"did not answer within {self._limit_s:g} s"
+            self.rested = self._client.done() and not self.changed
         except Exception as error:  # noqa: BLE001 - whatever a transport raises is why it broke
             self._why = _why(_first(error))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
@@ -212,9 +212,8 @@ class _OperationTool:
         if filled.form is not None:
             headers = {"content-type": FORM, **headers}
             return Request(url=url, method=operation.method, headers=headers, body=filled.form.encode())
-        media_type = operation.body.media_type if operation.body else ""
-        if "*" not in media_type and media_type:
-            headers = {"content-type": media_type, **headers}
+        media_type = operation.body.media_type if operation.body and filled.body is not None else "*"
+        headers = headers if "*" in media_type else {"content-type": media_type, **headers}
         return json_request(operation.method, url, headers, filled.body)
 
 

@@ -256,7 +256,7 @@ def _is_usable(document: JsonObject, operation: JsonObject, path: str) -> bool:
     """Whether a model can give what it takes: no files, and nothing beside its path."""
     given = _object(followed(document, operation.get("requestBody") or {}), "its requestBody")
     content = _member(given, "content")
-    return "?" not in path and (not content or given.get("required") is not True or _media_type(content) is not None)
+    return "?" not in path and (not content or _media_type(content) is not None)
 
 
 def _media_type(content: JsonObject) -> str | None:

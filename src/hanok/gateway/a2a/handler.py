@@ -34,7 +34,7 @@ from hanok.errors import EngineError, RequestError, StoreError, Unknown, WebErro
 from hanok.gateway.a2a.hearing import answers_to, chat_message
 from hanok.gateway.a2a.push_client import Pusher
 from hanok.gateway.a2a.push_store import MOST_OF_RUN, Push
-from hanok.gateway.a2a.telling import CONTEXT, MESSAGE, Telling, Update, changed_at, rests, states_of, task_of
+from hanok.gateway.a2a.telling import CONTEXT, MESSAGE, REST, Telling, Update, changed_at, rests, states_of, task_of
 from hanok.gateway.agents.ordering import run_id_for, thread_named
 from hanok.wire import Caller
 
@@ -71,7 +71,7 @@ class RunHandler(RequestHandler):
         """The task, then what changes, until it has ended or waits for somebody."""
         with _in_their_words():
             run = await self._take(params, context)
-            async with aclosing(self._follow(run.id, run.tenant)) as told:
+            async with aclosing(self._follow(run)) as told:
                 async for each in told:
                     yield apply_history_length(each, params.configuration) if isinstance(each, pb.Task) else each
 
@@ -84,7 +84,7 @@ class RunHandler(RequestHandler):
             run = await self._find(params.id, context)
             if run.ended:
                 raise UnsupportedOperationError(f"the task has ended ({run.state}); get it instead")
-            async with aclosing(self._follow(run.id, run.tenant)) as told:
+            async with aclosing(self._follow(run)) as told:
                 async for each in told:
                     yield each
 
@@ -138,23 +138,24 @@ class RunHandler(RequestHandler):
         answers = answers_to(message, wanted)
         return await self._agency.answer(run.id, answers, tenant=run.tenant, by=caller.user or caller.key_name)
 
-    async def _follow(self, id_: str, tenant: str) -> AsyncGenerator[Told]:
+    async def _follow(self, run: Run) -> AsyncGenerator[Told]:
         """The task as it is now, then its updates. What was told before is only taken in."""
-        run = await self._agency.run(id_, tenant=tenant)
         telling = Telling(run)
-        async for event in self._agency.events(id_, tenant=tenant, wait=False):
-            telling.tell(event)
-        run = await self._agency.run(id_, tenant=tenant)
+        if run.attempt or run.state != "queued":
+            async for event in self._agency.events(run.id, tenant=run.tenant, wait=False):
+                telling.tell(event)
+            run = await self._agency.run(run.id, tenant=run.tenant)
         yield task_of(run, text=telling.text)
         if rests(run):
             return
-        events = self._agency.events(id_, tenant=tenant, after=telling.seq)
+        events = self._agency.events(run.id, tenant=run.tenant, after=telling.seq)
         async with aclosing(cast("AsyncGenerator[Event]", events)):
             async for event in events:
                 for update in telling.tell(event):
                     yield update
-        for update in telling.tell_state(await self._agency.run(id_, tenant=tenant)):
-            yield update
+        if telling.state not in REST:
+            for update in telling.tell_state(await self._agency.run(run.id, tenant=run.tenant)):
+                yield update
 
     # tasks
 

@@ -26,6 +26,8 @@ _STATES: Mapping[RunState, pb.TaskState] = {
     "limited": pb.TaskState.TASK_STATE_FAILED,
     "cancelled": pb.TaskState.TASK_STATE_CANCELED,
 }
+REST: frozenset[RunState] = frozenset((*ENDED, "waiting", "paused"))
+"""States in which nothing more happens to a run by itself."""
 _PROGRESS = ("plan", "tool_call", "tool_result", "child", "custom")
 _PRIVATE = frozenset(("content",))
 """What a tool gave back is the agent's to read."""
@@ -39,7 +41,7 @@ def states_of(state: pb.TaskState) -> list[RunState]:
 
 def rests(run: Run) -> bool:
     """Whether nothing more happens to it by itself."""
-    return run.state in ENDED or run.state == "waiting"
+    return run.state in REST
 
 
 def context_of(run: Run) -> str:

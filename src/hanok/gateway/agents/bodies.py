@@ -44,7 +44,7 @@ GivenMessages = Annotated[list[GivenMessage], Meta(min_length=1, max_length=MOST
 
 
 class LimitsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Limits of one run: as the agent declares them, or lower. `usd` in US dollars, `wall_time_s` in seconds."""
+    """Limits of one run, where they are less than the agent's. `usd` in US dollars, `wall_time_s` in seconds."""
 
     steps: Count | None = None
     tool_calls: Count | None = None
@@ -53,7 +53,6 @@ class LimitsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
     wall_time_s: Amount | None = None
     tokens: Count | None = None
     usd: Amount | None = None
-    depth: Count | None = None
 
     def as_dict(self) -> dict[str, float]:
         """Those that are given."""
@@ -85,7 +84,7 @@ class _Ordered(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return messages
 
 
-class RunBody(_Ordered, kw_only=True):
+class StartBody(_Ordered, kw_only=True):
     """`POST /v1/agents/{name}/runs`. `thread` is one of before, `session` a name of the caller's own for one.
 
     `wait` is how many seconds the answer is waited for: 0 leaves the run in the background.

@@ -31,32 +31,30 @@ from hanok.wire import ChatRequest, Chunk, Kept, TaskRequest, Tier
 class Delegated:
     """Gives calls to agents. `wall` gives Unix seconds, `new_id` makes ids."""
 
-    def __init__(
-        self, inner: Models, agency: Agency | None = None, *, new_id: NewId, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, inner: Models, *, new_id: NewId, wall: Callable[[], float] = time.time) -> None:
         self.inner = inner
-        self._agency = agency
+        self._agency: Agency | None = None
         self._new_id = new_id
         self._wall = wall
         self._names: frozenset[str] = frozenset()
 
-    def change(self, platform: Platform, agency: Agency | None = None) -> None:
-        """Go on with these agents, of that agency (by default the one there is)."""
-        self._agency = agency or self._agency
-        self._names = frozenset(f"{AGENT}{agent.name}" for agent in platform.agents)
+    def change(self, platform: Platform, agency: Agency | None) -> None:
+        """Go on with these agents; `agency` is None where none are declared."""
+        self._agency = agency
+        self._names = frozenset(f"{AGENT}{agent.name}" for agent in platform.agents if agency is not None)
 
     def open(self, request: ChatRequest) -> Coroutine[Any, Any, Given]:
         """Raises as the layer below does, as `Agency.start` does, and `RunFailed`."""
-        if self._agency is None or request.model not in self._names:
-            return self.inner.open(request)
-        return self._open(request, self._agency)
+        return self._open(request) if request.model in self._names else self.inner.open(request)
 
     def perform(self, request: TaskRequest) -> Coroutine[Any, Any, MeteredResult]:
         """Tasks are none of agents' business."""
         return self.inner.perform(request)
 
-    async def _open(self, request: ChatRequest, agency: Agency) -> DelegatedAnswer:
-        run = await agency.start(await self._order(request, agency))
+    async def _open(self, request: ChatRequest) -> DelegatedAnswer:
+        agency = self._agency
+        assert agency is not None
+        run = await agency.start(await self._order(agency, request))
         answer = DelegatedAnswer(agency, run, request, created=int(self._wall()))
         try:
             await answer.begin()
@@ -65,7 +63,7 @@ class Delegated:
             raise
         return answer
 
-    async def _order(self, request: ChatRequest, agency: Agency) -> Order:
+    async def _order(self, agency: Agency, request: ChatRequest) -> Order:
         asking = read_asking(request, self._new_id)
         agent, caller = request.model.removeprefix(AGENT), request.caller
         name = asking.thread or caller.session

@@ -5,6 +5,7 @@ A run that a limit has stopped is `length`, as any answer that is cut; one that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from hanok.wire.forms import DONE, FinishReason, delta_event, usage_event, whole
 
 def chat_body(request: ChatRequest, run: Run, talk: Talk, *, created: int) -> bytes:
     """The whole completion."""
-    body = whole_body(request, rest_of(run), _reason(run), usage_of(run.used), created=created)
+    noted = annotations_of(talk)
+    body = whole_body(request, rest_of(run), _reason(run), usage_of(run.used), created=created, annotations=noted)
     form: dict[str, Any] = msgspec.json.decode(body)
     if talk.reasoning:
         form["choices"][0]["message"]["reasoning_content"] = talk.reasoning
@@ -34,10 +36,26 @@ def piece_event(request: ChatRequest, piece: Piece, *, first: bool, created: int
 
 def chat_end(request: ChatRequest, run: Run, talk: Talk, *, created: int) -> bytes:
     """The last events of a stream: its end with all that is known now, its usage if wanted, `[DONE]`."""
-    event = delta_event(request, {}, _reason(run), created=created)
+    noted = annotations_of(talk)
+    event = delta_event(request, {"annotations": noted} if noted else {}, _reason(run), created=created)
     form: dict[str, Any] = msgspec.json.decode(event.removeprefix(b"data: "))
     last = usage_event(request, usage_of(run.used), created=created) if request.wants_usage else b""
     return b"data: " + json_bytes({**form, "hanok": machine_form(run, talk)}) + b"\n\n" + last + DONE
+
+
+def annotations_of(talk: Talk) -> list[dict[str, Any]]:
+    """The passages that its searches found, as OpenAI tells of files and pages; they belong to the whole message."""
+    return [_annotation(each, len(talk.text)) for each in talk.passages]
+
+
+def _annotation(passage: Mapping[str, Any], end: int) -> dict[str, Any]:
+    document = str(passage.get("document") or "")
+    path, place = passage.get("path"), {"start_index": 0, "end_index": end}
+    if document.startswith(("http://", "https://")):
+        title = passage.get("title") or path
+        return {"type": "url_citation", "url_citation": {**place, "title": title, "url": document}}
+    told = {"file_id": document, "filename": path, "index": end, "quote": passage.get("text")}
+    return {"type": "file_citation", "file_citation": {**told, **place}}
 
 
 def _reason(run: Run) -> FinishReason:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from hanok.agents.agency import Agency
 from hanok.agents.values import Order, Run, RunState
 from hanok.errors import AgentError, RequestError, Unknown, WrongMethod
-from hanok.gateway.agents.bodies import AnswersBody, ForkBody, NewId, RunBody
+from hanok.gateway.agents.bodies import AnswersBody, ForkBody, NewId, StartBody
 from hanok.gateway.agents.forms import (
     agent_form,
     checkpoint_form,
@@ -48,7 +48,7 @@ _STATES: tuple[RunState, ...] = get_args(RunState)
 
 
 class Agents:
-    """The desk. `giving` knows how long a stream may be silent; `new_id` makes ids."""
+    """The desk. `agency` is None where no agents are declared; `giving` knows how long a stream may be silent."""
 
     paths: Sequence[str] = (AGENTS, RUNS)
     asks: Set[str] = frozenset(("runs", "stream", "fork"))
@@ -57,8 +57,8 @@ class Agents:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, agency: Agency, *, reception: Reception, giving: Giving, new_id: NewId) -> None:
-        self._agency = agency
+    def __init__(self, agency: Agency | None, *, reception: Reception, giving: Giving, new_id: NewId) -> None:
+        self._declared = agency
         self._reception = reception
         self._giving = giving
         self._new_id = new_id
@@ -67,10 +67,23 @@ class Agents:
         """Answer one call. Raises `RequestError` and what an agency raises."""
         key = self._reception.find_key(call)
         path = call.path.rstrip("/")
+        if self._declared is None:
+            await self._answer_without_agents(call, path)
+            return
         if path == RUNS or path.startswith(f"{RUNS}/"):
             await self._at_runs(call, key, path.removeprefix(RUNS).strip("/").split("/"))
         else:
             await self._at_agents(call, key, path.removeprefix(AGENTS).strip("/").split("/"))
+
+    @property
+    def _agency(self) -> Agency:
+        assert self._declared is not None
+        return self._declared
+
+    async def _answer_without_agents(self, call: Call, path: str) -> None:
+        if call.method != "GET" or path not in self.paths:
+            raise Unknown(f"there is nothing at {call.path}: no agents are declared", code="not_found")
+        await _reply(call, list_form([]))
 
     async def _at_agents(self, call: Call, key: Key, rest: list[str]) -> None:
         match call.method, rest:
@@ -149,7 +162,7 @@ class Agents:
     async def _start(self, call: Call, key: Key, name: str, *, streams: bool) -> None:
         caller = self._reception.caller(call, key)
         self._open(name, key)
-        body = decode_body(await self._reception.body(call), RunBody)
+        body = decode_body(await self._reception.body(call), StartBody)
         body.check()
         caller = with_user(caller, body.user)
         order = Order(
@@ -163,7 +176,7 @@ class Agents:
         run = await begin(self._agency, order, once=idempotency_key(call))
         await self._give(call, run, body, streams=streams)
 
-    async def _thread(self, agent: str, body: RunBody, caller: Caller) -> str | None:
+    async def _thread(self, agent: str, body: StartBody, caller: Caller) -> str | None:
         if body.session is None:
             return body.thread
         return (await thread_named(self._agency, agent, body.session, caller))[0]
@@ -184,7 +197,7 @@ class Agents:
         forked = await begin(self._agency, order, once=idempotency_key(call))
         await self._give(call, forked, body, streams=False)
 
-    async def _give(self, call: Call, run: Run, body: RunBody | ForkBody, *, streams: bool) -> None:
+    async def _give(self, call: Call, run: Run, body: StartBody | ForkBody, *, streams: bool) -> None:
         leave = partial(self._agency.cancel, run.id, tenant=run.tenant) if body.cancel_on_disconnect else None
         place = (b"content-location", f"{RUNS}/{run.id}".encode())
         if streams or body.stream:

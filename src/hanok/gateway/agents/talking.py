@@ -19,6 +19,7 @@ THINKING: Mapping[Pattern, frozenset[str]] = {"plan-execute": frozenset({"execut
 """Nodes of the patterns whose words lead to the answer and are none."""
 SHOWN = 300
 """The most characters of arguments and results that are told as reasoning."""
+MOST_PASSAGES = 100
 GAP = "\n\n"
 
 
@@ -38,9 +39,15 @@ class Talk:
         self.text = ""
         self.reasoning = ""
         self.tools: list[dict[str, Any]] = []
+        self._passages: dict[tuple[Any, Any], Mapping[str, Any]] = {}
         self._thinks = self._silent = False
         self._said = ""
         self._gap = False
+
+    @property
+    def passages(self) -> list[Mapping[str, Any]]:
+        """What was found in knowledge bases, each passage once."""
+        return list(self._passages.values())[:MOST_PASSAGES]
 
     def hear(self, event: Event) -> list[Piece]:
         """What the message grows by."""
@@ -91,11 +98,16 @@ class Talk:
 
     def tool_result(self, data: Mapping[str, Any]) -> list[Piece]:
         self.tools.append({name: data.get(name) for name in ("id", "name", "failed", "seconds")})
+        self._note_passages(data.get("data") or {})
         failed = " failed" if data.get("failed") else ""
         return [self._note(f"← {data.get('name')}{failed}: {_short(str(data.get('content') or ''))}")]
 
     def child(self, data: Mapping[str, Any]) -> list[Piece]:
         return [self._note(f"→ agent {data.get('agent')}: {_short(str(data.get('task') or ''))}")]
+
+    def _note_passages(self, data: Mapping[str, Any]) -> None:
+        for passage in data.get("passages") or ():
+            self._passages.setdefault((passage.get("document"), passage.get("start")), passage)
 
     def _note(self, line: str) -> Piece:
         before = "" if not self.reasoning or self.reasoning.endswith("\n") else "\n"

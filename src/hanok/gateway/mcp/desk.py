@@ -11,10 +11,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from hanok.errors import NotNow, Unauthenticated, Unknown, WrongMethod
-from hanok.gateway.asgi import AsgiDesk, with_key
+from hanok.gateway.asgi import App, AsgiDesk, with_key
 from hanok.gateway.envelope import ErrorAnswer, answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
 from hanok.gateway.http import Call, no_headers
@@ -22,9 +21,6 @@ from hanok.gateway.mcp.tools import McpTools
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
 from hanok.wire import json_bytes
-
-if TYPE_CHECKING:
-    from hanok.gateway.mcp.server import App
 
 PATH = "/mcp"
 METADATA = "/.well-known/oauth-protected-resource"

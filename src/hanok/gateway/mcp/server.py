@@ -5,7 +5,6 @@ It speaks the protocol of 2026-07-28, and that of 2025 to clients that know no o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from mcp.server.lowlevel import Server
@@ -26,12 +25,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from hanok import __version__
 from hanok.agents.tools.mcp_names import IDEMPOTENCY_KEY
 from hanok.errors import HanokError
+from hanok.gateway.asgi import App
 from hanok.gateway.mcp.tools import Asked, McpTools, Offer, Told, failure_of
 
 LONGEST_KEY = 255
 _INSTRUCTIONS = "`search_*` find passages in knowledge bases; `ask_*` give tasks to agents."
-
-App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 
 def make_app(tools: McpTools, *, body_limit: int) -> App:

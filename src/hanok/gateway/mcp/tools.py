@@ -119,14 +119,14 @@ class AskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class McpTools:
-    """Tools over knowledge and agents. `agency` is None where no agents are declared; `leaving` says that the house is
-    shutting down, so that a stream that ends is nobody's wish."""
+    """Tools over knowledge and agents. `agency` gives None where no agents are declared; `leaving` says that the house
+    is shutting down, so that a stream that ends is nobody's wish."""
 
     def __init__(
         self,
         *,
         library: Library,
-        agency: Agency | None,
+        agency: Callable[[], Agency | None],
         reception: Reception,
         new_id: NewId,
         leaving: Callable[[], bool],
@@ -141,9 +141,8 @@ class McpTools:
         """The tools that this key may use, by their names."""
         knowledge, agents = self._reception.knowledge(key), self._reception.agents(key)
         offers = [self._search_offer(base) for base in self._library.bases if base.name in knowledge]
-        if self._agency is not None:
-            asked = [agent for agent in self._agency.agents() if agent.name in agents]
-            offers += [self._ask_offer(agent, self._agency) for agent in asked]
+        if (agency := self._agency()) is not None:
+            offers += [self._ask_offer(agent, agency) for agent in agency.agents() if agent.name in agents]
         return {offer.name: offer for offer in offers}
 
     def _search_offer(self, base: Base) -> Offer:

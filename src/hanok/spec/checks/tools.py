@@ -69,26 +69,32 @@ def _unfit(platform: Platform, agent: Agent | None, tool: Tool, place: Place) ->
 
 def _unfit_request(tool: HttpTool, place: Place) -> Iterator[Finding]:
     yield from _unfit_schema(tool.parameters, place)
-    arguments = tool.parameters.get("properties")
+    arguments: dict[str, Any] | None = tool.parameters.get("properties")
     if isinstance(arguments, dict):
-        yield from _unfit_places(tool, list(cast("dict[str, Any]", arguments)), place)
+        yield from _nameless(tool, arguments, place)
+        yield from _placeless(tool, arguments, place)
     if re.search(r"[{}]", PLACEHOLDER.sub("", tool.url)):
         message = "has a { or } that is not around the name of an argument"
         yield Finding(place=(*place, "url"), message=message, hint="write it as `{query}`, or escape it: %7B, %7D")
 
 
-def _unfit_places(tool: HttpTool, arguments: list[str], place: Place) -> Iterator[Finding]:
-    """Places for arguments that there are not, and arguments without a place."""
-    missing = [(where, name) for where, text in _texts(tool) for name in names_in(text) if name not in arguments]
-    for where, name in missing:
-        yield unknown("argument", name, arguments, (*place, *where))
+def _nameless(tool: HttpTool, arguments: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """Places for arguments that there are not."""
+    for where, text in _texts(tool):
+        for name in names_in(text):
+            if name not in arguments:
+                yield unknown("argument", name, list(arguments), (*place, *where))
+
+
+def _placeless(tool: HttpTool, arguments: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """Arguments that would be sent nowhere: `query` or `body` says what is sent in their place."""
+    instead = "query" if tool.method in ("GET", "DELETE") else "body"
     named = names_in([tool.url, tool.query, tool.body])
-    spare = bool(tool.query) if tool.method in ("GET", "DELETE") else tool.body is not None
-    for name in arguments if spare and not missing else ():
-        if name not in named:
-            message = f"the argument {quoted(name)} stands nowhere in what is sent"
-            at = "query" if tool.method in ("GET", "DELETE") else "body"
-            yield Finding(place=(*place, "parameters"), message=message, hint=f"write {{{name}}} into `{at}`")
+    idle = next((name for name in arguments if name not in named), None)
+    if idle is not None and (tool.query if instead == "query" else tool.body is not None):
+        message = f"argument {quoted(idle)} stands nowhere in what is sent"
+        hint = f"write `{{{idle}}}` where it belongs, or leave `{instead}` out: all arguments are sent there then"
+        yield Finding(place=(*place, "parameters", idle), message=message, hint=hint)
 
 
 def _texts(tool: HttpTool) -> Iterator[tuple[Place, str]]:

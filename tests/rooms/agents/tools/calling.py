@@ -10,6 +10,7 @@ from hanok.agents.tool import Tool, Toolbox, ToolCall, ToolResult
 from hanok.agents.tools.http_client import Clock
 from hanok.agents.tools.http_tool import HttpToolbox
 from hanok.spec import HttpTool
+from hanok.spec.tree.templates import names_in
 from hanok.web.client import Web
 from hanok.wire import ANONYMOUS
 
@@ -36,7 +37,9 @@ class Waits:
 
 
 def declare(url: str, **declared: Any) -> HttpTool:
-    """A tool named `api`, in private networks."""
+    """A tool named `api`, in private networks, that takes what its placeholders name."""
+    named = names_in([url, declared.get("query"), declared.get("body")])
+    declared.setdefault("parameters", {"type": "object", "properties": {name: {} for name in named}})
     return HttpTool.model_validate({"name": "api", "type": "http", "url": url, "private": True, **declared})
 
 

@@ -12,6 +12,7 @@ import pytest
 from hanok.agents.tools.http_tool import HttpToolbox
 from hanok.errors import SpecError, ToolUnavailable
 from hanok.spec import load
+from tests.conftest import ECHO
 from tests.rooms.agents.tools.calling import declare, opened, use
 from tests.website import Site, running_site
 
@@ -46,14 +47,31 @@ def test_arguments_of_a_get_stand_in_its_query(site: Site) -> None:
     assert use(f"{site.url}/s", arguments, parameters=schema).content == '{"ok":1}'
 
 
-def test_a_post_sends_its_arguments_as_json_with_the_calls_key(site: Site) -> None:
+def test_a_post_sends_its_arguments_as_json(site: Site) -> None:
     json_page(site, "/search", {"hits": []})
     arguments = {"query": "한옥", "top_k": 3}
     result = use(f"{site.url}/search", arguments, method="POST", parameters={"query": "string", "top_k": "integer"})
     assert not result.failed
     method, _, headers = site.asked[0]
     assert (method, json.loads(site.bodies[0])) == ("POST", arguments)
-    assert (headers["content-type"], headers["idempotency-key"]) == ("application/json", "key-1")
+    assert headers["content-type"] == "application/json"
+
+
+def test_a_calls_key_is_the_same_each_time_and_tells_nothing_of_the_run(site: Site) -> None:
+    for _ in range(2):
+        use(json_page(site, "/a", {}), method="DELETE")
+    first, second = (headers["idempotency-key"] for _, _, headers in site.asked)
+    assert first == second
+    assert len(first) == 32
+    assert "key-1" not in first
+
+
+def test_arguments_that_are_left_out_have_their_declared_defaults(site: Site) -> None:
+    schema = {"q": "string", "n": {"type": "integer", "default": 5}, "more": {"default": None}}
+    json_page(site, "/s/5?q=x", {})
+    assert not use(f"{site.url}/s/{{n}}", {"q": "x"}, parameters=schema).failed
+    use(json_page(site, "/p", {}), {"q": "x", "n": 6}, method="POST", parameters=schema)
+    assert json.loads(site.bodies[1]) == {"q": "x", "n": 6, "more": None}
 
 
 def test_placeholders_fill_path_query_and_body_and_keep_their_types(site: Site) -> None:
@@ -85,12 +103,6 @@ def test_what_nobody_declared_is_not_sent_into_a_query(site: Site) -> None:
     assert not use(f"{site.url}/s", {"q": 1, "admin": "true"}, parameters=ANY).failed
 
 
-def test_placeholders_alone_declare_the_parameters() -> None:
-    (tool,) = opened(HttpToolbox(declare("https://x.example/{a}?b={b}", description="d", usd=0.002)))
-    assert tool.spec.parameters["required"] == ["a", "b"]
-    assert (tool.spec.safe, tool.spec.cost_nano_usd, tool.spec.description) == (True, 2_000_000, "d")
-
-
 def test_only_gets_are_safe_unless_that_is_declared() -> None:
     declared = [declare("https://x.example/", method="POST"), declare("https://x.example/", method="POST", safe=True)]
     assert [opened(HttpToolbox(each))[0].spec.safe for each in declared] == [False, True]
@@ -111,26 +123,14 @@ def test_headers_that_no_server_would_take_make_the_tool_unavailable_and_are_not
         assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({"url": "https://x.example/{city}", "parameters": {"town": "string"}}, "no argument is called 'city'"),
-        (
-            {"url": "https://x.example/", "query": {"q": "{a}"}, "parameters": {"a": "string", "b": "string"}},
-            "the argument 'b' stands nowhere",
-        ),
-    ],
-)
-def test_placeholders_and_parameters_that_do_not_meet_are_told_in_the_file(
-    tmp_path: Path, more: dict[str, Any], said: str
-) -> None:
+def test_an_argument_that_would_be_sent_nowhere_is_told_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "platform.yaml"
-    tool = {"name": "api", "type": "http", **more}
-    model = {"name": "echo", "serve": {"engine": "echo"}}
-    file.write_text(json.dumps({"name": "test", "models": [model], "tools": [tool]}))
-    with pytest.raises(SpecError, match=r"platform\.yaml") as refused:
+    tool = {"name": "api", "type": "http", "url": "https://x.example/", "query": {"q": "{a}"}}
+    tools = [{**tool, "parameters": {"a": "string", "b": "string"}}]
+    file.write_text(json.dumps({"name": "test", "models": [ECHO], "tools": tools}))
+    with pytest.raises(SpecError) as refused:
         load(file, {})
-    assert said in str(refused.value)
+    assert "tools[0].parameters.b: argument 'b' stands nowhere in what is sent" in str(refused.value)
 
 
 # What is told.

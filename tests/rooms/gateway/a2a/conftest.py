@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ class Reached:
     pusher: Pusher
     keys: dict[str, str]
     folder: Path
-    live: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     def headers(self, who: str = "red") -> dict[str, str]:
         return {"authorization": f"Bearer {self.keys[who]}", "content-type": "application/json"}
@@ -101,7 +100,7 @@ async def take_up(started: RunningHouse, folder: Path) -> tuple[FakeAgency, Push
     agency = FakeAgency(*platform.agents)
     pusher = make_pusher(agency, folder, private=True)
     desk = A2a(platform.agents, agency=agency, reception=house.reception, pusher=pusher)
-    house.door.change([*desks(house, platform), desk])
+    house.door.change([desk, *desks(house, platform)])
     return agency, pusher, asyncio.create_task(pusher.live())
 
 
@@ -111,7 +110,7 @@ def make_pusher(agency: FakeAgency, folder: Path, *, private: bool, wall: Callab
         return PLACES.get(host) or [host]
 
     web = Web(private=private, resolve=resolve)
-    store = PushStore(folder / "a2a.db")
+    store = PushStore(folder / "pushes.db")
     return Pusher(agency, store, web=web, wall=wall, worker="test", tries_after_s=(0.0, 0.0))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hanok.assemble.house import desks
-from hanok.gateway.agents import Agents, Delegated
+from hanok.assemble.house import let_in
 from tests.agency import FakeAgency
 from tests.calls import Reply, call
 from tests.conftest import ECHO, RunningHouse, open_house
@@ -36,21 +34,13 @@ class People:
         return self.ask(f"/v1/agents/{agent}/runs", {"input": text, **more}, who=who).json
 
 
-def new_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(4)}"
-
-
-async def take_up_agents(started: RunningHouse) -> FakeAgency:
-    """Put an agency behind the door of a house that runs."""
+async def take_over(started: RunningHouse) -> FakeAgency:
+    """Put an agency that does as it is told behind the door of a house that runs."""
     house = started.house
-    platform = house.loaded.platform
-    agency = FakeAgency(*platform.agents)
-    agents = Agents(agency, reception=house.reception, giving=house.giving, new_id=new_id)
-    delegated = Delegated(house.informed, agency, new_id=new_id)
-    delegated.change(platform)
-    house.giving.models = delegated
-    others = [desk for desk in desks(house, platform) if not isinstance(desk, Agents)]
-    house.door.change([*others, agents])
+    await house.wing.aclose()
+    agency: Any = FakeAgency(*house.loaded.platform.agents)
+    house.wing.agency = agency
+    let_in(house, house.loaded.platform)
     return agency
 
 
@@ -74,4 +64,4 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
             "blue": ledger.create_key("blue", team="blue").secret,
         }
         running.run(running.house.refresh())
-        yield People(house=running, agency=running.run(take_up_agents(running)), keys=keys)
+        yield People(house=running, agency=running.run(take_over(running)), keys=keys)

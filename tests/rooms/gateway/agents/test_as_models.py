@@ -52,6 +52,14 @@ def test_tools_are_told_as_reasoning_and_words_as_content(people: People) -> Non
     assert (whole["reasoning_content"], whole["content"]) == (thought, "it is gone")
 
 
+def test_what_was_found_in_documents_is_noted_once(people: People) -> None:
+    (noted,) = ask(people, "tool please").json["choices"][0]["message"]["annotations"]
+    cited = noted["file_citation"]
+    assert (cited["filename"], cited["quote"], cited["end_index"]) == ("a.md", "All of it.", len("it is gone"))
+    streamed = ask(people, "tool please", stream=True).events
+    assert streamed[-2]["choices"][0]["delta"]["annotations"] == [noted]
+
+
 def test_the_history_that_is_sent_is_what_the_agent_knows(people: People) -> None:
     history = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
     messages = [*history, {"role": "user", "content": "three"}]

@@ -112,8 +112,8 @@ def _call_form(call: Mapping[str, Any]) -> _Json:
             arguments = msgspec.json.decode(arguments or "{}")
         except msgspec.DecodeError:
             arguments = {"INVALID_JSON": arguments}
-    args = cast("Any", arguments) if isinstance(arguments, dict) else {}
-    return {"type": "tool_call", "id": call.get("id"), "name": function.get("name"), "args": args}
+    told = {"type": "tool_call", "id": call.get("id"), "name": function.get("name")}
+    return {**told, "args": cast("_Json", arguments) if isinstance(arguments, dict) else {}}
 
 
 def _invalid(param: str, message: str) -> RequestError:

@@ -43,7 +43,7 @@ class Threads:
         asked = decode_body(body, ThreadBody)
         if asked.supersteps:
             raise RequestError("'supersteps' are not to be had here", param="supersteps", code="unsupported")
-        caller, _ = entered
+        caller, open_to = entered
         metadata = asked.metadata or {}
         if asked.thread_id is not None:
             found = await self._maybe(asked.thread_id, entered)
@@ -52,16 +52,30 @@ class Threads:
             if found is not None:
                 return await self.form(found)
         id_ = asked.thread_id or self._new_id("thread")
-        made = Thread(id=id_, tenant=caller.tenant, user=caller.user, metadata=metadata)
+        agent = metadata.get("graph_id") or metadata.get("assistant_id")
+        made = Thread(
+            id=id_,
+            tenant=caller.tenant,
+            user=caller.user,
+            agent=agent if isinstance(agent, str) and agent in open_to else None,
+            metadata=metadata,
+        )
         return thread_form(await self._agency.add_thread(made), None, None)
 
     async def find(self, id_: str, entered: Entered) -> Thread:
         """Raises `Unknown`."""
         caller, open_to = entered
         thread = await self._agency.thread(id_, tenant=caller.tenant)
-        if thread.agent is not None and thread.agent not in open_to:
+        if not await self._is_open(thread, open_to):
             raise Unknown(f"there is no thread {id_!r} here", param="thread_id", code="thread_not_found")
         return thread
+
+    async def _is_open(self, thread: Thread, open_to: frozenset[str]) -> bool:
+        """Whether its agent is, or that of its latest run where it was made for none."""
+        if thread.agent is not None:
+            return thread.agent in open_to
+        latest = await self.latest(thread)
+        return latest is None or latest.agent in open_to
 
     async def form(self, thread: Thread, *, with_values: bool = True) -> dict[str, Any]:
         """The thread with its state."""
@@ -116,7 +130,7 @@ class Threads:
         for thread in found:
             if len(shown) == most:
                 break
-            if (thread.agent is None or thread.agent in open_to) and await self._is(asked.status, thread):
+            if await self._is_open(thread, open_to) and await self._is(asked.status, thread):
                 shown.append(thread)
         return shown
 
