@@ -28,7 +28,7 @@ from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
+from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
@@ -88,6 +88,8 @@ class _Kept:
     agent: Agent
     graph: Any
     boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
+    others: list[Tool] = field(default_factory=list[Tool])
+    """What its code may call, as far as it was opened."""
 
 
 class HouseAgency:
@@ -451,12 +453,16 @@ class HouseAgency:
         return kept
 
     async def _tools(self, kept: _Kept) -> list[Tool]:
-        around = replace(self._outside.around, agents={each.name: each for each in self.agents()})
-        for tool in declared_tools(kept.agent, self._platform.tools):
+        agents = {each.name: each for each in self.agents()}
+        around = replace(self._outside.around, agents=agents, others=lambda: kept.others)
+        offered = declared_tools(kept.agent, self._platform.tools)
+        called = called_by_code(offered, kept.agent, self._platform.tools)
+        for tool in (*offered, *called):
             if tool.name not in kept.boxes:
                 replaced = around.replaced.get(tool.name)
                 kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
-        return await tools_of(kept.agent, kept.boxes.values())
+        kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
+        return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
 
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
