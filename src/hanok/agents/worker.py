@@ -115,13 +115,13 @@ class Worker:
 
     async def lead_child(self, run: Run) -> Delegated | Waits:
         """Lead a run that another has started, within its lead. Raises `Stopped` where the parent is to stop."""
-        if run.state not in ENDED and not run.wanted:
+        if run.state not in ENDED and run.state != "waiting":
             taken = await self._in_thread(
                 self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
             )
             if taken:
                 run = await self._start(taken[0])
-        if run.wanted:
+        if run.state == "waiting":
             return Waits(
                 requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
             )

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rooms.agents.stage import ANN, BOB, Count, Script, Stage, call, finished, order, told
 
 from hanok.agents.running import HouseAgency
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
 from hanok.errors import RequestError, Unknown
+from tests.rooms.agents.stage import ANN, BOB, Count, Script, Stage, call, finished, order, told
 
 Play = Callable[[HouseAgency], Awaitable[Any]]
 
