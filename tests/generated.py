@@ -26,6 +26,7 @@ object. `NO_COLOR=1` turns colours off. Shell completion: `hanok --install-compl
 | 0 | done |
 | 1 | could not be done |
 | 2 | the command line, or platform.yaml, is wrong |
+| 3, 4 | `hanok agents`: the run has reached a limit; it waits for a person |
 | 130 | interrupted |
 """
 

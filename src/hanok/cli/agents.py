@@ -202,7 +202,8 @@ def _show_runs(found: list[Form], *, as_json: bool) -> None:
     table = new_table("RUN", "AGENT", "STATE", "STEPS", "USD", "AGE", "ASKED", kept=("RUN",), numbers=("STEPS", "USD"))
     for each in found:
         usage = each["usage"]
-        cells = (each["id"], each["agent"], each["state"], f"{usage['steps']:,}", dollars(usage["cost_usd"])[1:])
+        spent = dollars(usage["cost_usd"]).replace("$", "")
+        cells = (each["id"], each["agent"], each["state"], f"{usage['steps']:,}", spent)
         table.add_row(*map(escape, (*cells, _age(each["created_at"]), _asked_text(each))))
     data.print(table if found else "No runs yet: hanok agents run NAME …")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from hanok.cli.agents_follow import follow_to_rest, say_next
-from hanok.cli.agents_reach import Agents, chosen, reached
+from hanok.cli.agents_reach import ENDED, Agents, chosen, reached
 from hanok.cli.agents_view import Place, RunView
 from hanok.cli.terminal import FileOption, load_to_ask, talk
 from hanok.cli.typed import next_line
@@ -60,7 +62,7 @@ async def _say(agents: Agents, name: str, said: str, thread: str | None) -> str:
     """Have one thing said answered; the thread that it went on."""
     run = await agents.start(name, {"input": said, "thread": thread})
     view = ChatView()
-    run, _ = await follow_to_rest(agents, run, view, asks=sys.stdin.isatty())
+    run, _ = await follow_to_rest(agents, run, view, asks=sys.stdin.isatty(), ends=True)
     view.close(run)
     return str(run["thread"])
 
@@ -78,6 +80,11 @@ class ChatView(RunView):
         else:
             super().begin(run, agent, below=below, task=task)
 
+    @asynccontextmanager
+    async def shown(self) -> AsyncGenerator[None]:
+        """The words come where what is under way would stand."""
+        yield
+
     def close(self, run: dict[str, Any]) -> None:
         """The end of the answer, whole where it did not come in pieces."""
         if run.get("answer") and not self._said_all:
@@ -85,6 +92,7 @@ class ChatView(RunView):
         self._end_line()
         if run["state"] != "done":
             self.end(run)
+        if run["state"] not in ENDED:
             say_next(run)
 
     def _tell_token(self, place: Place, data: dict[str, Any]) -> None:

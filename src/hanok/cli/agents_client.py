@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -97,7 +98,7 @@ class There:
         return (await self._ask("GET", f"{_run(id_)}/checkpoints?limit={limit}"))["data"]
 
     async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
-        found = await self._ask("POST", "/threads/search", {"limit": limit})
+        found = await self._ask("POST", "/agent-protocol/threads/search", {"limit": limit})
         threads = [_thread_form(each) for each in found]
         return [each for each in threads if agent in (None, each["agent"])]
 
@@ -154,9 +155,9 @@ def _thread_form(thread: Form) -> Form:
     """A thread of the Agent Protocol in our form."""
     metadata: Form = thread.get("metadata") or {}
     return {
-        "id": thread.get("thread_id"),
-        "agent": metadata.get("agent"),
+        "id": thread["thread_id"],
+        "agent": metadata.get("graph_id"),
         "metadata": metadata,
-        "created_at": thread.get("created_at"),
-        "used_at": thread.get("updated_at"),
+        "created_at": datetime.fromisoformat(thread["created_at"]).timestamp(),
+        "used_at": datetime.fromisoformat(thread["updated_at"]).timestamp(),
     }

@@ -88,10 +88,11 @@ class Follower:
 
 
 class Interrupts:
-    """Ctrl-C while a run is followed: pause it, then cancel it, then leave it alone."""
+    """Ctrl-C while a run is followed: pause it, then cancel it, then leave it alone; or (`ends`) cancel it at once."""
 
-    def __init__(self, agents: Agents, run: str, note: Callable[[str], None]) -> None:
+    def __init__(self, agents: Agents, run: str, note: Callable[[str], None], *, ends: bool = False) -> None:
         self.count = 0
+        self._steps = 1 if ends else 0
         self._agents = agents
         self._run = run
         self._note = note
@@ -110,10 +111,10 @@ class Interrupts:
 
     def _interrupt(self) -> None:
         self.count += 1
-        if self.count == 1:
+        if self.count + self._steps == 1:
             self._note("pauses after the call at hand; Ctrl-C again cancels it")
             self._wish("pause")
-        elif self.count == 2:
+        elif self.count + self._steps == 2:
             self._note("is being cancelled; Ctrl-C again leaves it")
             self._wish("cancel")
         elif self._task is not None:
@@ -125,10 +126,15 @@ class Interrupts:
         task.add_done_callback(self._wishes.discard)
 
 
-async def follow_to_rest(agents: Agents, run: Form, view: RunView, *, asks: bool, after: int = 0) -> tuple[Form, bool]:
-    """Follow a run in the terminal, asking the person there what it wants if `asks`; and whether it was interrupted."""
+async def follow_to_rest(
+    agents: Agents, run: Form, view: RunView, *, asks: bool, after: int = 0, ends: bool = False
+) -> tuple[Form, bool]:
+    """Follow a run in the terminal, asking the person there what it wants if `asks`; and whether it was interrupted.
+
+    `ends` says that Ctrl-C is to end it, not to pause it.
+    """
     follower = Follower(agents, view)
-    interrupts = Interrupts(agents, run["id"], view.note)
+    interrupts = Interrupts(agents, run["id"], view.note, ends=ends)
     while True:
         with interrupts.heard():
             async with view.shown():

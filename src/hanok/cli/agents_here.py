@@ -38,8 +38,17 @@ class Here:
         return [run_form(run) for run in await self._agency.runs(tenant=None, states=states, **wanted)]
 
     async def events(self, id_: str, *, after: int = 0, wait: bool = True) -> AsyncGenerator[Form]:
+        if wait:
+            await self._take_up(id_)
         async for event in self._agency.events(id_, tenant=None, after=after, wait=wait):
             yield event_form(event)
+
+    async def _take_up(self, id_: str) -> None:
+        """Nobody else may be there to lead a run whose process has died: it is ordered again by its own id."""
+        run = await self._agency.run(id_, tenant=None)
+        if run.state in ("queued", "running") and run.parent is None:
+            order = Order(agent=run.agent, input=run.input, caller=run.caller, thread=run.thread, run_id=run.id)
+            await self._agency.start(order)
 
     async def answer(self, id_: str, answers: dict[str, Form]) -> Form:
         return run_form(await self._agency.answer(id_, answers, tenant=None, by=self._caller.key_name))
@@ -50,7 +59,8 @@ class Here:
     async def fork(self, id_: str, order: Form) -> Form:
         run = await self._agency.run(id_, tenant=None)
         thread = await self._agency.copy_thread(run.thread, tenant=None, checkpoint=order["checkpoint"])
-        return await self.start(run.agent, {"input": order.get("input"), "thread": thread.id})
+        forked = Order(agent=run.agent, input=_said(order.get("input")), caller=run.caller, thread=thread.id)
+        return run_form(await self._agency.start(forked))
 
     async def checkpoints(self, id_: str, *, limit: int) -> list[Form]:
         run = await self._agency.run(id_, tenant=None)
