@@ -89,19 +89,18 @@ def _kept(loaded: Loaded) -> Prompts:
 
 def _record(loaded: Loaded, kept: Prompts, name: str) -> None:
     """Keep what is declared of this prompt; `latest` is moved by the running platform alone."""
-    from hanok.agents.prompts import declared_prompts
+    from hanok.agents.prompts import declared_prompt
 
-    if any(prompt.name == name for prompt in loaded.platform.prompts):
-        kept.record({name: declared_prompts(loaded)[name]}, now=time.time(), moving=False)
+    if (text := declared_prompt(loaded, name)) is not None:
+        kept.record({name: text}, now=time.time(), moving=False)
 
 
 def _declared_ref(loaded: Loaded, name: str) -> str:
     """The declared text of that prompt, or the latest where it is declared no more."""
-    from hanok.agents.prompts import declared_prompts, hash_of
+    from hanok.agents.prompts import declared_prompt, hash_of
 
-    if any(prompt.name == name for prompt in loaded.platform.prompts):
-        return f"{name}@{hash_of(declared_prompts(loaded)[name])}"
-    return name
+    text = declared_prompt(loaded, name)
+    return name if text is None else f"{name}@{hash_of(text)}"
 
 
 def _row(loaded: Loaded, versions: list[Version], name: str, declared: bool) -> dict[str, Any]:

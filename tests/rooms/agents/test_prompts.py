@@ -117,6 +117,7 @@ def test_the_command_line_lists_shows_and_labels(folder: Path) -> None:
     first = hash_of("Be careful.\n")
     assert (labelled["hash"], labelled["labels"]) == (first, ["production"])
     (folder / "research.md").write_text("Be very careful.\n")
+    assert hash_of("Be careful.\n")[:12] in hanok(folder, "list").stdout
     shown = hanok(folder, "show", "research")
     assert shown.stdout == "Be very careful.\n"
     assert f"{first[:12]}" in shown.stderr
@@ -124,10 +125,12 @@ def test_the_command_line_lists_shows_and_labels(folder: Path) -> None:
     [research, short] = told(hanok(folder, "list", "--json"))["prompts"]
     assert (research["versions"], research["labels"]) == (2, {"production": first})
     assert (research["agents"], short["versions"]) == (["researcher"], 0)
-    wrong = hanok(folder, "show", "research@prod").exception
+    (folder / "research.md").unlink()
+    assert told(hanok(folder, "label", "short", "production", "--json"))["labels"] == ["production"]
+    wrong = hanok(folder, "show", "short@prod").exception
     assert isinstance(wrong, AgentError)
-    assert wrong.message == "no version of 'research' is called 'prod'"
-    assert str(wrong.hint).endswith("set one with `hanok prompts label research prod`")
+    assert wrong.message == "no version of 'short' is called 'prod'"
+    assert str(wrong.hint).endswith("set one with `hanok prompts label short prod`")
 
 
 def hanok(folder: Path, *arguments: str) -> Result:

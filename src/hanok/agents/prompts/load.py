@@ -12,6 +12,12 @@ def declared_prompts(loaded: Loaded) -> dict[str, str]:
     return {prompt.name: _text(loaded, index) for index, prompt in enumerate(loaded.platform.prompts)}
 
 
+def declared_prompt(loaded: Loaded, name: str) -> str | None:
+    """The text of one, or None where none of that name is declared. Raises `AgentError`."""
+    index = next((index for index, each in enumerate(loaded.platform.prompts) if each.name == name), None)
+    return None if index is None else _text(loaded, index)
+
+
 def _text(loaded: Loaded, index: int) -> str:
     try:
         return load_prompt(loaded.platform.prompts[index], loaded.folder)
