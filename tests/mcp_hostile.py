@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import sys
+import time
 from typing import Any
 
 OBJECT = {"type": "object", "properties": {}}
@@ -115,6 +116,9 @@ def serve(how: str) -> None:
 
 if __name__ == "__main__":
     how = sys.argv[1]
+    print("started", file=sys.stderr)
+    if how == "late":
+        time.sleep(0.4)
     if how == "crash":
         sys.exit("there is no licence")
     if how == "hang":

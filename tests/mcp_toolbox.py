@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 import threading
 import time
@@ -107,10 +108,11 @@ def started(script: Path, *arguments: str) -> list[str]:
 
 
 class Reached:
-    """An MCP server of the official SDK behind a port, on the same loop; it may be stopped and started anew."""
+    """An MCP server behind a port, on the same loop; it may be stopped and started anew. By default the SDK's."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: Any = None) -> None:
         self.loop = loop
+        self.app = app
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self.start()
@@ -118,7 +120,7 @@ class Reached:
     def start(self) -> None:
         from tests.mcp_child import make_server
 
-        app = make_server().streamable_http_app()
+        app = self.app or make_server().streamable_http_app()
         self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none"))
         self.serving = asyncio.run_coroutine_threadsafe(self.server.serve(), self.loop)
         while not self.server.started:
@@ -132,3 +134,47 @@ class Reached:
     def _cut(self) -> None:
         for connection in tuple(self.server.server_state.connections):
             connection.transport.abort()
+
+
+class Forgetful:
+    """A server of 2025 with sessions, as an ASGI application; `sessions` may be cleared, as by a start anew."""
+
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.begun = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body = (await receive())["body"]
+        message = json.loads(body) if scope["method"] == "POST" else {}
+        shown = dict(scope["headers"]).get(b"mcp-session-id", b"").decode()
+        headers = [(b"content-type", b"application/json")]
+        match message.get("method"):
+            case "initialize":
+                self.begun += 1
+                self.sessions.add(f"session-{self.begun}")
+                headers.append((b"mcp-session-id", f"session-{self.begun}".encode()))
+                about = {"name": "forgetful", "version": "1"}
+                version = message["params"]["protocolVersion"]
+                result: Any = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+                await _answer(send, 200, headers, {"jsonrpc": "2.0", "id": message["id"], "result": result})
+            case None:
+                await _answer(send, 405, headers, {})
+            case "server/discover":
+                await _answer(send, 400, headers, {})
+            case _ if shown not in self.sessions:
+                await _answer(send, 404, headers, {})
+            case "notifications/initialized":
+                await _answer(send, 202, headers, {})
+            case "tools/list":
+                result = {"tools": [{"name": "count", "inputSchema": {"type": "object"}}]}
+                await _answer(send, 200, headers, {"jsonrpc": "2.0", "id": message["id"], "result": result})
+            case _:
+                result = {"content": [{"type": "text", "text": shown}]}
+                await _answer(send, 200, headers, {"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+async def _answer(send: Any, status: int, headers: list[tuple[bytes, bytes]], form: Any) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(form).encode()})

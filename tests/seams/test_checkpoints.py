@@ -140,21 +140,23 @@ def test_calls_of_subgraphs_go_with_the_checkpoints_that_they_began_from(opened:
             compiled = graph(checkpoints, inner=inner.compile())
             for until in range(1, 5):
                 await run(compiled, "t", until)
-            before = await namespaces(checkpoints)
+            before = await calls(checkpoints)
             await checkpoints.prune("t", keep=4)
-            after = await namespaces(checkpoints)
-            assert len(before) == 5
-            assert 2 <= len(after) <= 3, "the graph's own, and the latest calls"
-            assert "" in after
-            assert after < before
+            after = await calls(checkpoints)
+            left = {each.config["configurable"]["checkpoint_id"] for each in await history(compiled, "t")}
+            assert len(before) == 4
+            assert 0 < len(after) < 4
+            assert set(after.values()) == set(before.values()) & left
             assert await messages(compiled, "t") == numbered(4)
 
     asyncio.run(work())
 
 
-async def namespaces(checkpoints: Checkpoints) -> set[str]:
-    found = [each async for each in checkpoints.saver.alist({"configurable": {"thread_id": "t"}})]
-    return {dict[str, Any](each.config)["configurable"]["checkpoint_ns"] for each in found}
+async def calls(checkpoints: Checkpoints) -> dict[str, str]:
+    """The namespaces of calls of subgraphs, and the checkpoints that they began from."""
+    found: list[Any] = [each async for each in checkpoints.saver.alist({"configurable": {"thread_id": "t"}})]
+    named = [(each.config["configurable"]["checkpoint_ns"], each.metadata["parents"].get("")) for each in found]
+    return {namespace: root for namespace, root in named if namespace}
 
 
 def test_a_thread_is_copied_as_it_was_at_a_checkpoint(opened: OPEN) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from langgraph.errors import InvalidUpdateError
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
@@ -26,15 +28,17 @@ from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, Toolbox, ToolResult
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import declared_tools, open_toolbox, tools_of
+from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
-from hanok.errors import AgentError, RequestError, Unknown
+from hanok.errors import AgentError, RequestError, StoreError, Unknown
 from hanok.spec import Agent, Loaded, Platform
 from hanok.wire import Caller
 
 REST: frozenset[RunState] = frozenset({*ENDED, "waiting", "paused"})
+FORGET_EVERY_S = 600.0
+_log = logging.getLogger(__name__)
 _PLAIN = msgspec.json.Encoder(enc_hook=str, order=None)
 
 
@@ -84,6 +88,8 @@ class _Kept:
     agent: Agent
     graph: Any
     boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
+    others: list[Tool] = field(default_factory=list[Tool])
+    """What its code may call, as far as it was opened."""
 
 
 class HouseAgency:
@@ -377,7 +383,10 @@ class HouseAgency:
         if graph is None:
             raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
         changed = {name: said(*value) if name == "messages" else value for name, value in values.items()}
-        config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        try:
+            config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
+        except InvalidUpdateError as error:
+            raise RequestError(str(error), param="as_node", code="invalid_value") from error
         return str(config["configurable"]["checkpoint_id"])
 
     # beginning
@@ -444,12 +453,16 @@ class HouseAgency:
         return kept
 
     async def _tools(self, kept: _Kept) -> list[Tool]:
-        around = replace(self._outside.around, agents={each.name: each for each in self.agents()})
-        for tool in declared_tools(kept.agent, self._platform.tools):
+        agents = {each.name: each for each in self.agents()}
+        around = replace(self._outside.around, agents=agents, others=lambda: kept.others)
+        offered = declared_tools(kept.agent, self._platform.tools)
+        called = called_by_code(offered, kept.agent, self._platform.tools)
+        for tool in (*offered, *called):
             if tool.name not in kept.boxes:
                 replaced = around.replaced.get(tool.name)
                 kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
-        return await tools_of(kept.agent, kept.boxes.values())
+        kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
+        return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
 
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
@@ -549,12 +562,27 @@ class HouseAgency:
 
     async def _forget_old(self) -> None:
         while True:
-            await asyncio.sleep(600)
-            now = self._clock()
-            before = now - self._platform.runs.retention_days * 86_400
-            gone: list[str] = await self._in_thread(self._store.prune, ended_before=before, threads_before=before)
-            for thread in gone:
-                await self._checkpoints.remove(thread)
+            await asyncio.sleep(FORGET_EVERY_S)
+            try:
+                await self.forget_old()
+            except StoreError as error:
+                _log.warning("what is old is not forgotten yet: %s", error.message)
+
+    async def forget_old(self) -> None:
+        """Forget runs and threads that are kept no longer, as `runs` and each agent's `memory` say, with all that
+        threads hold. Raises `StoreError`."""
+        await self._forget(self._platform.runs.retention_days * 86_400, None)
+        for agent in self._platform.agents:
+            if agent.memory.ttl_s is not None:
+                await self._forget(agent.memory.ttl_s, agent.name)
+
+    async def _forget(self, kept_s: float, agent: str | None) -> None:
+        before = self._clock() - kept_s
+        gone: list[str] = await self._in_thread(
+            self._store.prune, ended_before=before, threads_before=before, agent=agent
+        )
+        for thread in gone:
+            await self._checkpoints.remove(thread)
 
 
 def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:

@@ -90,10 +90,17 @@ class Wing:
         The first lists no agents where none are declared.
         """
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
-        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id)
+        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id, leaving=leaving)
         if self.agency is None:
             return [agents, mcp]
-        protocol = AgentProtocol(self.agency, reception=reception, giving=giving, new_id=new_id, created=self._since)
+        protocol = AgentProtocol(
+            self.agency,
+            reception=reception,
+            giving=giving,
+            new_id=new_id,
+            leaving=leaving,
+            created=self._since,
+        )
         return [agents, protocol, mcp]
 
     def _make_mcp(self, reception: Reception, leaving: Callable[[], bool]) -> McpDesk:

@@ -23,7 +23,7 @@ _SHAPES = {
     PROMPT_NAME: "must be a name of letters, digits and . _ - (at most 64), beginning with a letter or digit",
     PROMPT_REF: "must be a prompt's name, and perhaps which of its versions, as `research@production`",
     FUNCTION: "must be a module and a function in it, as `my_agents:build`",
-    HOST: "must be a host without scheme, port and path, as `api.example.com` or `*.example.com`",
+    HOST: "must be a host without scheme and path, as `api.example.com` or `*.example.com`",
     POINTER: "must be a JSON pointer, as `/results`",
     TEMPLATE_URL: "must be a URL that begins with http:// or https://, with a host that has no {} in it",
 }

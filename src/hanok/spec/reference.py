@@ -25,6 +25,7 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("The file", tree.Platform),
     ("gateway", tree.Gateway),
     ("gateway.responses", tree.KeptResponses),
+    ("gateway.a2a", tree.A2a),
     ("ledger", tree.Books),
     ("telemetry", tree.Telemetry),
     ("telemetry.export[]", tree.Export),

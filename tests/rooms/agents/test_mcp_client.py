@@ -18,7 +18,7 @@ from hanok.errors import ToolUnavailable
 from tests import mcp_child
 from tests.conftest import wait_until
 from tests.engine import fake_engine, status
-from tests.mcp_toolbox import CHILD, HOSTILE, Box, Reached, loop_thread, opened, started
+from tests.mcp_toolbox import CHILD, HOSTILE, Box, Forgetful, Reached, loop_thread, opened, started
 
 Open = Callable[..., Box]
 
@@ -154,6 +154,27 @@ def test_a_call_is_lost_with_its_server_and_the_next_finds_it_again(reached: Rea
     assert box.use("add", a=1, b=1).content == "2"
 
 
+def test_a_server_that_has_forgotten_its_sessions_is_greeted_anew(
+    loop: asyncio.AbstractEventLoop, open_box: Open
+) -> None:
+    forgetful = Forgetful()
+    server = Reached(loop, forgetful)
+    box = open_box(url=server.url, private=True)
+    assert box.use("count").content == "session-1"
+    forgetful.sessions.clear()
+    assert box.use("count").content == "session-2"
+    box.close()
+    server.stop()
+
+
+def test_many_calls_at_once_share_one_server(real: Box) -> None:
+    async def at_once() -> list[str]:
+        results = await asyncio.gather(*(real.using("add", a=number, b=1) for number in range(50)))
+        return [result.content for result in results]
+
+    assert real.run(at_once()) == [str(number + 1) for number in range(50)]
+
+
 def test_an_answer_over_http_that_is_too_long_is_not_taken(open_box: Open) -> None:
     long = status(200, b'{"x": "' + b"x" * 300_000 + b'"}')
     with fake_engine(long) as engine, pytest.raises(ToolUnavailable, match="longer than 100000 bytes"):
@@ -263,6 +284,21 @@ def test_a_server_that_nobody_uses_ends_and_is_started_when_it_is_needed_again(h
     wait_until(lambda: not is_running(first))
     assert "srv__plain" in box.names(), "what it offers is known"
     assert process_of(box) != first
+
+
+def test_who_does_not_wait_for_a_start_leaves_it_to_who_comes_next(hostile: Open) -> None:
+    box = hostile("late", idle_s=0.7)
+    first = process_of(box)
+    wait_until(lambda: not is_running(first))
+
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await box.using("hidden")
+
+    box.run(impatient())
+    process_of(box)
+    assert (box.folder / "logs" / "mcp-srv.log").read_text().count("started") == 2
 
 
 def is_running(process: int) -> bool:

@@ -196,7 +196,16 @@ def test_a_draining_house_takes_no_new_calls_and_says_so(house: Start) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("files", "files/", "batches", "messages", "responses", "knowledge/docs/answer", "knowledge/docs/search"),
+        *(
+            "files",
+            "files/",
+            "batches",
+            "messages",
+            "responses",
+            "knowledge/docs/answer",
+            "knowledge/docs/search",
+            "agents/writer/runs",
+        ),
         *("vector_stores/vs_1/search", "vector_stores/kb_docs/search"),
     ],
 )

@@ -98,15 +98,11 @@ def test_a_single_base_stands_for_a_list() -> None:
     assert read(f"{KNOWN}agents: [{{name: a, knowledge: docs}}]").agents[0].knowledge == ["docs"]
 
 
-def test_a_schema_is_taken_as_it_stands_and_no_parameters_are_an_empty_object() -> None:
+def test_a_schema_is_taken_as_it_stands() -> None:
     schema = "{type: object, properties: {when: {type: string}}}"
-    full, empty = read(
-        f"tools: [{{name: a, type: http, url: 'http://x', parameters: {schema}}}, {{name: b, type: http, url: 'http://x'}}]"
-    ).tools
-    assert isinstance(full, HttpTool)
-    assert isinstance(empty, HttpTool)
-    assert full.parameters == {"type": "object", "properties": {"when": {"type": "string"}}}
-    assert empty.parameters["properties"] == {}
+    [tool] = read(f"tools: [{{name: a, type: http, url: 'http://x', parameters: {schema}}}]").tools
+    assert isinstance(tool, HttpTool)
+    assert tool.parameters == {"type": "object", "properties": {"when": {"type": "string"}}}
 
 
 def test_approvals_may_fit_tools_of_servers_whose_names_are_not_known_yet() -> None:
@@ -170,11 +166,6 @@ T = "tools[0]"
         ("agents: [{name: a, team: [a]}]", f"{A}.team: 'a' gives work to itself"),
         ("agents: [{name: a, team: [b]}, {name: b, team: [a]}]", f"{A}.team: agents give work in a circle: a → b → a"),
         ("agents: [{name: a, tools: [{name: x, type: agent, agent: a}]}]", f"{A}.tools: 'a' gives work to itself"),
-        (
-            "- {name: ask_a, type: agent, agent: a}\n"
-            "agents: [{name: a, tools: [{name: c, type: code, functions: [ask_a]}]}]",
-            f"{A}.tools: 'a' gives work to itself",
-        ),
         ("agents: [{name: a, pattern: supervisor}]", f"{A}: a supervisor needs a `team`"),
         ("agents: [{name: a, pattern: graph}]", f"{A}: `graph` and `pattern: graph` go together"),
         (
@@ -213,18 +204,17 @@ def test_what_does_not_hold_together_is_told_with_its_place(text: str, told: str
             ".url: no argument is called 'qury'|did you mean 'query'?",
         ),
         ("type: http, url: 'http://x/{query', parameters: {query: string}", ".url: has a { or } that is not around"),
-        ("type: http, url: 'http://x/', query: {q: '{a}'}", ".query.q: no argument is called 'a'"),
         (
-            "type: http, url: 'http://x/', method: POST, body: {q: [{t: '{a}'}]}",
+            "type: http, url: 'http://x/', query: {q: '{a}{b}'}, parameters: {b: string}",
+            ".query.q: no argument is called 'a'",
+        ),
+        (
+            "type: http, url: 'http://x/', method: POST, body: {q: [{t: '{a}{b}'}]}, parameters: {b: string}",
             ".body.q[0].t: no argument is called 'a'",
         ),
         (
             "type: http, url: 'http://x/', hosts: ['https://y/']",
-            ".hosts[0]: must be a host without scheme, port and path",
-        ),
-        (
-            "type: http, url: 'http://x.com/', hosts: ['*.y.com']",
-            ".hosts: 'x.com', the host of its `url`, is not among",
+            ".hosts[0]: must be a host without scheme and path",
         ),
         ("type: http, url: 'http://x/', result: results", ".result: must be a JSON pointer, as `/results`"),
         ("type: http, url: 'http://x/', parameters: {a: strin}", ".parameters: must be a JSON Schema, or give each"),
@@ -239,6 +229,10 @@ def test_what_does_not_hold_together_is_told_with_its_place(text: str, told: str
         (
             "type: http, url: 'http://x/', parameters: {a: {minimum: b}}",
             ".parameters.properties.a.minimum: is no JSON Schema: 'b'",
+        ),
+        (
+            "type: http, url: 'http://x/', query: {q: '{a}'}, parameters: {a: string, b: string}",
+            ".parameters.b: argument 'b' stands nowhere in what is sent|write `{b}` where it belongs",
         ),
         ("type: knowledge, base: doks", ".base: no knowledge base is called 'doks'|did you mean 'docs'?"),
         ("type: python, code: 'def f(:'", ".code: line 1 of the code: is not Python: invalid syntax"),
@@ -259,6 +253,14 @@ def test_what_does_not_hold_together_is_told_with_its_place(text: str, told: str
         ("type: python, code: 'def f(a, b): pass', parameters: {a: string}", ".parameters: f() needs the argument 'b'"),
         ("type: code, functions: [serch]", ".functions[0]: no tool is called 'serch'|did you mean 'search'?"),
         ("type: code, functions: [t]", ".functions[0]: 't' is a tool of type code, which code cannot call"),
+        (
+            "type: code, functions: [dear]}\n- {name: dear, type: http, url: 'http://x', usd: 0.5",
+            ".functions[0]: 'dear' costs 0.5 USD a call, and what code calls is not counted",
+        ),
+        (
+            "type: code, functions: [b]}\n- {name: b, type: mcp, url: 'http://x'",
+            ".functions[0]: 'b' is a tool of type mcp, which code cannot call",
+        ),
         ("type: mcp", ": must have exactly one of `command` and `url`"),
         ("type: mcp, url: 'http://x/', command: [a]", ": must have exactly one of `command` and `url`"),
         ("type: openapi, spec: nowhere.yaml", ".spec: there is no file"),

@@ -1,7 +1,7 @@
-"""What savers do not do with their threads: prune and copy them, in the savers' own tables.
+"""What is done with whole threads, which savers do not do, or not as a whole: prune, copy and remove them.
 
-Each is one transaction beside the saver, safe while it writes: what is deleted is older than what stays, and a new
-checkpoint's parent is the latest.
+Each is one transaction in the saver's own tables, beside it and safe while it writes: what is deleted is older than
+what stays, and a new checkpoint's parent is the latest.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Threads(ABC):
 
     writes: str
     """The table of what tasks wrote after a checkpoint."""
+    others: tuple[str, ...] = ()
+    """More tables with rows of threads."""
     write_columns: str
     """Its columns but for the thread's id."""
     checkpoint_columns: str
@@ -62,6 +64,12 @@ class Threads(ABC):
                 if not _is_call(namespace):
                     self._copy(connection, source, to, namespace, _head(connection, source, namespace, head))
             return head
+
+    def remove(self, thread: str) -> None:
+        """Forget all of a thread."""
+        with self._place.writing() as connection:
+            for table in ("checkpoints", self.writes, *self.others):
+                connection.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread,))  # noqa: S608
 
     def close(self) -> None:
         self._place.close()

@@ -52,8 +52,8 @@ class Checkpoints:
         return await asyncio.to_thread(self._threads.prune, thread, keep)
 
     async def remove(self, thread: str) -> None:
-        """Forget a thread's checkpoints."""
-        await self.saver.adelete_thread(thread)
+        """Forget a thread's checkpoints. Raises `StoreError`."""
+        await asyncio.to_thread(self._threads.remove, thread)
 
     async def copy(self, source: str, to: str, *, checkpoint: str | None = None) -> str | None:
         """Begin the thread `to`, which has no checkpoints, with what `source` was at that checkpoint (the latest):

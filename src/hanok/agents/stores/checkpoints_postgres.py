@@ -84,6 +84,7 @@ class PostgresThreads(Threads):
     """Tables of `AsyncPostgresSaver`: values that are not plain are in `checkpoint_blobs`, by channel and version."""
 
     writes = "checkpoint_writes"
+    others = ("checkpoint_blobs",)
     write_columns = "checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob"
     checkpoint_columns = "checkpoint_ns, checkpoint_id, type, checkpoint, metadata"
     first = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",)  # blobs of a checkpoint that comes now are not seen

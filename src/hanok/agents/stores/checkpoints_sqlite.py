@@ -42,10 +42,6 @@ class Saver(AsyncSqliteSaver):
     ) -> None:
         await _to_its_end(super().aput_writes(config, writes, task_id, task_path))
 
-    async def adelete_thread(self, thread_id: str) -> None:
-        await self.setup()
-        await _to_its_end(super().adelete_thread(thread_id))
-
 
 async def open_saver(
     stack: AsyncExitStack, file: Path, serde: SerializerProtocol

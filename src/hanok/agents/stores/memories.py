@@ -16,10 +16,13 @@ from hanok.errors import StartError
 from hanok.ledger.stores.dialect import Connection
 
 VERSION = 1
+MOST_THAT_GO = 100_000
+"""At once, where there are more than there may be: a limit that was lowered."""
 _SCHEMA = (
     "CREATE TABLE memories (tenant TEXT NOT NULL, agent TEXT NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL,"
     " text TEXT NOT NULL, tags TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL, model TEXT NOT NULL,"
     " vector BLOB NOT NULL, PRIMARY KEY (tenant, agent, owner, id))",
+    "CREATE INDEX memories_of ON memories (tenant, agent, owner, created_at DESC, id)",
     "CREATE INDEX memories_of_user ON memories (tenant, owner)",
     "CREATE INDEX memories_expiring ON memories (expires_at) WHERE expires_at IS NOT NULL",
 )
@@ -50,7 +53,7 @@ class Memories:
                     vector.model, vector.data,
                 ),
             )  # fmt: skip
-            _make_room(connection, owner, memory.created_at, limit)
+            _make_room(connection, owner, limit)
 
     def memory(self, owner: Owner, id_: str, *, now: float) -> Memory | None:
         rows = self._ask(f"{_SELECT} AND id = ? AND {_ALIVE}", *_of(owner), id_, now)
@@ -114,13 +117,12 @@ def open_memories(state: Path, database: str | None) -> Memories:
     return Memories(PostgresPlace(database, subject="memories", schema=_SCHEMA, version=VERSION))
 
 
-def _make_room(connection: Connection, owner: Owner, now: float, limit: int) -> None:
+def _make_room(connection: Connection, owner: Owner, limit: int) -> None:
     of = _of(owner)
-    connection.execute(f"DELETE FROM memories WHERE {_OF} AND expires_at <= ?", (*of, now))  # noqa: S608
     connection.execute(
-        f"DELETE FROM memories WHERE {_OF} AND id NOT IN"  # noqa: S608
-        f" (SELECT id FROM memories WHERE {_OF} ORDER BY created_at DESC, id LIMIT ?)",
-        (*of, *of, limit),
+        f"DELETE FROM memories WHERE {_OF} AND id IN"  # noqa: S608
+        f" (SELECT id FROM memories WHERE {_OF} ORDER BY created_at DESC, id LIMIT ? OFFSET ?)",
+        (*of, *of, MOST_THAT_GO, limit),
     )
 
 

@@ -59,16 +59,21 @@ class Code:
         )
 
     async def use(self, call: ToolCall) -> ToolResult:
-        """Run the code."""
-        counted: list[str] = []
-        functions = {name: partial(self._ask, tool, call, counted) for name, tool in self._callable().items()}
+        """Run the code; what it called is told beside the result, for people who look at the run."""
+        called: list[dict[str, Any]] = []
+        functions = {name: partial(self._ask, tool, call, called) for name, tool in self._callable().items()}
+        failed, said = await self._said(str(call.arguments["code"]), functions)
+        return ToolResult(content=said, failed=failed, data={"called": called} if called else None)
+
+    async def _said(self, code: str, functions: Mapping[str, Function]) -> tuple[bool, str]:
+        """Whether it failed, and what the model is answered."""
         try:
-            value, printed = await self._run(str(call.arguments["code"]), functions)
+            value, printed = await self._run(code, functions)
         except Failed as error:
-            return ToolResult(content=_parts(error.printed, error.message), failed=True)
+            return True, _parts(error.printed, error.message)
         if value is None:
-            return ToolResult(content=printed or "It ran, printed nothing, and its last line has no value.")
-        return ToolResult(content=_parts(printed, shown(value, self._tool.max_output)))
+            return False, printed or "It ran, printed nothing, and its last line has no value."
+        return False, _parts(printed, shown(value, self._tool.max_output))
 
     async def _run(self, code: str, functions: Mapping[str, Function]) -> tuple[Any, str]:
         return await self._sandbox.run(code, bounds_of(self._tool), functions=functions)
@@ -77,15 +82,15 @@ class Code:
         return {tool.spec.name: tool for tool in self._others() if tool.spec.name in self._tool.functions}
 
     async def _ask(
-        self, tool: Tool, call: ToolCall, counted: list[str], places: Sequence[Any], named: Mapping[str, Any]
+        self, tool: Tool, call: ToolCall, called: list[dict[str, Any]], places: Sequence[Any], named: Mapping[str, Any]
     ) -> Any:
         """Use a tool for the code: what it answers is read as JSON where it is some. Raises `Refused`."""
         spec = tool.spec
         arguments = _by_name(spec, places, named)
         if problem := self._check(spec.parameters, arguments):
             raise Refused(f"the arguments of {spec.name} do not fit: {problem}")
-        counted.append(spec.name)
-        inner = f".{len(counted)}"
+        called.append({"name": spec.name, "arguments": arguments})
+        inner = f".{len(called)}"
         asked = replace(
             call,
             id=call.id + inner,

@@ -48,7 +48,7 @@ from hanok.spec.tree.tools import McpTool
 OPEN_S = 30.0
 """How long a server may take to start or be reached, and again to list its tools."""
 REST_S = 5.0
-"""How long a server that could not be opened is left alone: who asks meanwhile is told at once."""
+"""How long, at least, a server that could not be opened is left alone: who asks meanwhile is told at once."""
 IDLE_S = 600.0
 """How long a connection that nobody uses is held: then what was started ends, until it is needed again."""
 MOST_PAGES = 50
@@ -90,6 +90,7 @@ class McpTools:
         self._idle_s = idle_s
         self._refused: list[int] = []
         self._link: _Link | None = None
+        self._begun = 0.0
         self._linking = asyncio.Lock()
         self._listing: asyncio.Task[tuple[Tool, ...]] | None = None
         self._tools: tuple[Tool, ...] | None = None
@@ -141,9 +142,10 @@ class McpTools:
             raise self._unavailable(f"did not list its tools within {self._open_s:g} s") from None
         except (_Lost, _Refused) as error:
             raise self._unavailable(f"does not list its tools: {error}") from None
-        offers, self.notes = await asyncio.to_thread(choose, listed, self.declared)  # checking schemas takes a while
-        for note in self.notes:
-            _log.warning("MCP server %s: %s", self.declared.name, note)
+        offers, notes = await asyncio.to_thread(choose, listed, self.declared)  # checking schemas takes a while
+        if notes != self.notes:
+            _log.warning("%s", "\n".join([self._said("has tools that are left out:"), *notes]))
+        self.notes = notes
         self._tools = tuple(_Offered(self, offer) for offer in offers)
         return self._tools
 
@@ -154,18 +156,25 @@ class McpTools:
                 return self._link
             if self._failed is not None and self._now() < self._failed[0]:
                 raise self._failed[1]
-            if self._link is not None:
-                await self._link.close()
-            self._refused.clear()
-            link = self._link = _Link(self._connect, limit_s=self._open_s, idle_s=self._idle_s)
+            link = self._link
+            if link is None or not link.opening:  # else somebody has begun, and did not wait
+                link = await self._begin_anew()
             try:
                 await link.opened()
             except _Lost as error:
-                failed = self._unavailable(str(error))
-                self._failed = self._now() + self._rest_s, failed
+                failed, tried_at = self._unavailable(str(error)), self._now()
+                self._failed = tried_at + max(self._rest_s, tried_at - self._begun), failed
                 raise failed from None
             self._failed = None
             return link
+
+    async def _begin_anew(self) -> _Link:
+        if self._link is not None:
+            await self._link.close()
+        self._refused.clear()
+        self._begun = self._now()
+        self._link = _Link(self._connect, limit_s=self._open_s, idle_s=self._idle_s)
+        return self._link
 
     async def _call_once(self, link: _Link, name: str, call: ToolCall) -> ToolResult:
         with link.used():
@@ -248,6 +257,11 @@ class _Link:
     def up(self) -> bool:
         """Whether calls may be made."""
         return self._client.done() and not self._task.done() and not self._scope.cancel_called
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is being opened."""
+        return not self._client.done() and not self._task.done() and not self._scope.cancel_called
 
     async def opened(self) -> None:
         """Return when calls may be made. Raises `_Lost`."""

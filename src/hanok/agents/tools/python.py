@@ -27,7 +27,7 @@ class PythonFunction:
         self._spec = ToolSpec(
             name=tool.name,
             description=tool.description or signature.description or f"Calls {signature.name}.",
-            parameters=signature.parameters if tool.parameters is None else tool.parameters,
+            parameters=tool.parameters or signature.parameters,
             timeout_s=tool.timeout_s + GRACE_S + WAIT_S,
             max_output=tool.max_output,
             cost_nano_usd=round(tool.usd * NANO),
@@ -74,7 +74,7 @@ class PythonBox:
 
     def _signature(self) -> Signature:
         try:
-            return read_signature(self._tool.code, self._tool.function, annotated=self._tool.parameters is None)
+            return read_signature(self._tool.code, self._tool.function, annotated=not self._tool.parameters)
         except NoSignature as error:
             raise ToolUnavailable(f"the code of {self._tool.name}: {error.message}", hint=error.hint) from error
 

@@ -10,7 +10,7 @@ from hanok.agents.tool import Tool, Toolbox
 from hanok.agents.tools.ask_user import AskUser
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.errors import AgentError, ToolUnavailable
-from hanok.spec import Agent, AgentTool, KnowledgeTool
+from hanok.spec import Agent, AgentTool, CodeTool, KnowledgeTool
 from hanok.spec import Tool as Declared
 
 _KINDS: Mapping[str, str] = {
@@ -40,6 +40,14 @@ def declared_tools(agent: Agent, shared: Sequence[Declared]) -> list[Declared]:
     tools += [KnowledgeTool(type="knowledge", name=f"search_{base}", base=base) for base in agent.knowledge]
     tools += [AgentTool(type="agent", name=name, agent=name) for name in agent.team]
     return tools
+
+
+def called_by_code(offered: Sequence[Declared], agent: Agent, shared: Sequence[Declared]) -> list[Declared]:
+    """The tools that code of these may call, whether or not the agent itself is offered them."""
+    own = [tool for tool in agent.tools if not isinstance(tool, str)]
+    known = {tool.name: tool for tool in (*shared, *own)}
+    names = [name for tool in offered if isinstance(tool, CodeTool) for name in tool.functions]
+    return [known[name] for name in dict.fromkeys(names) if name in known]
 
 
 def open_toolbox(tool: Declared, around: Surroundings) -> Toolbox:

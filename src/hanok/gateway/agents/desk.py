@@ -7,9 +7,8 @@ its runs and those of other tenants.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from functools import partial
 from types import MappingProxyType
 from typing import Any, cast, get_args
 from urllib.parse import parse_qs
@@ -28,7 +27,7 @@ from hanok.gateway.agents.forms import (
     whole_agent_form,
 )
 from hanok.gateway.agents.ordering import begin, idempotency_key, thread_named
-from hanok.gateway.agents.watching import Watched
+from hanok.gateway.agents.watching import Cancelling, Leave, Watched
 from hanok.gateway.bodies import decode_body, with_user
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import EVENTS, JSON_TYPE, Giving
@@ -48,7 +47,8 @@ _STATES: tuple[RunState, ...] = get_args(RunState)
 
 
 class Agents:
-    """The desk. `agency` is None where no agents are declared; `giving` knows how long a stream may be silent."""
+    """The desk. `agency` is None where no agents are declared; `giving` knows how long a stream may be
+    silent, `leaving` whether the house is shutting down."""
 
     paths: Sequence[str] = (AGENTS, RUNS)
     asks: Set[str] = frozenset(("runs", "stream", "fork"))
@@ -57,11 +57,20 @@ class Agents:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, agency: Agency | None, *, reception: Reception, giving: Giving, new_id: NewId) -> None:
+    def __init__(
+        self,
+        agency: Agency | None,
+        *,
+        reception: Reception,
+        giving: Giving,
+        new_id: NewId,
+        leaving: Callable[[], bool],
+    ) -> None:
         self._declared = agency
         self._reception = reception
         self._giving = giving
         self._new_id = new_id
+        self._leaving = leaving
 
     async def __call__(self, call: Call) -> None:
         """Answer one call. Raises `RequestError` and what an agency raises."""
@@ -79,6 +88,10 @@ class Agents:
     def _agency(self) -> Agency:
         assert self._declared is not None
         return self._declared
+
+    @property
+    def _cancelling(self) -> Cancelling:
+        return Cancelling(self._agency, self._leaving)
 
     async def _answer_without_agents(self, call: Call, path: str) -> None:
         if call.method != "GET" or path not in self.paths:
@@ -198,7 +211,7 @@ class Agents:
         await self._give(call, forked, body, streams=False)
 
     async def _give(self, call: Call, run: Run, body: StartBody | ForkBody, *, streams: bool) -> None:
-        leave = partial(self._agency.cancel, run.id, tenant=run.tenant) if body.cancel_on_disconnect else None
+        leave = self._cancelling.leave(run, body.cancel_on_disconnect)
         place = (b"content-location", f"{RUNS}/{run.id}".encode())
         if streams or body.stream:
             watched = Watched(self._written(run, 0), name=run.agent, leave=leave)
@@ -208,7 +221,7 @@ class Agents:
             run = await self._waited(run, body.wait, leave)
         await call.reply(200 if run.ended else 202, json_bytes(run_form(run)), JSON_TYPE, place)
 
-    async def _waited(self, run: Run, wait_s: float, leave: partial[Any] | None) -> Run:
+    async def _waited(self, run: Run, wait_s: float, leave: Leave | None) -> Run:
         """The run, when it has ended or waits for a person, or as it is when the time is up."""
         try:
             with suppress(TimeoutError):
@@ -265,8 +278,7 @@ class Agents:
         given = {name: values[-1] for name, values in parse_qs(call.query).items()}
         after = read_number("after", call.headers.get(LAST_EVENT, b"").decode("latin-1") or given.get("after", "0"))
         if given.get("stream") == "true" or b"text/event-stream" in call.headers.get(b"accept", b""):
-            gone = given.get("cancel_on_disconnect") == "true"
-            leave = partial(self._agency.cancel, run.id, tenant=run.tenant) if gone else None
+            leave = self._cancelling.leave(run, given.get("cancel_on_disconnect") == "true")
             await self._relay(call, Watched(self._written(run, after), name=run.agent, leave=leave))
             return
         most = read_number("limit", given.get("limit", str(LARGEST_PAGE_OF_EVENTS)), most=LARGEST_PAGE_OF_EVENTS)

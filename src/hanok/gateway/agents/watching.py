@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
 from typing import Any, Self
 
+from hanok.agents.agency import Agency
+from hanok.agents.values import Run
 from hanok.wire import Chunk
 
 Leave = Callable[[], Coroutine[Any, Any, object]]
+
+
+class Cancelling:
+    """Cancels runs whose watchers go away, where they want that; not while the house is `leaving`: then it is we who
+    hang up, and the run goes on at the next start, or in another process."""
+
+    def __init__(self, agency: Agency, leaving: Callable[[], bool]) -> None:
+        self._agency = agency
+        self._leaving = leaving
+
+    def leave(self, run: Run, wanted: bool) -> Leave | None:
+        """What is done when a watcher of the run goes away."""
+        return partial(self._cancel, run) if wanted else None
+
+    async def _cancel(self, run: Run) -> None:
+        if not self._leaving():
+            await self._agency.cancel(run.id, tenant=run.tenant)
 
 
 class Watched:

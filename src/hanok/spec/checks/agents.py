@@ -170,8 +170,6 @@ def _below(platform: Platform, agent: Agent) -> list[str]:
     """The agents that it may give work to, as its team or through tools."""
     known = known_tools(platform, agent)
     names = [tool if isinstance(tool, str) else tool.name for tool in agent.tools]
-    for tool in [known.get(name) for name in names]:
-        names += tool.functions if isinstance(tool, CodeTool) else []
     tools = [known.get(name) for name in names]
     return [*agent.team, *(tool.agent for tool in tools if isinstance(tool, AgentTool))]
 

@@ -6,9 +6,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from hanok.spec.checks.findings import Finding, duplicates, quoted, unknown
 from hanok.spec.signatures import NoFunction, NoSignature, read_signature
@@ -29,6 +27,8 @@ from hanok.spec.tree.templates import PLACEHOLDER, names_in
 Place = tuple[str | int, ...]
 SEVERAL = (McpTool, OpenApiTool)
 """Tools that are many, by names that are known only when they are opened."""
+CALLABLE = (HttpTool, KnowledgeTool, PythonTool)
+"""Tools that code may call: one function each, that need no run of their own."""
 
 
 def check_tools(platform: Platform) -> Iterator[Finding]:
@@ -52,7 +52,6 @@ def _unfit(platform: Platform, agent: Agent | None, tool: Tool, place: Place) ->
     match tool:
         case HttpTool():
             yield from _unfit_request(tool, place)
-            yield from _unfit_hosts(tool, tool.url, place)
         case KnowledgeTool():
             bases = [base.name for base in platform.knowledge]
             if tool.base not in bases:
@@ -65,23 +64,26 @@ def _unfit(platform: Platform, agent: Agent | None, tool: Tool, place: Place) ->
             if platform.agent(tool.agent) is None:
                 yield unknown("agent", tool.agent, [each.name for each in platform.agents], (*place, "agent"))
         case McpTool() | OpenApiTool():
-            if tool.url is not None:
-                yield from _unfit_hosts(tool, tool.url, place)
+            pass
 
 
 def _unfit_request(tool: HttpTool, place: Place) -> Iterator[Finding]:
     yield from _unfit_schema(tool.parameters, place)
-    arguments: dict[str, Any] = tool.parameters.get("properties", {})
-    if tool.parameters.get("additionalProperties", True) is not False and "properties" not in tool.parameters:
-        return
+    arguments: dict[str, Any] | None = tool.parameters.get("properties")
+    if isinstance(arguments, dict):
+        yield from _nameless(tool, arguments, place)
+        yield from _placeless(tool, arguments, place)
+    if re.search(r"[{}]", PLACEHOLDER.sub("", tool.url)):
+        message = "has a { or } that is not around the name of an argument"
+        yield Finding(place=(*place, "url"), message=message, hint="write it as `{query}`, or escape it: %7B, %7D")
+
+
+def _nameless(tool: HttpTool, arguments: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """Places for arguments that there are not."""
     for where, text in _texts(tool):
         for name in names_in(text):
             if name not in arguments:
                 yield unknown("argument", name, list(arguments), (*place, *where))
-    if re.search(r"[{}]", PLACEHOLDER.sub("", tool.url)):
-        message = "has a { or } that is not around the name of an argument"
-        yield Finding(place=(*place, "url"), message=message, hint="write it as `{query}`, or escape it: %7B, %7D")
-    yield from _placeless(tool, arguments, place)
 
 
 def _placeless(tool: HttpTool, arguments: dict[str, Any], place: Place) -> Iterator[Finding]:
@@ -128,22 +130,15 @@ def _unfit_schema(schema: dict[str, Any], place: Place) -> Iterator[Finding]:
             yield Finding(place=where, message=f"is no JSON Schema: {error.message[:200]}")
 
 
-def _unfit_hosts(tool: HttpTool | McpTool | OpenApiTool, url: str, place: Place) -> Iterator[Finding]:
-    host = urlsplit(PLACEHOLDER.sub("x", url)).hostname or ""
-    if tool.hosts and not any(fnmatchcase(host, pattern.strip("[]").lower()) for pattern in tool.hosts):
-        message = f"{quoted(host)}, the host of its `url`, is not among them"
-        yield Finding(place=(*place, "hosts"), message=message, hint=f"add {host}, or leave `hosts` out")
-
-
 def _unfit_code(tool: PythonTool, place: Place) -> Iterator[Finding]:
     try:
-        signature = read_signature(tool.code, tool.function, annotated=tool.parameters is None)
+        signature = read_signature(tool.code, tool.function, annotated=not tool.parameters)
     except NoSignature as error:
         at = "function" if isinstance(error, NoFunction) else "code"
         message = f"line {error.line} of the code: {error.message}" if error.line else error.message
         yield Finding(place=(*place, at), message=message, hint=error.hint)
         return
-    if tool.parameters is not None:
+    if tool.parameters:
         yield from _unfit_schema(tool.parameters, place)
         yield from _unfit_parameters(tool.parameters, signature.parameters, signature.name, place)
 
@@ -167,6 +162,9 @@ def _unfit_functions(platform: Platform, agent: Agent | None, tool: CodeTool, pl
         found = known.get(name)
         if found is None:
             yield unknown("tool", name, [each for each in known if each != tool.name], here)
-        elif isinstance(found, (*SEVERAL, CodeTool)):
+        elif not isinstance(found, CALLABLE):
             message = f"{quoted(name)} is a tool of type {found.type}, which code cannot call"
-            yield Finding(place=here, message=message, hint="name tools of type http, knowledge, python or agent")
+            yield Finding(place=here, message=message, hint="name tools of type http, knowledge or python")
+        elif found.usd:
+            message = f"{quoted(name)} costs {found.usd:g} USD a call, and what code calls is not counted"
+            yield Finding(place=here, message=message, hint="leave it to the model to call it, or take its `usd` out")

@@ -21,7 +21,7 @@ from hanok.spec.tree.endpoints import (
     Turn,
     VllmEndpoint,
 )
-from hanok.spec.tree.gateway import Gateway, KeptResponses
+from hanok.spec.tree.gateway import A2a, Gateway, KeptResponses
 from hanok.spec.tree.knowledge import (
     SPLITS,
     Answering,
@@ -65,6 +65,7 @@ from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 __all__ = [
     "ADJUSTABLE",
     "SPLITS",
+    "A2a",
     "Agent",
     "AgentLimits",
     "AgentTool",

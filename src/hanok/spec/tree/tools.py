@@ -11,7 +11,7 @@ from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
-HOST = r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$"
+HOST = r"^((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 POINTER = r"^(/.*)?$"
 ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
@@ -27,8 +27,8 @@ def _as_schema(value: object) -> object:
 
     Those without a default are needed. What has a word of schemas of objects in it is taken as it stands.
     """
-    if not isinstance(value, dict):
-        return value
+    if not isinstance(value, dict) or not value:
+        return cast("object", value)
     given = cast("dict[str, object]", value)
     if given.get("type") == "object" or any(word in given for word in _OF_SCHEMAS):
         return given
@@ -60,7 +60,7 @@ class _Web(Tree):
 
     headers: dict[str, SecretStr] = Field(default={}, description="Headers to send, as `Authorization`.")
     hosts: list[Annotated[str, StringConstraints(pattern=HOST)]] = Field(
-        default=[], description="Hosts it may ask, `*.example.com` among them; by default that of its URL."
+        default=[], description="More hosts that redirects may lead to, as `*.example.com`; that of its URL is one."
     )
     private: bool = Field(default=False, description="Also addresses of private networks, never those of metadata.")
     max_bytes: Whole = Field(default=2_000_000, ge=1, description="Longest answer that is read, in bytes.")
@@ -76,7 +76,8 @@ class HttpTool(_Web, _Tool):
     )
     method: Method = Field(default="GET", description="How.")
     parameters: Parameters = Field(
-        default={}, validate_default=True, description="JSON Schema of its arguments, or in short `{query: string}`."
+        default={},
+        description="JSON Schema of its arguments, or in short `{query: string}`; by default a text for each `{name}`.",
     )
     query: dict[str, str] = Field(default={}, description="Query parameters; by default, for GET, the arguments.")
     body: Any = Field(default=None, description="JSON to send; by default, but for GET and DELETE, the arguments.")
@@ -119,7 +120,9 @@ class CodeTool(_Sandboxed):
     """Python that the model writes, run in the same sandbox."""
 
     type: Literal["code"] = Field(description="Python that the model writes.")
-    functions: list[ToolName] = Field(default=[], description="Tools that the code may call as functions.")
+    functions: list[ToolName] = Field(
+        default=[], description="Tools that the code may call as functions: of type http, knowledge and python."
+    )
 
 
 class McpTool(_Web, _Tool):

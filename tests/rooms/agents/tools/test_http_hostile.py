@@ -303,9 +303,9 @@ def test_secrets_that_a_server_echoes_are_hidden_in_every_form(site: Site) -> No
         site.replies[f"{path}?api_key=q%2Fsecret"] = echo
         result = use(f"{site.url}{path}", query={"api_key": "q/secret"}, headers=headers)
         assert "application/json" in result.content
-        assert result.content.count("[secret]") >= 5
+        assert result.content.count("[secret]") == 6
         hidden = (ODD, json.dumps(ODD)[1:-1], TOKEN, TOKEN.upper(), basic, "pass-word-9", "q/secret", "q%2Fsecret")
-        assert not [each for each in hidden if each in str(result)]
+        assert not [each for each in hidden if each in result.content or each in str(result.data)]
 
 
 def test_a_secret_in_a_redirect_or_an_encodings_name_is_not_told(site: Site) -> None:

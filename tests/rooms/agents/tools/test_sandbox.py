@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 pytest.importorskip("pydantic_monty", reason='agents are not installed: pip install "hanok[agents]"')
 
@@ -20,6 +21,7 @@ from hanok.agents.tools.python import PythonBox
 from hanok.agents.tools.sandbox_launch import Bounds, Failed, enter_sandbox
 from hanok.errors import ToolUnavailable
 from hanok.spec import CodeTool, PythonTool
+from hanok.testing import call, expect, run_agent, say, script
 from tests.rooms.agents.tools.calling import call_of
 
 CALCULATOR = '''
@@ -229,7 +231,9 @@ class Adds:
 def test_code_calls_other_tools_as_functions(here: Here) -> None:
     add = Adds()
     code = "total = 0\nfor i in range(3):\n    total += add(i, b=2)['sum']\nawait add(total)"
-    assert here.run(code, add).content == "{'sum': 10}"
+    result = here.run(code, add)
+    assert result.content == "{'sum': 10}"
+    assert [each["arguments"] for each in (result.data or {})["called"]] == [call.arguments for call in add.calls]
     assert [call.arguments for call in add.calls] == [{"a": 0, "b": 2}, {"a": 1, "b": 2}, {"a": 2, "b": 2}, {"a": 9}]
     assert len({call.idempotency_key for call in add.calls}) == 4
     spec = here.code(add).spec
@@ -458,3 +462,29 @@ def test_items_are_counted_and_cycles_end() -> None:
 def test_a_failure_without_a_line_is_told_too(here: Here) -> None:
     with pytest.raises(Failed, match=r"ran for longer than 0\.2 s"):
         here.raw("while True: pass", {})
+
+
+def test_an_agent_calculates_and_its_code_uses_a_tool_that_it_is_not_offered(tmp_path: Path) -> None:
+    tools = [
+        {"name": "calculator", "type": "python", "code": CALCULATOR},
+        {"name": "price", "type": "python", "code": "def price(item: str): return {'pen': 3, 'book': 20}[item]"},
+        {"name": "code", "type": "code", "functions": ["price"]},
+    ]
+    agents = [{"name": "clerk", "tools": ["calculator", "code"]}]
+    models = [{"name": "m", "serve": {"engine": "echo"}}]
+    file = tmp_path / "platform.yaml"
+    file.write_text(yaml.safe_dump({"models": models, "tools": tools, "agents": agents}))
+    run = run_agent(
+        file,
+        "clerk",
+        "What does it cost?",
+        model=script(
+            call("calculator", expression="6 * 7"),
+            call("code", code="sum(price(item) for item in ['pen', 'book'])"),
+            call("code", code="price('car')"),
+            say("23"),
+        ),
+    )
+    expect(run).done().called("calculator", expression="6 * 7").did_not_call("price").said("23")
+    assert [use.result for use in run.uses][:2] == ["42", "23"]
+    assert "KeyError" in str(run.uses[2].result)

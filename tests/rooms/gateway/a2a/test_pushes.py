@@ -164,7 +164,7 @@ def test_a_task_has_so_many_and_no_more(reached: Reached, hook: Hook) -> None:
 
 
 def test_one_process_at_a_time_has_a_push_and_another_goes_on_where_it_was(tmp_path: Path) -> None:
-    one, two = PushStore(tmp_path / "pushes.db"), PushStore(tmp_path / "a2a.db")
+    one, two = PushStore(tmp_path / "pushes.db"), PushStore(tmp_path / "pushes.db")
     push = Push(run="r", id="p", tenant="red", agent="writer", url="https://example.com/")
     assert one.claim("one", now=0.0, until=10.0, most=5) == []
     assert one.add(push)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,7 +104,23 @@ def test_a_watcher_who_goes_away_leaves_the_run_alone_unless_told(people: People
     people.ask(f"/v1/agent-runs/{own}/cancel", {})
 
 
-def leave_early(people: People, path: str, body: dict[str, Any]) -> str:
+def test_a_house_that_shuts_down_cancels_nothing(people: People) -> None:
+    house = people.house.house
+    body = {"input": "slow", "stream": True, "cancel_on_disconnect": True}
+    try:
+        own = leave_early(
+            people, "/v1/agents/writer/runs", body, and_then=lambda: setattr(house.door, "draining", True)
+        )
+        wait_until(lambda: house.servers[0].busy() == 0)
+    finally:
+        house.door.draining = False
+    assert people.ask(f"/v1/agent-runs/{own}").json["state"] == "running"
+    people.ask(f"/v1/agent-runs/{own}/cancel", {})
+
+
+def leave_early(
+    people: People, path: str, body: dict[str, Any], *, and_then: Callable[[], object] = lambda: None
+) -> str:
     """Read the beginning of a stream and a sign of life, and hang up; the run's id."""
     parts = urlsplit(people.house.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
@@ -112,6 +129,7 @@ def leave_early(people: People, path: str, body: dict[str, Any]) -> str:
     seen = b""
     while b": keep-alive" not in seen:
         seen += response.read1(1)
+    and_then()
     response.close()
     connection.close()
     found = re.search(rb'"run":"(\w+)"', seen)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -12,7 +15,7 @@ import yaml
 
 from hanok.agents.tool import ToolCall, ToolResult, ToolSpec
 from tests.calls import Reply, call
-from tests.conftest import RunningHouse, open_house
+from tests.conftest import RunningHouse, open_house, wait_until
 
 pytest.importorskip("langgraph", reason='agents are not installed: pip install "hanok[agents]"')
 TURNS = [
@@ -20,7 +23,7 @@ TURNS = [
     {"tool": "delete_file", "say": "It is gone."},
     {"when": "which?", "call": {"name": "ask_user", "arguments": {"question": "Which colour?"}}},
     {"tool": "ask_user", "say": "Blue, then."},
-    {"when": "break", "error": 500},
+    {"when": "take your time", "say": "At last.", "delay_ms": 60_000},
     {"schema": "plan", "json": {"steps": ["look", "tell"]}},
     {"schema": "verdict", "json": {"verdict": "COMPLETE", "reason": "all is done"}},
     {"when": "Carry out", "say": "I looked."},
@@ -47,10 +50,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHouse]:
     deleting = {"name": "delete_file", "type": "python", "code": "def delete_file(path: str) -> str:\n    return path"}
     platform = {
         "name": "test",
-        "models": [{"name": "says", "serve": {"engine": "script", "turns": TURNS}, "price": {"input": 1, "output": 1}}],
+        "models": [
+            {"name": "says", "serve": {"engine": "script", "turns": TURNS}, "price": {"input": 1, "output": 1}},
+            {"name": "fails", "serve": {"engine": "script", "turns": [{"error": 400}, {"say": "Now it does."}]}},
+        ],
         "tools": [deleting],
         "agents": [
             {"name": "writer", "tools": ["delete_file"], "approvals": ["delete_*"], "questions": True},
+            {"name": "unlucky", "model": "fails"},
             {"name": "planner", "pattern": "plan-execute"},
         ],
     }
@@ -133,11 +140,26 @@ def test_a_chat_says_what_it_waits_for(started: RunningHouse) -> None:
 
 
 def test_a_run_whose_model_fails_is_an_error_and_can_be_resumed(started: RunningHouse) -> None:
-    body = {"model": "agent/writer", "messages": [{"role": "user", "content": "break"}]}
+    body = {"model": "agent/unlucky", "messages": [{"role": "user", "content": "hello"}]}
     failed = ask(started, "/v1/chat/completions", body)
     assert (failed.status, failed.error["code"]) == (502, "run_failed")
     run = ask(started, "/v1/agent-runs?state=failed&limit=1").json["data"][0]
-    assert ask(started, f"/v1/agent-runs/{run['id']}/resume", {}).status == 200
+    path = f"/v1/agent-runs/{run['id']}"
+    assert ask(started, f"{path}/resume", {}).status == 200
+    assert ask(started, f"{path}/events", accept="text/event-stream").events[-1]["data"]["answer"] == "Now it does."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_hangs_up_cancels_the_run_and_its_models_work(started: RunningHouse, stream: bool) -> None:
+    parts = urlsplit(started.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    messages = [{"role": "user", "content": "take your time"}]
+    body = {"model": "agent/writer", "stream": stream, "messages": messages}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body).encode(), started.headers)
+    wait_until(lambda: started.house.models.running == 1)
+    connection.close()
+    wait_until(lambda: started.house.models.running == 0)
+    wait_until(lambda: ask(started, "/v1/agent-runs?limit=1").json["data"][0]["state"] == "cancelled")
 
 
 def test_limits_are_only_lowered(started: RunningHouse) -> None:
@@ -165,6 +187,8 @@ def test_langgraphs_sdk_leads_a_conversation_with_an_approval_and_goes_back_in_t
         first = next(state for state in history if len(state["values"]["messages"]) == 1)
         edges = client.assistants.get_graph("writer")["edges"]
         assert {"source": "think", "target": "act"} in edges and {"source": "act", "target": "think"} in edges
+        with pytest.raises(Exception, match="nobody does not exist"):
+            client.threads.update_state(own, {"messages": [{"role": "user", "content": "hello"}]}, as_node="nobody")
         made = client.threads.update_state(own, {"messages": [{"role": "user", "content": "hello"}]}, as_node="think")
         assert made["checkpoint"]["checkpoint_id"]
         again = client.runs.wait(
@@ -177,3 +201,28 @@ def test_langgraphs_sdk_leads_a_conversation_with_an_approval_and_goes_back_in_t
         ]
         copied = client.threads.copy(own)["thread_id"]
         assert client.threads.get_state(copied)["values"]["messages"] == again["messages"]
+
+
+def test_langgraphs_sdk_finds_and_removes_threads(started: RunningHouse) -> None:
+    sdk = pytest.importorskip("langgraph_sdk")
+    with sdk.get_sync_client(url=f"{started.url}/agent-protocol", api_key=started.key) as client:
+        own = client.threads.create(metadata={"ticket": 7}, graph_id="writer")["thread_id"]
+        assert client.threads.search(metadata={"ticket": 7, "graph_id": "writer"})[0]["thread_id"] == own
+        client.threads.update(own, metadata={"ticket": 8})
+        assert client.threads.count(metadata={"ticket": 8}) == 1
+        client.runs.wait(own, "writer", input={"messages": "hello"})
+        assert client.threads.search(status="idle", metadata={"ticket": 8})[0]["values"]["answer"] == "Hello to you."
+        client.threads.delete(own)
+        assert client.threads.count(metadata={"ticket": 8}) == 0
+
+
+def test_a_session_is_a_thread_that_is_kept(started: RunningHouse) -> None:
+    def say(text: str) -> Any:
+        body = {"model": "agent/writer", "messages": [{"role": "user", "content": text}]}
+        return ask(started, "/v1/chat/completions", body, **{"x-session-id": "talk"}).json["hanok"]
+
+    first, again = say("hello"), say("hello again")
+    assert first["thread"] == again["thread"]
+    (latest, *_) = ask(started, f"/v1/agent-runs/{again['run']}/checkpoints").json["data"]
+    said = [message["content"] for message in latest["values"]["messages"]]
+    assert said == ["hello", "Hello to you.", "hello again", "Hello again to you."]

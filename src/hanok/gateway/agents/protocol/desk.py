@@ -7,7 +7,7 @@ Format: https://langchain-ai.github.io/agent-protocol/ and the paths that `langg
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -42,12 +42,21 @@ class AgentProtocol:
     posts: Mapping[str, Handle] = MappingProxyType({})
     also = staticmethod(no_headers)
 
-    def __init__(self, agency: Agency, *, reception: Reception, giving: Giving, new_id: NewId, created: float) -> None:
+    def __init__(
+        self,
+        agency: Agency,
+        *,
+        reception: Reception,
+        giving: Giving,
+        new_id: NewId,
+        leaving: Callable[[], bool],
+        created: float,
+    ) -> None:
         self._agency = agency
         self._reception = reception
         self._created = created
         self._threads = Threads(agency, new_id=new_id)
-        self._runs = ProtocolRuns(agency, threads=self._threads, giving=giving, new_id=new_id)
+        self._runs = ProtocolRuns(agency, threads=self._threads, giving=giving, new_id=new_id, leaving=leaving)
 
     async def __call__(self, call: Call) -> None:
         """Answer one call. Raises `RequestError` and what an agency raises."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,7 +18,7 @@ from hanok.gateway.agents.protocol.messages import read_messages
 from hanok.gateway.agents.protocol.resuming import read_resume, single
 from hanok.gateway.agents.protocol.streaming import stream_run, waited_form
 from hanok.gateway.agents.protocol.threads import Conflict, Entered, Threads
-from hanok.gateway.agents.watching import Leave, Watched
+from hanok.gateway.agents.watching import Cancelling, Leave, Watched
 from hanok.gateway.bodies import decode_body
 from hanok.gateway.giving import EVENTS, JSON_TYPE, Giving
 from hanok.gateway.http import Call, Header
@@ -44,11 +43,14 @@ class Begun:
 class ProtocolRuns:
     """What is done with runs. `giving` knows how long a stream may be silent."""
 
-    def __init__(self, agency: Agency, *, threads: Threads, giving: Giving, new_id: NewId) -> None:
+    def __init__(
+        self, agency: Agency, *, threads: Threads, giving: Giving, new_id: NewId, leaving: Callable[[], bool]
+    ) -> None:
         self._agency = agency
         self._threads = threads
         self._giving = giving
         self._new_id = new_id
+        self._cancelling = Cancelling(agency, leaving)
 
     # beginning
 
@@ -161,11 +163,11 @@ class ProtocolRuns:
         given = parse_qs(call.query)
         seen = call.headers.get(LAST_EVENT, b"").decode("latin-1")
         after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else 0
-        leave = None
-        if given.get("cancel_on_disconnect", [""])[-1].lower() in ("true", "1"):
-            leave = partial(self._agency.cancel, run.id, tenant=run.tenant)
+        cancels = given.get("cancel_on_disconnect", [""])[-1].lower() in ("true", "1")
         modes = frozenset(given.get("stream_mode") or ("values", "messages-tuple", "updates", "custom"))
-        await self._relay(call, run, stream_run(self._agency, run, modes, after=after), leave)
+        await self._relay(
+            call, run, stream_run(self._agency, run, modes, after=after), self._cancelling.leave(run, cancels)
+        )
 
     async def cancel(self, call: Call, run: Run) -> None:
         waits = parse_qs(call.query).get("wait", ["0"])[-1].lower() in ("1", "true")
@@ -212,10 +214,7 @@ class ProtocolRuns:
         await relay(call, _at_once(watched), headers=lambda _: headers, keep_alive_s=self._giving.keep_alive_s)
 
     def _leave(self, begun: Begun) -> Leave | None:
-        run = begun.run
-        return (
-            partial(self._agency.cancel, run.id, tenant=run.tenant) if begun.asked.on_disconnect == "cancel" else None
-        )
+        return self._cancelling.leave(begun.run, begun.asked.on_disconnect == "cancel")
 
 
 async def _at_once(watched: Watched) -> Watched:
