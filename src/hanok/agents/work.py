@@ -147,11 +147,10 @@ class Work:
         hearing = Hearing(lambda text, reasoning: None if silent else self._hear(step, text, reasoning))
         reply = await self._ask(request, hearing, schema)
         kept = {**vars(reply), "usage": msgspec.to_builtins(reply.usage)}
-        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
         self._recorder.fold(self.run.id)
-        self.tell(
-            "message", {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
-        )
+        told = {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
+        self.tell("message", told)  # before it is kept: both are written at once, or neither
+        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))
@@ -367,10 +366,10 @@ class Work:
     async def _finish(self, asked: Asked, result: ToolResult, seconds: float, spent: Used, price: int = 0) -> Message:
         id_ = f"tool_{_digest(asked.key)[:16]}"
         message: Message = {"id": id_, "role": "tool", "tool_call_id": asked.id, "content": result.content}
-        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
         told: dict[str, Any] = {"step": self.used.steps, "id": asked.id, "name": asked.name, "content": result.content}
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
+        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
         return message
 
     # keys, receipts, counts

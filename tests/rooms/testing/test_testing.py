@@ -193,6 +193,8 @@ def test_a_run_whose_process_dies_goes_on_in_another_and_repeats_nothing(crash_a
     assert run.run.attempt == 2
     assert asked == ["hotels"]
     assert run.used.steps == 2
+    told = [event.type for event in run.events if event.type in ("message", "tool_call", "tool_result")]
+    assert told == ["message", "tool_call", "tool_result", "message"], "what is finished is told, and once"
 
 
 def test_models_may_be_scripted_one_by_one_and_a_file_is_read_where_it_is(tmp_path: Path) -> None:
