@@ -29,14 +29,16 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
-from launch import NotInstalled, install_once, install_python  # noqa: E402
 from rich.console import Console  # noqa: E402
+
+from launch import NotInstalled, install_once, install_python  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hanok-bench"
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
@@ -277,9 +279,7 @@ async def bare(folder: Path, engine: Any) -> AsyncIterator[Any]:
 
         async def run() -> None:
             config: Any = {"configurable": {"thread_id": secrets.token_hex(8)}, "recursion_limit": 10_000}
-            state = await compiled.ainvoke(
-                {"messages": [{"role": "user", "content": "go"}]}, config, durability="sync"
-            )
+            state = await compiled.ainvoke({"messages": [{"role": "user", "content": "go"}]}, config, durability="sync")
             assert state["messages"][-1]["content"] == "Done."
 
         yield run
@@ -321,7 +321,7 @@ async def child_many_hanok(runs: str, steps: str) -> dict[str, float]:
             gaps: list[float] = []
             for run in done:
                 at = [e.at async for e in agency.events(run.id, tenant=None, wait=False) if e.type == "step"]
-                gaps += [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+                gaps += [later - earlier for earlier, later in pairwise(at)]
     return told | {"step_p99_ms": 1000 * high(gaps), "loop_held_p99_ms": 1000 * high(held)}
 
 
@@ -332,7 +332,7 @@ async def child_many_bare(runs: str, steps: str) -> dict[str, float]:
             await run()
             engine.at.clear()
             told, _ = await many(run, int(runs))
-    gaps = [later - earlier for at in engine.at.values() for earlier, later in zip(at, at[1:], strict=False)]
+    gaps = [later - earlier for at in engine.at.values() for earlier, later in pairwise(at)]
     return told | {"step_p99_ms": 1000 * high(gaps)}
 
 
@@ -437,7 +437,7 @@ def sum_bytes(file: Path, thread: str | None = None) -> int:
 
     of = "" if thread is None else " WHERE thread_id = ?"
     asked = (
-        f"SELECT (SELECT coalesce(sum(length(checkpoint) + length(metadata)), 0) FROM checkpoints{of})"  # noqa: S608
+        f"SELECT (SELECT coalesce(sum(length(checkpoint) + length(metadata)), 0) FROM checkpoints{of})"
         f" + (SELECT coalesce(sum(length(value)), 0) FROM writes{of})"
     )
     with contextlib.closing(sqlite3.connect(file)) as connection:
