@@ -14,7 +14,7 @@ def web_search(query: str) -> list[dict[str, str]]:
 
 def research(question: str, *turns: dict[str, Any], **more: Any) -> FinishedRun:
     pages.clear()
-    tools = {"web_search": web_search, "document_search": lambda query, k=3: "[1] budgets.md: …"}
+    tools = {"web_search": web_search, "document_search": lambda query: f"[1] budgets.md: {query}"}
     return run_agent("platform.yaml", "research-agent", question, model=script(*turns), tools=tools, **more)
 
 
