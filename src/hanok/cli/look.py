@@ -173,6 +173,10 @@ def _packages() -> list[Finding]:
         ("pymilvus", "knowledge: Milvus client", "rag"),
         ("milvus_lite", "knowledge: embedded Milvus", "rag"),
         ("kreuzberg", "knowledge: parsers of documents", "rag"),
+        ("langgraph", "agents: LangGraph", "agents"),
+        ("pydantic_monty", "agents: sandbox for Python", "agents"),
+        ("mcp", "agents: MCP", "agents"),
+        ("a2a", "agents: A2A", "agents"),
     ]
     return [_package(module, what, extra) for module, what, extra in wanted] + [_vllm()]
 
