@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,10 +25,9 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.state import said
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
-from hanok.agents.tool import Tool, Toolbox, ToolResult
-from hanok.agents.tools.single import Ready
+from hanok.agents.tool import Tool, ToolResult
+from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
@@ -87,9 +86,6 @@ class _Kept:
 
     agent: Agent
     graph: Any
-    boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
-    others: list[Tool] = field(default_factory=list[Tool])
-    """What its code may call, as far as it was opened."""
 
 
 class HouseAgency:
@@ -114,6 +110,7 @@ class HouseAgency:
         self._serves = serves
         self._kept: dict[str, _Kept] = {}
         self._check = Checker()
+        self._boxes = Boxes(outside.around)
         name = f"worker_{secrets.token_hex(8)}"
         self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
         self._worker = Worker(
@@ -142,9 +139,7 @@ class HouseAgency:
         """Let go of all runs, and of what tools hold open."""
         await self._worker.close()
         await self._recorder.close()
-        for kept in self._kept.values():
-            for box in kept.boxes.values():
-                await box.aclose()
+        await self._boxes.aclose()
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -153,6 +148,7 @@ class HouseAgency:
         gone = [name for name, kept in self._kept.items() if loaded.platform.agent(name) != kept.agent]
         for name in gone:
             self._kept.pop(name)
+        self._boxes.change(loaded.platform)
 
     def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
         """Tell of each call of a run that is finished and kept."""
@@ -176,7 +172,7 @@ class HouseAgency:
 
     async def tools(self, name: str) -> Sequence[Tool]:
         """The tools that a run of this agent has. Raises `Unknown`, `AgentError`."""
-        return await self._tools(self._keep(self.agent(name)))
+        return await self._boxes.tools(self.agent(name), self._platform)
 
     # runs
 
@@ -433,7 +429,7 @@ class HouseAgency:
             agent=agent,
             model=agent.model or self._first_model(),
             instructions="\n\n".join(each for each in told if each),
-            tools=[*await self._tools(kept), *self._outside.extra_tools(agent)],
+            tools=[*await self._boxes.tools(agent, self._platform), *self._outside.extra_tools(agent)],
             models=self._outside.around.models,
             recorder=self._recorder,
             receipts=receipts,
@@ -451,18 +447,6 @@ class HouseAgency:
             graph = graph_of(agent, self._loaded.folder).compile(checkpointer=self._checkpoints.saver)
             kept = self._kept[agent.name] = _Kept(agent, graph)
         return kept
-
-    async def _tools(self, kept: _Kept) -> list[Tool]:
-        agents = {each.name: each for each in self.agents()}
-        around = replace(self._outside.around, agents=agents, others=lambda: kept.others)
-        offered = declared_tools(kept.agent, self._platform.tools)
-        called = called_by_code(offered, kept.agent, self._platform.tools)
-        for tool in (*offered, *called):
-            if tool.name not in kept.boxes:
-                replaced = around.replaced.get(tool.name)
-                kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
-        kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
-        return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
 
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
@@ -563,6 +547,8 @@ class HouseAgency:
     async def _forget_old(self) -> None:
         while True:
             await asyncio.sleep(FORGET_EVERY_S)
+            if not self._worker.is_leading:
+                await self._boxes.tidy()
             try:
                 await self.forget_old()
             except StoreError as error:

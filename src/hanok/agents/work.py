@@ -269,7 +269,9 @@ class Work:
         tool = self._tools.get(asked.name)
         if tool is None or asked.problem is not None or asked.key in self._receipts:
             return None
-        if asked.name == ASK_USER and self._check(tool.spec.parameters, asked.arguments) is None:
+        if self._check(tool.spec.parameters, asked.arguments) is not None:
+            return None
+        if asked.name == ASK_USER:
             return {"kind": "question", "question": str(asked.arguments["question"]), "call": asked.id}
         if any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals):
             return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}

@@ -90,9 +90,10 @@ class Worker:
             self._asked.add(run)
         self._poke.set()
 
-    def leads(self, run: str) -> bool:
-        """Whether this process has it now."""
-        return run in self._tasks
+    @property
+    def is_leading(self) -> bool:
+        """Whether any run is led here now."""
+        return bool(self._tasks)
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
