@@ -116,9 +116,16 @@ class RunStore(Protocol):
         the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more; `runs`
         are written as `save` does.
 
+        What is appended outlives the process at once; a power cut where a run or a `begun` receipt is among it, else
+        after `sync`.
+
         The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
         them.
         """
+        ...
+
+    def sync(self) -> None:
+        """Have all that was written so far outlive a power cut, too."""
         ...
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:

@@ -190,7 +190,7 @@ class Runs:
         values = [now, *(ids or ()), now, most]
         if not self._ask(statement, values):
             return []  # as most often: nobody was kept from writing
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             for each in self._place.alone:
                 connection.execute(each)
             found = connection.execute(statement + self._place.unlocked, values).fetchall()
@@ -199,7 +199,7 @@ class Runs:
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         if not ids:
             return {}
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             rows = connection.execute(
                 "UPDATE runs SET lease_until = ? WHERE state = 'running' AND lease_by = ?"  # noqa: S608
                 f" AND id IN ({_marks(ids)}) RETURNING id, wish",
@@ -248,7 +248,8 @@ class Runs:
         runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
-        with self._place.writing() as connection:
+        begins = any(receipt.state == "begun" for receipt in receipts)
+        with self._place.writing(synced=begins or bool(runs)) as connection:
             lost = set[str]() if worker is None else self._lost(connection, worker, [*events, *receipts])
             lost |= {run.id for run in runs if run.id not in lost and not _write_run(connection, run, worker)}
             for run, first, last in folds:
@@ -258,6 +259,9 @@ class Runs:
             _insert_events(connection, [event for event in events if event.run not in lost])
             _insert_receipts(connection, [receipt for receipt in receipts if receipt.run not in lost])
             return lost
+
+    def sync(self) -> None:
+        self._place.sync()
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
         rows = self._ask(
