@@ -7,7 +7,7 @@ which sees everything; else rows of others are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
@@ -82,6 +82,10 @@ class RunStore(Protocol):
 
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         """Keep the leases of these runs, and tell what is wished of them; those that were lost are missing."""
+        ...
+
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        """End the leases of workers that are known to be dead; how many runs may be claimed now."""
         ...
 
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:

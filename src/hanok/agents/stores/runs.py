@@ -6,7 +6,7 @@ asked first whether it still is its own. Whatever nobody has may be changed by w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +206,18 @@ class Runs:
                 [until, worker, *ids],
             ).fetchall()
         return {row[0]: row[1] for row in rows}
+
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        asked = "SELECT DISTINCT lease_by FROM runs WHERE state = 'running' AND lease_until > 0"
+        dead = [row[0] for row in self._ask(asked, ()) if is_dead(row[0])]
+        if not dead:
+            return 0
+        with self._place.writing(synced=False) as connection:
+            done = connection.execute(
+                f"UPDATE runs SET lease_until = 0 WHERE state = 'running' AND lease_by IN ({_marks(dead)})",  # noqa: S608
+                dead,
+            )
+            return done.rowcount
 
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
         with self._place.writing() as connection:
