@@ -27,6 +27,8 @@ LOOK_ANYWAY_S = 2.0
 """How often for events of one that is led here, and told of."""
 SYNC_AFTER_S = 0.05
 """The most that a power cut takes of what nobody asked to outlive one."""
+WOKEN_AT_ONCE = 4
+"""Of those that waited for one write, so that calls beside runs need not wait for them all."""
 GATHER_S = 0.01
 """How long events wait for others, when nobody waits for them."""
 
@@ -192,11 +194,13 @@ class Recorder:
                     self._tell_lost(lost, {run.id for run in batch.runs})
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
-            for future in batch.waiting:
-                if not future.done():
-                    future.set_result(None) if failure is None else future.set_exception(failure)
             if failure is None:
                 self._publish(batch, lost)
+            for number, future in enumerate(batch.waiting, 1):
+                if not future.done():
+                    future.set_result(None) if failure is None else future.set_exception(failure)
+                if number % WOKEN_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _append(self, batch: _Batch) -> set[str]:
         lost: set[str] = await self._in_thread(
