@@ -56,6 +56,7 @@ class _Watcher:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     came: deque[Event] = field(default_factory=deque[Event])
     looks: bool = True
+    after: int = 0
 
     def look(self) -> None:
         self.looks = True
@@ -237,14 +238,15 @@ class Recorder:
             return
         for event in sorted((*batch.passing, *batch.events), key=lambda event: event.seq):
             for watcher in self._watchers.get(event.run, ()) if event.run not in lost else ():
-                watcher.came.append(event)
-                watcher.woken.set()
+                if event.seq > watcher.after or _rests(event):
+                    watcher.came.append(event)
+                    watcher.woken.set()
 
     async def watch(
         self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]
     ) -> AsyncIterator[Event]:
         """Events after that one as they are kept, until `over` says so and none is left."""
-        watcher = _Watcher()
+        watcher = _Watcher(after=after)
         self._watchers[run].append(watcher)
         try:
             while True:

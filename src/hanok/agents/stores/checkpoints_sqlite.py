@@ -186,7 +186,7 @@ async def _to_its_end(work: asyncio.Future[None]) -> None:
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
-            await asyncio.wait([work])
+            await asyncio.shield(work)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
