@@ -1,7 +1,7 @@
 """What a step of an agent costs beside a bare LangGraph graph, how many runs one process leads, how soon a killed one
 goes on, and what checkpoints take.
 
-    .venv/bin/python bench/agents.py             # two minutes, and once the installation of the others
+    .venv/bin/python bench/agents.py             # three minutes, and once the installation of the others
     .venv/bin/python bench/agents.py --quick     # half a minute, without the others
     .venv/bin/python bench/agents.py --json
 
