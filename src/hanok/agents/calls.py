@@ -37,7 +37,7 @@ def read_call(call: Mapping[str, Any], key: str) -> Asked:
         return Asked(id=id_, key=key, name=name, arguments={}, problem=str(error))
     if not isinstance(read, dict):
         return Asked(id=id_, key=key, name=name, arguments={}, problem="they must be an object")
-    if _is_deeper(read, MOST_DEPTH):
+    if _is_deeper(cast("object", read), MOST_DEPTH):
         return Asked(id=id_, key=key, name=name, arguments={}, problem=f"they are nested deeper than {MOST_DEPTH}")
     return Asked(id=id_, key=key, name=name, arguments=cast("dict[str, Any]", read))
 
