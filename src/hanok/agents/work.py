@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 from langgraph.config import get_config
@@ -32,6 +32,7 @@ from hanok.errors import BudgetExceeded, HanokError
 from hanok.spec import Agent
 from hanok.wire import NANO, Caller, ChatModel, ChatRequest, Usage
 
+T = TypeVar("T")
 ASK_USER = "ask_user"
 UNKNOWN_OUTCOME = (
     "It is not known whether this call took effect: the platform stopped while it ran. "
@@ -163,11 +164,11 @@ class Work:
         `LimitReached` and `Stopped`.
         """
         self._stop_if_wished()
-        asked = [read_call(call, self._key(f"tool:{call.get('id')}")) for call in calls]
+        asked = [read_call(call, self._key(f"tool:{name}")) for call, name in zip(calls, _names(calls), strict=True)]
         wanted = {each.key: self._request_of(each) for each in asked if each.key not in self.run.answers}
         if missing := {key: request for key, request in wanted.items() if request is not None}:
             self._wait(missing)
-        done = await asyncio.gather(*(self._use(each) for each in asked))
+        done = await _all_of([self._use(each) for each in asked])
         if waits := {id_: each for one in done if isinstance(one, Waits) for id_, each in one.requests.items()}:
             self._wait(waits)
         self._tell_budget()
@@ -292,7 +293,8 @@ class Work:
             return await self._finish(asked, ToolResult(content=refused, failed=True), 0.0, Used())
         tool = self._tools[asked.name]
         check_tool_call(self.run.bounds, self.used, tool.spec.cost_nano_usd)
-        self._count(Used(tool_calls=1))
+        taken = Used(tool_calls=1, cost_nano_usd=tool.spec.cost_nano_usd)  # now: others begin beside it
+        self._count(taken)
         self.tell("tool_call", {"step": self.used.steps, **_call_form(asked)})
         if not tool.spec.safe:
             begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
@@ -300,18 +302,18 @@ class Work:
         began = self._clock()
         result = await self._call(tool, asked)
         if isinstance(result, Waits):
-            self._count(Used(tool_calls=-1))
+            self._count(Used(tool_calls=-1, cost_nano_usd=-taken.cost_nano_usd))
             return result
         return await self._account(tool, asked, result, self._clock() - began)
 
     async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
-        """Count what a call has used, and keep what it gave back."""
+        """Count what those below a call have used, and keep what it gave back."""
         price = tool.spec.cost_nano_usd
         spent = Used(tool_calls=1, cost_nano_usd=price)
         if isinstance(result, Delegated):
             below = replace(result.used, steps=0, tool_calls=0, seconds=0.0)
+            self._count(below)
             spent, result = add(spent, below), result.result
-        self._count(replace(spent, tool_calls=0))
         message = await self._finish(asked, fitted(result, tool.spec.max_output), seconds, spent, price)
         if price:
             await self._allot(self.run, paid_to_tools(self._receipts.values()))
@@ -411,6 +413,26 @@ def _reply_of(kept: Mapping[str, Any]) -> Reply:
         cut=kept["cut"],
         parsed=kept["parsed"],
     )
+
+
+def _names(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of a message's calls: their ids, marked where one comes again, so that none is taken for another."""
+    names: dict[str, None] = {}
+    for call in calls:
+        name = str(call.get("id"))
+        while name in names:
+            name += "'"
+        names[name] = None
+    return list(names)
+
+
+async def _all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each gives. Where one raises, all others end before it is raised: none goes on behind a run that is over."""
+    done = await asyncio.gather(*works, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return cast("list[T]", done)
 
 
 def _node() -> str:

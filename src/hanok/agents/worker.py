@@ -23,9 +23,10 @@ from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Message, Receipt, Run, RunState
 from hanok.agents.work import Delegated, Stopped, Waits, Work
-from hanok.errors import HanokError, StoreError
+from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+OPEN: frozenset[RunState] = frozenset({"queued", "running"})
 _log = logging.getLogger(__name__)
 
 
@@ -116,12 +117,7 @@ class Worker:
 
     async def lead_child(self, run: Run) -> Delegated | Waits:
         """Lead a run that another has started, within its lead. Raises `Stopped` where the parent is to stop."""
-        if run.state not in ENDED and run.state != "waiting":
-            taken = await self._in_thread(
-                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
-            )
-            if taken:
-                run = await self._start(taken[0])
+        run = await self._led(run)
         if run.state == "waiting":
             return Waits(
                 requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
@@ -129,6 +125,18 @@ class Worker:
         if run.state not in ENDED:
             raise Stopped("pause")
         return Delegated(result=_result_of(run), used=run.used)
+
+    async def _led(self, run: Run) -> Run:
+        """That run when it rests. Where a process that is no more has it, it is waited until its lease is over."""
+        while run.state in OPEN:
+            taken: list[Run] = await self._in_thread(
+                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
+            )
+            if taken:
+                return await self._start(taken[0])
+            await asyncio.sleep(LOOK_EVERY_S)
+            run = await self._in_thread(self._store.run, run.id, tenant=None) or run
+        return run
 
     def lose(self, runs: Iterable[str]) -> None:
         """Let go of runs that another process has taken, since this one was not heard of in time."""
@@ -266,6 +274,9 @@ class Worker:
         own code waits for them."""
         state = await graph.aget_state(self._latest(run))
         if not (state.metadata and state.metadata.get("run") == run.id):
+            if run.attempt > 1 and await self._has_begun(run, graph):
+                message = f"the thread {run.thread!r} went on with another run while this one rested"
+                raise AgentError(message, hint="ask for what is still to be done in a new run")
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
             return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
@@ -273,6 +284,12 @@ class Worker:
         if not values:
             return None
         return Command(resume=values)
+
+    async def _has_begun(self, run: Run, graph: Any) -> bool:
+        """Whether the thread holds anything of it."""
+        async for _ in graph.aget_state_history(self._latest(run), filter={"run": run.id}, limit=1):
+            return True
+        return False
 
     # ends
 

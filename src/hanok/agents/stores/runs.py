@@ -373,10 +373,11 @@ def _write_run(connection: Connection, run: Run, worker: str | None) -> bool:
 
 
 def _ours(run: Run, worker: str | None) -> tuple[str, list[Any]]:
-    """Whether it may be written: by the worker that has it, else when nobody has; what has ended does not end anew."""
+    """Whether it may be written: by the worker that has it, else when nobody has. What has ended does not end anew;
+    it is queued again where it was not done or called off."""
     if worker is not None:
         return "state = 'running' AND lease_by = ?", [worker]
-    taken = ["running", *sorted(ENDED)] if run.ended else ["running"]
+    taken = ["running", "done", "cancelled"] if run.state == "queued" else ["running", *sorted(ENDED)]
     return f"state NOT IN ({_marks(taken)})", [*taken]
 
 
