@@ -185,7 +185,7 @@ class HouseAgency:
         agent = self.agent(order.agent)
         if not order.input and order.checkpoint is None:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
-        thread = await self._thread_for(order, agent)
+        thread, is_new = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
@@ -201,7 +201,7 @@ class HouseAgency:
             metadata=order.metadata,
             created_at=self._clock(),
         )
-        return await self._begin(run, queue=self._platform.runs.queue)
+        return await self._begin(run, thread if is_new else None)
 
     async def run(self, id_: str, *, tenant: str | None) -> Run:
         found: Run | None = await self._in_thread(self._store.run, id_, tenant=tenant)
@@ -395,19 +395,18 @@ class HouseAgency:
 
     # beginning
 
-    async def _thread_for(self, order: Order, agent: Agent) -> Thread:
+    async def _thread_for(self, order: Order, agent: Agent) -> tuple[Thread, bool]:
+        """Its thread, and whether that is a new one, which is not kept yet."""
         tenant = order.caller.tenant
         if order.thread is None:
-            new = Thread(id=f"thread_{secrets.token_hex(12)}", tenant=tenant, user=order.caller.user, agent=agent.name)
-            return await self.add_thread(new)
+            return self._new_thread(f"thread_{secrets.token_hex(12)}", agent.name, order.caller), True
         found: Thread | None = await self._in_thread(self._store.thread, order.thread, tenant=tenant)
         if found is None:
             raise Unknown(f"there is no thread {order.thread!r}", param="thread", code="thread_not_found")
         if found.agent not in (None, agent.name):
             message = f"thread {found.id!r} is one of agent {found.agent!r}"
             raise RequestError(message, param="thread", code="thread_of_another_agent")
-        await self._in_thread(self._store.change_thread, found.id, used_at=self._clock())
-        return found
+        return found, False
 
     async def _refuse_below_itself(self, order: Order) -> None:
         """Raises `RequestError` where a run above works on the same thread: each would wait for the other."""
@@ -418,8 +417,12 @@ class HouseAgency:
                 message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
                 raise RequestError(message, param="thread", code="thread_in_use")
 
-    async def _begin(self, run: Run, *, queue: int | None) -> Run:
-        kept: Run = await self._in_thread(self._store.add_run, run, queue=queue)
+    def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
+        now = self._clock()
+        return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
+
+    async def _begin(self, run: Run, thread: Thread | None) -> Run:
+        kept: Run = await self._in_thread(self._store.add_run, run, thread=thread, queue=self._platform.runs.queue)
         self._take(kept.id)
         return kept
 
@@ -470,10 +473,7 @@ class HouseAgency:
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
             return Delegated(result=ToolResult(content=refused, failed=True), used=Used())
-        thread = Thread(
-            id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
-        )
-        await self.add_thread(thread)
+        thread = self._new_thread(f"thread_{run_id.removeprefix('run_')}", agent, parent.caller)
         child = Run(
             id=run_id,
             path=f"{parent.path}/{run_id}",
@@ -486,7 +486,7 @@ class HouseAgency:
             parent=parent.id,
             created_at=self._clock(),
         )
-        kept: Run = await self._in_thread(self._store.add_run, child)
+        kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)
         work.tell("child", {"run": run_id, "agent": agent, "task": task})
         return await self._worker.lead_child(kept)
 

@@ -13,7 +13,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
@@ -151,7 +151,7 @@ class Work:
         self._recorder.fold(self.run.id)
         told = {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
         self.tell("message", told)  # before it is kept: both are written at once, or neither
-        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
+        await self._keep(key, "model", {**kept, "used": dict(vars(used_by_reply(reply)))})
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))
@@ -373,7 +373,7 @@ class Work:
         told: dict[str, Any] = {"step": self.used.steps, "id": asked.id, "name": asked.name, "content": result.content}
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
-        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
+        await self._keep(asked.key, "tool", {"message": message, "used": dict(vars(spent)), "price": price})
         return message
 
     # keys, receipts, counts
@@ -395,7 +395,7 @@ class Work:
         self.used = add(self.used, more)
 
     def _tell_budget(self) -> None:
-        self.tell("budget", {"used": used_form(self.clocked()), "limits": asdict(self.run.bounds)})
+        self.tell("budget", {"used": used_form(self.clocked()), "limits": dict(vars(self.run.bounds))})
 
     def _stop_if_wished(self) -> None:
         if self.wish is not None:

@@ -27,6 +27,7 @@ from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
 OPEN: frozenset[RunState] = frozenset({"queued", "running"})
+_INTERRUPT = "__interrupt__"
 _log = logging.getLogger(__name__)
 
 
@@ -206,8 +207,7 @@ class Worker:
 
     async def _lead(self, run: Run) -> Run:
         try:
-            run = await self._begin(run)
-            receipts = await self._in_thread(self._store.receipts, run.id)
+            receipts = await self._begin(run)
             run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
@@ -221,10 +221,15 @@ class Worker:
         prepared.work.wish = run.wish
         return await self._drive(run, prepared)
 
-    async def _begin(self, run: Run) -> Run:
-        self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
+    async def _begin(self, run: Run) -> dict[str, Receipt]:
+        """What it has finished before; nothing at its first attempt."""
+        past: tuple[int, dict[str, Receipt]] = (0, {})
+        if not _is_new(run):
+            past = await self._in_thread(self._store.past, run.id)
+        seq, receipts = past
+        self._recorder.begin(run.id, seq)
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return run
+        return receipts
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
         graph, work = prepared.graph, prepared.work
@@ -232,15 +237,19 @@ class Worker:
             left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
             async with asyncio.timeout(left):
                 config = self._config(run)
-                async for part in graph.astream(
+                seen = _Seen(graph)
+                async for mode, part in graph.astream(
                     await self._input(run, graph, config),
                     config,
                     context=work,
-                    stream_mode=["custom"],
+                    stream_mode=seen.modes,
                     durability="sync",
                 ):
-                    work.tell("custom", {"value": part[1]})
-                state = await graph.aget_state(self._latest(run))
+                    if mode == "custom":
+                        work.tell("custom", {"value": part})
+                    else:
+                        seen.see(part)
+                state = None if seen.ends else await graph.aget_state(self._latest(run))
         except LimitReached as error:
             return await self._finish(run, work, "limited", reason=error.limit, error=error.message, answer=error.said)
         except TimeoutError:
@@ -257,9 +266,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
-        if state.interrupts:
+        if state is not None and state.interrupts:
             return await self._await_person(run, work, state)
-        return await self._finish(run, work, "done", answer=answer_of(state.values))
+        return await self._finish(run, work, "done", answer=answer_of(seen.values if state is None else state.values))
 
     def _config(self, run: Run) -> dict[str, Any]:
         """Where the run goes on: the thread's latest state, or the checkpoint that it forks from, as long as it has
@@ -272,8 +281,8 @@ class Worker:
     async def _input(self, run: Run, graph: Any, config: dict[str, Any]) -> Any:
         """What the graph is given: the run's messages at its beginning, nothing where it goes on, answers where its
         own code waits for them."""
-        state = await graph.aget_state(self._latest(run))
-        if not (state.metadata and state.metadata.get("run") == run.id):
+        state = None if _is_new(run) else await graph.aget_state(self._latest(run))
+        if state is None or not (state.metadata and state.metadata.get("run") == run.id):
             if run.attempt > 1 and await self._has_begun(run, graph):
                 message = f"the thread {run.thread!r} went on with another run while this one rested"
                 raise AgentError(message, hint="ask for what is still to be done in a new run")
@@ -348,12 +357,34 @@ class Worker:
 
     async def _save(self, run: Run, told: dict[str, Any] | None, *, last: bool = False) -> Run:
         """Everything told before is kept before this is: who sees the end has seen all."""
-        await self._recorder.flushed()
-        events = [] if told is None else [self._recorder.number(run.id, "done" if last else "run", told)]
-        if not await self._in_thread(self._store.save, run, worker=self.name, events=events):
-            _log.warning("run %s was taken over by another process", run.id)
+        await self._recorder.save(run, "done" if last else "run", told)
         self._recorder.published(run.id)
         return run
+
+
+class _Seen:
+    """What a graph's stream tells of its state: all of it, where its output is the whole state. Then what it comes to
+    need not be read again, unless it waits for somebody."""
+
+    def __init__(self, graph: Any) -> None:
+        self._whole = graph.output_channels == graph.stream_channels_asis
+        self.modes = ["custom", "values"] if self._whole else ["custom"]
+        self.values: Mapping[str, Any] = {}
+        self._interrupted = False
+
+    def see(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self._interrupted = self._interrupted or _INTERRUPT in values
+
+    @property
+    def ends(self) -> bool:
+        """Whether `values` are the state that the graph has ended with."""
+        return self._whole and bool(self.values) and not self._interrupted
+
+
+def _is_new(run: Run) -> bool:
+    """Whether nobody has led it before: there is nothing of it then."""
+    return run.attempt <= 1
 
 
 def requests_of(value: object) -> dict[str, dict[str, Any]] | None:
