@@ -22,7 +22,7 @@ from langgraph.config import get_config
 from langgraph.types import interrupt
 
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
-from hanok.agents.counting import add, paid_to_tools, used_by_reply, used_form
+from hanok.agents.counting import add, bounds_form, paid_to_tools, used_by_reply, used_form
 from hanok.agents.limits import LimitReached, check_spent, check_step, check_tool_call
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
@@ -395,7 +395,7 @@ class Work:
         self.used = add(self.used, more)
 
     def _tell_budget(self) -> None:
-        self.tell("budget", {"used": used_form(self.clocked()), "limits": dict(vars(self.run.bounds))})
+        self.tell("budget", {"used": used_form(self.clocked()), "limits": bounds_form(self.run.bounds)})
 
     def _stop_if_wished(self) -> None:
         if self.wish is not None:
