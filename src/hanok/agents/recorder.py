@@ -17,6 +17,7 @@ from typing import Any
 
 from hanok.agents.store import RunStore
 from hanok.agents.values import Event, EventType, Receipt, Run
+from hanok.errors import StoreError
 
 Call = Callable[..., Coroutine[Any, Any, Any]]
 _log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ POLL_S = 0.2
 """How often the store is asked for events of a run that another process leads."""
 LOOK_ANYWAY_S = 2.0
 """How often for events of one that is led here, and told of."""
+SYNC_AFTER_S = 0.05
+"""The most that a power cut takes of what nobody asked to outlive one."""
 GATHER_S = 0.01
 """How long events wait for others, when nobody waits for them."""
 
@@ -80,6 +83,8 @@ class Recorder:
         self._seqs: dict[str, int] = {}
         self._batch = _Batch()
         self._writing: asyncio.Task[None] | None = None
+        self._unsynced = False
+        self._syncing: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._watchers: defaultdict[str, list[_Watcher]] = defaultdict(list)
         self._token: dict[str, int] = {}
@@ -183,6 +188,7 @@ class Recorder:
             try:
                 if batch.holds:
                     lost = await self._append(batch)
+                    self._sync_soon()
                     self._tell_lost(lost, {run.id for run in batch.runs})
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
@@ -202,6 +208,20 @@ class Recorder:
             worker=self._worker,
         )
         return lost
+
+    def _sync_soon(self) -> None:
+        self._unsynced = True
+        if self._syncing is None or self._syncing.done():
+            self._syncing = asyncio.create_task(self._sync(), name="agents-sync")
+
+    async def _sync(self) -> None:
+        while self._unsynced:
+            await asyncio.sleep(SYNC_AFTER_S)
+            self._unsynced = False
+            try:
+                await self._in_thread(self._store.sync)
+            except StoreError as error:
+                _log.warning("what runs have finished is not synced: %s", error.message)
 
     def _tell_lost(self, lost: set[str], resting: set[str]) -> None:
         for run in lost & resting:
@@ -256,6 +276,8 @@ class Recorder:
         """Write what is left."""
         if self._batch.holds or self._busy:
             await asyncio.gather(self.flushed(), return_exceptions=True)
+        if self._syncing is not None:
+            await asyncio.gather(self._syncing, return_exceptions=True)
 
 
 def _rests(event: Event) -> bool:

@@ -22,6 +22,7 @@ from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
+from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import said
 from hanok.agents.store import RunStore
@@ -116,7 +117,7 @@ class HouseAgency:
         self._kept: dict[str, _Kept] = {}
         self._check = Checker()
         self._boxes = Boxes(outside.around)
-        name = f"worker_{secrets.token_hex(8)}"
+        name = name_worker()
         self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
         self._worker = Worker(
             name=name,
@@ -127,6 +128,7 @@ class HouseAgency:
             terms=self._terms,
             ended=self._on_end,
             takes_all=serves,
+            is_dead=is_dead,
             clock=clock,
         )
 

@@ -7,7 +7,7 @@ which sees everything; else rows of others are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
@@ -84,6 +84,10 @@ class RunStore(Protocol):
         """Keep the leases of these runs, and tell what is wished of them; those that were lost are missing."""
         ...
 
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        """End the leases of workers that are known to be dead; how many runs may be claimed now."""
+        ...
+
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
         """Write what changes of a run (state, used, answer, reason, error, wanted, answers, times) and its new events
         in one transaction; tell whether it could be: False, and nothing written, where `worker` no longer has its
@@ -116,9 +120,16 @@ class RunStore(Protocol):
         the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more; `runs`
         are written as `save` does.
 
+        What is appended outlives the process at once; a power cut where a run or a `begun` receipt is among it, else
+        after `sync`.
+
         The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
         them.
         """
+        ...
+
+    def sync(self) -> None:
+        """Have all that was written so far outlive a power cut, too."""
         ...
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:

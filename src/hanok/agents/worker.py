@@ -69,6 +69,7 @@ class Worker:
         terms: Callable[[], Terms],
         ended: Callable[[Run], Coroutine[Any, Any, None]],
         takes_all: Callable[[], bool],
+        is_dead: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -79,6 +80,8 @@ class Worker:
         self._terms = terms
         self._ended = ended
         self._takes_all = takes_all
+        self._is_dead = is_dead
+        self._look_for_dead_at = 0.0
         self._asked: set[str] = set()
         self._clock = clock
         self._poke = asyncio.Event()
@@ -153,11 +156,18 @@ class Worker:
         only = None if self._takes_all() else sorted(self._asked)
         if most <= 0 or only == []:
             return
+        await self._release()
         taken: list[Run] = await self._in_thread(
             self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
         )
         for run in taken:
             self._start(run)
+
+    async def _release(self) -> None:
+        """Have what dead workers had, without waiting for the end of their leases."""
+        if (now := time.monotonic()) >= self._look_for_dead_at:
+            self._look_for_dead_at = now + LOOK_EVERY_S
+            await self._in_thread(self._store.release, self._is_dead)
 
     def _start(self, run: Run) -> asyncio.Task[Run]:
         task = asyncio.create_task(self._lead(run), name=f"run-{run.id}")

@@ -127,10 +127,16 @@ class Saver(AsyncSqliteSaver):
                 each.written.set_result(None) if failure is None else each.written.set_exception(failure)
 
     def _commit(self, batch: Sequence[_Write]) -> None:
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:  # after a power cut, a run goes on from its receipts
             for each in batch:
                 for row in each.rows:
                     connection.execute(each.statement, row)
+
+
+def _begin(place: Place) -> None:
+    """Open it now."""
+    with place.reading():
+        pass
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:
@@ -155,32 +161,18 @@ class _Write:
     written: asyncio.Future[None]
 
 
-class CheckpointPlace(SqlitePlace):
-    """The file. It is not synced at each commit: after a power cut, a run goes on from its receipts."""
-
-    def begin(self) -> None:
-        """Open it now."""
-        with self.reading():
-            pass
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = super()._connect()
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-
 async def open_saver(
     stack: AsyncExitStack, file: Path, serde: SerializerProtocol
 ) -> tuple[AsyncSqliteSaver, SqliteThreads]:
     """The saver, closed with the stack, and its threads."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = await stack.enter_async_context(aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S))
-    place = CheckpointPlace(file, schema=(), version=1)
+    place = SqlitePlace(file, schema=(), version=1)
     stack.callback(place.close)
     saver = Saver(connection, place, serde)
     await saver.setup()
     stack.push_async_callback(saver.aclose)
-    await asyncio.to_thread(place.begin)
+    await asyncio.to_thread(_begin, place)
     return saver, SqliteThreads(place, serde)
 
 

@@ -6,7 +6,7 @@ asked first whether it still is its own. Whatever nobody has may be changed by w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -190,7 +190,7 @@ class Runs:
         values = [now, *(ids or ()), now, most]
         if not self._ask(statement, values):
             return []  # as most often: nobody was kept from writing
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             for each in self._place.alone:
                 connection.execute(each)
             found = connection.execute(statement + self._place.unlocked, values).fetchall()
@@ -199,13 +199,25 @@ class Runs:
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         if not ids:
             return {}
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             rows = connection.execute(
                 "UPDATE runs SET lease_until = ? WHERE state = 'running' AND lease_by = ?"  # noqa: S608
                 f" AND id IN ({_marks(ids)}) RETURNING id, wish",
                 [until, worker, *ids],
             ).fetchall()
         return {row[0]: row[1] for row in rows}
+
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        asked = "SELECT DISTINCT lease_by FROM runs WHERE state = 'running' AND lease_until > 0"
+        dead = [row[0] for row in self._ask(asked, ()) if is_dead(row[0])]
+        if not dead:
+            return 0
+        with self._place.writing(synced=False) as connection:
+            done = connection.execute(
+                f"UPDATE runs SET lease_until = 0 WHERE state = 'running' AND lease_by IN ({_marks(dead)})",  # noqa: S608
+                dead,
+            )
+            return done.rowcount
 
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
         with self._place.writing() as connection:
@@ -248,7 +260,8 @@ class Runs:
         runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
-        with self._place.writing() as connection:
+        begins = any(receipt.state == "begun" for receipt in receipts)
+        with self._place.writing(synced=begins or bool(runs)) as connection:
             lost = set[str]() if worker is None else self._lost(connection, worker, [*events, *receipts])
             lost |= {run.id for run in runs if run.id not in lost and not _write_run(connection, run, worker)}
             for run, first, last in folds:
@@ -258,6 +271,9 @@ class Runs:
             _insert_events(connection, [event for event in events if event.run not in lost])
             _insert_receipts(connection, [receipt for receipt in receipts if receipt.run not in lost])
             return lost
+
+    def sync(self) -> None:
+        self._place.sync()
 
     def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
         rows = self._ask(
