@@ -30,6 +30,7 @@ from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
@@ -79,6 +80,7 @@ class Outside:
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     finished: Callable[[Run], None] = lambda _: None
+    watcher: Watcher = NOBODY
 
 
 @dataclass
@@ -126,6 +128,7 @@ class HouseAgency:
             ended=self._on_end,
             takes_all=serves,
             clock=clock,
+            watcher=outside.watcher,
         )
 
     # what runs beside calls
@@ -153,6 +156,10 @@ class HouseAgency:
         gone = [name for name, kept in self._kept.items() if loaded.platform.agent(name) != kept.agent]
         for name in gone:
             self._kept.pop(name)
+
+    def led(self) -> Mapping[str, int]:
+        """How many runs of each agent this process leads now."""
+        return self._worker.led()
 
     def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
         """Tell of each call of a run that is finished and kept."""
@@ -191,7 +198,7 @@ class HouseAgency:
             path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
-            caller=order.caller,
+            caller=self._outside.watcher.begun(order.caller, id_),
             state="queued",
             input=tuple(_numbered(message, id_, place) for place, message in enumerate(order.input)),
             bounds=bounds_of(agent.limits, order.limits),
@@ -442,6 +449,7 @@ class HouseAgency:
             check=self._check,
             allot=self._allot,
             clock=self._clock,
+            watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
 
@@ -464,7 +472,7 @@ class HouseAgency:
         kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
         return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
 
-    async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
+    async def _delegate(self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
@@ -478,7 +486,9 @@ class HouseAgency:
             path=f"{parent.path}/{run_id}",
             agent=agent,
             thread=thread.id,
-            caller=parent.caller,
+            caller=msgspec.structs.replace(
+                self._outside.watcher.below(caller, run_id), session=parent.caller.session or parent.thread
+            ),
             state="queued",
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
@@ -522,6 +532,8 @@ class HouseAgency:
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
+        past = await self._in_thread(self._store.events, run.id, types=TOLD)
+        self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
 
     async def _rests(self, id_: str) -> bool:
         run: Run | None = await self._in_thread(self._store.run, id_, tenant=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import Event, EventType, Receipt, Run, RunState, Thread, Wish
 
 
 class RunStore(Protocol):
@@ -118,7 +118,9 @@ class RunStore(Protocol):
         """
         ...
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
         """In their order."""
         ...
 

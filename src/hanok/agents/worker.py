@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -21,11 +22,14 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, text_of
 from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
-from hanok.agents.values import ENDED, Message, Receipt, Run, RunState
+from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+LONGEST_PAST = 1000
+"""Events of a run's past that its watcher is told of."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,8 +72,10 @@ class Worker:
         ended: Callable[[Run], Coroutine[Any, Any, None]],
         takes_all: Callable[[], bool],
         clock: Callable[[], float] = time.time,
+        watcher: Watcher = NOBODY,
     ) -> None:
         self.name = name
+        self._watcher = watcher
         self._store = store
         self._recorder = recorder
         self._in_thread = in_thread
@@ -89,6 +95,10 @@ class Worker:
         if run is not None:
             self._asked.add(run)
         self._poke.set()
+
+    def led(self) -> Counter[str]:
+        """How many runs of each agent this process leads now."""
+        return Counter(work.run.agent for work in self._works.values())
 
     def leads(self, run: str) -> bool:
         """Whether this process has it now."""
@@ -127,7 +137,7 @@ class Worker:
             )
         if run.state not in ENDED:
             raise Stopped("pause")
-        return Delegated(result=_result_of(run), used=run.used)
+        return Delegated(result=_result_of(run), used=run.used, began=run.started_at)
 
     def lose(self, runs: Iterable[str]) -> None:
         """Let go of runs that another process has taken, since this one was not heard of in time."""
@@ -213,9 +223,17 @@ class Worker:
         return await self._drive(run, prepared)
 
     async def _begin(self, run: Run) -> Run:
+        past = await self._past(run)
         self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return run
+        return self._watcher.led(run, past)
+
+    async def _past(self, run: Run) -> list[Event]:
+        """What its watcher is told of the times that it was led before."""
+        if run.attempt <= 1:
+            return []
+        past: list[Event] = await self._in_thread(self._store.events, run.id, types=TOLD, limit=LONGEST_PAST)
+        return past
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
         graph, work = prepared.graph, prepared.work
@@ -280,6 +298,7 @@ class Worker:
         for each in state.interrupts:
             own = requests_of(each.value)
             requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
+        self._watcher.waits(run)
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
         return await self._rest(run, work, "waiting", wanted=requests)
 
@@ -325,6 +344,9 @@ class Worker:
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
         run = await self._save(run, told, last=True)
+        if work is not None:
+            work.give_up(state)
+        self._watcher.ended(run, await self._past(run))
         await self._ended(run)
         return run
 
