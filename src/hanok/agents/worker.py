@@ -137,7 +137,7 @@ class Worker:
             )
         if run.state not in ENDED:
             raise Stopped("pause")
-        return Delegated(result=_result_of(run), used=run.used, began=run.started_at)
+        return Delegated(result=_result_of(run), used=run.used, began=run.created_at)
 
     def lose(self, runs: Iterable[str]) -> None:
         """Let go of runs that another process has taken, since this one was not heard of in time."""
@@ -226,7 +226,7 @@ class Worker:
         past = await self._past(run)
         self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return self._watcher.led(run, past)
+        return self._watcher.led(replace(run, started_at=run.started_at or self._clock()), past)
 
     async def _past(self, run: Run) -> list[Event]:
         """What its watcher is told of the times that it was led before."""

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +89,11 @@ class Wing:
             watcher=self._watch,
         )
         store, checkpoints = await opening.open_all(loaded, self._open)
-        self.agency = running.HouseAgency(
+        agency: HouseAgency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
-        self._metrics.watch("hanok_agent_running_runs", "Runs led now.", ["agent"], self._led)
+        self.agency = agency
+        self._metrics.watch("hanok_agent_running_runs", "Runs that work now.", ["agent"], lambda: _by_agent(agency))
         self._built.set()
 
     def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
@@ -163,10 +164,6 @@ class Wing:
             return agent.system_prompt or ""
         return self._prompts.resolve(agent.prompt).text
 
-    def _led(self) -> dict[tuple[str, ...], float]:
-        led: Mapping[str, int] = {} if self.agency is None else self.agency.led()
-        return {(agent,): float(count) for agent, count in led.items()}
-
     def _in_span(self, caller: Caller) -> Caller:
         return in_child_span(caller, self.trace)
 
@@ -185,6 +182,10 @@ class _InSpans:
     async def perform(self, request: TaskRequest) -> TaskResult:
         """As the models do."""
         return await self._models.perform(msgspec.structs.replace(request, caller=self._in_span(request.caller)))
+
+
+def _by_agent(agency: HouseAgency) -> dict[tuple[str, ...], float]:
+    return {(agent,): float(count) for agent, count in agency.led().items()}
 
 
 def new_id(prefix: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from hanok.agents.tools.table import declared_tools
 from hanok.agents.values import Event, Run
 from hanok.agents.watching import Use
 from hanok.spec import Platform
@@ -78,7 +79,7 @@ class AgentsWatch:
                 facts={
                     "agent_name": run.agent,
                     "tool_name": use.tool,
-                    "tool_type": self._tool_type(use.tool),
+                    "tool_type": self._tool_type(run.agent, use.tool),
                     "tool_call_id": use.call,
                 },
                 given=use.arguments,
@@ -90,7 +91,7 @@ class AgentsWatch:
         """The span of the run, with what happened to it meanwhile."""
         self._metrics.run_ended(run.agent, run.state, run.used.seconds)
         lately = _lately(past)
-        began = lately[0].at if lately and len(lately) < len(past) - 1 else run.started_at or run.created_at
+        began = lately[0].at if lately else run.started_at or run.created_at
         self._tell(
             Deed(
                 operation="invoke_agent",
@@ -124,10 +125,11 @@ class AgentsWatch:
             "run_usd": used.cost_nano_usd / NANO,
         }
 
-    def _tool_type(self, name: str) -> str:
+    def _tool_type(self, agent: str, name: str) -> str:
         """In OpenTelemetry's words."""
-        searches = any(tool.name == name and tool.type == "knowledge" for tool in self._platform().tools)
-        return "datastore" if searches else "function"
+        declared = self._platform().agent(agent)
+        tools = declared_tools(declared, self._platform().tools) if declared else []
+        return "datastore" if any(tool.name == name and tool.type == "knowledge" for tool in tools) else "function"
 
 
 def _in_run(caller: Caller, run: Run) -> Caller:
