@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from hanok.agents.reply import Reply
@@ -49,6 +48,6 @@ def used_by_reply(reply: Reply) -> Used:
 
 def used_form(used: Used) -> dict[str, Any]:
     """For people and machines: money in US dollars."""
-    form = asdict(used)
+    form = dict(vars(used))
     cost = form.pop("cost_nano_usd")
     return {**form, "seconds": round(used.seconds, 3), "usd": cost / NANO}

@@ -9,7 +9,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,10 +26,9 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.state import said
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
-from hanok.agents.tool import Tool, Toolbox, ToolResult
-from hanok.agents.tools.single import Ready
+from hanok.agents.tool import Tool, ToolResult
+from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Waits, Work
@@ -39,6 +39,10 @@ from hanok.wire import Caller
 
 REST: frozenset[RunState] = frozenset({*ENDED, "waiting", "paused"})
 FORGET_EVERY_S = 600.0
+MOST_BELOW = 100_000
+"""Runs that one has started, all of them: a run uses no more tools than this."""
+CALLED_OFF_WITHIN_S = 10.0
+"""How long a thread that is removed waits for what runs on it to hear of that."""
 _log = logging.getLogger(__name__)
 _PLAIN = msgspec.json.Encoder(enc_hook=str, order=None)
 
@@ -89,9 +93,6 @@ class _Kept:
 
     agent: Agent
     graph: Any
-    boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
-    others: list[Tool] = field(default_factory=list[Tool])
-    """What its code may call, as far as it was opened."""
 
 
 class HouseAgency:
@@ -116,6 +117,7 @@ class HouseAgency:
         self._serves = serves
         self._kept: dict[str, _Kept] = {}
         self._check = Checker()
+        self._boxes = Boxes(outside.around)
         name = f"worker_{secrets.token_hex(8)}"
         self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
         self._worker = Worker(
@@ -145,9 +147,7 @@ class HouseAgency:
         """Let go of all runs, and of what tools hold open."""
         await self._worker.close()
         await self._recorder.close()
-        for kept in self._kept.values():
-            for box in kept.boxes.values():
-                await box.aclose()
+        await self._boxes.aclose()
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -156,6 +156,7 @@ class HouseAgency:
         gone = [name for name, kept in self._kept.items() if loaded.platform.agent(name) != kept.agent]
         for name in gone:
             self._kept.pop(name)
+        self._boxes.change(loaded.platform)
 
     def led(self) -> Mapping[str, int]:
         """How many runs of each agent this process leads now."""
@@ -183,7 +184,7 @@ class HouseAgency:
 
     async def tools(self, name: str) -> Sequence[Tool]:
         """The tools that a run of this agent has. Raises `Unknown`, `AgentError`."""
-        return await self._tools(self._keep(self.agent(name)))
+        return await self._boxes.tools(self.agent(name), self._platform)
 
     # runs
 
@@ -191,7 +192,8 @@ class HouseAgency:
         agent = self.agent(order.agent)
         if not order.input and order.checkpoint is None:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
-        thread = await self._thread_for(order, agent)
+        thread, is_new = await self._thread_for(order, agent)
+        await self._refuse_below_itself(order)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
@@ -206,7 +208,7 @@ class HouseAgency:
             metadata=order.metadata,
             created_at=self._clock(),
         )
-        return await self._begin(run, queue=self._platform.runs.queue)
+        return await self._begin(run, thread if is_new else None)
 
     async def run(self, id_: str, *, tenant: str | None) -> Run:
         found: Run | None = await self._in_thread(self._store.run, id_, tenant=tenant)
@@ -269,26 +271,22 @@ class HouseAgency:
         run = await self.run(id_, tenant=tenant)
         if run.ended:
             return run
-        for child in await self.runs(tenant=None, parent=id_):
-            await self.cancel(child.id, tenant=None)
-        if run.state == "running":
-            await self._in_thread(self._store.wish, id_, "cancel")
-            self._worker.tell_wish(id_, "cancel")
-        else:
-            await self._end_idle(run)
+        await self._cancel(run)
+        if run.parent is not None and run.wanted:  # those above wait for answers that nobody can give any more
+            off = {each: {"approve": False, "text": "", "reason": "cancelled"} for each in run.wanted}
+            await self._answer_up(run.parent, off, run.id)
         return await self.run(id_, tenant=tenant)
 
     async def pause(self, id_: str, *, tenant: str | None) -> Run:
         run = await self.run(id_, tenant=tenant)
         if run.ended or run.state in ("paused", "waiting"):
             return run
-        if run.state == "queued":
-            await self._in_thread(self._store.save, replace(run, state="paused"))
-        else:
-            await self._in_thread(self._store.wish, id_, "pause")
-            self._worker.tell_wish(id_, "pause")
-            for child in await self.runs(tenant=None, parent=id_, states=["running"]):
-                await self.pause(child.id, tenant=None)
+        if run.state == "queued" and await self._in_thread(self._store.save, replace(run, state="paused")):
+            return await self.run(id_, tenant=tenant)
+        await self._in_thread(self._store.wish, id_, "pause")
+        self._worker.tell_wish(id_, "pause")
+        for child in await self.runs(tenant=None, parent=id_, states=["running"], limit=MOST_BELOW):
+            await self.pause(child.id, tenant=None)
         return await self.run(id_, tenant=tenant)
 
     async def resume(self, id_: str, *, tenant: str | None) -> Run:
@@ -299,10 +297,7 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
-        for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"]):
-            await self._in_thread(
-                self._store.save, replace(child, state="queued", ended_at=None, error=None, wish=None)
-            )
+        await self._queue_below(id_)
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
@@ -344,10 +339,19 @@ class HouseAgency:
 
     async def remove_thread(self, id_: str, *, tenant: str | None) -> None:
         await self.thread(id_, tenant=tenant)
-        for run in await self.runs(tenant=None, thread=id_):
-            await self.cancel(run.id, tenant=None)
-        await self._checkpoints.remove(id_)
-        await self._in_thread(self._store.remove_thread, id_)
+        await self._remove(id_)
+
+    async def _remove(self, thread: str) -> None:
+        """With the threads of all that was begun below its runs. What still runs has ended before: it writes, too."""
+        for run in await self.runs(tenant=None, thread=thread, parent="*", limit=MOST_BELOW):
+            await self._cancel(run)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALLED_OFF_WITHIN_S):
+                    await self.ended(run.id, tenant=None)
+            for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+                await self._remove(child.thread)
+        await self._checkpoints.remove(thread)
+        await self._in_thread(self._store.remove_thread, thread)
 
     async def state(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Checkpoint | None:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
@@ -398,22 +402,34 @@ class HouseAgency:
 
     # beginning
 
-    async def _thread_for(self, order: Order, agent: Agent) -> Thread:
+    async def _thread_for(self, order: Order, agent: Agent) -> tuple[Thread, bool]:
+        """Its thread, and whether that is a new one, which is not kept yet."""
         tenant = order.caller.tenant
         if order.thread is None:
-            new = Thread(id=f"thread_{secrets.token_hex(12)}", tenant=tenant, user=order.caller.user, agent=agent.name)
-            return await self.add_thread(new)
+            return self._new_thread(f"thread_{secrets.token_hex(12)}", agent.name, order.caller), True
         found: Thread | None = await self._in_thread(self._store.thread, order.thread, tenant=tenant)
         if found is None:
             raise Unknown(f"there is no thread {order.thread!r}", param="thread", code="thread_not_found")
         if found.agent not in (None, agent.name):
             message = f"thread {found.id!r} is one of agent {found.agent!r}"
             raise RequestError(message, param="thread", code="thread_of_another_agent")
-        await self._in_thread(self._store.change_thread, found.id, used_at=self._clock())
-        return found
+        return found, False
 
-    async def _begin(self, run: Run, *, queue: int | None) -> Run:
-        kept: Run = await self._in_thread(self._store.add_run, run, queue=queue)
+    async def _refuse_below_itself(self, order: Order) -> None:
+        """Raises `RequestError` where a run above works on the same thread: each would wait for the other."""
+        above = order.parent or order.caller.run
+        for id_ in above.split("/") if above and order.thread else ():
+            run: Run | None = await self._in_thread(self._store.run, id_, tenant=order.caller.tenant)
+            if run is not None and run.thread == order.thread and not run.ended:
+                message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
+                raise RequestError(message, param="thread", code="thread_in_use")
+
+    def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
+        now = self._clock()
+        return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
+
+    async def _begin(self, run: Run, thread: Thread | None) -> Run:
+        kept: Run = await self._in_thread(self._store.add_run, run, thread=thread, queue=self._platform.runs.queue)
         self._take(kept.id)
         return kept
 
@@ -440,7 +456,7 @@ class HouseAgency:
             agent=agent,
             model=agent.model or self._first_model(),
             instructions="\n\n".join(each for each in told if each),
-            tools=[*await self._tools(kept), *self._outside.extra_tools(agent)],
+            tools=[*await self._boxes.tools(agent, self._platform), *self._outside.extra_tools(agent)],
             models=self._outside.around.models,
             recorder=self._recorder,
             receipts=receipts,
@@ -460,27 +476,12 @@ class HouseAgency:
             kept = self._kept[agent.name] = _Kept(agent, graph)
         return kept
 
-    async def _tools(self, kept: _Kept) -> list[Tool]:
-        agents = {each.name: each for each in self.agents()}
-        around = replace(self._outside.around, agents=agents, others=lambda: kept.others)
-        offered = declared_tools(kept.agent, self._platform.tools)
-        called = called_by_code(offered, kept.agent, self._platform.tools)
-        for tool in (*offered, *called):
-            if tool.name not in kept.boxes:
-                replaced = around.replaced.get(tool.name)
-                kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
-        kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
-        return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
-
     async def _delegate(self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
             return Delegated(result=ToolResult(content=refused, failed=True), used=Used())
-        thread = Thread(
-            id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
-        )
-        await self.add_thread(thread)
+        thread = self._new_thread(f"thread_{run_id.removeprefix('run_')}", agent, parent.caller)
         child = Run(
             id=run_id,
             path=f"{parent.path}/{run_id}",
@@ -495,7 +496,7 @@ class HouseAgency:
             parent=parent.id,
             created_at=self._clock(),
         )
-        kept: Run = await self._in_thread(self._store.add_run, child)
+        kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)
         work.tell("child", {"run": run_id, "agent": agent, "task": task})
         return await self._worker.lead_child(kept)
 
@@ -512,7 +513,10 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
-        await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
+        try:
+            await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
+        except Exception:  # noqa: BLE001 - the run has ended, whatever is wrong with what it leaves
+            _log.exception("the old checkpoints of thread %s are not forgotten", run.thread)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -525,15 +529,37 @@ class HouseAgency:
                 return
             run_id = run.parent
 
-    async def _end_idle(self, run: Run) -> None:
-        """End a run that nobody leads."""
+    async def _cancel(self, run: Run) -> None:
+        """Cancel it and those below, whoever takes it up or lets it go meanwhile."""
+        for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+            await self._cancel(child)
+        while not run.ended:
+            if run.state != "running" and await self._end_idle(run):
+                return
+            await self._in_thread(self._store.wish, run.id, "cancel")
+            self._worker.tell_wish(run.id, "cancel")
+            run = await self.run(run.id, tenant=None)
+            if run.state == "running":
+                return
+
+    async def _end_idle(self, run: Run) -> bool:
+        """End a run that nobody leads; False where somebody does by now."""
         ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
         told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
-        await self._in_thread(self._store.save, ended, events=[event])
+        done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
-        past = await self._in_thread(self._store.events, run.id, types=TOLD)
-        self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
+        if done:
+            past = await self._in_thread(self._store.events, run.id, types=TOLD)
+            self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
+        return done
+
+    async def _queue_below(self, id_: str) -> None:
+        """What stopped with a run goes on with it."""
+        for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
+            await self._queue_below(child.id)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None)
+            await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
         run: Run | None = await self._in_thread(self._store.run, id_, tenant=None)
@@ -575,6 +601,8 @@ class HouseAgency:
     async def _forget_old(self) -> None:
         while True:
             await asyncio.sleep(FORGET_EVERY_S)
+            if not self._worker.is_leading:
+                await self._boxes.tidy()
             try:
                 await self.forget_old()
             except StoreError as error:

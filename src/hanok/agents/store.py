@@ -43,8 +43,9 @@ class RunStore(Protocol):
         """With its runs, their events and receipts (its checkpoints are the saver's)."""
         ...
 
-    def add_run(self, run: Run, *, queue: int | None = None) -> Run:
-        """Keep a new run, `queued`; one of that id that is there is given back as it is.
+    def add_run(self, run: Run, *, thread: Thread | None = None, queue: int | None = None) -> Run:
+        """Keep a new run, `queued`; one of that id that is there is given back as it is. `thread` is kept with it,
+        where it is a new one.
 
         Its thread is used at its `created_at`. Raises `Overloaded` when `queue` runs wait already, `Unknown` where
         the id is another tenant's.
@@ -108,10 +109,12 @@ class RunStore(Protocol):
         *,
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
+        runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
         """Keep events and receipts (later ones of a key replace earlier) in one transaction. An event of `seq` 0 gets
-        the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more.
+        the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more; `runs`
+        are written as `save` does.
 
         The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
         them.
@@ -126,6 +129,10 @@ class RunStore(Protocol):
 
     def last_seq(self, run: str) -> int:
         """The number of its latest event, 0 before the first."""
+        ...
+
+    def past(self, run: str) -> tuple[int, dict[str, Receipt]]:
+        """What it has come to: `last_seq` and `receipts`."""
         ...
 
     def receipts(self, run: str) -> dict[str, Receipt]:

@@ -13,9 +13,9 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 from langgraph.config import get_config
@@ -33,6 +33,7 @@ from hanok.errors import BudgetExceeded, HanokError
 from hanok.spec import Agent
 from hanok.wire import NANO, Caller, ChatModel, ChatRequest, Usage
 
+T = TypeVar("T")
 ASK_USER = "ask_user"
 UNKNOWN_OUTCOME = (
     "It is not known whether this call took effect: the platform stopped while it ran. "
@@ -160,7 +161,7 @@ class Work:
         self._recorder.fold(self.run.id)
         told = {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
         self.tell("message", told)  # before it is kept: both are written at once, or neither
-        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
+        await self._keep(key, "model", {**kept, "used": dict(vars(used_by_reply(reply)))})
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))
@@ -173,11 +174,11 @@ class Work:
         `LimitReached` and `Stopped`.
         """
         self._stop_if_wished()
-        asked = [read_call(call, self._key(f"tool:{call.get('id')}")) for call in calls]
+        asked = [read_call(call, self._key(f"tool:{name}")) for call, name in zip(calls, _names(calls), strict=True)]
         wanted = {each.key: self._request_of(each) for each in asked if each.key not in self.run.answers}
         if missing := {key: request for key, request in wanted.items() if request is not None}:
             self._wait(missing)
-        done = await asyncio.gather(*(self._use(each) for each in asked))
+        done = await _all_of([self._use(each) for each in asked])
         if waits := {id_: each for one in done if isinstance(one, Waits) for id_, each in one.requests.items()}:
             self._wait(waits)
         self._tell_budget()
@@ -284,7 +285,9 @@ class Work:
         tool = self._tools.get(asked.name)
         if tool is None or asked.problem is not None or asked.key in self._receipts:
             return None
-        if asked.name == ASK_USER and self._check(tool.spec.parameters, asked.arguments) is None:
+        if self._check(tool.spec.parameters, asked.arguments) is not None:
+            return None
+        if asked.name == ASK_USER:
             return {"kind": "question", "question": str(asked.arguments["question"]), "call": asked.id}
         if any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals):
             return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}
@@ -306,7 +309,8 @@ class Work:
             return await self._finish(asked, ToolResult(content=refused, failed=True), 0.0, Used())
         tool = self._tools[asked.name]
         check_tool_call(self.run.bounds, self.used, tool.spec.cost_nano_usd)
-        self._count(Used(tool_calls=1))
+        taken = Used(tool_calls=1, cost_nano_usd=tool.spec.cost_nano_usd)  # now: others begin beside it
+        self._count(taken)
         use = self._begin_use(asked)
         self.tell("tool_call", {"step": self.used.steps, **_call_form(asked)})
         if not tool.spec.safe:
@@ -315,19 +319,19 @@ class Work:
         result = await self._call(tool, asked, use)
         if isinstance(result, Waits):
             self._uses.pop(asked.key)
-            self._count(Used(tool_calls=-1))
+            self._count(Used(tool_calls=-1, cost_nano_usd=-taken.cost_nano_usd))
             return result
         return await self._account(tool, asked, result, self._clock() - use.began)
 
     async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
-        """Count what a call has used, and keep what it gave back."""
+        """Count what those below a call have used, and keep what it gave back."""
         price = tool.spec.cost_nano_usd
         spent = Used(tool_calls=1, cost_nano_usd=price)
         if isinstance(result, Delegated):
             self._uses[asked.key].began = result.began or self._uses[asked.key].began
             below = replace(result.used, steps=0, tool_calls=0, seconds=0.0)
+            self._count(below)
             spent, result = add(spent, below), result.result
-        self._count(replace(spent, tool_calls=0))
         message = await self._finish(asked, fitted(result, tool.spec.max_output), seconds, spent, price)
         if price:
             await self._allot(self.run, paid_to_tools(self._receipts.values()))
@@ -410,7 +414,7 @@ class Work:
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
         self._end_use(asked.key, result=result.content, error=_error_of(result, self._uses[asked.key]))
-        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
+        await self._keep(asked.key, "tool", {"message": message, "used": dict(vars(spent)), "price": price})
         return message
 
     # keys, receipts, counts
@@ -432,7 +436,7 @@ class Work:
         self.used = add(self.used, more)
 
     def _tell_budget(self) -> None:
-        self.tell("budget", {"used": used_form(self.clocked()), "limits": asdict(self.run.bounds)})
+        self.tell("budget", {"used": used_form(self.clocked()), "limits": dict(vars(self.run.bounds))})
 
     def _stop_if_wished(self) -> None:
         if self.wish is not None:
@@ -454,6 +458,26 @@ def _reply_of(kept: Mapping[str, Any]) -> Reply:
 
 def _error_of(result: ToolResult, use: Use) -> str:
     return "refused" if use.refused else "failed" if result.failed else ""
+
+
+def _names(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of a message's calls: their ids, marked where one comes again, so that none is taken for another."""
+    names: dict[str, None] = {}
+    for call in calls:
+        name = str(call.get("id"))
+        while name in names:
+            name += "'"
+        names[name] = None
+    return list(names)
+
+
+async def _all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each gives. Where one raises, all others end before it is raised: none goes on behind a run that is over."""
+    done = await asyncio.gather(*works, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return cast("list[T]", done)
 
 
 def _node() -> str:

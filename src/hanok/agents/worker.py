@@ -25,11 +25,13 @@ from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
 from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Stopped, Waits, Work
-from hanok.errors import HanokError, StoreError
+from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
 LONGEST_PAST = 1000
 """Events of a run's past that its watcher is told of."""
+OPEN: frozenset[RunState] = frozenset({"queued", "running"})
+_INTERRUPT = "__interrupt__"
 _log = logging.getLogger(__name__)
 
 
@@ -100,9 +102,10 @@ class Worker:
         """How many runs of each agent this process leads now."""
         return Counter(work.run.agent for work in self._works.values())
 
-    def leads(self, run: str) -> bool:
-        """Whether this process has it now."""
-        return run in self._tasks
+    @property
+    def is_leading(self) -> bool:
+        """Whether any run is led here now."""
+        return bool(self._tasks)
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
@@ -125,12 +128,7 @@ class Worker:
 
     async def lead_child(self, run: Run) -> Delegated | Waits:
         """Lead a run that another has started, within its lead. Raises `Stopped` where the parent is to stop."""
-        if run.state not in ENDED and run.state != "waiting":
-            taken = await self._in_thread(
-                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
-            )
-            if taken:
-                run = await self._start(taken[0])
+        run = await self._led(run)
         if run.state == "waiting":
             return Waits(
                 requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
@@ -138,6 +136,18 @@ class Worker:
         if run.state not in ENDED:
             raise Stopped("pause")
         return Delegated(result=_result_of(run), used=run.used, began=run.created_at)
+
+    async def _led(self, run: Run) -> Run:
+        """That run when it rests. Where a process that is no more has it, it is waited until its lease is over."""
+        while run.state in OPEN:
+            taken: list[Run] = await self._in_thread(
+                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
+            )
+            if taken:
+                return await self._start(taken[0])
+            await asyncio.sleep(LOOK_EVERY_S)
+            run = await self._in_thread(self._store.run, run.id, tenant=None) or run
+        return run
 
     def lose(self, runs: Iterable[str]) -> None:
         """Let go of runs that another process has taken, since this one was not heard of in time."""
@@ -207,9 +217,7 @@ class Worker:
 
     async def _lead(self, run: Run) -> Run:
         try:
-            run = await self._begin(run)
-            receipts = await self._in_thread(self._store.receipts, run.id)
-            run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
+            run, receipts = await self._begin(run)
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
@@ -222,18 +230,28 @@ class Worker:
         prepared.work.wish = run.wish
         return await self._drive(run, prepared)
 
-    async def _begin(self, run: Run) -> Run:
-        past = await self._past(run)
-        self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
+    async def _begin(self, run: Run) -> tuple[Run, dict[str, Receipt]]:
+        """The run as it goes on, and what it has finished before; nothing at its first attempt."""
+        past: tuple[int, dict[str, Receipt]] = (0, {})
+        if not _is_new(run):
+            past = await self._in_thread(self._store.past, run.id)
+        seq, receipts = past
+        told = await self._told_before(run)
+        self._recorder.begin(run.id, seq)
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return self._watcher.led(replace(run, started_at=run.started_at or self._clock()), past)
+        begun = replace(
+            run,
+            started_at=run.started_at or self._clock(),
+            used=used_by_receipts(receipts.values(), run.used.seconds),
+        )
+        return self._watcher.led(begun, told), receipts
 
-    async def _past(self, run: Run) -> list[Event]:
+    async def _told_before(self, run: Run) -> list[Event]:
         """What its watcher is told of the times that it was led before."""
-        if run.attempt <= 1:
+        if _is_new(run):
             return []
-        past: list[Event] = await self._in_thread(self._store.events, run.id, types=TOLD, limit=LONGEST_PAST)
-        return past
+        told: list[Event] = await self._in_thread(self._store.events, run.id, types=TOLD, limit=LONGEST_PAST)
+        return told
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
         graph, work = prepared.graph, prepared.work
@@ -241,15 +259,19 @@ class Worker:
             left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
             async with asyncio.timeout(left):
                 config = self._config(run)
-                async for part in graph.astream(
+                seen = _Seen(graph)
+                async for mode, part in graph.astream(
                     await self._input(run, graph, config),
                     config,
                     context=work,
-                    stream_mode=["custom"],
+                    stream_mode=seen.modes,
                     durability="sync",
                 ):
-                    work.tell("custom", {"value": part[1]})
-                state = await graph.aget_state(self._latest(run))
+                    if mode == "custom":
+                        work.tell("custom", {"value": part})
+                    else:
+                        seen.see(part)
+                state = None if seen.ends else await graph.aget_state(self._latest(run))
         except LimitReached as error:
             return await self._finish(run, work, "limited", reason=error.limit, error=error.message, answer=error.said)
         except TimeoutError:
@@ -266,9 +288,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
-        if state.interrupts:
+        if state is not None and state.interrupts:
             return await self._await_person(run, work, state)
-        return await self._finish(run, work, "done", answer=answer_of(state.values))
+        return await self._finish(run, work, "done", answer=answer_of(seen.values if state is None else state.values))
 
     def _config(self, run: Run) -> dict[str, Any]:
         """Where the run goes on: the thread's latest state, or the checkpoint that it forks from, as long as it has
@@ -281,8 +303,11 @@ class Worker:
     async def _input(self, run: Run, graph: Any, config: dict[str, Any]) -> Any:
         """What the graph is given: the run's messages at its beginning, nothing where it goes on, answers where its
         own code waits for them."""
-        state = await graph.aget_state(self._latest(run))
-        if not (state.metadata and state.metadata.get("run") == run.id):
+        state = None if _is_new(run) else await graph.aget_state(self._latest(run))
+        if state is None or not (state.metadata and state.metadata.get("run") == run.id):
+            if run.attempt > 1 and await self._has_begun(run, graph):
+                message = f"the thread {run.thread!r} went on with another run while this one rested"
+                raise AgentError(message, hint="ask for what is still to be done in a new run")
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
             return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
@@ -290,6 +315,12 @@ class Worker:
         if not values:
             return None
         return Command(resume=values)
+
+    async def _has_begun(self, run: Run, graph: Any) -> bool:
+        """Whether the thread holds anything of it."""
+        async for _ in graph.aget_state_history(self._latest(run), filter={"run": run.id}, limit=1):
+            return True
+        return False
 
     # ends
 
@@ -346,18 +377,40 @@ class Worker:
         run = await self._save(run, told, last=True)
         if work is not None:
             work.give_up(state)
-        self._watcher.ended(run, await self._past(run))
+        self._watcher.ended(run, await self._told_before(run))
         await self._ended(run)
         return run
 
     async def _save(self, run: Run, told: dict[str, Any] | None, *, last: bool = False) -> Run:
         """Everything told before is kept before this is: who sees the end has seen all."""
-        await self._recorder.flushed()
-        events = [] if told is None else [self._recorder.number(run.id, "done" if last else "run", told)]
-        if not await self._in_thread(self._store.save, run, worker=self.name, events=events):
-            _log.warning("run %s was taken over by another process", run.id)
+        await self._recorder.save(run, "done" if last else "run", told)
         self._recorder.published(run.id)
         return run
+
+
+class _Seen:
+    """What a graph's stream tells of its state: all of it, where its output is the whole state. Then what it comes to
+    need not be read again, unless it waits for somebody."""
+
+    def __init__(self, graph: Any) -> None:
+        self._whole = graph.output_channels == graph.stream_channels_asis
+        self.modes = ["custom", "values"] if self._whole else ["custom"]
+        self.values: Mapping[str, Any] = {}
+        self._interrupted = False
+
+    def see(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self._interrupted = self._interrupted or _INTERRUPT in values
+
+    @property
+    def ends(self) -> bool:
+        """Whether `values` are the state that the graph has ended with."""
+        return self._whole and bool(self.values) and not self._interrupted
+
+
+def _is_new(run: Run) -> bool:
+    """Whether nobody has led it before: there is nothing of it then."""
+    return run.attempt <= 1
 
 
 def requests_of(value: object) -> dict[str, dict[str, Any]] | None:

@@ -131,11 +131,13 @@ class Runs:
 
     # runs
 
-    def add_run(self, run: Run, *, queue: int | None = None) -> Run:
+    def add_run(self, run: Run, *, thread: Thread | None = None, queue: int | None = None) -> Run:
         with self._place.writing() as connection:
             found = _find_run(connection, run.id)
             if found is None:
                 _check_queue(connection, queue)
+                if thread is not None:
+                    _insert(connection, "threads", THREAD, [thread_row(thread)], "(id) DO NOTHING")
                 _insert_run(connection, run)
                 found = _find_run(connection, run.id) or run
         if found.tenant != run.tenant:
@@ -243,10 +245,12 @@ class Runs:
         *,
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
+        runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
         with self._place.writing() as connection:
             lost = set[str]() if worker is None else self._lost(connection, worker, [*events, *receipts])
+            lost |= {run.id for run in runs if run.id not in lost and not _write_run(connection, run, worker)}
             for run, first, last in folds:
                 if run not in lost:
                     asked = "DELETE FROM events WHERE run = ? AND seq BETWEEN ? AND ? AND type = 'token'"
@@ -267,6 +271,9 @@ class Runs:
 
     def last_seq(self, run: str) -> int:
         return self._ask("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,))[0][0]
+
+    def past(self, run: str) -> tuple[int, dict[str, Receipt]]:
+        return self.last_seq(run), self.receipts(run)
 
     def receipts(self, run: str) -> dict[str, Receipt]:
         rows = self._ask(f"SELECT {RECEIPT} FROM receipts WHERE run = ?", (run,))  # noqa: S608
@@ -376,10 +383,11 @@ def _write_run(connection: Connection, run: Run, worker: str | None) -> bool:
 
 
 def _ours(run: Run, worker: str | None) -> tuple[str, list[Any]]:
-    """Whether it may be written: by the worker that has it, else when nobody has; what has ended does not end anew."""
+    """Whether it may be written: by the worker that has it, else when nobody has. What has ended does not end anew;
+    it is queued again where it was not done or called off."""
     if worker is not None:
         return "state = 'running' AND lease_by = ?", [worker]
-    taken = ["running", *sorted(ENDED)] if run.ended else ["running"]
+    taken = ["running", "done", "cancelled"] if run.state == "queued" else ["running", *sorted(ENDED)]
     return f"state NOT IN ({_marks(taken)})", [*taken]
 
 
