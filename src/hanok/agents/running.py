@@ -31,6 +31,7 @@ from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
@@ -84,6 +85,7 @@ class Outside:
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     finished: Callable[[Run], None] = lambda _: None
+    watcher: Watcher = NOBODY
 
 
 @dataclass
@@ -130,6 +132,7 @@ class HouseAgency:
             takes_all=serves,
             is_dead=is_dead,
             clock=clock,
+            watcher=outside.watcher,
         )
 
     # what runs beside calls
@@ -156,6 +159,10 @@ class HouseAgency:
         for name in gone:
             self._kept.pop(name)
         self._boxes.change(loaded.platform)
+
+    def led(self) -> Mapping[str, int]:
+        """How many runs of each agent this process leads now."""
+        return self._worker.led()
 
     def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
         """Tell of each call of a run that is finished and kept."""
@@ -195,7 +202,7 @@ class HouseAgency:
             path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
-            caller=order.caller,
+            caller=self._outside.watcher.begun(order.caller, id_),
             state="queued",
             input=tuple(_numbered(message, id_, place) for place, message in enumerate(order.input)),
             bounds=bounds_of(agent.limits, order.limits),
@@ -460,6 +467,7 @@ class HouseAgency:
             check=self._check,
             allot=self._allot,
             clock=self._clock,
+            watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
 
@@ -470,7 +478,7 @@ class HouseAgency:
             kept = self._kept[agent.name] = _Kept(agent, graph)
         return kept
 
-    async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
+    async def _delegate(self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
@@ -481,7 +489,9 @@ class HouseAgency:
             path=f"{parent.path}/{run_id}",
             agent=agent,
             thread=thread.id,
-            caller=parent.caller,
+            caller=msgspec.structs.replace(
+                self._outside.watcher.below(caller, run_id), session=parent.caller.session or parent.thread
+            ),
             state="queued",
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
@@ -541,6 +551,9 @@ class HouseAgency:
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
+        if done:
+            past = await self._in_thread(self._store.events, run.id, types=TOLD)
+            self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
         return done
 
     async def _queue_below(self, id_: str) -> None:

@@ -27,7 +27,7 @@ from hanok.agents.stores.rows import (
     standing_of,
     thread_row,
 )
-from hanok.agents.values import ENDED, Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import ENDED, Event, EventType, Receipt, Run, RunState, Thread, Wish
 from hanok.errors import Overloaded, Unknown
 from hanok.ledger.stores.dialect import Connection
 
@@ -275,10 +275,13 @@ class Runs:
     def sync(self) -> None:
         self._place.sync()
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
+        only = "" if types is None else f" AND type IN ({_marks(types)})"
         rows = self._ask(
-            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (run, after, limit),
+            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ?{only} ORDER BY seq LIMIT ?",  # noqa: S608
+            (run, after, *(types or ()), limit),
         )
         return [read_event(row) for row in rows]
 
