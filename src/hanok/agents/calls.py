@@ -9,6 +9,9 @@ from typing import Any, cast
 
 from hanok.agents.tool import ToolResult, ToolSpec
 
+MOST_DEPTH = 100
+"""Objects and lists within one another in the arguments of a call: what keeps them takes no more than some hundreds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -29,12 +32,28 @@ def read_call(call: Mapping[str, Any], key: str) -> Asked:
     if isinstance(raw, dict):
         return Asked(id=id_, key=key, name=name, arguments=cast("dict[str, Any]", raw))
     try:
-        read = json.loads(str(raw or "{}"))
+        read = json.loads(str(raw or "{}"), parse_int=_read_int)
     except (ValueError, RecursionError) as error:
         return Asked(id=id_, key=key, name=name, arguments={}, problem=str(error))
     if not isinstance(read, dict):
         return Asked(id=id_, key=key, name=name, arguments={}, problem="they must be an object")
+    if _is_deeper(cast("object", read), MOST_DEPTH):
+        return Asked(id=id_, key=key, name=name, arguments={}, problem=f"they are nested deeper than {MOST_DEPTH}")
     return Asked(id=id_, key=key, name=name, arguments=cast("dict[str, Any]", read))
+
+
+def _read_int(text: str) -> int:
+    """A whole number that everything takes that keeps it. Raises `ValueError`."""
+    if len(text) > 20 or not -(2**63) <= (read := int(text)) < 2**63:
+        raise ValueError(f"the number {text[:25]} has more than 64 bits: say it as a text")
+    return read
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = cast("dict[str, object]", value).values() if isinstance(value, dict) else cast("list[object]", value)
+        return most == 0 or any(_is_deeper(each, most - 1) for each in inner)
+    return False
 
 
 def tool_form(spec: ToolSpec) -> dict[str, Any]:

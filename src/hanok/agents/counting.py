@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanok.agents.reply import Reply
-from hanok.agents.values import Receipt, Used
+from hanok.agents.values import Bounds, Receipt, Used
 from hanok.wire import NANO
 
 
@@ -51,3 +51,17 @@ def used_form(used: Used) -> dict[str, Any]:
     form = dict(vars(used))
     cost = form.pop("cost_nano_usd")
     return {**form, "seconds": round(used.seconds, 3), "usd": cost / NANO}
+
+
+def bounds_form(bounds: Bounds) -> dict[str, Any]:
+    """Likewise. None does not limit."""
+    return {
+        "steps": bounds.steps,
+        "tool_calls": bounds.tool_calls,
+        "iterations": bounds.iterations,
+        "retries": bounds.retries,
+        "wall_time_s": bounds.wall_time_s,
+        "tokens": bounds.tokens,
+        "usd": None if bounds.cost_nano_usd is None else bounds.cost_nano_usd / NANO,
+        "depth": bounds.depth,
+    }

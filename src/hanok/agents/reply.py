@@ -5,7 +5,7 @@ Format: OpenAI's chat completion chunks, with `reasoning_content` as vLLM and De
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,9 +102,7 @@ class Hearing:
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.calls:
-            message["tool_calls"] = [
-                _form(call, id_, place) for place, (_, call) in enumerate(sorted(self.calls.items()))
-            ]
+            message["tool_calls"] = _forms([call for _, call in sorted(self.calls.items())], id_)
         return message
 
     def _take(self, payload: bytes, endpoint: str) -> None:
@@ -148,6 +146,11 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
     return content or ""
 
 
-def _form(call: _Call, message_id: str, place: int) -> dict[str, Any]:
-    id_ = call.id or f"call_{message_id}_{place}"
-    return {"id": id_, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+def _forms(calls: Sequence[_Call], message_id: str) -> list[dict[str, Any]]:
+    """Each call with an id that no other of the message has: engines leave ids out, or say one twice."""
+    forms: dict[str, dict[str, Any]] = {}
+    for place, call in enumerate(calls):
+        id_ = call.id if call.id and call.id not in forms else f"call_{message_id}_{place}"
+        function = {"name": call.name, "arguments": call.arguments or "{}"}
+        forms[id_] = {"id": id_, "type": "function", "function": function}
+    return list(forms.values())

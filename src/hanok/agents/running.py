@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -30,6 +31,7 @@ from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
@@ -38,6 +40,10 @@ from hanok.wire import Caller
 
 REST: frozenset[RunState] = frozenset({*ENDED, "waiting", "paused"})
 FORGET_EVERY_S = 600.0
+MOST_BELOW = 100_000
+"""Runs that one has started, all of them: a run uses no more tools than this."""
+CALLED_OFF_WITHIN_S = 10.0
+"""How long a thread that is removed waits for what runs on it to hear of that."""
 _log = logging.getLogger(__name__)
 _PLAIN = msgspec.json.Encoder(enc_hook=str, order=None)
 
@@ -79,6 +85,7 @@ class Outside:
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     finished: Callable[[Run], None] = lambda _: None
+    watcher: Watcher = NOBODY
 
 
 @dataclass
@@ -125,6 +132,7 @@ class HouseAgency:
             takes_all=serves,
             is_dead=is_dead,
             clock=clock,
+            watcher=outside.watcher,
         )
 
     # what runs beside calls
@@ -151,6 +159,10 @@ class HouseAgency:
         for name in gone:
             self._kept.pop(name)
         self._boxes.change(loaded.platform)
+
+    def led(self) -> Mapping[str, int]:
+        """How many runs of each agent this process leads now."""
+        return self._worker.led()
 
     def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
         """Tell of each call of a run that is finished and kept."""
@@ -183,13 +195,14 @@ class HouseAgency:
         if not order.input and order.checkpoint is None:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
         thread, is_new = await self._thread_for(order, agent)
+        await self._refuse_below_itself(order)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
             path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
-            caller=order.caller,
+            caller=self._outside.watcher.begun(order.caller, id_),
             state="queued",
             input=tuple(_numbered(message, id_, place) for place, message in enumerate(order.input)),
             bounds=bounds_of(agent.limits, order.limits),
@@ -260,26 +273,22 @@ class HouseAgency:
         run = await self.run(id_, tenant=tenant)
         if run.ended:
             return run
-        for child in await self.runs(tenant=None, parent=id_):
-            await self.cancel(child.id, tenant=None)
-        if run.state == "running":
-            await self._in_thread(self._store.wish, id_, "cancel")
-            self._worker.tell_wish(id_, "cancel")
-        else:
-            await self._end_idle(run)
+        await self._cancel(run)
+        if run.parent is not None and run.wanted:  # those above wait for answers that nobody can give any more
+            off = {each: {"approve": False, "text": "", "reason": "cancelled"} for each in run.wanted}
+            await self._answer_up(run.parent, off, run.id)
         return await self.run(id_, tenant=tenant)
 
     async def pause(self, id_: str, *, tenant: str | None) -> Run:
         run = await self.run(id_, tenant=tenant)
         if run.ended or run.state in ("paused", "waiting"):
             return run
-        if run.state == "queued":
-            await self._in_thread(self._store.save, replace(run, state="paused"))
-        else:
-            await self._in_thread(self._store.wish, id_, "pause")
-            self._worker.tell_wish(id_, "pause")
-            for child in await self.runs(tenant=None, parent=id_, states=["running"]):
-                await self.pause(child.id, tenant=None)
+        if run.state == "queued" and await self._in_thread(self._store.save, replace(run, state="paused")):
+            return await self.run(id_, tenant=tenant)
+        await self._in_thread(self._store.wish, id_, "pause")
+        self._worker.tell_wish(id_, "pause")
+        for child in await self.runs(tenant=None, parent=id_, states=["running"], limit=MOST_BELOW):
+            await self.pause(child.id, tenant=None)
         return await self.run(id_, tenant=tenant)
 
     async def resume(self, id_: str, *, tenant: str | None) -> Run:
@@ -290,10 +299,7 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
-        for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"]):
-            await self._in_thread(
-                self._store.save, replace(child, state="queued", ended_at=None, error=None, wish=None)
-            )
+        await self._queue_below(id_)
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
@@ -335,10 +341,19 @@ class HouseAgency:
 
     async def remove_thread(self, id_: str, *, tenant: str | None) -> None:
         await self.thread(id_, tenant=tenant)
-        for run in await self.runs(tenant=None, thread=id_):
-            await self.cancel(run.id, tenant=None)
-        await self._checkpoints.remove(id_)
-        await self._in_thread(self._store.remove_thread, id_)
+        await self._remove(id_)
+
+    async def _remove(self, thread: str) -> None:
+        """With the threads of all that was begun below its runs. What still runs has ended before: it writes, too."""
+        for run in await self.runs(tenant=None, thread=thread, parent="*", limit=MOST_BELOW):
+            await self._cancel(run)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALLED_OFF_WITHIN_S):
+                    await self.ended(run.id, tenant=None)
+            for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+                await self._remove(child.thread)
+        await self._checkpoints.remove(thread)
+        await self._in_thread(self._store.remove_thread, thread)
 
     async def state(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Checkpoint | None:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
@@ -402,6 +417,15 @@ class HouseAgency:
             raise RequestError(message, param="thread", code="thread_of_another_agent")
         return found, False
 
+    async def _refuse_below_itself(self, order: Order) -> None:
+        """Raises `RequestError` where a run above works on the same thread: each would wait for the other."""
+        above = order.parent or order.caller.run
+        for id_ in above.split("/") if above and order.thread else ():
+            run: Run | None = await self._in_thread(self._store.run, id_, tenant=order.caller.tenant)
+            if run is not None and run.thread == order.thread and not run.ended:
+                message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
+                raise RequestError(message, param="thread", code="thread_in_use")
+
     def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
         now = self._clock()
         return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
@@ -443,6 +467,7 @@ class HouseAgency:
             check=self._check,
             allot=self._allot,
             clock=self._clock,
+            watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
 
@@ -453,7 +478,7 @@ class HouseAgency:
             kept = self._kept[agent.name] = _Kept(agent, graph)
         return kept
 
-    async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
+    async def _delegate(self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
@@ -464,7 +489,9 @@ class HouseAgency:
             path=f"{parent.path}/{run_id}",
             agent=agent,
             thread=thread.id,
-            caller=parent.caller,
+            caller=msgspec.structs.replace(
+                self._outside.watcher.below(caller, run_id), session=parent.caller.session or parent.thread
+            ),
             state="queued",
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
@@ -488,7 +515,10 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
-        await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
+        try:
+            await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
+        except Exception:  # noqa: BLE001 - the run has ended, whatever is wrong with what it leaves
+            _log.exception("the old checkpoints of thread %s are not forgotten", run.thread)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -501,13 +531,37 @@ class HouseAgency:
                 return
             run_id = run.parent
 
-    async def _end_idle(self, run: Run) -> None:
-        """End a run that nobody leads."""
+    async def _cancel(self, run: Run) -> None:
+        """Cancel it and those below, whoever takes it up or lets it go meanwhile."""
+        for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+            await self._cancel(child)
+        while not run.ended:
+            if run.state != "running" and await self._end_idle(run):
+                return
+            await self._in_thread(self._store.wish, run.id, "cancel")
+            self._worker.tell_wish(run.id, "cancel")
+            run = await self.run(run.id, tenant=None)
+            if run.state == "running":
+                return
+
+    async def _end_idle(self, run: Run) -> bool:
+        """End a run that nobody leads; False where somebody does by now."""
         ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
         told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
-        await self._in_thread(self._store.save, ended, events=[event])
+        done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
+        if done:
+            past = await self._in_thread(self._store.events, run.id, types=TOLD)
+            self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
+        return done
+
+    async def _queue_below(self, id_: str) -> None:
+        """What stopped with a run goes on with it."""
+        for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
+            await self._queue_below(child.id)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None)
+            await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
         run: Run | None = await self._in_thread(self._store.run, id_, tenant=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import Event, EventType, Receipt, Run, RunState, Thread, Wish
 
 
 class RunStore(Protocol):
@@ -132,7 +132,9 @@ class RunStore(Protocol):
         """Have all that was written so far outlive a power cut, too."""
         ...
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
         """In their order."""
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -21,11 +22,15 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, text_of
 from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
-from hanok.agents.values import ENDED, Message, Receipt, Run, RunState
+from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Stopped, Waits, Work
-from hanok.errors import HanokError, StoreError
+from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+LONGEST_PAST = 1000
+"""Events of a run's past that its watcher is told of."""
+OPEN: frozenset[RunState] = frozenset({"queued", "running"})
 _INTERRUPT = "__interrupt__"
 _log = logging.getLogger(__name__)
 
@@ -70,8 +75,10 @@ class Worker:
         takes_all: Callable[[], bool],
         is_dead: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.time,
+        watcher: Watcher = NOBODY,
     ) -> None:
         self.name = name
+        self._watcher = watcher
         self._store = store
         self._recorder = recorder
         self._in_thread = in_thread
@@ -93,6 +100,10 @@ class Worker:
         if run is not None:
             self._asked.add(run)
         self._poke.set()
+
+    def led(self) -> Counter[str]:
+        """How many runs of each agent this process leads now."""
+        return Counter(work.run.agent for work in self._works.values())
 
     @property
     def is_leading(self) -> bool:
@@ -120,19 +131,26 @@ class Worker:
 
     async def lead_child(self, run: Run) -> Delegated | Waits:
         """Lead a run that another has started, within its lead. Raises `Stopped` where the parent is to stop."""
-        if run.state not in ENDED and run.state != "waiting":
-            taken = await self._in_thread(
-                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
-            )
-            if taken:
-                run = await self._start(taken[0])
+        run = await self._led(run)
         if run.state == "waiting":
             return Waits(
                 requests={f"{id_}": {**each, "run": each.get("run") or run.id} for id_, each in run.wanted.items()}
             )
         if run.state not in ENDED:
             raise Stopped("pause")
-        return Delegated(result=_result_of(run), used=run.used)
+        return Delegated(result=_result_of(run), used=run.used, began=run.created_at)
+
+    async def _led(self, run: Run) -> Run:
+        """That run when it rests. Where a process that is no more has it, it is waited until its lease is over."""
+        while run.state in OPEN:
+            taken: list[Run] = await self._in_thread(
+                self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
+            )
+            if taken:
+                return await self._start(taken[0])
+            await asyncio.sleep(LOOK_EVERY_S)
+            run = await self._in_thread(self._store.run, run.id, tenant=None) or run
+        return run
 
     def lose(self, runs: Iterable[str]) -> None:
         """Let go of runs that another process has taken, since this one was not heard of in time."""
@@ -209,8 +227,7 @@ class Worker:
 
     async def _lead(self, run: Run) -> Run:
         try:
-            receipts = await self._begin(run)
-            run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
+            run, receipts = await self._begin(run)
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
@@ -223,15 +240,28 @@ class Worker:
         prepared.work.wish = run.wish
         return await self._drive(run, prepared)
 
-    async def _begin(self, run: Run) -> dict[str, Receipt]:
-        """What it has finished before; nothing at its first attempt."""
+    async def _begin(self, run: Run) -> tuple[Run, dict[str, Receipt]]:
+        """The run as it goes on, and what it has finished before; nothing at its first attempt."""
         past: tuple[int, dict[str, Receipt]] = (0, {})
         if not _is_new(run):
             past = await self._in_thread(self._store.past, run.id)
         seq, receipts = past
+        told = await self._told_before(run)
         self._recorder.begin(run.id, seq)
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return receipts
+        begun = replace(
+            run,
+            started_at=run.started_at or self._clock(),
+            used=used_by_receipts(receipts.values(), run.used.seconds),
+        )
+        return self._watcher.led(begun, told), receipts
+
+    async def _told_before(self, run: Run) -> list[Event]:
+        """What its watcher is told of the times that it was led before."""
+        if _is_new(run):
+            return []
+        told: list[Event] = await self._in_thread(self._store.events, run.id, types=TOLD, limit=LONGEST_PAST)
+        return told
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
         graph, work = prepared.graph, prepared.work
@@ -285,6 +315,9 @@ class Worker:
         own code waits for them."""
         state = None if _is_new(run) else await graph.aget_state(self._latest(run))
         if state is None or not (state.metadata and state.metadata.get("run") == run.id):
+            if run.attempt > 1 and await self._has_begun(run, graph):
+                message = f"the thread {run.thread!r} went on with another run while this one rested"
+                raise AgentError(message, hint="ask for what is still to be done in a new run")
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
             return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
@@ -293,6 +326,12 @@ class Worker:
             return None
         return Command(resume=values)
 
+    async def _has_begun(self, run: Run, graph: Any) -> bool:
+        """Whether the thread holds anything of it."""
+        async for _ in graph.aget_state_history(self._latest(run), filter={"run": run.id}, limit=1):
+            return True
+        return False
+
     # ends
 
     async def _await_person(self, run: Run, work: Work, state: Any) -> Run:
@@ -300,6 +339,7 @@ class Worker:
         for each in state.interrupts:
             own = requests_of(each.value)
             requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
+        self._watcher.waits(run)
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
         return await self._rest(run, work, "waiting", wanted=requests)
 
@@ -345,6 +385,9 @@ class Worker:
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
         run = await self._save(run, told, last=True)
+        if work is not None:
+            work.give_up(state)
+        self._watcher.ended(run, await self._told_before(run))
         await self._ended(run)
         return run
 

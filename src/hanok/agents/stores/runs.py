@@ -27,7 +27,7 @@ from hanok.agents.stores.rows import (
     standing_of,
     thread_row,
 )
-from hanok.agents.values import ENDED, Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import ENDED, Event, EventType, Receipt, Run, RunState, Thread, Wish
 from hanok.errors import Overloaded, Unknown
 from hanok.ledger.stores.dialect import Connection
 
@@ -275,10 +275,13 @@ class Runs:
     def sync(self) -> None:
         self._place.sync()
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
+        only = "" if types is None else f" AND type IN ({_marks(types)})"
         rows = self._ask(
-            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (run, after, limit),
+            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ?{only} ORDER BY seq LIMIT ?",  # noqa: S608
+            (run, after, *(types or ()), limit),
         )
         return [read_event(row) for row in rows]
 
@@ -396,10 +399,11 @@ def _write_run(connection: Connection, run: Run, worker: str | None) -> bool:
 
 
 def _ours(run: Run, worker: str | None) -> tuple[str, list[Any]]:
-    """Whether it may be written: by the worker that has it, else when nobody has; what has ended does not end anew."""
+    """Whether it may be written: by the worker that has it, else when nobody has. What has ended does not end anew;
+    it is queued again where it was not done or called off."""
     if worker is not None:
         return "state = 'running' AND lease_by = ?", [worker]
-    taken = ["running", *sorted(ENDED)] if run.ended else ["running"]
+    taken = ["running", "done", "cancelled"] if run.state == "queued" else ["running", *sorted(ENDED)]
     return f"state NOT IN ({_marks(taken)})", [*taken]
 
 
