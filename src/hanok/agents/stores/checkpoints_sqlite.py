@@ -152,6 +152,10 @@ class Saver(AsyncSqliteSaver):
             failure: Exception | None = None
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
+            except asyncio.CancelledError:  # the loop ends: nobody waits for ever
+                for each in [*batch, *self._waiting]:
+                    each.written.cancel()
+                raise
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
                 batch, self._waiting = [*batch, *self._waiting], []  # what follows may need what is missing
