@@ -215,6 +215,13 @@ def test_a_chat_with_an_agent_is_its_run_below_the_callers_span(started: Running
     assert {attributes(span)["session.id"] for span in spans} == {lead["session.id"]}, "the thread's"
 
 
+def test_a_search_of_its_own_is_the_span_of_its_call(started: RunningHouse, there: Collector) -> None:
+    trace = "5" * 32
+    sent = {**started.headers, "traceparent": f"00-{trace}-{CALLERS}-01"}
+    assert ask(f"{started.url}/v1/knowledge/docs/search", "POST", {"query": "a budget"}, sent).status == 200
+    assert outline(trace_of(there, trace, "retrieval docs"), CALLERS) == ["retrieval docs", "  embeddings embed"]
+
+
 def test_waiting_for_a_person_is_an_event_of_the_one_span_of_a_run(started: RunningHouse, there: Collector) -> None:
     trace = "2" * 32
     run = start(started, "asker", trace)
