@@ -19,6 +19,8 @@ from hanok.agents.values import Event, EventType, Receipt
 Call = Callable[..., Coroutine[Any, Any, Any]]
 POLL_S = 0.2
 """How often the store is asked for events of a run that another process leads."""
+LED_POLL_S = 2.0
+"""And of one that is led here: its watchers are told of what is kept, and ask only to be sure."""
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Recorder:
                     for each in await self._in_thread(self._store.events, run, after=after):
                         yield each
                     return
-                await _wait(event, POLL_S)
+                await _wait(event, LED_POLL_S if run in self._seqs else POLL_S)
         finally:
             self._watchers[run] -= 1
             if not self._watchers[run]:

@@ -519,10 +519,26 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
+        if run.state != "done":
+            await self._rest_below(run)
         try:
             await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
         except Exception:  # noqa: BLE001 - the run has ended, whatever is wrong with what it leaves
             _log.exception("the old checkpoints of thread %s are not forgotten", run.thread)
+
+    async def _rest_below(self, run: Run) -> None:
+        """What goes on below a run that has ended before it ends with it, or rests until that is resumed."""
+        for child in await self.runs(tenant=None, parent=run.id, states=["queued", "running"], limit=MOST_BELOW):
+            if run.state == "cancelled":
+                await self._cancel(child)
+                continue
+            await self._worker.rested(child.id)
+            child = await self.run(child.id, tenant=None)
+            if child.state == "queued":
+                told = Event(run=child.id, seq=0, type="run", data={"state": "paused"}, at=self._clock())
+                await self._in_thread(self._store.save, replace(child, state="paused"), events=[told])
+                self._recorder.published(child.id)
+                await self._rest_below(child)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""

@@ -14,10 +14,12 @@ from typing import Any, Self
 import msgspec
 import pytest
 
+from hanok.agents.limits import bounds_of
 from hanok.agents.running import HouseAgency
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
-from hanok.errors import RequestError
+from hanok.errors import RequestError, StoreError
+from hanok.spec import AgentLimits
 from hanok.wire import ChatRequest, Chunk, Usage
 from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
 from tests.rooms.agents.test_runs import play, worker
@@ -340,3 +342,67 @@ def test_a_checkpoint_that_cannot_be_read_fails_its_run_and_nothing_else(tmp_pat
         return failed
 
     assert play(stage, spoil).state == "failed"
+
+
+@pytest.mark.parametrize("limit", ["tokens", "usd", "steps", "wall_time_s"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, True, "3", None])
+def test_a_limit_that_is_no_amount_is_refused(tmp_path: Path, limit: str, value: Any) -> None:
+    with pytest.raises(RequestError, match="must be a number of 0 or more"):
+        bounds_of(AgentLimits(), {limit: value})
+
+
+def test_a_call_without_result_is_not_told_though_its_id_was_another_calls(tmp_path: Path) -> None:
+    message = calls(("call_0", "look", {"x": 1}))
+    stage = Stage(tmp_path, Rude(message, {"content": "one"}, message), Count("look"), agents=worker(tools=["look"]))
+
+    async def cancel_the_second(agency: HouseAgency) -> None:
+        run = await finished(agency, await agency.start(order("first")))
+        await agency.start(order("second", thread=run.thread, run_id="run_2"))
+        async for event in agency.events("run_2", tenant=None):
+            if event.type == "message":
+                break
+        await agency.cancel("run_2", tenant=None)
+
+    async def ask_again(agency: HouseAgency) -> None:
+        second = await agency.run("run_2", tenant=None)
+        await finished(agency, await agency.start(order("third", thread=second.thread)))
+
+    play(stage, cancel_the_second)
+    play(stage, ask_again)
+    assert [each["role"] for each in heard(stage, -1)] == [
+        *("system", "user", "assistant", "tool", "assistant"),
+        *("user", "user"),
+    ]
+
+
+def test_what_is_below_a_run_that_ends_rests_with_it(tmp_path: Path) -> None:
+    stage = three(tmp_path)
+
+    async def run_out(agency: HouseAgency) -> tuple[Run, list[Run]]:
+        run, _ = await reach(agency, stage, limits={"wall_time_s": 0.5})
+        below = [each for each in await agency.runs(tenant=None, parent="*") if each.parent]
+        return await finished(agency, run), [await finished(agency, each) for each in below]
+
+    run, below = play(stage, run_out)
+    assert (run.state, run.reason) == ("limited", "wall_time_s")
+    assert {each.state for each in below} <= {"paused", "limited"}
+
+
+def test_a_store_that_is_away_for_a_moment_ends_no_run(tmp_path: Path) -> None:
+    stage = three(tmp_path)
+
+    async def be_away(agency: HouseAgency) -> Run:
+        run, gate = await reach(agency, stage)
+        store: Any = vars(agency)["_store"]
+        append, left = store.append, [StoreError("away")]
+
+        def append_at_last(*given: Any, **named: Any) -> Any:
+            if left:
+                raise left.pop()
+            return append(*given, **named)
+
+        store.append = append_at_last
+        gate.open.set()
+        return await finished(agency, run)
+
+    assert play(stage, be_away).answer == "It is so."
