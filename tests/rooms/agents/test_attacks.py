@@ -352,27 +352,26 @@ def test_a_limit_that_is_no_amount_is_refused(tmp_path: Path, limit: str, value:
 
 
 def test_a_call_without_result_is_not_told_though_its_id_was_another_calls(tmp_path: Path) -> None:
+    class OnceOnly(Gate):
+        async def use(self, call: ToolCall) -> ToolResult:
+            if self.effects:
+                return await super().use(call)
+            return await Count.use(self, call)
+
     message = calls(("call_0", "look", {"x": 1}))
-    stage = Stage(tmp_path, Rude(message, {"content": "one"}, message), Count("look"), agents=worker(tools=["look"]))
+    gate = OnceOnly()
+    stage = Stage(tmp_path, Rude(message, {"content": "one"}, message), gate, agents=worker(tools=["look"]))
 
     async def cancel_the_second(agency: HouseAgency) -> None:
         run = await finished(agency, await agency.start(order("first")))
-        await agency.start(order("second", thread=run.thread, run_id="run_2"))
-        async for event in agency.events("run_2", tenant=None):
-            if event.type == "message":
-                break
-        await agency.cancel("run_2", tenant=None)
-
-    async def ask_again(agency: HouseAgency) -> None:
-        second = await agency.run("run_2", tenant=None)
-        await finished(agency, await agency.start(order("third", thread=second.thread)))
+        second = await agency.start(order("second", thread=run.thread))
+        await gate.reached.wait()
+        await agency.cancel(second.id, tenant=None)
+        await finished(agency, await agency.start(order("third", thread=run.thread)))
 
     play(stage, cancel_the_second)
-    play(stage, ask_again)
-    assert [each["role"] for each in heard(stage, -1)] == [
-        *("system", "user", "assistant", "tool", "assistant"),
-        *("user", "user"),
-    ]
+    roles = [each["role"] for each in heard(stage, -1)]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user", "user"]
 
 
 def test_what_is_below_a_run_that_ends_rests_with_it(tmp_path: Path) -> None:
