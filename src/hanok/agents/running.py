@@ -191,6 +191,8 @@ class HouseAgency:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
         thread = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
+        if order.checkpoint is not None and await self.state(thread.id, tenant=None, checkpoint=order.checkpoint) is None:
+            raise _no_checkpoint(thread.id, order.checkpoint)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
@@ -355,8 +357,8 @@ class HouseAgency:
         if graph is None:
             return None
         found = await graph.aget_state(_config(thread, checkpoint))
-        if checkpoint is not None and not found.config["configurable"].get("checkpoint_id"):
-            raise Unknown(f"thread {thread!r} has no checkpoint {checkpoint!r}", param="checkpoint")
+        if checkpoint is not None and not found.created_at:
+            raise _no_checkpoint(thread, checkpoint)
         return _snapshot(found) if found.created_at else None
 
     async def history(
@@ -375,7 +377,10 @@ class HouseAgency:
         id_, now = f"thread_{secrets.token_hex(12)}", self._clock()
         copy = replace(source, id=id_, agent=await self._agent_of_thread(source), created_at=now, used_at=now)
         made: Thread = await self._in_thread(self._store.add_thread, copy)
-        await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        copied = await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        if copied is None and checkpoint is not None:
+            await self._in_thread(self._store.remove_thread, made.id)
+            raise _no_checkpoint(thread, checkpoint)
         return made
 
     async def set_state(
@@ -640,6 +645,11 @@ class HouseAgency:
         )
         for thread in gone:
             await self._checkpoints.remove(thread)
+
+
+def _no_checkpoint(thread: str, checkpoint: str) -> Unknown:
+    message = f"thread {thread!r} has no checkpoint {checkpoint!r}"
+    return Unknown(message, param="checkpoint", code="checkpoint_not_found")
 
 
 def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:

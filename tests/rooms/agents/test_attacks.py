@@ -18,7 +18,7 @@ from hanok.agents.limits import bounds_of
 from hanok.agents.running import HouseAgency
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
-from hanok.errors import RequestError, StoreError
+from hanok.errors import RequestError, StoreError, Unknown
 from hanok.spec import AgentLimits
 from hanok.wire import ChatRequest, Chunk, Usage
 from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
@@ -405,3 +405,19 @@ def test_a_store_that_is_away_for_a_moment_ends_no_run(tmp_path: Path) -> None:
         return await finished(agency, run)
 
     assert play(stage, be_away).answer == "It is so."
+
+
+def test_a_checkpoint_that_there_is_not_begins_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([{"say": "one"}], ordered=False), agents=worker())
+
+    async def fork(agency: HouseAgency) -> int:
+        run = await finished(agency, await agency.start(order("first")))
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.start(order("second", thread=run.thread, checkpoint="none"))
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.copy_thread(run.thread, tenant=None, checkpoint="none")
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.state(run.thread, tenant=None, checkpoint="none")
+        return len(await agency.threads(tenant=None))
+
+    assert play(stage, fork) == 1
