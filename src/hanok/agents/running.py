@@ -191,8 +191,8 @@ class HouseAgency:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
         thread = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
-        if order.checkpoint is not None and await self.state(thread.id, tenant=None, checkpoint=order.checkpoint) is None:
-            raise _no_checkpoint(thread.id, order.checkpoint)
+        if (begin := order.checkpoint) is not None and not await self.state(thread.id, tenant=None, checkpoint=begin):
+            raise _no_checkpoint(thread.id, begin)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
