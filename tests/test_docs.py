@@ -74,7 +74,7 @@ def test_every_metric_is_documented() -> None:
     metrics.watch_exports(lambda: {"otlp": Counts(0, 0, 0, 0)})
     names = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE))
     watched = {"hanok_in_flight_requests", "hanok_waiting_requests", "hanok_ledger_waiting_segments", *NAMES}
-    watched |= {"hanok_batch_lines", *KNOWLEDGE_NAMES}
+    watched |= {"hanok_batch_lines", "hanok_agent_running_runs", *KNOWLEDGE_NAMES}
     for name in names | watched:
         assert f"`{name}`" in page, name
 

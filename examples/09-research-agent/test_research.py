@@ -1,5 +1,7 @@
 """The research agent, tested without a model and without the web."""
 
+from typing import Any
+
 from hanok.testing import FinishedRun, call, expect, run_agent, say, script
 
 pages: list[str] = []
@@ -10,9 +12,9 @@ def web_search(query: str) -> list[dict[str, str]]:
     return [{"title": "Hotels in Seoul", "url": "https://example.com/seoul", "description": "From 120 dollars."}]
 
 
-def research(question: str, *turns, **more) -> FinishedRun:
+def research(question: str, *turns: dict[str, Any], **more: Any) -> FinishedRun:
     pages.clear()
-    tools = {"web_search": web_search, "document_search": lambda query, k=3: "[1] budgets.md: …"}
+    tools = {"web_search": web_search, "document_search": lambda query: f"[1] budgets.md: {query}"}
     return run_agent("platform.yaml", "research-agent", question, model=script(*turns), tools=tools, **more)
 
 

@@ -256,6 +256,15 @@ def test_a_run_whose_lease_is_over_is_claimed_again(store: RunStore) -> None:
     assert (run.lease_by, run.attempt) == ("b", 2)
 
 
+def test_what_a_dead_worker_had_is_claimed_before_its_lease_is_over(store: RunStore) -> None:
+    for name in ("a", "b"):
+        store.add_run(order(name))
+        assert ids(store.claim(f"worker-{name}", now=100.0, lease_s=10.0, most=1)) == [name]
+    assert store.release(lambda worker: worker == "worker-a") == 1
+    assert ids(store.claim("c", now=101.0, lease_s=10.0, most=5)) == ["a"]
+    assert store.release(lambda worker: worker == "worker-a") == 0, "it has nothing any more"
+
+
 def test_one_threads_runs_are_never_two_at_once(store: RunStore) -> None:
     for id_ in ("r1", "r2", "r3"):
         store.add_run(order(id_, thread="t"))
@@ -447,6 +456,20 @@ def test_an_event_without_a_number_gets_the_next(store: RunStore) -> None:
     assert [each.seq for each in store.events("s")] == [1]
     store.append([event("r", 6, n="again")])
     assert store.events("r", after=5)[0].data == {"n": "again"}
+
+
+def test_a_run_is_written_with_what_it_told_and_only_by_who_has_it(store: RunStore) -> None:
+    store.add_run(order("r"), thread=Thread(id="thread-r", tenant="ours", created_at=1.0, used_at=1.0))
+    (run,) = store.claim("a", now=100.0, lease_s=10.0, most=1)
+    ended = replace(run, state="done", answer="yes", ended_at=101.0)
+    assert store.append([event("r", 1)], runs=[ended], worker="b") == {"r"}
+    assert (store.past("r"), store.thread("thread-r", tenant="ours") is None) == ((0, {}), False)
+    assert store.append([event("r", 1)], runs=[ended], receipts=[receipt("r")], worker="a") == set()
+    store.sync()
+    found = store.run("r", tenant="ours")
+    assert found is not None
+    assert (found.state, found.answer, found.lease_by) == ("done", "yes", None)
+    assert store.past("r") == (1, {"1:model": receipt("r")})
 
 
 def test_tokens_are_folded_and_nothing_else(store: RunStore) -> None:

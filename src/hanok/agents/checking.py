@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, exceptions
+from referencing import Registry
 
 _KEPT = 256
+_NOWHERE = cast("Any", Registry)()
+"""References to elsewhere are not followed: a schema that somebody else wrote must not have us ask servers."""
 _best = cast("Any", exceptions).best_match
 
 
@@ -36,6 +39,6 @@ class Checker:
             return known[1]
         if len(self._validators) >= _KEPT:
             self._validators.clear()
-        validator = Draft202012Validator(dict(schema))
+        validator = Draft202012Validator(dict(schema), registry=_NOWHERE)
         self._validators[id(schema)] = schema, validator
         return validator

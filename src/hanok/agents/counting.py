@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from hanok.agents.reply import Reply
-from hanok.agents.values import Receipt, Used
+from hanok.agents.values import Bounds, Receipt, Used
 from hanok.wire import NANO
 
 
@@ -49,6 +48,20 @@ def used_by_reply(reply: Reply) -> Used:
 
 def used_form(used: Used) -> dict[str, Any]:
     """For people and machines: money in US dollars."""
-    form = asdict(used)
+    form = dict(vars(used))
     cost = form.pop("cost_nano_usd")
     return {**form, "seconds": round(used.seconds, 3), "usd": cost / NANO}
+
+
+def bounds_form(bounds: Bounds) -> dict[str, Any]:
+    """Likewise. None does not limit."""
+    return {
+        "steps": bounds.steps,
+        "tool_calls": bounds.tool_calls,
+        "iterations": bounds.iterations,
+        "retries": bounds.retries,
+        "wall_time_s": bounds.wall_time_s,
+        "tokens": bounds.tokens,
+        "usd": None if bounds.cost_nano_usd is None else bounds.cost_nano_usd / NANO,
+        "depth": bounds.depth,
+    }

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,15 +22,16 @@ from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
 from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
+from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import said
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
-from hanok.agents.tool import Tool, Toolbox, ToolResult
-from hanok.agents.tools.single import Ready
+from hanok.agents.tool import Tool, ToolResult
+from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Waits, Work
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
@@ -84,6 +85,7 @@ class Outside:
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     finished: Callable[[Run], None] = lambda _: None
+    watcher: Watcher = NOBODY
 
 
 @dataclass
@@ -92,9 +94,6 @@ class _Kept:
 
     agent: Agent
     graph: Any
-    boxes: dict[str, Toolbox] = field(default_factory=dict[str, Toolbox])
-    others: list[Tool] = field(default_factory=list[Tool])
-    """What its code may call, as far as it was opened."""
 
 
 class HouseAgency:
@@ -119,7 +118,8 @@ class HouseAgency:
         self._serves = serves
         self._kept: dict[str, _Kept] = {}
         self._check = Checker()
-        name = f"worker_{secrets.token_hex(8)}"
+        self._boxes = Boxes(outside.around)
+        name = name_worker()
         self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
         self._worker = Worker(
             name=name,
@@ -130,7 +130,9 @@ class HouseAgency:
             terms=self._terms,
             ended=self._on_end,
             takes_all=serves,
+            is_dead=is_dead,
             clock=clock,
+            watcher=outside.watcher,
         )
 
     # what runs beside calls
@@ -147,9 +149,7 @@ class HouseAgency:
         """Let go of all runs, and of what tools hold open."""
         await self._worker.close()
         await self._recorder.close()
-        for kept in self._kept.values():
-            for box in kept.boxes.values():
-                await box.aclose()
+        await self._boxes.aclose()
         self._threads.shutdown(wait=False)
 
     def change(self, loaded: Loaded) -> None:
@@ -158,6 +158,11 @@ class HouseAgency:
         gone = [name for name, kept in self._kept.items() if loaded.platform.agent(name) != kept.agent]
         for name in gone:
             self._kept.pop(name)
+        self._boxes.change(loaded.platform)
+
+    def led(self) -> Mapping[str, int]:
+        """How many runs of each agent this process leads now."""
+        return self._worker.led()
 
     def watch_receipts(self, on_receipt: Callable[[Receipt], None]) -> None:
         """Tell of each call of a run that is finished and kept."""
@@ -181,7 +186,7 @@ class HouseAgency:
 
     async def tools(self, name: str) -> Sequence[Tool]:
         """The tools that a run of this agent has. Raises `Unknown`, `AgentError`."""
-        return await self._tools(self._keep(self.agent(name)))
+        return await self._boxes.tools(self.agent(name), self._platform)
 
     # runs
 
@@ -189,7 +194,7 @@ class HouseAgency:
         agent = self.agent(order.agent)
         if not order.input and order.checkpoint is None:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
-        thread = await self._thread_for(order, agent)
+        thread, is_new = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
         if (begin := order.checkpoint) is not None and not await self.state(thread.id, tenant=None, checkpoint=begin):
             raise _no_checkpoint(thread.id, begin)
@@ -199,7 +204,7 @@ class HouseAgency:
             path=f"{above}/{id_}" if (above := order.parent or order.caller.run) else id_,
             agent=agent.name,
             thread=thread.id,
-            caller=order.caller,
+            caller=self._outside.watcher.begun(order.caller, id_),
             state="queued",
             input=tuple(_numbered(message, id_, place) for place, message in enumerate(order.input)),
             bounds=bounds_of(agent.limits, order.limits),
@@ -207,7 +212,7 @@ class HouseAgency:
             metadata=order.metadata,
             created_at=self._clock(),
         )
-        return await self._begin(run, queue=self._platform.runs.queue)
+        return await self._begin(run, thread if is_new else None)
 
     async def run(self, id_: str, *, tenant: str | None) -> Run:
         found: Run | None = await self._in_thread(self._store.run, id_, tenant=tenant)
@@ -404,19 +409,18 @@ class HouseAgency:
 
     # beginning
 
-    async def _thread_for(self, order: Order, agent: Agent) -> Thread:
+    async def _thread_for(self, order: Order, agent: Agent) -> tuple[Thread, bool]:
+        """Its thread, and whether that is a new one, which is not kept yet."""
         tenant = order.caller.tenant
         if order.thread is None:
-            new = Thread(id=f"thread_{secrets.token_hex(12)}", tenant=tenant, user=order.caller.user, agent=agent.name)
-            return await self.add_thread(new)
+            return self._new_thread(f"thread_{secrets.token_hex(12)}", agent.name, order.caller), True
         found: Thread | None = await self._in_thread(self._store.thread, order.thread, tenant=tenant)
         if found is None:
             raise Unknown(f"there is no thread {order.thread!r}", param="thread", code="thread_not_found")
         if found.agent not in (None, agent.name):
             message = f"thread {found.id!r} is one of agent {found.agent!r}"
             raise RequestError(message, param="thread", code="thread_of_another_agent")
-        await self._in_thread(self._store.change_thread, found.id, used_at=self._clock())
-        return found
+        return found, False
 
     async def _refuse_below_itself(self, order: Order) -> None:
         """Raises `RequestError` where a run above works on the same thread: each would wait for the other."""
@@ -427,8 +431,12 @@ class HouseAgency:
                 message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
                 raise RequestError(message, param="thread", code="thread_in_use")
 
-    async def _begin(self, run: Run, *, queue: int | None) -> Run:
-        kept: Run = await self._in_thread(self._store.add_run, run, queue=queue)
+    def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
+        now = self._clock()
+        return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
+
+    async def _begin(self, run: Run, thread: Thread | None) -> Run:
+        kept: Run = await self._in_thread(self._store.add_run, run, thread=thread, queue=self._platform.runs.queue)
         self._take(kept.id)
         return kept
 
@@ -455,7 +463,7 @@ class HouseAgency:
             agent=agent,
             model=agent.model or self._first_model(),
             instructions="\n\n".join(each for each in told if each),
-            tools=[*await self._tools(kept), *self._outside.extra_tools(agent)],
+            tools=[*await self._boxes.tools(agent, self._platform), *self._outside.extra_tools(agent)],
             models=self._outside.around.models,
             recorder=self._recorder,
             receipts=receipts,
@@ -464,6 +472,7 @@ class HouseAgency:
             check=self._check,
             allot=self._allot,
             clock=self._clock,
+            watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
 
@@ -474,40 +483,27 @@ class HouseAgency:
             kept = self._kept[agent.name] = _Kept(agent, graph)
         return kept
 
-    async def _tools(self, kept: _Kept) -> list[Tool]:
-        agents = {each.name: each for each in self.agents()}
-        around = replace(self._outside.around, agents=agents, others=lambda: kept.others)
-        offered = declared_tools(kept.agent, self._platform.tools)
-        called = called_by_code(offered, kept.agent, self._platform.tools)
-        for tool in (*offered, *called):
-            if tool.name not in kept.boxes:
-                replaced = around.replaced.get(tool.name)
-                kept.boxes[tool.name] = Ready(replaced) if replaced is not None else open_toolbox(tool, around)
-        kept.others = [each for tool in called for each in await kept.boxes[tool.name].open()]
-        return await tools_of(kept.agent, [kept.boxes[tool.name] for tool in offered])
-
-    async def _delegate(self, work: Work, agent: str, task: str, run_id: str) -> Delegated | Waits:
+    async def _delegate(self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller) -> Delegated | Waits:
         declared, parent = self.agent(agent), work.run
         if parent.bounds.depth <= 0:
             refused = f"{agent} was not asked: this run is as deep below others as its limits allow."
             return Delegated(result=ToolResult(content=refused, failed=True), used=Used())
-        thread = Thread(
-            id=f"thread_{run_id.removeprefix('run_')}", tenant=parent.tenant, user=parent.caller.user, agent=agent
-        )
-        await self.add_thread(thread)
+        thread = self._new_thread(f"thread_{run_id.removeprefix('run_')}", agent, parent.caller)
         child = Run(
             id=run_id,
             path=f"{parent.path}/{run_id}",
             agent=agent,
             thread=thread.id,
-            caller=parent.caller,
+            caller=msgspec.structs.replace(
+                self._outside.watcher.below(caller, run_id), session=parent.caller.session or parent.thread
+            ),
             state="queued",
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
             parent=parent.id,
             created_at=self._clock(),
         )
-        kept: Run = await self._in_thread(self._store.add_run, child)
+        kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)
         work.tell("child", {"run": run_id, "agent": agent, "task": task})
         return await self._worker.lead_child(kept)
 
@@ -576,6 +572,9 @@ class HouseAgency:
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
+        if done:
+            past = await self._in_thread(self._store.events, run.id, types=TOLD)
+            self._outside.watcher.ended(self._outside.watcher.led(ended, past[:-1]), past)
         return done
 
     async def _queue_below(self, id_: str) -> None:
@@ -625,6 +624,8 @@ class HouseAgency:
     async def _forget_old(self) -> None:
         while True:
             await asyncio.sleep(FORGET_EVERY_S)
+            if not self._worker.is_leading:
+                await self._boxes.tidy()
             try:
                 await self.forget_old()
             except StoreError as error:

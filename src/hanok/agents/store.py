@@ -7,10 +7,10 @@ which sees everything; else rows of others are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from hanok.agents.values import Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import Event, EventType, Receipt, Run, RunState, Thread, Wish
 
 
 class RunStore(Protocol):
@@ -43,8 +43,9 @@ class RunStore(Protocol):
         """With its runs, their events and receipts (its checkpoints are the saver's)."""
         ...
 
-    def add_run(self, run: Run, *, queue: int | None = None) -> Run:
-        """Keep a new run, `queued`; one of that id that is there is given back as it is.
+    def add_run(self, run: Run, *, thread: Thread | None = None, queue: int | None = None) -> Run:
+        """Keep a new run, `queued`; one of that id that is there is given back as it is. `thread` is kept with it,
+        where it is a new one.
 
         Its thread is used at its `created_at`. Raises `Overloaded` when `queue` runs wait already, `Unknown` where
         the id is another tenant's.
@@ -83,6 +84,10 @@ class RunStore(Protocol):
         """Keep the leases of these runs, and tell what is wished of them; those that were lost are missing."""
         ...
 
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        """End the leases of workers that are known to be dead; how many runs may be claimed now."""
+        ...
+
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
         """Write what changes of a run (state, used, answer, reason, error, wanted, answers, times) and its new events
         in one transaction; tell whether it could be: False, and nothing written, where `worker` no longer has its
@@ -108,22 +113,37 @@ class RunStore(Protocol):
         *,
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
+        runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
         """Keep events and receipts (later ones of a key replace earlier) in one transaction. An event of `seq` 0 gets
-        the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more.
+        the next number. `folds` are (run, first seq, last seq) of token events that are not needed any more; `runs`
+        are written as `save` does.
+
+        What is appended outlives the process at once; a power cut where a run or a `begun` receipt is among it, else
+        after `sync`.
 
         The ids of runs that are lost: `worker`, where given, no longer has their lease, and nothing was written of
         them.
         """
         ...
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def sync(self) -> None:
+        """Have all that was written so far outlive a power cut, too."""
+        ...
+
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
         """In their order."""
         ...
 
     def last_seq(self, run: str) -> int:
         """The number of its latest event, 0 before the first."""
+        ...
+
+    def past(self, run: str) -> tuple[int, dict[str, Receipt]]:
+        """What it has come to: `last_seq` and `receipts`."""
         ...
 
     def receipts(self, run: str) -> dict[str, Receipt]:

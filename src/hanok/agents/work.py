@@ -13,7 +13,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
@@ -22,12 +22,13 @@ from langgraph.config import get_config
 from langgraph.types import interrupt
 
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
-from hanok.agents.counting import add, paid_to_tools, used_by_reply, used_form
+from hanok.agents.counting import add, bounds_form, paid_to_tools, used_by_reply, used_form
 from hanok.agents.limits import LimitReached, check_spent, check_step, check_tool_call
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.values import EventType, Message, Receipt, Run, Used, Wish
+from hanok.agents.watching import NOBODY, Use, Watcher
 from hanok.errors import BudgetExceeded, HanokError
 from hanok.spec import Agent
 from hanok.wire import NANO, Caller, ChatModel, ChatRequest, Usage
@@ -58,16 +59,21 @@ class Waits:
 
 @dataclass(frozen=True, kw_only=True)
 class Delegated:
-    """What work given to another agent came to: its result, and what it used."""
+    """What work given to another agent came to: its result, what it used, and when it was begun (Unix seconds; earlier
+    than this call where that is made again)."""
 
     result: ToolResult
     used: Used
+    began: float | None = None
 
 
 class Delegate(Protocol):
-    """Gives a task to another agent, in a run of that id below ours, and leads it to its end."""
+    """Gives a task to another agent, in a run of that id below ours, and leads it to its end. `caller` is in the span
+    of the tool call that it is."""
 
-    def __call__(self, work: Work, agent: str, task: str, run_id: str) -> Coroutine[Any, Any, Delegated | Waits]: ...
+    def __call__(
+        self, work: Work, agent: str, task: str, run_id: str, *, caller: Caller
+    ) -> Coroutine[Any, Any, Delegated | Waits]: ...
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]
@@ -95,6 +101,7 @@ class Work:
         check: Check,
         allot: Allot,
         clock: Callable[[], float] = time.time,
+        watcher: Watcher = NOBODY,
     ) -> None:
         self.run = run
         self.agent = agent
@@ -114,6 +121,8 @@ class Work:
         self._clock = clock
         self._since = clock()
         self._places: dict[str, int] = {}
+        self._watcher = watcher
+        self._uses: dict[str, Use] = {}
 
     # what patterns ask for
 
@@ -143,6 +152,7 @@ class Work:
         check_step(self.run.bounds, self.used)
         self._count(Used(steps=1))
         step = self.used.steps
+        self._watcher.stepped(self.run)
         self.tell("step", {"step": step, "node": _node()} | ({"silent": True} if silent else {}))
         request = self._request(messages, tools, schema, model)
         hearing = Hearing(lambda text, reasoning: None if silent else self._hear(step, text, reasoning))
@@ -151,7 +161,7 @@ class Work:
         self._recorder.fold(self.run.id)
         told = {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
         self.tell("message", told)  # before it is kept: both are written at once, or neither
-        await self._keep(key, "model", {**kept, "used": asdict(used_by_reply(reply))})
+        await self._keep(key, "model", {**kept, "used": dict(vars(used_by_reply(reply)))})
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))
@@ -201,6 +211,11 @@ class Work:
         """What was used, with the seconds until now."""
         return replace(self.used, seconds=self.run.used.seconds + self._clock() - self._since)
 
+    def give_up(self, error: str) -> None:
+        """The run has ended so, whatever its tools were at."""
+        for key in list(self._uses):
+            self._end_use(key, error=error)
+
     # a model call
 
     def _request(
@@ -220,10 +235,10 @@ class Work:
             temperature=self.agent.temperature,
             max_tokens=self._most_tokens(),
         )
-        caller = msgspec.structs.replace(
-            self.run.caller, run=self.run.path, session=self.run.caller.session or self.run.thread
-        )
-        return msgspec.structs.replace(request, caller=self._caller_of_call(caller))
+        return msgspec.structs.replace(request, caller=self._caller_of_call(self._in_run(self.run.caller)))
+
+    def _in_run(self, caller: Caller) -> Caller:
+        return msgspec.structs.replace(caller, run=self.run.path, session=caller.session or self.run.thread)
 
     def _most_tokens(self) -> int | None:
         bound = self.run.bounds.tokens
@@ -270,7 +285,9 @@ class Work:
         tool = self._tools.get(asked.name)
         if tool is None or asked.problem is not None or asked.key in self._receipts:
             return None
-        if asked.name == ASK_USER and self._check(tool.spec.parameters, asked.arguments) is None:
+        if self._check(tool.spec.parameters, asked.arguments) is not None:
+            return None
+        if asked.name == ASK_USER:
             return {"kind": "question", "question": str(asked.arguments["question"]), "call": asked.id}
         if any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals):
             return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}
@@ -288,27 +305,30 @@ class Work:
         if refused is None and kept is not None and not self._tools[asked.name].spec.safe:
             refused = UNKNOWN_OUTCOME
         if refused is not None:
+            self._begin_use(asked, refused=True)
             return await self._finish(asked, ToolResult(content=refused, failed=True), 0.0, Used())
         tool = self._tools[asked.name]
         check_tool_call(self.run.bounds, self.used, tool.spec.cost_nano_usd)
         taken = Used(tool_calls=1, cost_nano_usd=tool.spec.cost_nano_usd)  # now: others begin beside it
         self._count(taken)
+        use = self._begin_use(asked)
         self.tell("tool_call", {"step": self.used.steps, **_call_form(asked)})
         if not tool.spec.safe:
             begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
             await self._recorder.keep(begun)
-        began = self._clock()
-        result = await self._call(tool, asked)
+        result = await self._call(tool, asked, use)
         if isinstance(result, Waits):
+            self._uses.pop(asked.key)
             self._count(Used(tool_calls=-1, cost_nano_usd=-taken.cost_nano_usd))
             return result
-        return await self._account(tool, asked, result, self._clock() - began)
+        return await self._account(tool, asked, result, self._clock() - use.began)
 
     async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
         """Count what those below a call have used, and keep what it gave back."""
         price = tool.spec.cost_nano_usd
         spent = Used(tool_calls=1, cost_nano_usd=price)
         if isinstance(result, Delegated):
+            self._uses[asked.key].began = result.began or self._uses[asked.key].began
             below = replace(result.used, steps=0, tool_calls=0, seconds=0.0)
             self._count(below)
             spent, result = add(spent, below), result.result
@@ -334,35 +354,57 @@ class Work:
         problem = self._check(self._tools[name].spec.parameters, asked.arguments)
         return asked, None if problem is None else f"The arguments of {name} do not fit: {problem}"
 
-    def _tool_call(self, asked: Asked) -> ToolCall:
+    def _begin_use(self, asked: Asked, *, refused: bool = False) -> Use:
+        caller = self._watcher.below(self.run.caller, f"{self.run.id}:{asked.key}")
+        use = self._uses[asked.key] = Use(
+            tool=asked.name,
+            call=asked.id,
+            arguments=asked.arguments,
+            caller=caller,
+            began=self._clock(),
+            known=asked.name in self._tools,
+            refused=refused,
+        )
+        return use
+
+    def _end_use(self, key: str, *, result: str = "", error: str = "") -> None:
+        use = self._uses.pop(key)
+        use.ended, use.result, use.error = self._clock(), result, use.error or error
+        self._watcher.used(self.run, use)
+
+    def _tool_call(self, asked: Asked, caller: Caller) -> ToolCall:
         return ToolCall(
             id=asked.id,
             name=asked.name,
             arguments=asked.arguments,
-            caller=msgspec.structs.replace(self.run.caller, run=self.run.path),
+            caller=self._in_run(caller),
             run=self.run.path,
             thread=self.run.thread,
             step=self.used.steps,
             idempotency_key=f"{self.run.id}:{asked.key}",
         )
 
-    async def _call(self, tool: Tool, asked: Asked) -> ToolResult | Delegated | Waits:
+    async def _call(self, tool: Tool, asked: Asked, use: Use) -> ToolResult | Delegated | Waits:
         if asked.name == ASK_USER:
             return ToolResult(content=str(self.run.answers.get(asked.key, {}).get("text") or ""))
-        call = self._tool_call(asked)
+        call = self._tool_call(asked, use.caller)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
                 child = f"run_{_digest(call.idempotency_key)[:24]}"
-                return await self._delegate(self, str(agent), str(asked.arguments.get("task") or ""), child)
+                task = str(asked.arguments.get("task") or "")
+                return await self._delegate(self, str(agent), task, child, caller=use.caller)
             async with asyncio.timeout(tool.spec.timeout_s):
                 return await tool.use(call)
         except TimeoutError:
+            use.error = "timeout"
             return ToolResult(content=f"{asked.name} did not answer within {tool.spec.timeout_s:g} s.", failed=True)
         except (LimitReached, Stopped):
             raise
         except HanokError as error:
+            use.error = type(error).__name__
             return ToolResult(content=f"{asked.name} failed: {error.message}", failed=True)
         except Exception as error:  # noqa: BLE001 - a tool's fault is told to the model, not to the run
+            use.error = type(error).__name__
             return ToolResult(content=f"{asked.name} failed ({type(error).__name__}).", failed=True)
 
     async def _finish(self, asked: Asked, result: ToolResult, seconds: float, spent: Used, price: int = 0) -> Message:
@@ -371,7 +413,8 @@ class Work:
         told: dict[str, Any] = {"step": self.used.steps, "id": asked.id, "name": asked.name, "content": result.content}
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
-        await self._keep(asked.key, "tool", {"message": message, "used": asdict(spent), "price": price})
+        self._end_use(asked.key, result=result.content, error=_error_of(result, self._uses[asked.key]))
+        await self._keep(asked.key, "tool", {"message": message, "used": dict(vars(spent)), "price": price})
         return message
 
     # keys, receipts, counts
@@ -393,7 +436,7 @@ class Work:
         self.used = add(self.used, more)
 
     def _tell_budget(self) -> None:
-        self.tell("budget", {"used": used_form(self.clocked()), "limits": asdict(self.run.bounds)})
+        self.tell("budget", {"used": used_form(self.clocked()), "limits": bounds_form(self.run.bounds)})
 
     def _stop_if_wished(self) -> None:
         if self.wish is not None:
@@ -411,6 +454,10 @@ def _reply_of(kept: Mapping[str, Any]) -> Reply:
         cut=kept["cut"],
         parsed=kept["parsed"],
     )
+
+
+def _error_of(result: ToolResult, use: Use) -> str:
+    return "refused" if use.refused else "failed" if result.failed else ""
 
 
 def _names(calls: Sequence[Mapping[str, Any]]) -> list[str]:

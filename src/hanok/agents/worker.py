@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -21,14 +22,18 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, text_of
 from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
-from hanok.agents.values import ENDED, Message, Receipt, Run, RunState
+from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
+from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
 MOST_ATTEMPTS = 5
 """How often a run is taken up before what its store says ends it."""
+LONGEST_PAST = 1000
+"""Events of a run's past that its watcher is told of."""
 OPEN: frozenset[RunState] = frozenset({"queued", "running"})
+_INTERRUPT = "__interrupt__"
 _log = logging.getLogger(__name__)
 
 
@@ -70,9 +75,12 @@ class Worker:
         terms: Callable[[], Terms],
         ended: Callable[[Run], Coroutine[Any, Any, None]],
         takes_all: Callable[[], bool],
+        is_dead: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.time,
+        watcher: Watcher = NOBODY,
     ) -> None:
         self.name = name
+        self._watcher = watcher
         self._store = store
         self._recorder = recorder
         self._in_thread = in_thread
@@ -80,6 +88,8 @@ class Worker:
         self._terms = terms
         self._ended = ended
         self._takes_all = takes_all
+        self._is_dead = is_dead
+        self._look_for_dead_at = 0.0
         self._asked: set[str] = set()
         self._clock = clock
         self._poke = asyncio.Event()
@@ -98,9 +108,14 @@ class Worker:
         if (task := self._tasks.get(run)) is not None:
             await asyncio.wait([task])
 
-    def leads(self, run: str) -> bool:
-        """Whether this process has it now."""
-        return run in self._tasks
+    def led(self) -> Counter[str]:
+        """How many runs of each agent this process leads now."""
+        return Counter(work.run.agent for work in self._works.values())
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether any run is led here now."""
+        return bool(self._tasks)
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
@@ -130,7 +145,7 @@ class Worker:
             )
         if run.state not in ENDED:
             raise Stopped("pause")
-        return Delegated(result=_result_of(run), used=run.used)
+        return Delegated(result=_result_of(run), used=run.used, began=run.created_at)
 
     async def _led(self, run: Run) -> Run:
         """That run when it rests. Where a process that is no more has it, it is waited until its lease is over."""
@@ -160,11 +175,18 @@ class Worker:
         only = None if self._takes_all() else sorted(self._asked)
         if most <= 0 or only == []:
             return
+        await self._release()
         taken: list[Run] = await self._in_thread(
             self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
         )
         for run in taken:
             self._start(run)
+
+    async def _release(self) -> None:
+        """Have what dead workers had, without waiting for the end of their leases."""
+        if (now := time.monotonic()) >= self._look_for_dead_at:
+            self._look_for_dead_at = now + LOOK_EVERY_S
+            await self._in_thread(self._store.release, self._is_dead)
 
     def _start(self, run: Run) -> asyncio.Task[Run]:
         task = asyncio.create_task(self._lead(run), name=f"run-{run.id}")
@@ -214,9 +236,7 @@ class Worker:
 
     async def _lead(self, run: Run) -> Run:
         try:
-            run = await self._begin(run)
-            receipts = await self._in_thread(self._store.receipts, run.id)
-            run = replace(run, used=used_by_receipts(receipts.values(), run.used.seconds))
+            run, receipts = await self._begin(run)
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
@@ -231,10 +251,28 @@ class Worker:
         prepared.work.wish = run.wish
         return await self._drive(run, prepared)
 
-    async def _begin(self, run: Run) -> Run:
-        self._recorder.begin(run.id, await self._in_thread(self._store.last_seq, run.id))
+    async def _begin(self, run: Run) -> tuple[Run, dict[str, Receipt]]:
+        """The run as it goes on, and what it has finished before; nothing at its first attempt."""
+        past: tuple[int, dict[str, Receipt]] = (0, {})
+        if not _is_new(run):
+            past = await self._in_thread(self._store.past, run.id)
+        seq, receipts = past
+        told = await self._told_before(run)
+        self._recorder.begin(run.id, seq)
         self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
-        return run
+        begun = replace(
+            run,
+            started_at=run.started_at or self._clock(),
+            used=used_by_receipts(receipts.values(), run.used.seconds),
+        )
+        return self._watcher.led(begun, told), receipts
+
+    async def _told_before(self, run: Run) -> list[Event]:
+        """What its watcher is told of the times that it was led before."""
+        if _is_new(run):
+            return []
+        told: list[Event] = await self._in_thread(self._store.events, run.id, types=TOLD, limit=LONGEST_PAST)
+        return told
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
         graph, work = prepared.graph, prepared.work
@@ -242,15 +280,19 @@ class Worker:
             left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
             async with asyncio.timeout(left):
                 config = self._config(run)
-                async for part in graph.astream(
+                seen = _Seen(graph)
+                async for mode, part in graph.astream(
                     await self._input(run, graph, config),
                     config,
                     context=work,
-                    stream_mode=["custom"],
+                    stream_mode=seen.modes,
                     durability="sync",
                 ):
-                    work.tell("custom", {"value": part[1]})
-                state = await graph.aget_state(self._latest(run))
+                    if mode == "custom":
+                        work.tell("custom", {"value": part})
+                    else:
+                        seen.see(part)
+                state = None if seen.ends else await graph.aget_state(self._latest(run))
         except LimitReached as error:
             return await self._finish(run, work, "limited", reason=error.limit, error=error.message, answer=error.said)
         except TimeoutError:
@@ -269,9 +311,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
-        if state.interrupts:
+        if state is not None and state.interrupts:
             return await self._await_person(run, work, state)
-        return await self._finish(run, work, "done", answer=answer_of(state.values))
+        return await self._finish(run, work, "done", answer=answer_of(seen.values if state is None else state.values))
 
     def _config(self, run: Run) -> dict[str, Any]:
         """Where the run goes on: the thread's latest state, or the checkpoint that it forks from, as long as it has
@@ -284,8 +326,8 @@ class Worker:
     async def _input(self, run: Run, graph: Any, config: dict[str, Any]) -> Any:
         """What the graph is given: the run's messages at its beginning, nothing where it goes on, answers where its
         own code waits for them."""
-        state = await graph.aget_state(self._latest(run))
-        if not (state.metadata and state.metadata.get("run") == run.id):
+        state = None if _is_new(run) else await graph.aget_state(self._latest(run))
+        if state is None or not (state.metadata and state.metadata.get("run") == run.id):
             if run.attempt > 1 and await self._has_begun(run, graph):
                 message = f"the thread {run.thread!r} went on with another run while this one rested"
                 raise AgentError(message, hint="ask for what is still to be done in a new run")
@@ -310,6 +352,7 @@ class Worker:
         for each in state.interrupts:
             own = requests_of(each.value)
             requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
+        self._watcher.waits(run)
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
         return await self._rest(run, work, "waiting", wanted=requests)
 
@@ -363,15 +406,15 @@ class Worker:
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
         run = await self._save(run, told, last=True)
+        if work is not None:
+            work.give_up(state)
+        self._watcher.ended(run, await self._told_before(run))
         await self._ended(run)
         return run
 
     async def _save(self, run: Run, told: dict[str, Any] | None, *, last: bool = False) -> Run:
         """Everything told before is kept before this is: who sees the end has seen all."""
-        await self._recorder.flushed()
-        events = [] if told is None else [self._recorder.number(run.id, "done" if last else "run", told)]
-        if not await self._in_thread(self._store.save, run, worker=self.name, events=events):
-            _log.warning("run %s was taken over by another process", run.id)
+        await self._recorder.save(run, "done" if last else "run", told)
         self._recorder.published(run.id)
         return run
 
@@ -381,6 +424,31 @@ def _heed_cancelling() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+class _Seen:
+    """What a graph's stream tells of its state: all of it, where its output is the whole state. Then what it comes to
+    need not be read again, unless it waits for somebody."""
+
+    def __init__(self, graph: Any) -> None:
+        self._whole = graph.output_channels == graph.stream_channels_asis
+        self.modes = ["custom", "values"] if self._whole else ["custom"]
+        self.values: Mapping[str, Any] = {}
+        self._interrupted = False
+
+    def see(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self._interrupted = self._interrupted or _INTERRUPT in values
+
+    @property
+    def ends(self) -> bool:
+        """Whether `values` are the state that the graph has ended with."""
+        return self._whole and bool(self.values) and not self._interrupted
+
+
+def _is_new(run: Run) -> bool:
+    """Whether nobody has led it before: there is nothing of it then."""
+    return run.attempt <= 1
 
 
 def requests_of(value: object) -> dict[str, dict[str, Any]] | None:

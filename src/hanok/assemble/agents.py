@@ -10,8 +10,11 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
+from hanok.assemble.watching import AgentsWatch
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
 from hanok.gateway.agents import AgentProtocol, Agents
@@ -19,8 +22,8 @@ from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
 from hanok.spec import Agent, Loaded, Platform
-from hanok.telemetry import Trace, hand_on, in_child_span
-from hanok.wire import Caller, ModelPath
+from hanok.telemetry import Deed, Metrics, Trace, hand_on, in_child_span
+from hanok.wire import Answer, Caller, ChatRequest, ModelPath, TaskRequest, TaskResult
 
 if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
@@ -38,6 +41,8 @@ class Wing:
         library: Library,
         admission: Admission,
         serves: Callable[[], bool],
+        metrics: Metrics,
+        tell: Callable[[Deed], None],
     ) -> None:
         self.agency: HouseAgency | None = None
         self.replaced: dict[str, Tool] = {}
@@ -47,6 +52,8 @@ class Wing:
         self._admission = admission
         self.trace: Trace = hand_on
         self._serves = serves
+        self._metrics = metrics
+        self._watch = AgentsWatch(metrics, trace=lambda: self.trace, tell=tell, platform=self._declared)
         self._built = asyncio.Event()
         self._open = AsyncExitStack()
         self._prompts: Prompts | None = None
@@ -69,7 +76,9 @@ class Wing:
             replaced=self.replaced,
         )
         opening = _load("hanok.agents.stores.opening")
-        memory = self._memory = opening.open_memory(loaded, self._open, models=self._models, platform=self._declared)
+        memory = self._memory = opening.open_memory(
+            loaded, self._open, models=_InSpans(self._models, self._in_span), platform=self._declared
+        )
         outside = running.Outside(
             around=around,
             allot=self._allot,
@@ -77,11 +86,14 @@ class Wing:
             told=self._told,
             recalled=memory.recalled,
             extra_tools=memory.tools,
+            watcher=self._watch,
         )
         store, checkpoints = await opening.open_all(loaded, self._open)
-        self.agency = running.HouseAgency(
+        agency: HouseAgency = running.HouseAgency(
             loaded=loaded, store=store, checkpoints=checkpoints, outside=outside, serves=self._serves
         )
+        self.agency = agency
+        self._metrics.watch("hanok_agent_running_runs", "Runs that work now.", ["agent"], lambda: _by_agent(agency))
         self._built.set()
 
     def desks(self, *, reception: Reception, giving: Giving, leaving: Callable[[], bool]) -> list[Desk]:
@@ -154,6 +166,26 @@ class Wing:
 
     def _in_span(self, caller: Caller) -> Caller:
         return in_child_span(caller, self.trace)
+
+
+class _InSpans:
+    """Models whose every call has a span of its own, below the one that its caller is in."""
+
+    def __init__(self, models: ModelPath, in_span: Callable[[Caller], Caller]) -> None:
+        self._models = models
+        self._in_span = in_span
+
+    async def open(self, request: ChatRequest) -> Answer:
+        """As the models do."""
+        return await self._models.open(msgspec.structs.replace(request, caller=self._in_span(request.caller)))
+
+    async def perform(self, request: TaskRequest) -> TaskResult:
+        """As the models do."""
+        return await self._models.perform(msgspec.structs.replace(request, caller=self._in_span(request.caller)))
+
+
+def _by_agent(agency: HouseAgency) -> dict[tuple[str, ...], float]:
+    return {(agent,): float(count) for agent, count in agency.led().items()}
 
 
 def new_id(prefix: str) -> str:

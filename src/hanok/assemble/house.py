@@ -48,7 +48,7 @@ from hanok.ledger.load import load_known_rates
 from hanok.ledger.metered import Watcher
 from hanok.serving import Fleet, Roster
 from hanok.spec import Endpoint, Loaded, Model, Platform, Telemetry
-from hanok.telemetry import CONTENT_LIMIT_BYTES, Exporter, Metrics, TraceStart, continue_trace, hand_on
+from hanok.telemetry import CONTENT_LIMIT_BYTES, Deed, Exporter, Metrics, TraceStart, continue_trace, hand_on
 from hanok.telemetry.providers import provider_name
 
 MIB = 1024 * 1024
@@ -120,6 +120,11 @@ class House:
                 if self.readings == known:  # else somebody has read later than we began to
                     break
             self.know(keys, allotments)
+
+    def tell(self, deed: Deed) -> None:
+        """Export what an agent did, or what was searched for, where spans are exported now."""
+        if self.exporter is not None:
+            self.exporter.tell(deed)
 
     def take_up_keys(self) -> None:
         """Read the ledger's keys and allotments anew. Raises `StoreError`."""
@@ -343,7 +348,7 @@ def let_in(house: House, platform: Platform) -> None:
     house.caches.semantics.trace = tracing(platform.telemetry)
     house.giving.keep_alive_s = platform.gateway.keep_alive_s
     house.ordered.runner.change(platform.batches, line_limit=int(platform.gateway.body_limit_mib * MIB))
-    house.library.change(platform, tracing(platform.telemetry))
+    house.library.change(platform, tracing(platform.telemetry), house.tell)
     house.stacks.change(platform)
     house.informed.change(platform)
     house.wing.trace = tracing(platform.telemetry)

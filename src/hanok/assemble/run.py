@@ -297,7 +297,14 @@ def _build(
         runs=Runs(ledger=ledger, admission=admission, wall=time.time),
         replays=replays,
     )
-    wing = Wing(models=informed, library=library, admission=admission, serves=lambda: bool(servers))
+    wing = Wing(
+        models=informed,
+        library=library,
+        admission=admission,
+        serves=lambda: bool(servers),
+        metrics=metrics,
+        tell=lambda deed: house.tell(deed),
+    )
     house = House(
         config=config,
         models=models,

@@ -247,7 +247,7 @@ def sums(usage: dict[str, Any], limits: dict[str, Any]) -> str:
     """What was used in one line: `2 steps · 1 tool call · 120 tokens · $0.0002 of $0.10 · 0.4 s`."""
     tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
     spent = dollars(usage.get("cost_usd", usage.get("usd", 0.0)))
-    most = limits.get("usd") or (limits.get("cost_nano_usd") or 0) / 1e9
+    most = limits.get("usd") or 0.0
     steps = usage.get("steps", 0)
     parts = [
         *([] if steps is None else [counted(steps, "step")]),

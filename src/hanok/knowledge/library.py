@@ -16,7 +16,7 @@ from hanok.knowledge.recipe import alias_of, collection_of, digest_of
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import EVERYONE, Collection, Found, Question
 from hanok.spec import Knowledge, Platform, Recipe
-from hanok.telemetry import Trace, hand_on
+from hanok.telemetry import Deed, Trace, hand_on
 from hanok.wire import Caller, ModelPath
 
 
@@ -35,17 +35,18 @@ class Library:
         platform: Platform,
         terms: MakeTerms,
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.finder = Finder(models=models, store=store, terms=terms, monotonic=monotonic)
+        self.finder = Finder(models=models, store=store, terms=terms, monotonic=monotonic, wall=wall)
         self.store = store
         self.change(platform)
 
-    def change(self, platform: Platform, trace: Trace = hand_on) -> None:
-        """Go on with what this platform declares, from the next question on."""
+    def change(self, platform: Platform, trace: Trace = hand_on, tell: Callable[[Deed], None] = lambda _: None) -> None:
+        """Go on with what this platform declares, from the next question on. `tell` is told of searches."""
         self._platform = platform
         self._bases = {base.name: base for base in platform.knowledge}
         self._places: dict[str, Place] = {}
-        self.finder.trace = trace
+        self.finder.trace, self.finder.tell = trace, tell
 
     @property
     def bases(self) -> tuple[Knowledge, ...]:

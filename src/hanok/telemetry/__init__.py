@@ -2,7 +2,17 @@
 
 from hanok.telemetry.client import Counts
 from hanok.telemetry.content import CONTENT_LIMIT_BYTES
-from hanok.telemetry.context import Trace, TraceStart, continue_trace, hand_on, in_child_span, is_sampled
+from hanok.telemetry.context import (
+    Trace,
+    TraceStart,
+    continue_trace,
+    hand_on,
+    in_child_span,
+    in_span_below,
+    in_span_beside,
+    is_sampled,
+)
+from hanok.telemetry.deeds import Deed, Fact, Moment
 from hanok.telemetry.export import Exporter
 from hanok.telemetry.log import configure_logging
 from hanok.telemetry.metrics import Metrics
@@ -12,8 +22,11 @@ from hanok.telemetry.sums import Sums
 __all__ = [
     "CONTENT_LIMIT_BYTES",
     "Counts",
+    "Deed",
     "Exporter",
+    "Fact",
     "Metrics",
+    "Moment",
     "Sums",
     "Trace",
     "TraceStart",
@@ -21,6 +34,8 @@ __all__ = [
     "continue_trace",
     "hand_on",
     "in_child_span",
+    "in_span_below",
+    "in_span_beside",
     "is_sampled",
     "provider_names",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from hanok.telemetry.protobuf import utf8
 from hanok.wire import ChatRequest, TaskRequest, json_bytes
 
 CONTENT_LIMIT_BYTES = 64 * 1024
@@ -100,6 +101,34 @@ def output_messages(answer: bytes, *, stream: bool) -> Told:
         response_id=next((body.id for body in bodies if body.id), ""),
         finish_reasons=tuple(choice.finish_reason for choice in choices if choice.finish_reason),
     )
+
+
+def chat_messages(messages: object) -> bytes:
+    """Messages in OpenAI's chat form, as JSON of at most `CONTENT_LIMIT_BYTES`."""
+    return _fit(_read_messages(json_bytes(messages)))
+
+
+def spoken(text: str) -> bytes:
+    """An agent's answer as the one message that it is."""
+    return _fit([{"role": "assistant", "parts": [_text(text)], "finish_reason": "stop"}])
+
+
+def cut_text(text: str) -> bytes:
+    """UTF-8 of at most `CONTENT_LIMIT_BYTES`."""
+    data = utf8(text)
+    return data if len(data) <= CONTENT_LIMIT_BYTES else data[:CONTENT_LIMIT_BYTES].decode("utf-8", "ignore").encode()
+
+
+def first_of(values: Iterable[object]) -> bytes:
+    """As many of these as fit, from the first on, as a JSON list of at most `CONTENT_LIMIT_BYTES`."""
+    kept: list[bytes] = []
+    room = CONTENT_LIMIT_BYTES - 2
+    for data in map(json_bytes, values):
+        room -= len(data) + 1
+        if room < 0:
+            break
+        kept.append(data)
+    return b"[" + b",".join(kept) + b"]"
 
 
 def _read_messages(raw: bytes) -> list[_Json]:

@@ -6,6 +6,7 @@ with every hex digit written as 0, a good one equals `00-0…0-0…0-00`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import msgspec
@@ -47,6 +48,30 @@ def in_child_span(caller: Caller, trace: Trace) -> Caller:
     state = caller.trace_state
     begun = trace(caller.trace.encode("ascii"), state.encode("ascii") if state else None)
     return msgspec.structs.replace(caller, trace=begun.trace, parent_span=begun.parent_span)
+
+
+def in_span_below(caller: Caller, name: str) -> Caller:
+    """The same caller in the span of that name, below the one that they are in.
+
+    A name always gives the same span of a trace: whoever goes on with what another process began goes on in its span.
+    """
+    trace = caller.trace
+    if trace is None:
+        return caller
+    return msgspec.structs.replace(caller, trace=_named(trace, name), parent_span=trace[36:52])
+
+
+def in_span_beside(caller: Caller, name: str, trace: Trace) -> Caller:
+    """The same caller in the span of that name, which takes the place of their call's own; in a trace that `trace`
+    begins where they have none."""
+    if caller.trace is not None:
+        return msgspec.structs.replace(caller, trace=_named(caller.trace, name))
+    begun = trace(None, None).trace
+    return caller if begun is None else msgspec.structs.replace(caller, trace=_named(begun, name), parent_span=None)
+
+
+def _named(trace: str, name: str) -> str:
+    return f"{trace[:36]}{hashlib.sha256(name.encode()).hexdigest()[:16]}{trace[52:]}"
 
 
 def hand_on(traceparent: bytes | None, trace_state: bytes | None) -> TraceStart:

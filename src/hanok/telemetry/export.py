@@ -1,7 +1,7 @@
-"""Every finished call to every receiver, off the call's path.
+"""Every finished call, and every deed of an agent, to every receiver, off the event loop's path.
 
-`record` appends to a queue and returns. One thread empties the queue, encodes each call once, and offers the bytes to
-every receiver; each receiver has a queue and a thread of its own (`client.py`). Encoding happens even while all
+`record` and `tell` append to a queue and return. One thread empties the queue, encodes each once, and offers the bytes
+to every receiver; each receiver has a queue and a thread of its own (`client.py`). Encoding happens even while all
 receivers are gone, so that what waits is a span of a kilobyte or so, and not a request with its whole prompt.
 """
 
@@ -18,6 +18,7 @@ import msgspec
 from hanok.spec import Telemetry
 from hanok.telemetry.client import COMPLAIN_EVERY_S, Counts, Receiver
 from hanok.telemetry.context import continue_trace, is_sampled
+from hanok.telemetry.deeds import Deed, DeedEncoder
 from hanok.telemetry.spans import Request, SpanEncoder
 from hanok.wire import Charge
 
@@ -25,6 +26,7 @@ AT_ONCE = 16
 """Spans encoded before the event loop may have the interpreter again: a fifth of a millisecond or so."""
 
 _log = logging.getLogger(__name__)
+_Call = tuple[Charge, Request, bytes | None]
 
 
 class Exporter:
@@ -52,8 +54,9 @@ class Exporter:
             content=telemetry.content,
             providers=providers,
         )
+        self._deeds = DeedEncoder(names=telemetry.names, content=telemetry.content)
         self._receivers = _receivers(telemetry, self._encoder)
-        self._calls: deque[tuple[Charge, Request, bytes | None]] = deque()
+        self._waiting: deque[_Call | Deed] = deque()
         self._limit = telemetry.queue
         self._batch = telemetry.batch
         self._no_room = self._not_encoded = 0
@@ -74,20 +77,28 @@ class Exporter:
         `wants_content`.
         """
         trace = request.caller.trace
-        if trace is not None and not is_sampled(trace):
-            return
-        waiting = len(self._calls)
+        if trace is None or is_sampled(trace):
+            self._append((charge, request, content))
+
+    def tell(self, deed: Deed) -> None:
+        """Export a deed that is over, if its trace is sampled. Never waits, never raises."""
+        trace = deed.caller.trace
+        if trace is not None and is_sampled(trace):
+            self._append(deed)
+
+    def _append(self, what: _Call | Deed) -> None:
+        waiting = len(self._waiting)
         if waiting >= self._limit:
             self._no_room += 1
             return
-        self._calls.append((charge, request, content))
+        self._waiting.append(what)
         if waiting + 1 == self._batch:
             self._wake.set()
 
     @property
     def counts(self) -> dict[str, Counts]:
         """What became of spans so far, by receiver."""
-        waiting, no_room, not_encoded = len(self._calls), self._no_room, self._not_encoded
+        waiting, no_room, not_encoded = len(self._waiting), self._no_room, self._not_encoded
         return {
             receiver.name: Counts(exported, dropped + no_room, failed + not_encoded, still + waiting)
             for receiver in self._receivers
@@ -117,27 +128,30 @@ class Exporter:
 
     def _pass_on(self) -> None:
         """Encode all that waits, and offer it to every receiver."""
-        while self._calls:
-            calls = [self._calls.popleft() for _ in range(min(AT_ONCE, len(self._calls)))]
-            spans = [span for call in calls if (span := self._encode(*call))]
+        while self._waiting:
+            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            spans = [span for each in some if (span := self._encode(each))]
             for receiver in self._receivers:
                 receiver.offer(spans)
             time.sleep(0)  # gives the interpreter away: the event loop does not wait for a whole batch
         for receiver in self._receivers:
             receiver.send()
 
-    def _encode(self, charge: Charge, request: Request, content: bytes | None) -> bytes:
+    def _encode(self, what: _Call | Deed) -> bytes:
         """One span; empty when the call is not sampled after all, or cannot be told as a span."""
         try:
-            if request.caller.trace is None:
-                request = self._begin_trace(request)
-                if not is_sampled(request.caller.trace or ""):
-                    return b""
-            return self._encoder.encode(charge, request, content)
+            return self._deeds.encode(what) if isinstance(what, Deed) else self._encode_call(*what)
         except Exception as error:  # noqa: BLE001 - one odd call must not end the export of all others
             self._not_encoded += 1
-            self._complain(charge, error)
+            self._complain(f"{what.operation} {what.name}" if isinstance(what, Deed) else what[0].request_id, error)
             return b""
+
+    def _encode_call(self, charge: Charge, request: Request, content: bytes | None) -> bytes:
+        if request.caller.trace is None:
+            request = self._begin_trace(request)
+            if not is_sampled(request.caller.trace or ""):
+                return b""
+        return self._encoder.encode(charge, request, content)
 
     def _begin_trace(self, request: Request) -> Request:
         """A call that did not come through a door has no trace yet."""
@@ -145,10 +159,10 @@ class Exporter:
         caller = msgspec.structs.replace(request.caller, trace=begun.trace, parent_span=None)
         return msgspec.structs.replace(request, caller=caller)
 
-    def _complain(self, charge: Charge, error: Exception) -> None:
+    def _complain(self, what: str, error: Exception) -> None:
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + COMPLAIN_EVERY_S
-            _log.warning("the call %s cannot be told as a span: %s", charge.request_id, type(error).__name__)
+            _log.warning("the call %s cannot be told as a span: %s", what, type(error).__name__)
 
 
 def _receivers(telemetry: Telemetry, encoder: SpanEncoder) -> list[Receiver]:

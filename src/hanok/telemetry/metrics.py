@@ -22,26 +22,28 @@ from hanok.wire import Charge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+RUN_BUCKETS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 Labels = tuple[str, ...]
 
 
 class Histogram:
     """Seconds, counted by bucket."""
 
-    __slots__ = ("_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_sum")
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS_S) + 1)
+    def __init__(self, bounds: Sequence[float] = BUCKETS_S) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
     def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
         total = 0
         buckets: list[tuple[str, float]] = []
-        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), self._counts, strict=True):
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
             total += count
             buckets.append((bound, total))
         family.add_metric(labels, buckets, self._sum)
@@ -74,6 +76,11 @@ class Metrics:
         self._classifier_failures: Counter[tuple[str, str]] = Counter()
         self._reloads: Counter[str] = Counter()
         self._worker_restarts: Counter[str] = Counter()
+        self._runs: Counter[tuple[str, str]] = Counter()
+        self._run_seconds: dict[str, Histogram] = {}
+        self._steps: Counter[str] = Counter()
+        self._tool_calls: Counter[tuple[str, str, str]] = Counter()
+        self._waits: Counter[str] = Counter()
 
     def model(self, name: str) -> ModelMetrics:
         """The numbers of one declared model."""
@@ -117,6 +124,23 @@ class Metrics:
     def worker_restarted(self, worker: str) -> None:
         """Count a worker that was started again."""
         self._worker_restarts[worker] += 1
+
+    def run_ended(self, agent: str, state: str, worked_s: float) -> None:
+        """Count an agent's run that has ended, after so many seconds of work."""
+        self._runs[(agent, state)] += 1
+        self._run_seconds.setdefault(agent, Histogram(RUN_BUCKETS_S)).observe(worked_s)
+
+    def run_waits(self, agent: str) -> None:
+        """Count a run that waits for a person."""
+        self._waits[agent] += 1
+
+    def run_stepped(self, agent: str) -> None:
+        """Count a model call of a run."""
+        self._steps[agent] += 1
+
+    def tool_called(self, agent: str, tool: str, outcome: Literal["ok", "failed", "refused"]) -> None:
+        """Count a tool call of a run."""
+        self._tool_calls[(agent, tool, outcome)] += 1
 
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Mapping[Labels, float]]) -> None:
         """Add a gauge whose values are read when somebody asks."""
@@ -198,6 +222,24 @@ class Metrics:
         yield _counter(
             "hanok_worker_restarts", "Workers started again after they ended.", "worker", self._worker_restarts
         )
+        yield from self._collect_agents()
+
+    def _collect_agents(self) -> Iterator[Metric]:
+        seconds = HistogramMetricFamily(
+            "hanok_agent_run_duration_seconds", "How long runs worked, without waiting for people.", labels=["agent"]
+        )
+        for agent, histogram in self._run_seconds.items():
+            histogram.add_to(seconds, [agent])
+        yield seconds
+        yield _counter_of("hanok_agent_runs", "Runs that ended, by their state.", ("agent", "state"), self._runs)
+        yield _counter("hanok_agent_steps", "Model calls that steps of runs have made.", "agent", self._steps)
+        yield _counter_of(
+            "hanok_agent_tool_calls",
+            "Tool calls of runs: ok, failed, refused.",
+            ("agent", "tool", "outcome"),
+            self._tool_calls,
+        )
+        yield _counter("hanok_agent_waits", "How often runs began to wait for a person.", "agent", self._waits)
 
 
 def _counter(name: str, text: str, label: str, counts: Mapping[int, int] | Mapping[str, int]) -> CounterMetricFamily:

@@ -4,113 +4,27 @@ Most of what a span says is the same for thousands of calls: its name, model, pr
 encoded once and kept; a call adds its ids, times, tokens, cost and whatever else is its own. So a span costs a few
 microseconds in the exporter's thread, and nothing on the call's path (docs/decisions/006).
 
-Format: `opentelemetry/proto/trace/v1/trace.proto` of opentelemetry-proto 1.x. Names: OpenTelemetry's GenAI conventions,
-and what Langfuse, LangSmith, MLflow and Phoenix read besides (docs/telemetry.md).
+Format: `opentelemetry/proto/trace/v1/trace.proto` of opentelemetry-proto 1.x.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from hanok import __version__
 from hanok.telemetry.content import input_messages, output_messages
+from hanok.telemetry.frame import CLIENT, failure, identity, nanoseconds, times
 from hanok.telemetry.protobuf import RESOURCE_ATTRIBUTES, Attribute, field, utf8, varint
+from hanok.telemetry.vocabulary import KINDS, Kind, NameStyle, Vocabulary
 from hanok.wire import NANO, Caller, Charge, ChatRequest, TaskRequest
 
-NameStyle = Literal["current", "old", "both"]
 Request = ChatRequest | TaskRequest
 KEPT_CONSTANTS = 4096
 _KEPT_RAW_BYTES = 256
-_CLIENT, _ERROR = b"\x30\x03", b"\x18\x02"
-_SAMPLED_ROOT = b"\x85\x01" + struct.pack("<I", 0x101)
-_SAMPLED_CHILD = b"\x85\x01" + struct.pack("<I", 0x301)  # of a parent that is known to be another process's
-_times = struct.Struct("<BQBQ").pack
-_START, _END = 0x39, 0x41
-
-
-class _Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tools call an operation."""
-
-    name: str
-    langfuse: str
-    langsmith: str
-    mlflow: str
-    openinference: str
-
-
-_KINDS = {
-    "chat": _Kind(name="chat", langfuse="generation", langsmith="llm", mlflow="CHAT_MODEL", openinference="LLM"),
-    "text": _Kind(name="text_completion", langfuse="generation", langsmith="llm", mlflow="LLM", openinference="LLM"),
-    "embedding": _Kind(
-        name="embeddings", langfuse="embedding", langsmith="embedding", mlflow="EMBEDDING", openinference="EMBEDDING"
-    ),
-    "rerank": _Kind(
-        name="rerank", langfuse="retriever", langsmith="retriever", mlflow="RERANKER", openinference="RERANKER"
-    ),
-    "moderation": _Kind(
-        name="moderation", langfuse="guardrail", langsmith="chain", mlflow="GUARDRAIL", openinference="GUARDRAIL"
-    ),
-}
-
-
-class _Vocabulary:
-    """Every attribute, under the names that a style asks for: those without a change of name, today's, former ones."""
-
-    def __init__(self, style: NameStyle) -> None:
-        def names(*same: str, now: Iterable[str] = (), old: Iterable[str] = ()) -> Attribute:
-            return Attribute(*same, *(now if style != "old" else ()), *(old if style != "current" else ()))
-
-        self.operation = names("gen_ai.operation.name")
-        self.provider = names(now=["gen_ai.provider.name"], old=["gen_ai.system", "llm.provider"])
-        self.asked_model = names("gen_ai.request.model", old=["llm.model_name"])
-        self.model = names("gen_ai.response.model")
-        self.stream = names(now=["gen_ai.request.stream"], old=["llm.is_streaming"])
-        self.error = names("error.type")
-        self.langfuse_type = names("langfuse.observation.type")
-        self.langsmith_kind = names("langsmith.span.kind")
-        self.mlflow_type = names("mlflow.spanType")
-        self.openinference_kind = names(old=["openinference.span.kind"])
-        self.key = names("hanok.key")
-        self.team = names("hanok.team")
-        self.endpoint = names("hanok.endpoint")
-        self.status = names("hanok.status")
-        self.estimated = names("hanok.usage.estimated")
-        self.run = names("hanok.run")
-        self.tier = names("hanok.tier")
-        self.asked = names("hanok.asked_model")
-        self.classifier = names("hanok.classifier")
-        self.saved = names("hanok.saved_usd")
-        self.request_id = names("hanok.request_id")
-        self.session = names("session.id", "langsmith.metadata.session_id", now=["gen_ai.conversation.id"])
-        self.user = names("user.id")
-        self.input_tokens = names(
-            now=["gen_ai.usage.input_tokens"], old=["gen_ai.usage.prompt_tokens", "llm.token_count.prompt"]
-        )
-        self.output_tokens = names(
-            now=["gen_ai.usage.output_tokens"], old=["gen_ai.usage.completion_tokens", "llm.token_count.completion"]
-        )
-        self.total_tokens = names(old=["llm.usage.total_tokens", "llm.token_count.total"])
-        self.cached_tokens = names(
-            now=["gen_ai.usage.cache_read.input_tokens"], old=["llm.token_count.prompt_details.cache_read"]
-        )
-        self.cache_write_tokens = names(now=["gen_ai.usage.cache_creation.input_tokens"])
-        self.langfuse_usage = names("langfuse.observation.usage_details")
-        self.cost = names("gen_ai.usage.cost", old=["llm.cost.total"])
-        self.langfuse_cost = names("langfuse.observation.cost_details")
-        self.mlflow_cost = names("mlflow.llm.cost")
-        self.first_chunk = names(now=["gen_ai.response.time_to_first_chunk"])
-        self.langfuse_first = names("langfuse.observation.completion_start_time")
-        self.input = names(now=["gen_ai.input.messages"], old=["input.value", "gen_ai.prompt"])
-        self.output = names(now=["gen_ai.output.messages"], old=["output.value", "gen_ai.completion"])
-        self.response_id = names("gen_ai.response.id")
-        self.finish_reasons = names("gen_ai.response.finish_reasons")
-
-
 Form = Callable[[Attribute, Any], bytes]
 
 
@@ -152,7 +66,7 @@ class SpanEncoder:
     def __init__(
         self, *, service: str, environment: str, names: NameStyle, content: bool, providers: Mapping[str, str]
     ) -> None:
-        self._words = words = _Vocabulary(names)
+        self._words = words = Vocabulary(names)
         self._no_tokens = words.input_tokens.whole(0) + words.output_tokens.whole(0) + words.total_tokens.whole(0)
         self._content = content
         self._providers = providers
@@ -169,10 +83,10 @@ class SpanEncoder:
         """
         caller = request.caller
         stream = isinstance(request, ChatRequest) and request.stream
-        start = int(charge.at * 1e6) * 1000  # whole microseconds: a float of seconds holds no more
+        start = nanoseconds(charge.at)
         parts = [
-            _identity(caller),
-            _times(_START, start, _END, start + int(charge.latency_ms * 1e6)),
+            identity(caller),
+            times(start, start + int(charge.latency_ms * 1e6)),
             self._constant(charge, request.model, stream),
         ]
         self._add_usage(parts, charge)
@@ -206,12 +120,12 @@ class SpanEncoder:
     def _make_constant(self, charge: Charge, asked_model: str, stream: bool) -> bytes:
         words = self._words
         name = charge.operation
-        kind = _KINDS.get(name) or _other_kind(name)
+        kind = KINDS.get(name) or _other_kind(name)
         model = charge.model or asked_model
         error = charge.error or ("failed" if charge.status == "failed" else "")
         parts = [
             field(5, utf8(f"{kind.name} {asked_model}")),
-            _CLIENT,
+            CLIENT,
             words.operation.text(kind.name),
             words.provider.text(self._providers.get(charge.endpoint) or self._providers.get(f"{model}#1", "hanok")),
             words.asked_model.text(asked_model),
@@ -233,7 +147,7 @@ class SpanEncoder:
         if error:
             parts.append(words.error.text(error))
         if charge.status == "failed":
-            parts.append(field(15, field(2, utf8(error)) + _ERROR))
+            parts.append(failure(error))
         return b"".join(parts)
 
     def _add_usage(self, parts: list[bytes], charge: Charge) -> None:
@@ -317,19 +231,8 @@ class SpanEncoder:
             parts.append(words.finish_reasons.texts(told.finish_reasons))
 
 
-def _other_kind(name: str) -> _Kind:
-    return _Kind(name=name, langfuse="span", langsmith="chain", mlflow="UNKNOWN", openinference="CHAIN")
-
-
-def _identity(caller: Caller) -> bytes:
-    trace, parent = caller.trace or "", caller.parent_span
-    above = f"2208{parent}" if parent else ""
-    ids = bytes.fromhex(f"0a10{trace[3:35]}1208{trace[36:52]}{above}")
-    if len(ids) != (38 if parent else 28):
-        raise ValueError("the call's trace is no traceparent")
-    if caller.trace_state:
-        ids += field(3, utf8(caller.trace_state))
-    return ids + (_SAMPLED_CHILD if parent else _SAMPLED_ROOT)
+def _other_kind(name: str) -> Kind:
+    return Kind(name=name, langfuse="span", langsmith="chain", mlflow="UNKNOWN", openinference="CHAIN")
 
 
 def _langfuse_usage(prompt: int, completion: int, cached: int) -> bytes:

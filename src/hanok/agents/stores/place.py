@@ -21,8 +21,13 @@ class Place(Protocol):
 
     def reading(self) -> AbstractContextManager[Connection]: ...
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """One transaction: all of it is done, or nothing."""
+    def writing(self, *, synced: bool = True) -> AbstractContextManager[Connection]:
+        """One transaction: all of it is done, or nothing. What is not `synced` outlives its process at once, and a
+        power cut after `sync`."""
+        ...
+
+    def sync(self) -> None:
+        """Have all that was written so far outlive a power cut."""
         ...
 
     def having(self, metadata: Mapping[str, Any]) -> tuple[str, list[Any]]:

@@ -58,11 +58,14 @@ class PostgresPlace:
             yield _Translating(connection)
 
     @contextmanager
-    def writing(self) -> Generator[Connection]:
+    def writing(self, *, synced: bool = True) -> Generator[Connection]:  # noqa: ARG002 - as the server does it
         with self._lent() as connection:
             connection.execute("BEGIN")
             yield _Translating(connection)
             connection.execute("COMMIT")
+
+    def sync(self) -> None:
+        """It is."""
 
     def having(self, metadata: Mapping[str, Any]) -> tuple[str, list[Any]]:
         fields = read_object(metadata_text(metadata))

@@ -6,7 +6,7 @@ asked first whether it still is its own. Whatever nobody has may be changed by w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from hanok.agents.stores.rows import (
     standing_of,
     thread_row,
 )
-from hanok.agents.values import ENDED, Event, Receipt, Run, RunState, Thread, Wish
+from hanok.agents.values import ENDED, Event, EventType, Receipt, Run, RunState, Thread, Wish
 from hanok.errors import Overloaded, Unknown
 from hanok.ledger.stores.dialect import Connection
 
@@ -131,11 +131,13 @@ class Runs:
 
     # runs
 
-    def add_run(self, run: Run, *, queue: int | None = None) -> Run:
+    def add_run(self, run: Run, *, thread: Thread | None = None, queue: int | None = None) -> Run:
         with self._place.writing() as connection:
             found = _find_run(connection, run.id)
             if found is None:
                 _check_queue(connection, queue)
+                if thread is not None:
+                    _insert(connection, "threads", THREAD, [thread_row(thread)], "(id) DO NOTHING")
                 _insert_run(connection, run)
                 found = _find_run(connection, run.id) or run
         if found.tenant != run.tenant:
@@ -188,7 +190,7 @@ class Runs:
         values = [now, *(ids or ()), now, most]
         if not self._ask(statement, values):
             return []  # as most often: nobody was kept from writing
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             for each in self._place.alone:
                 connection.execute(each)
             found = connection.execute(statement + self._place.unlocked, values).fetchall()
@@ -197,13 +199,25 @@ class Runs:
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         if not ids:
             return {}
-        with self._place.writing() as connection:
+        with self._place.writing(synced=False) as connection:
             rows = connection.execute(
                 "UPDATE runs SET lease_until = ? WHERE state = 'running' AND lease_by = ?"  # noqa: S608
                 f" AND id IN ({_marks(ids)}) RETURNING id, wish",
                 [until, worker, *ids],
             ).fetchall()
         return {row[0]: row[1] for row in rows}
+
+    def release(self, is_dead: Callable[[str], bool]) -> int:
+        asked = "SELECT DISTINCT lease_by FROM runs WHERE state = 'running' AND lease_until > 0"
+        dead = [row[0] for row in self._ask(asked, ()) if is_dead(row[0])]
+        if not dead:
+            return 0
+        with self._place.writing(synced=False) as connection:
+            done = connection.execute(
+                f"UPDATE runs SET lease_until = 0 WHERE state = 'running' AND lease_by IN ({_marks(dead)})",  # noqa: S608
+                dead,
+            )
+            return done.rowcount
 
     def save(self, run: Run, *, worker: str | None = None, events: Sequence[Event] = ()) -> bool:
         with self._place.writing() as connection:
@@ -243,10 +257,13 @@ class Runs:
         *,
         receipts: Sequence[Receipt] = (),
         folds: Sequence[tuple[str, int, int]] = (),
+        runs: Sequence[Run] = (),
         worker: str | None = None,
     ) -> set[str]:
-        with self._place.writing() as connection:
+        begins = any(receipt.state == "begun" for receipt in receipts)
+        with self._place.writing(synced=begins or bool(runs)) as connection:
             lost = set[str]() if worker is None else self._lost(connection, worker, [*events, *receipts])
+            lost |= {run.id for run in runs if run.id not in lost and not _write_run(connection, run, worker)}
             for run, first, last in folds:
                 if run not in lost:
                     asked = "DELETE FROM events WHERE run = ? AND seq BETWEEN ? AND ? AND type = 'token'"
@@ -255,15 +272,24 @@ class Runs:
             _insert_receipts(connection, [receipt for receipt in receipts if receipt.run not in lost])
             return lost
 
-    def events(self, run: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    def sync(self) -> None:
+        self._place.sync()
+
+    def events(
+        self, run: str, *, after: int = 0, limit: int = 1000, types: Sequence[EventType] | None = None
+    ) -> list[Event]:
+        only = "" if types is None else f" AND type IN ({_marks(types)})"
         rows = self._ask(
-            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (run, after, limit),
+            f"SELECT {EVENT} FROM events WHERE run = ? AND seq > ?{only} ORDER BY seq LIMIT ?",  # noqa: S608
+            (run, after, *(types or ()), limit),
         )
         return [read_event(row) for row in rows]
 
     def last_seq(self, run: str) -> int:
         return self._ask("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,))[0][0]
+
+    def past(self, run: str) -> tuple[int, dict[str, Receipt]]:
+        return self.last_seq(run), self.receipts(run)
 
     def receipts(self, run: str) -> dict[str, Receipt]:
         rows = self._ask(f"SELECT {RECEIPT} FROM receipts WHERE run = ?", (run,))  # noqa: S608

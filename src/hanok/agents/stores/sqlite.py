@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from hanok.agents.stores.rows import metadata_text, read_object
 from hanok.agents.stores.runs import SCHEMA, VERSION, Runs
 from hanok.ledger.stores.dialect import Connection
-from hanok.ledger.stores.kept import KeptFile
+from hanok.ledger.stores.kept import KeptFile, in_transaction
 
 
 class SqliteRuns(Runs):
@@ -34,9 +35,19 @@ class SqlitePlace(KeptFile):
             yield cast("Connection", connection)
 
     @contextmanager
-    def writing(self) -> Generator[Connection]:
-        with self._writing() as connection:
-            yield cast("Connection", connection)
+    def writing(self, *, synced: bool = True) -> Generator[Connection]:
+        with self._using() as connection:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            with in_transaction(connection):
+                yield cast("Connection", connection)
+
+    def sync(self) -> None:
+        with self._naming_file(), suppress(FileNotFoundError):  # no log: all of it is in the file
+            log = os.open(f"{self._file}-wal", os.O_RDONLY)
+            try:
+                os.fsync(log)  # what others write meanwhile does not wait for it
+            finally:
+                os.close(log)
 
     def having(self, metadata: Mapping[str, Any]) -> tuple[str, list[Any]]:
         return "has_fields(metadata, ?)", [metadata_text(metadata)]

@@ -48,7 +48,7 @@ class LongTermMemory:
         long_term = agent.memory.long_term
         if long_term is None or long_term.k == 0:
             return ""
-        caller = msgspec.structs.replace(run.caller, run=run.path)
+        caller = msgspec.structs.replace(run.caller, run=run.path, session=run.caller.session or run.thread)
         owner = owner_of(caller, agent.name, long_term.scope)
         query = text_of(next((each for each in reversed(run.input) if each.get("role") == "user"), None))
         try:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hanok.agents.agency import Snapshot
-from hanok.agents.values import Bounds, Event, Run, Used
+from hanok.agents.counting import bounds_form
+from hanok.agents.values import Event, Run, Used
 from hanok.spec import Agent, AgentLimits
 from hanok.wire import NANO, Usage, json_bytes
 
@@ -83,19 +84,6 @@ def used_form(used: Used) -> dict[str, Any]:
         "total_tokens": used.tokens,
         "cost_usd": used.cost_nano_usd / NANO,
         "seconds": round(used.seconds, 3),
-    }
-
-
-def bounds_form(bounds: Bounds) -> dict[str, Any]:
-    return {
-        "steps": bounds.steps,
-        "tool_calls": bounds.tool_calls,
-        "iterations": bounds.iterations,
-        "retries": bounds.retries,
-        "wall_time_s": bounds.wall_time_s,
-        "tokens": bounds.tokens,
-        "usd": None if bounds.cost_nano_usd is None else bounds.cost_nano_usd / NANO,
-        "depth": bounds.depth,
     }
 
 

@@ -19,7 +19,7 @@ from hanok.knowledge.recipe import is_made_by
 from hanok.knowledge.store import Store
 from hanok.knowledge.values import Collection, Found, Hit, Query, Question
 from hanok.spec import Model, Recipe, Terms
-from hanok.telemetry import Trace, hand_on, in_child_span
+from hanok.telemetry import Deed, Trace, hand_on, in_child_span
 from hanok.wire import Caller, ModelPath
 
 LONGEST_QUESTION = 8000
@@ -55,10 +55,22 @@ class Place:
 
 
 class Finder:
-    """Finds passages. `terms` makes of a text what is looked up in words; `monotonic` is in seconds."""
+    """Finds passages. `terms` makes of a text what is looked up in words; `monotonic` is in seconds, `wall` in Unix
+    seconds."""
 
-    def __init__(self, *, models: ModelPath, store: Store, terms: MakeTerms, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        models: ModelPath,
+        store: Store,
+        terms: MakeTerms,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self.trace: Trace = hand_on
+        self.tell: Callable[[Deed], None] = lambda _: None
+        """Told of every search: it is a span, with those of the models that it asks below."""
+        self._wall = wall
         self._models = models
         self._store = store
         self._terms = terms
@@ -84,7 +96,39 @@ class Finder:
         if len(question.text) > LONGEST_QUESTION:
             message = f"a question has at most {LONGEST_QUESTION:,} characters, not {len(question.text):,}"
             raise RequestError(message, param="query", code="invalid_value")
-        return await _Search(self, place, collection, readers, question).run()
+        began = self._wall()
+        question = msgspec.structs.replace(question, caller=in_child_span(question.caller, self.trace))
+        try:
+            found = await _Search(self, place, collection, readers, question).run()
+        except HanokError as error:
+            self._tell(place, question, began, error=type(error).__name__)
+            raise
+        self._tell(place, question, began, found)
+        return found
+
+    def _tell(
+        self, place: Place, question: Question, began: float, found: Found | None = None, error: str = ""
+    ) -> None:
+        hits = found.hits if found is not None else ()
+        name = place.store or question.base
+        self.tell(
+            Deed(
+                operation="retrieval",
+                name=name,
+                caller=question.caller,
+                began=began,
+                ended=self._wall(),
+                failed=bool(error),
+                error=error,
+                facts={
+                    "data_source": name,
+                    "top_k": question.k or place.recipe.retrieve.k,
+                    "passages": len(hits),
+                },
+                given=question.text,
+                told=[{"id": hit.id, "score": hit.score, "content": hit.text} for hit in hits],
+            )
+        )
 
     # what a search asks for
 

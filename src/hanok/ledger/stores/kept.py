@@ -48,25 +48,23 @@ class KeptFile:
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
         """One transaction."""
-        with self._using() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._using() as connection, in_transaction(connection):
+            yield connection
 
     @contextmanager
     def _using(self) -> Generator[sqlite3.Connection]:
         """The open file, for one thread at a time."""
-        with self._lock:
-            try:
-                yield self._open()
-            except (sqlite3.Error, OSError) as error:
-                message = f"{self._file} cannot be used: {error}"
-                raise KeptUnreachable(message, hint="check the state folder's disk") from error
+        with self._lock, self._naming_file():
+            yield self._open()
+
+    @contextmanager
+    def _naming_file(self) -> Generator[None]:
+        """Tell which file it is that fails."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            message = f"{self._file} cannot be used: {error}"
+            raise KeptUnreachable(message, hint="check the state folder's disk") from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -92,3 +90,16 @@ class KeptFile:
             connection.close()
             raise
         return connection
+
+
+@contextmanager
+def in_transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """All of what is done inside, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -11,7 +11,7 @@ from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 TEMPLATE_URL = r"^https?://[^/\s?#@{}]+(/[^\s#]*)?$"
-HOST = r"^((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
+HOST = r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 POINTER = r"^(/.*)?$"
 ToolName = Annotated[str, StringConstraints(pattern=TOOL_NAME)]
 """What every provider takes as a function's name."""
