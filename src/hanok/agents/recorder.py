@@ -27,6 +27,8 @@ LOOK_ANYWAY_S = 2.0
 """How often for events of one that is led here, and told of."""
 SYNC_AFTER_S = 0.05
 """The most that a power cut takes of what nobody asked to outlive one."""
+WOKEN_AT_ONCE = 4
+"""Of those that waited for one write, so that calls beside runs need not wait for them all."""
 GATHER_S = 0.01
 """How long events wait for others, when nobody waits for them."""
 
@@ -54,6 +56,7 @@ class _Watcher:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     came: deque[Event] = field(default_factory=deque[Event])
     looks: bool = True
+    after: int = 0
 
     def look(self) -> None:
         self.looks = True
@@ -192,11 +195,13 @@ class Recorder:
                     self._tell_lost(lost, {run.id for run in batch.runs})
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
-            for future in batch.waiting:
-                if not future.done():
-                    future.set_result(None) if failure is None else future.set_exception(failure)
             if failure is None:
                 self._publish(batch, lost)
+            for number, future in enumerate(batch.waiting, 1):
+                if not future.done():
+                    future.set_result(None) if failure is None else future.set_exception(failure)
+                if number % WOKEN_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _append(self, batch: _Batch) -> set[str]:
         lost: set[str] = await self._in_thread(
@@ -233,14 +238,15 @@ class Recorder:
             return
         for event in sorted((*batch.passing, *batch.events), key=lambda event: event.seq):
             for watcher in self._watchers.get(event.run, ()) if event.run not in lost else ():
-                watcher.came.append(event)
-                watcher.woken.set()
+                if event.seq > watcher.after or _rests(event):
+                    watcher.came.append(event)
+                    watcher.woken.set()
 
     async def watch(
         self, run: str, *, after: int, over: Callable[[], Coroutine[Any, Any, bool]]
     ) -> AsyncIterator[Event]:
         """Events after that one as they are kept, until `over` says so and none is left."""
-        watcher = _Watcher()
+        watcher = _Watcher(after=after)
         self._watchers[run].append(watcher)
         try:
             while True:

@@ -196,6 +196,8 @@ class HouseAgency:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
         thread, is_new = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
+        if (begin := order.checkpoint) is not None and not await self.state(thread.id, tenant=None, checkpoint=begin):
+            raise _no_checkpoint(thread.id, begin)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
@@ -360,8 +362,8 @@ class HouseAgency:
         if graph is None:
             return None
         found = await graph.aget_state(_config(thread, checkpoint))
-        if checkpoint is not None and not found.config["configurable"].get("checkpoint_id"):
-            raise Unknown(f"thread {thread!r} has no checkpoint {checkpoint!r}", param="checkpoint")
+        if checkpoint is not None and not found.created_at:
+            raise _no_checkpoint(thread, checkpoint)
         return _snapshot(found) if found.created_at else None
 
     async def history(
@@ -380,7 +382,10 @@ class HouseAgency:
         id_, now = f"thread_{secrets.token_hex(12)}", self._clock()
         copy = replace(source, id=id_, agent=await self._agent_of_thread(source), created_at=now, used_at=now)
         made: Thread = await self._in_thread(self._store.add_thread, copy)
-        await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        copied = await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        if copied is None and checkpoint is not None:
+            await self._in_thread(self._store.remove_thread, made.id)
+            raise _no_checkpoint(thread, checkpoint)
         return made
 
     async def set_state(
@@ -515,10 +520,26 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
+        if run.state != "done":
+            await self._rest_below(run)
         try:
             await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
         except Exception:  # noqa: BLE001 - the run has ended, whatever is wrong with what it leaves
             _log.exception("the old checkpoints of thread %s are not forgotten", run.thread)
+
+    async def _rest_below(self, run: Run) -> None:
+        """What goes on below a run that has ended before it ends with it, or rests until that is resumed."""
+        for child in await self.runs(tenant=None, parent=run.id, states=["queued", "running"], limit=MOST_BELOW):
+            if run.state == "cancelled":
+                await self._cancel(child)
+                continue
+            await self._worker.rested(child.id)
+            child = await self.run(child.id, tenant=None)
+            if child.state == "queued":
+                told = Event(run=child.id, seq=0, type="run", data={"state": "paused"}, at=self._clock())
+                await self._in_thread(self._store.save, replace(child, state="paused"), events=[told])
+                self._recorder.published(child.id)
+                await self._rest_below(child)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -625,6 +646,11 @@ class HouseAgency:
         )
         for thread in gone:
             await self._checkpoints.remove(thread)
+
+
+def _no_checkpoint(thread: str, checkpoint: str) -> Unknown:
+    message = f"thread {thread!r} has no checkpoint {checkpoint!r}"
+    return Unknown(message, param="checkpoint", code="checkpoint_not_found")
 
 
 def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:

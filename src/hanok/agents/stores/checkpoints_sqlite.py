@@ -35,6 +35,10 @@ from hanok.ledger.stores.dialect import Connection
 from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S
 
 T = TypeVar("T")
+GATHER_S = 0.005
+"""How long what a task wrote waits for the checkpoint that follows."""
+WOKEN_AT_ONCE = 4
+"""Of those that waited for one commit, so that calls beside runs need not wait for them all."""
 _PUT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,"
     " checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -46,10 +50,12 @@ _PUT_WRITES = (
 
 
 class Saver(AsyncSqliteSaver):
-    """Each call is one trip to one thread beside the event loop, where LangGraph's own makes four to seven. While one
-    write is under way the next gather, so that two hundred runs share a commit.
+    """A step is one trip to one thread beside the event loop, where LangGraph's own makes seven. While one write is
+    under way the next gather, so that two hundred runs share a commit.
 
-    What is written is written, also when who asked for it is cancelled.
+    What tasks wrote waits for the checkpoint that follows: all is written in the order in which it came, or nothing
+    more is after what failed. Who reads sees all of it. What is written is written, also when who asked for it is
+    cancelled.
     """
 
     def __init__(self, connection: aiosqlite.Connection, place: Place, serde: SerializerProtocol) -> None:
@@ -58,6 +64,7 @@ class Saver(AsyncSqliteSaver):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._waiting: list[_Write] = []
         self._writing: asyncio.Task[None] | None = None
+        self._soon: asyncio.TimerHandle | None = None
 
     async def aput(
         self,
@@ -83,7 +90,11 @@ class Saver(AsyncSqliteSaver):
             for place, (channel, value) in enumerate(writes)
         ]
         anew = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        await self._write(_PUT_WRITES.format("REPLACE" if anew else "IGNORE"), rows)
+        written = self._queue(_PUT_WRITES.format("REPLACE" if anew else "IGNORE"), rows)
+        if anew:  # errors and interrupts: no checkpoint follows
+            await self._flush(written)
+        elif self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await self._read(lambda saver: saver.get_tuple(config))
@@ -95,8 +106,7 @@ class Saver(AsyncSqliteSaver):
 
     async def aclose(self) -> None:
         """Write what is left."""
-        if self._writing is not None:
-            await self._writing
+        await self._settle()
         self._thread.shutdown(wait=False)
 
     async def _read(self, read: Callable[[SqliteSaver], T]) -> T:
@@ -106,14 +116,35 @@ class Saver(AsyncSqliteSaver):
                 saver.is_setup = True  # by ours
                 return read(saver)
 
+        await self._settle()
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
+    async def _settle(self) -> None:
+        """Wait until all is written that came before."""
+        if self._waiting:
+            self._write_now()
+            await asyncio.wait([self._waiting[-1].written])
+        elif self._writing is not None:
+            await asyncio.wait([self._writing])
+
     async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        await self._flush(self._queue(statement, rows))
+
+    def _queue(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> asyncio.Future[None]:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(statement, rows, written))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_all(), name="checkpoints")
+        return written
+
+    async def _flush(self, written: asyncio.Future[None]) -> None:
+        self._write_now()
         await _to_its_end(written)
+
+    def _write_now(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if self._waiting and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write_all(), name="checkpoints")
 
     async def _write_all(self) -> None:
         while self._waiting:
@@ -123,8 +154,11 @@ class Saver(AsyncSqliteSaver):
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
-            for each in batch:
-                each.written.set_result(None) if failure is None else each.written.set_exception(failure)
+                batch, self._waiting = [*batch, *self._waiting], []  # what follows may need what is missing
+            for number, each in enumerate(batch, 1):
+                _tell(each.written, failure)
+                if number % WOKEN_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _commit(self, batch: Sequence[_Write]) -> None:
         with self._place.writing(synced=False) as connection:  # after a power cut, a run goes on from its receipts
@@ -139,12 +173,20 @@ def _begin(place: Place) -> None:
         pass
 
 
+def _tell(written: asyncio.Future[None], failure: Exception | None) -> None:
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
+        written.exception()  # nobody needs to ask: the checkpoint that follows fails alike
+
+
 async def _to_its_end(work: asyncio.Future[None]) -> None:
     """Who is cancelled meanwhile waits for it, however often."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
-            await asyncio.wait([work])
+            await asyncio.shield(work)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
