@@ -9,6 +9,10 @@ from typing import Any, cast
 
 from hanok.agents.tool import ToolResult, ToolSpec
 
+MOST_CALLS = 128
+"""Calls of one message that are looked at: no honest model asks for more side by side."""
+MOST_CHARACTERS = 1_000_000
+"""Of the arguments of one call."""
 MOST_DEPTH = 100
 """Objects and lists within one another in the arguments of a call: what keeps them takes no more than some hundreds."""
 
@@ -31,6 +35,8 @@ def read_call(call: Mapping[str, Any], key: str) -> Asked:
     raw = function.get("arguments")
     if isinstance(raw, dict):
         return Asked(id=id_, key=key, name=name, arguments=cast("dict[str, Any]", raw))
+    if len(str(raw or "")) > MOST_CHARACTERS:
+        return Asked(id=id_, key=key, name=name, arguments={}, problem=f"more than {MOST_CHARACTERS} characters")
     try:
         read = json.loads(str(raw or "{}"), parse_int=_read_int)
     except (ValueError, RecursionError) as error:

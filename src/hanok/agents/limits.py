@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 
 from hanok.agents.values import Bounds, Used
 from hanok.errors import HanokError, RequestError
@@ -28,7 +29,7 @@ def bounds_of(limits: AgentLimits, asked: Mapping[str, float], parent: tuple[Bou
     for name, value in asked.items():
         if name not in ASKABLE:
             raise RequestError(f"there is no limit {name!r}; there are {', '.join(ASKABLE)}", param=f"limits.{name}")
-        if isinstance(value, bool) or not value >= 0:
+        if not _is_amount(value):
             raise RequestError(f"{name} must be a number of 0 or more", param=f"limits.{name}")
     usd = _least(limits.usd, asked.get("usd"))
     tokens = _least(limits.tokens, asked.get("tokens"))
@@ -80,6 +81,10 @@ def _within(bounds: Bounds, parent: Bounds, used: Used) -> Bounds:
         tokens=None if tokens is None else int(tokens),
         cost_nano_usd=None if cost is None else int(cost),
     )
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0
 
 
 def _less(declared: float, asked: float | None) -> float:

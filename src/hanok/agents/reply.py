@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hanok.agents.calls import MOST_CALLS
 from hanok.agents.values import Message
 from hanok.errors import EngineBroken, EngineRefused, Refusal
 from hanok.wire import Answer, Usage
@@ -149,7 +150,7 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
 def _forms(calls: Sequence[_Call], message_id: str) -> list[dict[str, Any]]:
     """Each call with an id that no other of the message has: engines leave ids out, or say one twice."""
     forms: dict[str, dict[str, Any]] = {}
-    for place, call in enumerate(calls):
+    for place, call in enumerate(calls[:MOST_CALLS]):
         id_ = call.id if call.id and call.id not in forms else f"call_{message_id}_{place}"
         function = {"name": call.name, "arguments": call.arguments or "{}"}
         forms[id_] = {"id": id_, "type": "function", "function": function}

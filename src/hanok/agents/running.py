@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 import msgspec
-from langgraph.errors import InvalidUpdateError
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
@@ -24,7 +22,7 @@ from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
-from hanok.agents.state import said
+from hanok.agents.snapshots import Checkpoint, no_checkpoint, read_history, read_state, write_state
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, ToolResult
@@ -45,20 +43,6 @@ MOST_BELOW = 100_000
 CALLED_OFF_WITHIN_S = 10.0
 """How long a thread that is removed waits for what runs on it to hear of that."""
 _log = logging.getLogger(__name__)
-_PLAIN = msgspec.json.Encoder(enc_hook=str, order=None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A thread's state at one of its checkpoints (`agency.Snapshot`)."""
-
-    checkpoint: str
-    parent: str | None
-    values: dict[str, Any]
-    next: tuple[str, ...]
-    interrupts: tuple[dict[str, Any], ...]
-    metadata: dict[str, Any]
-    at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +180,8 @@ class HouseAgency:
             raise RequestError("a run needs something to do: give it a message", param="input", code="invalid_value")
         thread, is_new = await self._thread_for(order, agent)
         await self._refuse_below_itself(order)
+        if (begin := order.checkpoint) is not None and not await self.state(thread.id, tenant=None, checkpoint=begin):
+            raise no_checkpoint(thread.id, begin)
         id_ = order.run_id or f"run_{secrets.token_hex(12)}"
         run = Run(
             id=id_,
@@ -359,10 +345,7 @@ class HouseAgency:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
         if graph is None:
             return None
-        found = await graph.aget_state(_config(thread, checkpoint))
-        if checkpoint is not None and not found.config["configurable"].get("checkpoint_id"):
-            raise Unknown(f"thread {thread!r} has no checkpoint {checkpoint!r}", param="checkpoint")
-        return _snapshot(found) if found.created_at else None
+        return await read_state(graph, thread, checkpoint)
 
     async def history(
         self, thread: str, *, tenant: str | None, limit: int = 20, before: str | None = None
@@ -370,17 +353,17 @@ class HouseAgency:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
         if graph is None:
             return []
-        earlier = None if before is None else _config(thread, before)
-        return [
-            _snapshot(each) async for each in graph.aget_state_history(_config(thread), before=earlier, limit=limit)
-        ]
+        return await read_history(graph, thread, limit=limit, before=before)
 
     async def copy_thread(self, thread: str, *, tenant: str | None, checkpoint: str | None = None) -> Thread:
         source = await self.thread(thread, tenant=tenant)
         id_, now = f"thread_{secrets.token_hex(12)}", self._clock()
         copy = replace(source, id=id_, agent=await self._agent_of_thread(source), created_at=now, used_at=now)
         made: Thread = await self._in_thread(self._store.add_thread, copy)
-        await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        copied = await self._checkpoints.copy(thread, made.id, checkpoint=checkpoint)
+        if copied is None and checkpoint is not None:
+            await self._in_thread(self._store.remove_thread, made.id)
+            raise no_checkpoint(thread, checkpoint)
         return made
 
     async def set_state(
@@ -395,12 +378,7 @@ class HouseAgency:
         graph = await self._graph_of_thread(await self.thread(thread, tenant=tenant))
         if graph is None:
             raise RequestError(f"thread {thread!r} has no agent yet: run one on it first", param="thread")
-        changed = {name: said(*value) if name == "messages" else value for name, value in values.items()}
-        try:
-            config = await graph.aupdate_state(_config(thread, checkpoint), changed, as_node=node)
-        except InvalidUpdateError as error:
-            raise RequestError(str(error), param="as_node", code="invalid_value") from error
-        return str(config["configurable"]["checkpoint_id"])
+        return await write_state(graph, thread, values, node=node, checkpoint=checkpoint)
 
     # beginning
 
@@ -515,10 +493,26 @@ class HouseAgency:
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
         self._outside.finished(run)
+        if run.state != "done":
+            await self._rest_below(run)
         try:
             await self._checkpoints.prune(run.thread, keep=self._platform.runs.checkpoints)
         except Exception:  # noqa: BLE001 - the run has ended, whatever is wrong with what it leaves
             _log.exception("the old checkpoints of thread %s are not forgotten", run.thread)
+
+    async def _rest_below(self, run: Run) -> None:
+        """What goes on below a run that has ended before it ends with it, or rests until that is resumed."""
+        for child in await self.runs(tenant=None, parent=run.id, states=["queued", "running"], limit=MOST_BELOW):
+            if run.state == "cancelled":
+                await self._cancel(child)
+                continue
+            await self._worker.rested(child.id)
+            child = await self.run(child.id, tenant=None)
+            if child.state == "queued":
+                told = Event(run=child.id, seq=0, type="run", data={"state": "paused"}, at=self._clock())
+                await self._in_thread(self._store.save, replace(child, state="paused"), events=[told])
+                self._recorder.published(child.id)
+                await self._rest_below(child)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -625,28 +619,6 @@ class HouseAgency:
         )
         for thread in gone:
             await self._checkpoints.remove(thread)
-
-
-def _config(thread: str, checkpoint: str | None = None) -> dict[str, Any]:
-    config: dict[str, Any] = {"thread_id": thread, "checkpoint_ns": ""}
-    return {"configurable": {**config, "checkpoint_id": checkpoint} if checkpoint else config}
-
-
-def _snapshot(found: Any) -> Checkpoint:
-    parent = found.parent_config["configurable"].get("checkpoint_id") if found.parent_config else None
-    return Checkpoint(
-        checkpoint=str(found.config["configurable"].get("checkpoint_id") or ""),
-        parent=parent,
-        values=msgspec.json.decode(_PLAIN.encode(found.values)),
-        next=tuple(found.next),
-        interrupts=tuple({"id": each.id, "value": each.value} for each in found.interrupts),
-        metadata=dict(found.metadata or {}),
-        at=_unix(found.created_at),
-    )
-
-
-def _unix(text: str | None) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 def _numbered(message: Message, run: str, place: int) -> Message:

@@ -28,6 +28,8 @@ from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+MOST_ATTEMPTS = 5
+"""How often a run is taken up before what its store says ends it."""
 LONGEST_PAST = 1000
 """Events of a run's past that its watcher is told of."""
 OPEN: frozenset[RunState] = frozenset({"queued", "running"})
@@ -101,6 +103,11 @@ class Worker:
             self._asked.add(run)
         self._poke.set()
 
+    async def rested(self, run: str) -> None:
+        """When this process does not lead it any more."""
+        if (task := self._tasks.get(run)) is not None:
+            await asyncio.wait([task])
+
     def led(self) -> Counter[str]:
         """How many runs of each agent this process leads now."""
         return Counter(work.run.agent for work in self._works.values())
@@ -147,9 +154,11 @@ class Worker:
                 self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
             )
             if taken:
-                return await self._start(taken[0])
-            await asyncio.sleep(LOOK_EVERY_S)
-            run = await self._in_thread(self._store.run, run.id, tenant=None) or run
+                run = await self._start(taken[0])
+                _heed_cancelling()
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
+                run = await self._in_thread(self._store.run, run.id, tenant=None) or run
         return run
 
     def lose(self, runs: Iterable[str]) -> None:
@@ -231,6 +240,8 @@ class Worker:
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
+        except StoreError as error:
+            return await self._let_go(run, None, error)
         except HanokError as error:
             return await self._finish(run, None, "failed", error=error.message)
         except Exception as error:  # noqa: BLE001 - told as the run's end
@@ -293,6 +304,8 @@ class Worker:
             return await self._rest(run, work, "paused")
         except asyncio.CancelledError as error:
             return await self._cancelled(run, work, error)
+        except StoreError as error:
+            return await self._let_go(run, work, error)
         except HanokError as error:
             return await self._finish(run, work, "failed", reason=type(error).__name__, error=error.message)
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
@@ -358,6 +371,14 @@ class Worker:
         used = work.clocked() if work is not None else run.used
         return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
 
+    async def _let_go(self, run: Run, work: Work | None, error: StoreError) -> Run:
+        """The store could not be written or read: whoever can may try again, and again, but not for ever."""
+        if run.attempt >= MOST_ATTEMPTS:
+            return await self._finish(run, work, "failed", reason="StoreError", error=error.message)
+        _log.warning("run %s is tried again: %s", run.id, error.message)
+        used = work.clocked() if work is not None else run.used
+        return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+
     async def _finish(
         self,
         run: Run,
@@ -396,6 +417,13 @@ class Worker:
         await self._recorder.save(run, "done" if last else "run", told)
         self._recorder.published(run.id)
         return run
+
+
+def _heed_cancelling() -> None:
+    """Raise what this task was to be told while it awaited another, which took it for itself."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class _Seen:

@@ -53,6 +53,7 @@ class SearchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             k=self.k,
             rerank=self.rerank,
             rewrite=self.rewrite,
+            is_call=True,
         )
 
 

@@ -199,6 +199,7 @@ class StoreSearchBody(msgspec.Struct, kw_only=True):
             k=self.max_num_results or usual,
             rerank=self.ranking_options.ranking().rerank,
             rewrite=self.rewrite_query,
+            is_call=True,
         )
 
 

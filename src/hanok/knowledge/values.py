@@ -219,7 +219,10 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asks of a knowledge base. What is None is as the base declares it."""
+    """What somebody asks of a knowledge base. What is None is as the base declares it.
+
+    `is_call` says that the caller's call is this search and nothing more: it is told in the span of the call itself.
+    """
 
     base: str
     text: str
@@ -228,6 +231,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     k: int | None = None
     rerank: bool | None = None
     rewrite: bool | None = None
+    is_call: bool = False
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

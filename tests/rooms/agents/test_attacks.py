@@ -14,12 +14,14 @@ from typing import Any, Self
 import msgspec
 import pytest
 
+from hanok.agents.limits import bounds_of
 from hanok.agents.running import HouseAgency
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
-from hanok.errors import RequestError
+from hanok.errors import RequestError, StoreError, Unknown
+from hanok.spec import AgentLimits
 from hanok.wire import ChatRequest, Chunk, Usage
-from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
+from tests.rooms.agents.stage import ANN, Count, Script, Stage, call, finished, order, told
 from tests.rooms.agents.test_runs import play, worker
 
 
@@ -236,24 +238,21 @@ def test_who_waits_for_a_run_that_is_cancelled_goes_on_without_it(tmp_path: Path
 
 def test_a_run_whose_worker_died_waits_for_the_lease_of_what_is_below_it(tmp_path: Path) -> None:
     stage = three(tmp_path)
-    deadline = Deadline()
 
-    async def die() -> None:
-        async with stage.alive(deadline) as agency:
-            await reach(agency, stage, run_id="run_1")
-            deadline.dead = True
+    async def begin(agency: HouseAgency) -> None:
+        await reach(agency, stage, run_id="run_1")
 
-    async def go_on() -> Run:
-        async with stage.alive() as agency:
-            return await finished(agency, await agency.run("run_1", tenant=None))
+    async def go_on(agency: HouseAgency) -> Run:
+        return await finished(agency, await agency.run("run_1", tenant=None))
 
-    asyncio.run(die())
+    play(stage, begin)
     with closing(sqlite3.connect(tmp_path / "agents.db")) as rows:
         later = stage.now() + 1000.4  # as a lease is that began after the one above it
-        rows.execute("UPDATE runs SET lease_until = ? WHERE parent IS NOT NULL", (later,))
+        lease = "state = 'running', lease_by = 'dead', lease_until = CASE WHEN parent IS NULL THEN 0 ELSE ? END"
+        rows.execute(f"UPDATE runs SET {lease}", (later,))
         rows.commit()
     stage.tools["look"] = Count("look")
-    assert asyncio.run(go_on()).state == "done"
+    assert play(stage, go_on).state == "done"
 
 
 @pytest.mark.parametrize(("how", "state"), [("cancel", "cancelled"), ("pause", "paused")])
@@ -340,3 +339,82 @@ def test_a_checkpoint_that_cannot_be_read_fails_its_run_and_nothing_else(tmp_pat
         return failed
 
     assert play(stage, spoil).state == "failed"
+
+
+@pytest.mark.parametrize("limit", ["tokens", "usd", "steps", "wall_time_s"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, True, "3", None])
+def test_a_limit_that_is_no_amount_is_refused(tmp_path: Path, limit: str, value: Any) -> None:
+    with pytest.raises(RequestError, match="must be a number of 0 or more"):
+        bounds_of(AgentLimits(), {limit: value})
+
+
+def test_a_call_without_result_is_not_told_though_its_id_was_another_calls(tmp_path: Path) -> None:
+    class OnceOnly(Gate):
+        async def use(self, call: ToolCall) -> ToolResult:
+            if self.effects:
+                return await super().use(call)
+            return await Count.use(self, call)
+
+    message = calls(("call_0", "look", {"x": 1}))
+    gate = OnceOnly()
+    stage = Stage(tmp_path, Rude(message, {"content": "one"}, message), gate, agents=worker(tools=["look"]))
+
+    async def cancel_the_second(agency: HouseAgency) -> None:
+        run = await finished(agency, await agency.start(order("first")))
+        second = await agency.start(order("second", thread=run.thread))
+        await gate.reached.wait()
+        await agency.cancel(second.id, tenant=None)
+        await finished(agency, await agency.start(order("third", thread=run.thread)))
+
+    play(stage, cancel_the_second)
+    roles = [each["role"] for each in heard(stage, -1)]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user", "user"]
+
+
+def test_what_is_below_a_run_that_ends_rests_with_it(tmp_path: Path) -> None:
+    stage = three(tmp_path)
+
+    async def run_out(agency: HouseAgency) -> tuple[Run, list[Run]]:
+        run, _ = await reach(agency, stage, limits={"wall_time_s": 0.5})
+        below = [each for each in await agency.runs(tenant=None, parent="*") if each.parent]
+        return await finished(agency, run), [await finished(agency, each) for each in below]
+
+    run, below = play(stage, run_out)
+    assert (run.state, run.reason) == ("limited", "wall_time_s")
+    assert {each.state for each in below} <= {"paused", "limited"}
+
+
+def test_a_store_that_is_away_for_a_moment_ends_no_run(tmp_path: Path) -> None:
+    stage = three(tmp_path)
+
+    async def be_away(agency: HouseAgency) -> Run:
+        run, gate = await reach(agency, stage)
+        store: Any = vars(agency)["_store"]
+        append, left = store.append, [StoreError("away")]
+
+        def append_at_last(*given: Any, **named: Any) -> Any:
+            if left:
+                raise left.pop()
+            return append(*given, **named)
+
+        store.append = append_at_last
+        gate.open.set()
+        return await finished(agency, run)
+
+    assert play(stage, be_away).answer == "It is so."
+
+
+def test_a_checkpoint_that_there_is_not_begins_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([{"say": "one"}], ordered=False), agents=worker())
+
+    async def fork(agency: HouseAgency) -> int:
+        run = await finished(agency, await agency.start(order("first")))
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.start(order("second", thread=run.thread, checkpoint="none"))
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.copy_thread(run.thread, tenant=None, checkpoint="none")
+        with pytest.raises(Unknown, match="has no checkpoint 'none'"):
+            await agency.state(run.thread, tenant=None, checkpoint="none")
+        return len(await agency.threads(tenant=None))
+
+    assert play(stage, fork) == 1

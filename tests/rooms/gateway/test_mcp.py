@@ -136,7 +136,7 @@ def test_a_search_gives_passages_for_models_and_for_machines(served: Served) -> 
     found = served.use("search_docs", query="What does a budget limit?", k=5, filters=filters)
     assert not found.is_error
     assert [hit["path"] for hit in found.structured_content["data"]] == ["cats.md"]
-    assert "[1] cats.md" in text(found)
+    assert "cats.md\n\nCats sleep" in text(found)
 
 
 def test_passages_of_another_team_are_not_found(served: Served) -> None:

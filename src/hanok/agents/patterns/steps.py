@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, cast
 
 from langgraph.graph import END, StateGraph
@@ -33,22 +34,34 @@ def conversation(state: State, work: Work, *, more: str = "") -> list[Message]:
 
 
 def _whole(messages: Sequence[Message]) -> list[Message]:
-    """Without results whose call is not there any more, nor calls without results: engines refuse both."""
-    asked: set[str] = set()
-    answered = {str(message.get("tool_call_id")) for message in messages if message.get("role") == "tool"}
+    """Without results whose call is not there any more, nor calls without results: engines refuse both.
+
+    Results are those that follow their call at once: engines use an id for another call later on.
+    """
     kept: list[Message] = []
-    for message in messages:
-        if message.get("role") == "tool" and str(message.get("tool_call_id")) not in asked:
+    asked: set[str] = set()
+    for place, message in enumerate(messages):
+        if message.get("role") == "tool":
+            if str(message.get("tool_call_id")) in asked:
+                asked.discard(str(message.get("tool_call_id")))
+                kept.append(message)
             continue
-        calls = [call for call in message.get("tool_calls") or () if str(call.get("id")) in answered]
-        asked |= {str(call.get("id")) for call in calls}
-        if message.get("tool_calls"):
-            rest = {name: value for name, value in message.items() if name != "tool_calls"}
-            if not calls and not text_of(message):
-                continue
-            message = {**rest, "tool_calls": calls} if calls else rest
-        kept.append(message)
+        told = message if not message.get("tool_calls") else _with_answered_calls(message, messages[place + 1 :])
+        asked = {str(call.get("id")) for call in (told or {}).get("tool_calls") or ()}
+        if told is not None:
+            kept.append(told)
     return kept
+
+
+def _with_answered_calls(message: Message, after: Sequence[Message]) -> Message | None:
+    """The message with those of its calls whose results follow; None where nothing is left of it."""
+    results = takewhile(lambda each: each.get("role") == "tool", after)
+    answered = {str(each.get("tool_call_id")) for each in results}
+    calls = [call for call in message["tool_calls"] if str(call.get("id")) in answered]
+    if calls:
+        return {**message, "tool_calls": calls}
+    rest = {name: value for name, value in message.items() if name != "tool_calls"}
+    return rest if text_of(message) else None
 
 
 async def think(state: State, runtime: Runtime[Any]) -> Update:

@@ -354,7 +354,7 @@ def _check_queue(connection: Connection, queue: int | None) -> None:
     """Raises `Overloaded`. Servers that add at once may pass the limit by a few: they do not wait for one another."""
     if queue is None:
         return
-    asked = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE state = 'queued' LIMIT ?) AS waiting"
+    asked = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE state = 'queued' AND parent IS NULL LIMIT ?) AS waiting"
     if connection.execute(asked, (queue,)).fetchone()[0] >= queue:
         raise Overloaded(f"{queue} runs wait already", code="queue_full", retry_after_s=RETRY_AFTER_S)
 

@@ -97,7 +97,8 @@ class Finder:
             message = f"a question has at most {LONGEST_QUESTION:,} characters, not {len(question.text):,}"
             raise RequestError(message, param="query", code="invalid_value")
         began = self._wall()
-        question = msgspec.structs.replace(question, caller=in_child_span(question.caller, self.trace))
+        if not question.is_call:
+            question = msgspec.structs.replace(question, caller=in_child_span(question.caller, self.trace))
         try:
             found = await _Search(self, place, collection, readers, question).run()
         except HanokError as error:

@@ -238,3 +238,10 @@ def test_a_wrong_run_is_refused_by_its_field(people: People, body: dict[str, Any
 )
 def test_what_is_not_there_is_told(people: People, method: str, path: str, status: int) -> None:
     assert people.ask(path, {} if method == "POST" else None, method=method).status == status
+
+
+def test_who_names_a_thread_of_an_agent_not_open_to_him_is_not_told_of_it(people: People, client: Any) -> None:
+    own = client.threads.create(graph_id="writer", metadata={"secret": "of the writer"})["thread_id"]
+    for more in ({}, {"if_exists": "do_nothing"}):
+        reply = people.ask("/agent-protocol/threads", {"thread_id": own, **more}, who="red-narrow")
+        assert reply.status == 404 and b"secret" not in reply.body

@@ -60,7 +60,10 @@ class Threads:
             agent=agent if isinstance(agent, str) and agent in open_to else None,
             metadata=metadata,
         )
-        return thread_form(await self._agency.add_thread(made), None, None)
+        kept = await self._agency.add_thread(made)
+        if not await self._is_open(kept, open_to):
+            raise Unknown(f"there is no thread {id_!r} here", param="thread_id", code="thread_not_found")
+        return thread_form(kept, None, None)
 
     async def find(self, id_: str, entered: Entered) -> Thread:
         """Raises `Unknown`."""
