@@ -17,7 +17,7 @@ from hanok.agents.prompts.store import Prompts
 from hanok.assemble.watching import AgentsWatch
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
-from hanok.gateway.agents import AgentProtocol, Agents
+from hanok.gateway.agents import AgentProtocol, Agents, Memories
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
 from hanok.ledger import Admission, Allotment
@@ -26,6 +26,7 @@ from hanok.telemetry import Deed, Metrics, Trace, hand_on, in_child_span
 from hanok.wire import Answer, Caller, ChatRequest, ModelPath, TaskRequest, TaskResult
 
 if TYPE_CHECKING:
+    from hanok.agents.memory.remembering import Remembering
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
     from hanok.agents.tools.memory import LongTermMemory
@@ -102,7 +103,14 @@ class Wing:
         The first lists no agents where none are declared.
         """
         mcp = self._mcp = self._mcp or self._make_mcp(reception, leaving)
-        agents = Agents(self.agency, reception=reception, giving=giving, new_id=new_id, leaving=leaving)
+        agents = Agents(
+            self.agency,
+            reception=reception,
+            giving=giving,
+            new_id=new_id,
+            leaving=leaving,
+            memories=None if self.remembering is None else Memories(self.remembering),
+        )
         if self.agency is None:
             return [agents, mcp]
         protocol = AgentProtocol(
@@ -131,6 +139,11 @@ class Wing:
             self._prompts = self._prompts or Prompts(loaded.state)
             await asyncio.to_thread(self._prompts.record, declared_prompts(loaded), now=time.time())
         await self.build(loaded)
+
+    @property
+    def remembering(self) -> Remembering | None:
+        """What agents remember beyond their threads; None where no agents are declared."""
+        return None if self._memory is None else self._memory.remembering
 
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares."""

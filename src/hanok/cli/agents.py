@@ -108,6 +108,34 @@ def threads(
     data.print(table if found else "No conversations yet.")
 
 
+def memories(
+    name: Annotated[str, typer.Argument(help="The agent.")],
+    user: Annotated[str | None, typer.Option(help="Whose; by default this machine's own key's.")] = None,
+    forget: Annotated[str | None, typer.Option(metavar="MEMORY", help="Forget this one.")] = None,
+    forget_all: Annotated[bool, typer.Option("--forget-all", help="Forget all of them.")] = False,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what an agent remembers of a user beyond their conversations, or have it forgotten.
+
+    Example: `hanok agents memories research-agent --user ann --json`
+    """
+    loaded = load_to_ask(file)
+    chosen(loaded, name)
+    if forget is not None or forget_all:
+        gone = _asked(loaded, lambda agents: agents.forget(name, user=user, memory=forget))
+        print_json({"forgotten": gone}) if as_json else data.print(f"Forgotten: {gone}.")
+        return
+    found = _asked(loaded, lambda agents: agents.memories(name, user=user))
+    if as_json:
+        print_json({"memories": found})
+        return
+    table = new_table("MEMORY", "AGE", "TEXT", kept=("MEMORY", "AGE"))
+    for each in found:
+        table.add_row(escape(str(each["id"])), _age(each["created_at"]), escape(str(each["text"])))
+    data.print(table if found else "Nothing is remembered.")
+
+
 def cancel(id_: RunArgument, file: FileOption = None, as_json: JsonOption = False) -> None:
     """End a run and all below it; it keeps what it has.
 
@@ -243,6 +271,7 @@ agents.command("run")(run)
 agents.command("chat")(chat)
 agents.command("runs")(list_runs)
 agents.command("threads")(threads)
+agents.command("memories")(memories)
 agents.command("resume")(resume)
 agents.command("approve")(approve)
 agents.command("answer")(answer)

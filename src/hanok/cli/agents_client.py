@@ -102,6 +102,15 @@ class There:
         threads = [_thread_form(each) for each in found]
         return [each for each in threads if agent in (None, each["agent"])]
 
+    async def memories(self, agent: str, *, user: str | None) -> list[Form]:
+        found: list[Form] = []
+        while part := (await self._ask("GET", _memories(agent, user, offset=len(found))))["data"]:
+            found += part
+        return found
+
+    async def forget(self, agent: str, *, user: str | None, memory: str | None) -> int:
+        return int((await self._ask("DELETE", _memories(agent, user, memory=memory)))["deleted"])
+
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
         response = await self._sent(method, path, b"" if body is None else json_bytes(body), "application/json")
         return json.loads(await response.whole(LONGEST_ANSWER_BYTES))
@@ -161,3 +170,9 @@ def _thread_form(thread: Form) -> Form:
         "created_at": datetime.fromisoformat(thread["created_at"]).timestamp(),
         "used_at": datetime.fromisoformat(thread["updated_at"]).timestamp(),
     }
+
+
+def _memories(agent: str, user: str | None, *, memory: str | None = None, offset: int = 0) -> str:
+    asked = {"limit": 1000, "offset": offset} | ({} if user is None else {"user": user})
+    path = f"/v1/agents/{quote(agent, safe='')}/memories" + (f"/{quote(memory, safe='')}" if memory else "")
+    return f"{path}?{urlencode(asked)}"

@@ -6,9 +6,14 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
+
 from hanok.agents.agency import Agency
+from hanok.agents.memory.remembering import Remembering
+from hanok.agents.memory.values import Owner, owner_of
 from hanok.agents.values import Message, Order, Thread
 from hanok.cli.agents_reach import Form
+from hanok.errors import Unknown
 from hanok.gateway.agents.forms import checkpoint_form, event_form, run_form
 from hanok.wire import Caller
 
@@ -16,8 +21,9 @@ from hanok.wire import Caller
 class Here:
     """An agency. Runs are begun for `caller`, and seen whoever began them: whoever can read the state folder may."""
 
-    def __init__(self, agency: Agency, caller: Caller) -> None:
+    def __init__(self, agency: Agency, caller: Caller, remembering: Remembering | None = None) -> None:
         self._agency = agency
+        self._remembering = remembering
         self._caller = caller
 
     async def graph(self, name: str) -> str:
@@ -68,6 +74,26 @@ class Here:
 
     async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
         return [_thread_form(each) for each in await self._agency.threads(tenant=None, agent=agent, limit=limit)]
+
+    async def memories(self, agent: str, *, user: str | None) -> list[Form]:
+        remembering, owner = self._remembered(agent, user)
+        return await remembering.export(owner)
+
+    async def forget(self, agent: str, *, user: str | None, memory: str | None) -> int:
+        remembering, owner = self._remembered(agent, user)
+        if memory is None:
+            return await remembering.forget_all(owner)
+        if not await remembering.forget(owner, memory):
+            raise Unknown(f"there is no memory {memory!r}", code="memory_not_found")
+        return 1
+
+    def _remembered(self, agent: str, user: str | None) -> tuple[Remembering, Owner]:
+        long_term = self._agency.agent(agent).memory.long_term
+        if long_term is None or self._remembering is None:
+            message = f"agent {agent!r} remembers nothing beyond its threads (`memory.long_term`)"
+            raise Unknown(message, code="no_memory")
+        caller = msgspec.structs.replace(self._caller, user=user or self._caller.user)
+        return self._remembering, owner_of(caller, agent, long_term.scope)
 
 
 def _said(text: str | None) -> tuple[Message, ...]:

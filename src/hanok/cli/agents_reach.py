@@ -61,6 +61,14 @@ class Agents(Protocol):
         """The latest used first: `{id, agent, metadata, created_at, used_at}`."""
         ...
 
+    async def memories(self, agent: str, *, user: str | None) -> list[Form]:
+        """What an agent remembers of a user (by default of this machine's key), the latest first."""
+        ...
+
+    async def forget(self, agent: str, *, user: str | None, memory: str | None) -> int:
+        """Forget one, or all; how many there were."""
+        ...
+
 
 @contextlib.asynccontextmanager
 async def reached(loaded: Loaded, *, agent: str | None = None, works: bool = True) -> AsyncGenerator[Agents]:
@@ -92,7 +100,7 @@ async def _in_this_process(loaded: Loaded, agent: str | None, *, works: bool) ->
                 await house.fleet.wait_started([model.name for model in house.loaded.platform.models])
         local_key(loaded.state, house.ledger)
         assert house.wing.agency is not None, "agents are declared"
-        yield Here(house.wing.agency, local_caller(house.ledger))
+        yield Here(house.wing.agency, local_caller(house.ledger), house.wing.remembering)
 
 
 def chosen(loaded: Loaded, name: str) -> Agent:

@@ -306,6 +306,19 @@ def _agents(start: dict[str, Any], fork: dict[str, Any], answers: dict[str, Any]
     return {
         "/v1/agents": {"get": _read("List the agents", "Those open to the key.", errors=("401",))},
         "/v1/agents/{name}": {**name, "get": _read("Show an agent", "The agent.", errors=("401", "404"))},
+        "/v1/agents/{name}/memories": {
+            **name,
+            "get": _read("List what it remembers of the caller", "Memories, the latest first.", errors=wrong),
+            "delete": _read("Forget all of it", "How many there were.", errors=wrong),
+        },
+        "/v1/agents/{name}/memories/{memory}": {
+            "parameters": [
+                *name["parameters"],
+                {"name": "memory", "in": "path", "required": True, "schema": {"type": "string"}},
+            ],
+            "get": _read("Show one memory", "The memory.", errors=wrong),
+            "delete": _read("Forget it", "That it is gone.", errors=wrong),
+        },
         runs: {**name, "get": listed, "post": _with_events(_write("Start a run", start, errors=wrong_body))},
         f"{runs}/stream": {**name, "post": streamed},
         "/v1/agent-runs": {"get": listed},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from hanok.cli import main
 from hanok.cli.agents_view import RunView, dollars
 from hanok.cli.state import RunningServer, write_server
 from tests.conftest import open_house
+from tests.passages import EMBED
 
 for library in ("langgraph", "aiosqlite"):
     pytest.importorskip(library, reason='not installed: pip install "hanok[agents]"')
@@ -281,3 +283,28 @@ def test_on_a_terminal_no_line_is_wider_than_it_in_any_script(width: int) -> Non
 def test_dollars_are_told_as_finely_as_they_are() -> None:
     told = [dollars(value) for value in (0, 0.00001, 0.0001, 0.0312, 0.1, 1.5, 1234.5)]
     assert told == ["$0.00", "<$0.0001", "$0.0001", "$0.0312", "$0.10", "$1.50", "$1,234.50"]
+
+
+@pytest.mark.parametrize("by_server", [False, True], ids=["without a server", "with one"])
+def test_what_an_agent_remembers_is_listed_and_forgotten(tmp_path: Path, hanok: Hanok, by_server: bool) -> None:
+    remember = {"name": "remember", "arguments": {"text": "The user drinks only tea"}}
+    turns = [{"tool": "remember", "say": "Noted."}, {"call": remember}]
+    platform = {
+        "models": [{"name": "m", "serve": {"engine": "script", "turns": turns}}, EMBED],
+        "agents": [{"name": "waiter", "memory": {"long_term": {}}}, {"name": "plain"}],
+    }
+    file = tmp_path / "platform.yaml"
+    file.write_text(yaml.safe_dump(platform), "utf-8")
+    with open_house(file) if by_server else contextlib.nullcontext() as house:
+        if house is not None:
+            host, _, port = house.url.removeprefix("http://").partition(":")
+            write_server(tmp_path / ".hanok", RunningServer(process_id=os.getpid(), host=host, port=int(port)))
+        assert hanok(tmp_path, "run", "waiter", "I only drink tea").code == 0
+        (memory,) = hanok(tmp_path, "memories", "waiter", "--json").json["memories"]
+        assert memory["text"] == "The user drinks only tea"
+        assert "The user drinks only tea" in hanok(tmp_path, "memories", "waiter").out
+        assert hanok(tmp_path, "memories", "waiter", "--user", "ann").out == "Nothing is remembered.\n"
+        assert "remembers nothing beyond its threads" in hanok(tmp_path, "memories", "plain").err
+        assert "there is no memory 'x'" in hanok(tmp_path, "memories", "waiter", "--forget", "x").err
+        assert hanok(tmp_path, "memories", "waiter", "--forget", memory["id"]).out == "Forgotten: 1.\n"
+        assert hanok(tmp_path, "memories", "waiter", "--forget-all", "--json").json == {"forgotten": 0}

@@ -2,6 +2,7 @@
 
 from hanok.gateway.agents.delegated import Delegated
 from hanok.gateway.agents.desk import Agents
+from hanok.gateway.agents.memories import Memories
 from hanok.gateway.agents.protocol import AgentProtocol
 
-__all__ = ["AgentProtocol", "Agents", "Delegated"]
+__all__ = ["AgentProtocol", "Agents", "Delegated", "Memories"]

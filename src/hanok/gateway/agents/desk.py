@@ -26,6 +26,7 @@ from hanok.gateway.agents.forms import (
     sse,
     whole_agent_form,
 )
+from hanok.gateway.agents.memories import Memories
 from hanok.gateway.agents.ordering import begin, idempotency_key, thread_named
 from hanok.gateway.agents.watching import Cancelling, Leave, Watched
 from hanok.gateway.bodies import decode_body, with_user
@@ -47,8 +48,10 @@ _STATES: tuple[RunState, ...] = get_args(RunState)
 
 
 class Agents:
-    """The desk. `agency` is None where no agents are declared; `giving` knows how long a stream may be
-    silent, `leaving` whether the house is shutting down."""
+    """The desk. `agency` is None where no agents are declared, `memories` where nothing is remembered.
+
+    `giving` knows how long a stream may be silent, `leaving` whether the house is shutting down.
+    """
 
     paths: Sequence[str] = (AGENTS, RUNS)
     asks: Set[str] = frozenset(("runs", "stream", "fork"))
@@ -65,8 +68,10 @@ class Agents:
         giving: Giving,
         new_id: NewId,
         leaving: Callable[[], bool],
+        memories: Memories | None = None,
     ) -> None:
         self._declared = agency
+        self._memories = memories
         self._reception = reception
         self._giving = giving
         self._new_id = new_id
@@ -110,6 +115,8 @@ class Agents:
                 await self._start(call, key, name, streams=True)
             case "GET", [name, "runs"]:
                 await self._list_runs(call, key, self._open(name, key))
+            case _, [name, "memories", *below]:
+                await self._tell_memories(call, key, name, below)
             case _, [_]:
                 raise WrongMethod(call.path, "GET")
             case _, [_, "runs"]:
@@ -163,6 +170,13 @@ class Agents:
         except AgentError as error:
             problem = str(error)
         await _reply(call, whole_agent_form(agent, graph, problem))
+
+    async def _tell_memories(self, call: Call, key: Key, name: str, below: list[str]) -> None:
+        agent = self._agency.agent(self._open(name, key))
+        if self._memories is None:
+            raise _nothing(call)
+        caller = self._reception.caller(call, key)
+        await _reply(call, await self._memories.answer(call, agent, caller, below))
 
     def _open(self, name: str, key: Key) -> str:
         """The name, where that agent is open to the key. Raises `Unknown`."""
