@@ -1,4 +1,4 @@
-"""The pages that are written from the code: `make docs` writes them, `test_docs.py` fails when they differ."""
+"""Pages that are written from the code: `make docs` writes them; `tests/docs/test_pages.py` fails when they differ."""
 
 from __future__ import annotations
 
