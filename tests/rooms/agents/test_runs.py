@@ -466,3 +466,23 @@ def test_a_users_own_graph_has_the_same_work_the_same_receipts_and_the_same_peop
     run = play(stage, reply)
     assert (run.state, run.answer) == ("done", "It was 2026"), run.error
     assert len(stage.model.asked) == 1
+
+
+def test_a_run_whose_agent_has_another_pattern_by_then_says_so(tmp_path: Path) -> None:
+    send = Count("send")
+    before = worker(tools=["send"], approvals=["send"])
+    stage = Stage(tmp_path, Script([call("send", 1), {"say": "Sent."}]), send, agents=before)
+
+    async def ask(agency: HouseAgency) -> Run:
+        return await finished(agency, await agency.start(order("go", run_id="run_1")))
+
+    async def approve(agency: HouseAgency) -> Run:
+        yes = {id_: {"approve": True} for id_ in (await agency.run("run_1", tenant=None)).wanted}
+        return await finished(agency, await agency.answer("run_1", yes, tenant=None, by="ann"))
+
+    assert play(stage, ask).state == "waiting"
+    after = worker(tools=["send"], approvals=["send"], pattern="plan-execute")
+    run = play(Stage(tmp_path, stage.model, send, agents=after), approve)
+    assert run.state == "failed"
+    assert run.error is not None
+    assert "had another pattern" in run.error

@@ -16,6 +16,7 @@ from langgraph.runtime import Runtime
 from hanok.agents.patterns.steps import Update, act, calls_of, conversation, new_graph
 from hanok.agents.state import PlanStep, State, said, text_of
 from hanok.agents.work import Work
+from hanok.errors import AgentError
 
 MOST_STEPS = 12
 _PLAN: dict[str, Any] = {
@@ -126,7 +127,11 @@ def _after_evaluate(state: State) -> str:
 
 
 def _at_hand(state: State) -> PlanStep:
-    return next(each for each in state.get("plan", []) if each["state"] in ("open", "running"))
+    """Raises `AgentError` where there is none: a run that began under another pattern."""
+    step = next((each for each in state.get("plan", []) if each["state"] in ("open", "running")), None)
+    if step is None:
+        raise AgentError("this run has no plan: its agent had another pattern when it began", hint="begin a new run")
+    return step
 
 
 def _marked(state: State, step: PlanStep, mark: Any, result: str | None) -> list[PlanStep]:

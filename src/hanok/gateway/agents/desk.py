@@ -7,8 +7,9 @@ its runs and those of other tenants.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence, Set
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast, get_args
 from urllib.parse import parse_qs
@@ -33,7 +34,7 @@ from hanok.gateway.bodies import decode_body, with_user
 from hanok.gateway.envelope import answer_error, error_event
 from hanok.gateway.giving import EVENTS, JSON_TYPE, Giving
 from hanok.gateway.http import Call, Header, no_headers
-from hanok.gateway.paging import read_page
+from hanok.gateway.paging import Page, read_page
 from hanok.gateway.reception import Reception
 from hanok.gateway.relay import relay
 from hanok.gateway.replay import Handle
@@ -256,22 +257,20 @@ class Agents:
         return run
 
     async def _list_runs(self, call: Call, key: Key, agent: str | None) -> None:
-        caller = self._reception.caller(call, key)
-        open_to = self._reception.agents(key)
+        tenant = self._reception.caller(call, key).tenant
         given = {name: values[-1] for name, values in parse_qs(call.query).items()}
         page = read_page(call, limit=PAGE, most=LARGEST_PAGE)
-        found = await self._agency.runs(
-            tenant=caller.tenant,
+        search = partial(
+            self._agency.runs,
+            tenant=tenant,
             agent=agent or given.get("agent"),
             thread=given.get("thread"),
             states=_states(given.get("state")),
             parent=given.get("parent"),
-            limit=page.limit + 1,
-            before=page.after,
         )
-        shown = found[: page.limit]
-        forms = [run_form(run) for run in shown if run.agent in open_to]
-        last = shown[-1].id if shown else None
+        found = await _open_ones(search, self._reception.agents(key), page)
+        forms = [run_form(run) for run in found[: page.limit]]
+        last = forms[-1]["id"] if forms else None
         await _reply(call, list_form(forms, more=len(found) > page.limit, last=last))
 
     async def _list_checkpoints(self, call: Call, run: Run) -> None:
@@ -328,6 +327,19 @@ def read_number(name: str, text: str, *, most: int = 2**53) -> int:
 def unknown_run(own: str) -> Unknown:
     """There is no such run, or it is somebody else's."""
     return Unknown(f"there is no run {own[:100]!r} here", param="run", code="run_not_found")
+
+
+async def _open_ones(search: Callable[..., Awaitable[list[Run]]], open_to: Container[str], page: Page) -> list[Run]:
+    """One more than the page has, of agents that are open: nothing of the others, not even an id to go on from."""
+    found: list[Run] = []
+    before, most = page.after, page.limit + 1
+    while len(found) < most:
+        part = await search(limit=most, before=before)
+        found += [run for run in part if run.agent in open_to]
+        if len(part) < most:
+            break
+        before = part[-1].id
+    return found[:most]
 
 
 def _states(given: str | None) -> Sequence[RunState] | None:

@@ -233,3 +233,14 @@ def test_what_is_not_there_is_told(people: People, method: str, path: str, statu
 def test_without_a_key_nothing_is_told(people: People) -> None:
     for path in ("/v1/agents", "/v1/agents/writer", "/v1/agent-runs", "/v1/agent-runs/x"):
         assert call(f"{people.house.url}{path}", "GET", None, {}).status == 401
+
+
+def test_a_list_shows_nothing_of_runs_of_closed_agents_not_even_where_they_end(people: People) -> None:
+    thread = people.start("one")["thread"]
+    people.start("two", thread=thread)
+    listed = people.ask(f"/v1/agent-runs?thread={thread}&limit=1").json
+    assert (len(listed["data"]), listed["has_more"]) == (1, True)
+    rest = people.ask(f"/v1/agent-runs?thread={thread}&limit=1&after={listed['last_id']}").json
+    assert (len(rest["data"]), rest["has_more"]) == (1, False)
+    closed = people.ask(f"/v1/agent-runs?thread={thread}&limit=1", who="red-narrow").json
+    assert (closed["data"], closed["has_more"], closed["last_id"]) == ([], False, None)
