@@ -15,7 +15,9 @@ help: ## Show this list
 up: .venv/.run ## Start the platform here (writes a starter platform.yaml if there is none)
 	$(BIN)/hanok up
 
-TESTS := $(BIN)/python -m pytest -n auto --dist loadfile
+# One more than there are cores: many tests wait for processes that they have started.
+TESTERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+TESTS = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 test: .venv/.dev ## Run the everyday tests (under five minutes)
 	$(TESTS) -m "not slow"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hanok.agents.agency import Agency
-from hanok.agents.memory.remembering import Remembering
 from hanok.agents.memory.values import Owner, owner_of
 from hanok.agents.values import Message, Order, Thread
 from hanok.cli.agents_reach import Form
 from hanok.errors import Unknown
 from hanok.gateway.agents.forms import checkpoint_form, event_form, run_form
 from hanok.wire import Caller
+
+if TYPE_CHECKING:
+    from hanok.agents.memory.remembering import Remembering
 
 
 class Here:

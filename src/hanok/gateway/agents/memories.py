@@ -5,17 +5,19 @@ A key that acts for a user sees that user's memories; any other names the user (
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
 
-from hanok.agents.memory.remembering import Remembering
 from hanok.agents.memory.values import Owner, owner_of
 from hanok.errors import Forbidden, RequestError, Unknown, WrongMethod
 from hanok.gateway.http import Call
 from hanok.spec import Agent
 from hanok.wire import Caller
+
+if TYPE_CHECKING:
+    from hanok.agents.memory.remembering import Remembering  # which brings numpy, where that is installed
 
 MOST = 1000
 
