@@ -118,12 +118,20 @@ class Pusher:
                 now = self._wall()
                 await asyncio.to_thread(self._store.finish, push, at=now, forget_before=now - KEPT_S)
                 return
+            if await self._goes_on(push):  # somebody has answered it meanwhile
+                until = 0.0
         except HanokError as error:
             _log.warning("%s is not told of run %s for now: %s", push.url, push.run, error)
         except Exception:  # noqa: BLE001 - the others are to be told whatever is wrong with this one
             _log.exception("telling %s of run %s failed", push.url, push.run)
         with contextlib.suppress(HanokError):
             await asyncio.to_thread(self._store.release, push, until=until)
+            if not until:
+                self._wake.set()
+
+    async def _goes_on(self, push: Push) -> bool:
+        """Whether there is something to tell soon, or already."""
+        return (await self._agency.run(push.run, tenant=push.tenant)).state not in ("waiting", "paused")
 
     async def _tell(self, push: Push) -> bool:
         """Tell what happens until it waits for a person or ends; whether nothing more can come."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ async def take_up(started: RunningHouse, folder: Path) -> tuple[FakeAgency, Push
     house = started.house
     platform = house.loaded.platform
     agency = FakeAgency(*platform.agents)
-    pusher = make_pusher(agency, folder, private=True)
+    pusher = make_pusher(agency, folder, private=True, wall=time.time)
     desk = A2a(platform.agents, agency=agency, reception=house.reception, pusher=pusher)
     house.door.change([desk, *desks(house, platform)])
     return agency, pusher, asyncio.create_task(pusher.live())
@@ -158,11 +158,7 @@ class Hook:
         return [body["task"]["status"]["state"] for _, body in self.heard]
 
     def wait(self, state: str) -> None:
-        """A push may be late by the time after which runs that wait are looked at again: longer than tests wait."""
-        for _ in range(3):
-            with contextlib.suppress(AssertionError):
-                return wait_until(lambda: self.heard and self.states()[-1] == state)
-        raise AssertionError(f"heard {self.states()}, not {state}")
+        wait_until(lambda: self.heard and self.states()[-1] == state)
 
 
 @pytest.fixture
