@@ -59,7 +59,7 @@ class Outside:
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
     gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
-    whom it works for. `finished` is told of runs that have ended.
+    whom it works for.
     """
 
     around: Surroundings
@@ -68,7 +68,6 @@ class Outside:
     told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
-    finished: Callable[[Run], None] = lambda _: None
     watcher: Watcher = NOBODY
 
 
@@ -492,7 +491,6 @@ class HouseAgency:
 
     async def _on_end(self, run: Run) -> None:
         self._outside.allot(run.caller, run.path, None)
-        self._outside.finished(run)
         if run.state != "done":
             await self._rest_below(run)
         try:
