@@ -14,6 +14,7 @@ from hanok.gpu import Anatomy, Catalog
 from hanok.kubernetes.engines import EnginePlan, plan_engines
 from hanok.kubernetes.lock import Lock
 from hanok.kubernetes.places import GATEWAY
+from hanok.kubernetes.pools import Pool, plan_pools
 from hanok.kubernetes.secrets import refuse_secrets
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
 from hanok.spec.written import Variable, Written
@@ -88,6 +89,11 @@ class ClusterPlan:
     def secret_prefix(self) -> str:
         """Before every name in the secret store."""
         return self.cluster.secrets.prefix or f"{self.cluster.environment}/{self.platform.name}/"
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """Machines with GPUs."""
+        return plan_pools(self.engines)
 
     def of_model(self, index: int) -> Iterator[EnginePlan]:
         """The engines of one model, by its place in the file."""

@@ -41,7 +41,7 @@ ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, e
 KNOWN_AT_THE_TOP = (
     "known keys here: "
     "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, knowledge, "
-    "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits"
+    "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits, cluster"
 )
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
