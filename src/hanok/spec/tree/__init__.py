@@ -10,6 +10,7 @@ from hanok.spec.tree.caches import Cache, ModelCache, Semantic, Share
 from hanok.spec.tree.deploys import Deploy, PlannedLatency, PlannedLoad
 from hanok.spec.tree.endpoints import (
     ADJUSTABLE,
+    STARTED,
     EchoEndpoint,
     Endpoint,
     LiteLLMEndpoint,
@@ -48,6 +49,7 @@ from hanok.spec.tree.people import Scope, Team, User
 from hanok.spec.tree.platform import Loaded, Platform
 from hanok.spec.tree.records import Books, Export, Telemetry
 from hanok.spec.tree.routing import Breaker, Fallbacks, HeaderRule, Hedge, Policy, Queue, Routing, Timeouts
+from hanok.spec.tree.scaling import ModelScale, ScaleSteps
 from hanok.spec.tree.tiers import Auto, TierCue, TierExamples, TierName, TierRules
 from hanok.spec.tree.tools import (
     AgentTool,
@@ -65,6 +67,7 @@ from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 __all__ = [
     "ADJUSTABLE",
     "SPLITS",
+    "STARTED",
     "A2a",
     "Agent",
     "AgentLimits",
@@ -107,6 +110,7 @@ __all__ = [
     "Milvus",
     "Model",
     "ModelCache",
+    "ModelScale",
     "ModelType",
     "Name",
     "Number",
@@ -129,6 +133,7 @@ __all__ = [
     "Routing",
     "Runs",
     "Scale",
+    "ScaleSteps",
     "Scope",
     "ScriptEndpoint",
     "ScriptedCall",
