@@ -13,6 +13,7 @@ from hanok.spec.checks.models import check_models
 from hanok.spec.checks.money import check_money
 from hanok.spec.checks.people import check_people
 from hanok.spec.checks.records import check_records
+from hanok.spec.checks.scaling import check_scaling
 from hanok.spec.checks.tiers import check_tiers
 from hanok.spec.checks.tools import check_tools
 from hanok.spec.tree import Platform
@@ -27,6 +28,7 @@ _CHECKS = (
     check_window,
     check_caches,
     check_deploys,
+    check_scaling,
     check_knowledge,
     check_tools,
     check_agents,
