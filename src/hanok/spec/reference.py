@@ -60,6 +60,8 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].deploy", tree.Deploy),
     ("models[].deploy.load", tree.PlannedLoad),
     ("models[].deploy.latency", tree.PlannedLatency),
+    ("models[].scale", tree.ModelScale),
+    ("models[].scale.up, models[].scale.down", tree.ScaleSteps),
     ("tiers[]", tree.Auto),
     ("tiers[].rules", tree.TierRules),
     ("tiers[].rules.cues[]", tree.TierCue),
