@@ -54,11 +54,7 @@ class ScaleDown(ScaleSteps):
 
 
 class ModelScale(Tree):
-    """Replicas of a model's engine, as many as their load wants.
-
-    `running`, `waiting` and `kv_cache` are what one replica should have: of the numbers of replicas that each asks for,
-    the largest counts.
-    """
+    """Replicas of a model's engine: of the numbers that `running`, `waiting` and `kv_cache` ask for, the largest."""
 
     min: Whole = Field(default=1, ge=0, le=1000, description="Fewest. 0: none while nobody asks (see `idle_s`).")
     max: Whole = Field(ge=1, le=1000, description="Most.")
