@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from hanok.cli.preflight import CrdsOption
 from hanok.cli.terminal import DEFAULT_FILE, JsonOption, print_json, talk
 from hanok.errors import HanokError, SpecError, StartError
 from hanok.spec.load import parse, read
@@ -32,7 +33,9 @@ _TITLES: dict[Kind, tuple[str, str, str]] = {  # heading, its colour, name in JS
 _TABLE_WIDTH = 100
 
 imports = typer.Typer(
-    name="import", help="Make a platform.yaml of another gateway's configuration, or of manifests.", no_args_is_help=True
+    name="import",
+    help="Make a platform.yaml of another gateway's configuration, or of manifests.",
+    no_args_is_help=True,
 )
 
 
@@ -73,9 +76,10 @@ def manifests(
         Path, typer.Option("--out", "-o", help="Where to write the platform; `-` for stdout.")
     ] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    crds: CrdsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a platform.yaml of a cluster's manifests, and tell what was carried over, changed, left out, or wrong in them.
+    """Make a platform.yaml of a cluster's manifests, and tell what was carried over, changed, left, or wrong.
 
     Reads vLLM, LiteLLM, kagent, Milvus, Langfuse and the jobs that bring documents. Secrets are never copied.
     Exit codes: 0 written; 1 not written, as the file exists or no model could be carried over; 2 nothing to read.
@@ -87,7 +91,7 @@ def manifests(
     _keep(out, force=force)
     source = ", ".join(str(path) for path in paths)
     try:
-        translation = _translated(paths)
+        translation = _translated(paths, crds or ())
     except NothingToCarryOver as error:
         _tell(source, None, None, error.notes, (), as_json=as_json)
         raise
@@ -95,7 +99,7 @@ def manifests(
     _finish(source, out, text, translation, as_json=as_json)
 
 
-def _translated(paths: Sequence[Path]) -> Translation:
+def _translated(paths: Sequence[Path], crds: Sequence[Path]) -> Translation:
     """What preflight reads there, as a platform. Raises `PreflightError` where there is nothing to read."""
     from datetime import UTC, datetime
 
@@ -103,7 +107,7 @@ def _translated(paths: Sequence[Path]) -> Translation:
     from hanok.migration.manifests import translate_manifests
     from hanok.preflight import Terms
 
-    facts = facts_of(Given(), datetime.now(UTC).date())
+    facts = facts_of(Given(crds=crds), datetime.now(UTC).date())
     report = look_over([within(path) for path in paths], facts, Terms())
     return translate_manifests(report.case, report)
 

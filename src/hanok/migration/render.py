@@ -36,7 +36,7 @@ _Dumper.add_representer(str, _as_text)
 
 
 def render(translation: Translation, *, source: str, command: str = "litellm") -> str:
-    """The file's text. `source` is what the configuration is called in its first line, made by `hanok import COMMAND`."""
+    """The file's text, as `hanok import COMMAND` makes it. `source` is what the configuration is called in it."""
     told = [note for note in translation.notes if note.kind in ("changed", "wrong", "left")]
     lines = [*_head(translation, source, told, command)]
     for key, block in translation.platform.items():

@@ -16,7 +16,7 @@ from hanok.migration.manifests.keys import Keys
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
 from hanok.preflight import Case, Manifest
 from hanok.preflight.consistency.gateways import gateways, target
-from hanok.preflight.manifests import Body, mapping_at, text_at
+from hanok.preflight.manifests import NO_BODY, Body, mapping_at, text_at
 from hanok.spec.checks import quoted
 
 DEFAULT_CONFIG = "default-model-config"
@@ -78,7 +78,7 @@ class Configs:
         told.take(config)
         provider, model = text_at(body, "provider") or "OpenAI", text_at(body, "model")
         place = _SETTINGS.get(provider, "")
-        settings = mapping_at(body, place) if place else {}
+        settings = mapping_at(body, place) if place else NO_BODY
         if not model or not place:
             message = "names no model" if not model else f"provider {quoted(provider)} has no place in Hanok"
             told.left(config, ("spec", "provider" if model else "model"), message)

@@ -116,7 +116,9 @@ class Servers:
         port = whole_at(server.body, "spec", "httpTransport", "targetPort")
         port = port or whole_at(server.body, "spec", "deployment", "port") or 3000
         path = text_at(server.body, "spec", "httpTransport", "path") or "/mcp"
-        self._told.changed(server, ("spec", "deployment"), "kmcp goes on running it; Hanok asks it there", "tools[].url")
+        self._told.changed(
+            server, ("spec", "deployment"), "kmcp goes on running it; Hanok asks it there", "tools[].url"
+        )
         return {"url": f"http://{server.name}.{server.namespace}:{port}/{path.lstrip('/')}", "private": True}
 
     def _service(self, server: Manifest) -> Block:
@@ -140,5 +142,4 @@ def read_seconds(value: object) -> float | None:
 def is_inside(url: str) -> bool:
     """Whether an address lies in the cluster: a name of one or two parts, or one of the cluster's DNS."""
     host = host_of(url)
-    return host.count(".") <= 1 and not re.search(r"\.[a-z]{2,3}$", host) or ".svc" in host
-
+    return (host.count(".") <= 1 and not re.search(r"\.[a-z]{2,3}$", host)) or ".svc" in host

@@ -50,10 +50,11 @@ def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
     for engine in _usable(case, told):
         served = Served(engine=engine, url=_address(case, engine, told))
         told.take(served.manifest)
-        _tell(served, told)
-        deploy = _read_deploy(case, served, told)
-        scale = read_scale(case, engine.workload, told, to=f"models[{as_model(engine.served_names[0])}].scale")
         behind = list(_leading_to(case, engine, draft, routed))
+        to = f"models[{behind[0] if behind else as_model(engine.served_names[0])}]"
+        _tell(served, told, to)
+        deploy = _read_deploy(case, served, told, to)
+        scale = read_scale(case, engine.workload, told)
         for name in behind:
             _give(draft.models[name], deploy, scale)
             told.carried(served.manifest, engine.path(), f"models[{name}].deploy", "asked as the gateway asks it")
@@ -68,6 +69,7 @@ def _usable(case: Case, told: Told) -> Iterator[Engine]:
             told.take(manifest)
             told.left(manifest, engine.path(), "a worker of the same engine: its leader is asked")
         elif _INVENTED.search(image):
+            told.take(manifest)
             told.left(manifest, engine.path(), f"{image} was never published, so nothing can be asked there")
         elif not engine.model or "$" in engine.model:
             message = "which model it serves is only known when it starts: write it into platform.yaml"
@@ -97,7 +99,9 @@ def _address(case: Case, engine: Engine, told: Told) -> str:
 def _port(service: Manifest, engine: Engine) -> int:
     """The Service's port that leads to the engine's, else its first."""
     own = engine.whole("port", 8000)
-    names = {each.get("name") for each in mappings_at(engine.container.body, "ports") if own == each.get("containerPort")}
+    names = {
+        each.get("name") for each in mappings_at(engine.container.body, "ports") if own == each.get("containerPort")
+    }
     ports = mappings_at(service.body, "spec", "ports")
     for each in ports:
         aim = each.get("targetPort", each.get("port"))
@@ -145,7 +149,9 @@ def _add(served: Served, needs: Mapping[str, Block], draft: Draft, told: Told, k
         model |= {"scale": needs["scale"]} if needs["scale"] else {}
         name = draft.add("models", model, manifest, engine.path())
         if place:
-            message = "Hanok has no aliases: a model of its own with the same endpoint, that counts its calls for itself"
+            message = (
+                "Hanok has no aliases: a model of its own with the same endpoint, that counts its calls for itself"
+            )
             told.changed(manifest, engine.path("served-model-name"), message, f"models[{name}]")
         else:
             told.carried(manifest, engine.path(), f"models[{name}].serve")
@@ -182,7 +188,7 @@ def _key(engine: Engine, told: Told, keys: Keys, manifest: Manifest) -> str | No
     return None
 
 
-def _read_deploy(case: Case, served: Served, told: Told) -> Block:
+def _read_deploy(case: Case, served: Served, told: Told, to: str) -> Block:
     """What the engine's flags and pod say of GPUs, in the words of `deploy`."""
     engine = served.engine
     deploy: Block = {"weights": engine.model}
@@ -197,19 +203,17 @@ def _read_deploy(case: Case, served: Served, told: Told) -> Block:
         deploy["kv_dtype"] = "fp8"
     if 0 < (share := engine.number("gpu-memory-utilization", 0.0)) <= 1:
         deploy["memory_utilization"] = share
-    deploy |= choose_gpus(case, engine.workload, told, to=f"models[{as_model(engine.served_names[0])}].deploy")
-    return deploy
+    return deploy | choose_gpus(case, engine.workload, told, to=f"{to}.deploy")
 
 
-def _tell(served: Served, told: Told) -> None:
+def _tell(served: Served, told: Told, model: str) -> None:
     """A note for every flag, and for whatever else stands in the pod."""
     engine, manifest = served.engine, served.manifest
-    name = as_model(engine.served_names[0])
     for flag in engine.flags:
         to, reason = ENGINE_FLAGS.get(flag.name, (None, "a setting of the engine: it stays in its manifest"))
         path = engine.path(flag)
         if to is not None:
-            told.carried(manifest, path, f"models[{name}].{to}", reason)
+            told.carried(manifest, path, f"{model}.{to}", reason)
         else:
             told.left(manifest, path, f"--{flag.name}: {reason}")
     workload = engine.workload

@@ -1,7 +1,7 @@
 """What preflight finds wrong with the manifests that were taken in, as notes.
 
-Errors and warnings are told, where nobody told of that line before; what only says how well a cluster is kept
-(availability, cost), or what is not known, is preflight's own business.
+Errors and warnings are told, where nobody told of that line before, and what is old or needless of what was read; what
+only says how well a cluster is kept (availability, cost), or what is not known, is preflight's own business.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from hanok.preflight.rules import COST_LAYER
 
 _ABSENT = ("HK203", "HK209", "HK210")
 """What is not among the files may well be in the cluster: Secrets, namespaces, hosts."""
+_MINOR = ("HK403", "HK408", "HK409", "HK543", "HK558", "HK573", "HK574")
+"""Only information to preflight: settings that say nothing any more, and what is old."""
+_WAYS = ("HTTPRoute", "InferencePool", "EndpointPicker")
+"""Ways to the models that were taken in: what is wrong with them is told, though none of it is carried over."""
 
 
 def tell_faults(report: Report, told: Told) -> None:
@@ -24,10 +28,11 @@ def tell_faults(report: Report, told: Told) -> None:
 
 
 def _touches(finding: Finding, told: Told) -> bool:
-    grave = finding.severity != "info" and not finding.rule.open
-    if not grave or finding.layer == COST_LAYER or finding.rule.id in _ABSENT:
+    grave = finding.severity != "info" or finding.rule.id in _MINOR
+    if not grave or finding.rule.open or finding.layer == COST_LAYER or finding.rule.id in _ABSENT:
         return False
-    return finding.manifest is None or not finding.manifest.kind or told.has_taken(finding.manifest)
+    manifest = finding.manifest
+    return manifest is None or not manifest.kind or manifest.kind in _WAYS or told.has_taken(manifest)
 
 
 def _note(finding: Finding) -> Note:

@@ -104,7 +104,7 @@ def _read(config: _Config, draft: Draft, told: Told, keys: Keys) -> None:
 def _tell(config: _Config, notes: Any, told: Told) -> None:
     for note in cast("list[Note]", list(notes)):
         if not config.first:
-            note = replace(note, line=config.manifest.line(*config.path, *_steps(note.path)))  # noqa: PLW2901
+            note = replace(note, line=config.manifest.line(*config.path, *_steps(note.path)))
         told.add(replace(note, path=f"{config.manifest.title}: {note.path}" if config.manifest.kind else note.path))
 
 

@@ -56,7 +56,9 @@ class Keys:
         if is_placeholder(text):
             told.carried(manifest, path, to, "stands for no key")
             return plain(text)
-        shown = self.variables.hide(text, as_variable(wanted), holds=f"the value in {manifest.title}", stand_in=stand_in)
+        shown = self.variables.hide(
+            text, as_variable(wanted), holds=f"the value in {manifest.title}", stand_in=stand_in
+        )
         told.wrong(manifest, path, f"a secret stands in the file. It was not copied: set {shown[6:-1]} to it", to)
         return shown
 

@@ -90,7 +90,8 @@ class _Job:
         name = self._name()
         block: Block = {"name": name, "sources": self._take_sources()}
         block["embed"] = {"model": self._embedder(draft)} | self._size()
-        block |= self._split() | self._from_code()
+        block |= self._split()
+        block |= self._from_code()
         if manifest.kind == "CronJob" and (schedule := text_at(manifest.body, "spec", "schedule")):
             block["schedule"] = schedule
             told.carried(manifest, ("spec", "schedule"), f"knowledge[{name}].schedule", self._zone())
@@ -222,8 +223,8 @@ class _Job:
 
     def _leave_variables(self) -> None:
         for name, each in self._given.items():
-            told = any(note.path.endswith(_suffix(each)) for note in self._told.notes if note.file == self._manifest.file)
-            if not told:
+            notes = (note for note in self._told.notes if note.file == self._manifest.file)
+            if not any(self._manifest.title in note.path and note.path.endswith(_suffix(each)) for note in notes):
                 self._told.left(self._manifest, each.path, f"{name}: a variable of the job's own program")
 
 

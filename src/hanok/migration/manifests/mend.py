@@ -16,6 +16,7 @@ import yaml
 from hanok.errors import Problem, SpecError
 from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Variable
+from hanok.preflight.manifests import NO_BODY, mapping_at
 from hanok.spec.load import parse
 
 _ROUNDS = 100
@@ -40,7 +41,7 @@ def mend(draft: Draft, variables: Sequence[Variable], told: Told, file: str) -> 
 
 
 def _problems(platform: Mapping[str, Any], stand_ins: Mapping[str, str]) -> Sequence[Problem]:
-    text = cast("str", yaml.dump(platform, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+    text = str(yaml.dump(platform, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
     try:
         parse(text, File("platform.yaml"), stand_ins)
     except SpecError as error:
@@ -48,9 +49,7 @@ def _problems(platform: Mapping[str, Any], stand_ins: Mapping[str, str]) -> Sequ
     return ()
 
 
-def _take_out(
-    platform: dict[str, Any], problems: Sequence[Problem], draft: Draft, told: Told, file: str
-) -> None:
+def _take_out(platform: dict[str, Any], problems: Sequence[Problem], draft: Draft, told: Told, file: str) -> None:
     """Take out what each problem names, or the nearest thing around it that is there; the last of a list first."""
     found: dict[Path, Problem] = {}
     for problem in problems:
@@ -84,13 +83,11 @@ def _delete(platform: Any, place: Path) -> None:
     del platform[place[-1]]
 
 
-def _tell(
-    platform: Mapping[str, Any], place: Path, problem: Problem, draft: Draft, told: Told, file: str
-) -> None:
+def _tell(platform: Mapping[str, Any], place: Path, problem: Problem, draft: Draft, told: Told, file: str) -> None:
     message = f"Hanok refuses `{problem.path}`: {problem.message}. It was left out"
     key = str(place[0])
-    block: Any = platform[key][place[1]] if len(place) > 1 and isinstance(place[1], int) else {}
-    origin = draft.origins.get((key, str(block.get("name")))) if isinstance(block, dict) else None
+    block = mapping_at(platform, key, place[1]) if len(place) > 1 else NO_BODY
+    origin = draft.origins.get((key, str(block.get("name"))))
     if origin is not None:
         told.wrong(origin[0], origin[1], message)
     else:

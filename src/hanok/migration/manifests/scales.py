@@ -22,7 +22,7 @@ _METRICS = {
 }
 
 
-def read_scale(case: Case, workload: Workload, told: Told, *, to: str) -> Block:
+def read_scale(case: Case, workload: Workload, told: Told) -> Block:
     """What a model's `scale` would say of a workload; empty where one replica is all there is."""
     manifest, scaler = workload.manifest, _scaler(case, workload)
     if scaler is None:

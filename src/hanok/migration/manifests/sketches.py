@@ -1,4 +1,4 @@
-"""The Agent that articles show as `kagent.dev/v1alpha1`: `llm`, `systemPrompt`, tools written out, `memory`, `autoscaling`.
+"""The Agent that articles show as `kagent.dev/v1alpha1`: `llm`, `systemPrompt`, tools written out, `memory`.
 
 kagent never had it. It says plainly what was meant, and Hanok has a place for nearly all of it.
 """
@@ -14,7 +14,7 @@ from hanok.migration.manifests.knowledge import base_for
 from hanok.migration.manifests.scales import agent_scale
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model, as_tool
 from hanok.migration.secrets import sounds_secret
-from hanok.preflight import Case, Manifest
+from hanok.preflight import Manifest
 from hanok.preflight.manifests import Body, mapping_at, mappings_at, text_at
 from hanok.spec.checks import quoted
 
@@ -35,7 +35,7 @@ def is_sketch(manifest: Manifest) -> bool:
     )
 
 
-def read_sketch(case: Case, manifest: Manifest, draft: Draft, told: Told, configs: Configs) -> Block:
+def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) -> Block:
     """The agent that it describes, without its name."""
     spec = mapping_at(manifest.body, "spec")
     block: Block = {}
@@ -71,8 +71,8 @@ def _model(manifest: Manifest, spec: Body, draft: Draft, told: Told, configs: Co
             told.carried(manifest, (*here, key), f"agents[].{'temperature' if key == 'temperature' else 'max_tokens'}")
     if not model:
         return chosen
-    name = configs.there(url, model, manifest.namespace) or (as_model(model) if as_model(model) in draft.models else None)
-    if name is None:
+    name = configs.there(url, model, manifest.namespace) or as_model(model)
+    if name not in draft.models:
         endpoint: Block = {"engine": "openai", "url": url or "https://api.openai.com/v1", "model": model}
         name = draft.add("models", {"name": as_model(model), "serve": endpoint}, manifest, (*here, "model"))
     message = "Hanok asks its endpoints itself, without a gateway between" if url else ""

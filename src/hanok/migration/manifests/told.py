@@ -52,7 +52,9 @@ class Told:
         """A note on a line of code in an article."""
         self.add(Note(kind=kind, file=file, line=line, column=1, path=path, message=message, to=to))
 
-    def leave_rest(self, manifest: Manifest, path: Path, body: Body, reasons: Mapping[str, str], known: str = "") -> None:
+    def leave_rest(
+        self, manifest: Manifest, path: Path, body: Body, reasons: Mapping[str, str], known: str = ""
+    ) -> None:
         """Tell every key of a mapping that no reader knows (`known` are those that one does), and why it stays."""
         for key in body:
             if key not in known.split() and body[key] is not None:

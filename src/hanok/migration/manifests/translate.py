@@ -1,7 +1,7 @@
 """Manifests of a cluster in, a platform in Hanok's form and a note for everything on the way out.
 
 Each reader takes what it knows; later ones find in the draft what earlier ones put there: gateways name models, engines
-say what those need, jobs fill knowledge, agents use all three. What nobody took is told, and what preflight finds wrong.
+say what those need, jobs fill knowledge, agents use all three. What nobody took is told, and what preflight finds.
 """
 
 from __future__ import annotations
