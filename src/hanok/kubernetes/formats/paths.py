@@ -1,0 +1,25 @@
+"""Where an object's file is: the same in every format."""
+
+from __future__ import annotations
+
+from hanok.kubernetes.component import Body, Chart, Placed, Stage
+
+FOLDERS: dict[Stage, str] = {
+    "namespaces": "infrastructure/namespaces",
+    "controllers": "infrastructure/controllers",
+    "configs": "infrastructure/configs",
+    "apps": "apps",
+}
+
+
+def folder_of(piece: Placed | Chart) -> str:
+    """The folder, as `infrastructure/controllers/keda`; all namespaces are in one."""
+    if piece.stage == "namespaces":
+        return FOLDERS["namespaces"]
+    named = piece.folder or (piece.chart if isinstance(piece, Chart) else "")
+    return f"{FOLDERS[piece.stage]}/{named}"
+
+
+def file_of(body: Body) -> str:
+    """The file's name, as `deployment-chat.yaml`."""
+    return f"{body['kind'].lower()}-{body['metadata']['name']}.yaml".replace(":", "-")

@@ -1,0 +1,129 @@
+"""The plan of a cluster: what a platform file means there, decided once, before any object is written.
+
+Components ask the plan, never each other. Pure: `load.py` reads what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from hanok.errors import SpecError
+from hanok.gpu import Anatomy, Catalog
+from hanok.kubernetes.engines import EnginePlan, plan_engines
+from hanok.kubernetes.lock import Lock
+from hanok.kubernetes.places import GATEWAY
+from hanok.kubernetes.pools import Pool, plan_pools
+from hanok.kubernetes.secrets import refuse_secrets
+from hanok.spec.tree import Cluster, Loaded, Platform, Target
+from hanok.spec.written import Variable, Written
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClusterPlan:
+    """`texts` are files that the platform file names, by their path in it. `version` is Hanok's."""
+
+    loaded: Loaded
+    written: Written
+    cluster: Cluster
+    target: Target
+    engines: Sequence[EnginePlan]
+    lock: Lock
+    catalog: Catalog
+    version: str
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def platform(self) -> Platform:
+        return self.loaded.platform
+
+    @property
+    def on_aws(self) -> bool:
+        return self.target != "kubernetes"
+
+    @cached_property
+    def image(self) -> str:
+        """Hanok's own image."""
+        return self.cluster.hanok.image or f"hanok:{self.version}"
+
+    @property
+    def needs_gpus(self) -> bool:
+        return bool(self.engines)
+
+    @property
+    def postgres(self) -> bool:
+        """Whether the cluster must make a PostgreSQL: the file names none, and several gateways share one ledger."""
+        return self.platform.ledger.database is None
+
+    @property
+    def redis(self) -> bool:
+        """Whether the cluster must make a Redis: the file names none, and several gateways share budgets."""
+        return self.platform.ledger.redis is None
+
+    @property
+    def milvus(self) -> bool:
+        """Whether the cluster must make a Milvus: there is something to keep in it, and the file names no server."""
+        return self.keeps_passages and self.platform.milvus.uri is None
+
+    @property
+    def keeps_passages(self) -> bool:
+        declared = self.platform
+        return bool(declared.knowledge) or "vector_stores" in declared.model_fields_set
+
+    @cached_property
+    def gateway(self) -> str:
+        """Hanok's door inside of the cluster, without `/v1`."""
+        return GATEWAY
+
+    @cached_property
+    def variables(self) -> list[Variable]:
+        """Variables that come from the secret store, each once, by name: those that have no plain value here."""
+        plain, found = self.cluster.hanok.variables, dict[str, Variable]()
+        for each in self.written.variables():
+            if each.place[:1] != ("cluster",) and each.name not in plain and each.default is None:
+                found.setdefault(each.name, each)
+        return [found[name] for name in sorted(found)]
+
+    @property
+    def secret_prefix(self) -> str:
+        """Before every name in the secret store."""
+        return self.cluster.secrets.prefix or f"{self.cluster.environment}/{self.platform.name}/"
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """Machines with GPUs."""
+        return plan_pools(self.engines)
+
+    def of_model(self, index: int) -> Iterator[EnginePlan]:
+        """The engines of one model, by its place in the file."""
+        return (each for each in self.engines if each.index == index)
+
+
+def make_plan(
+    loaded: Loaded,
+    written: Written,
+    *,
+    target: Target | None,
+    lock: Lock,
+    catalog: Catalog,
+    anatomy: Callable[[str], Anatomy],
+    version: str,
+    texts: Mapping[str, str],
+) -> ClusterPlan:
+    """The plan. Raises `SpecError` with everything that cannot be rendered, by its line."""
+    cluster = loaded.platform.cluster or Cluster()
+    problems = list(refuse_secrets(loaded.platform, written))
+    if problems:
+        raise SpecError(problems)
+    return ClusterPlan(
+        loaded=loaded,
+        written=written,
+        cluster=cluster,
+        target=target or cluster.target,
+        engines=plan_engines(loaded.platform.models, written, catalog, anatomy),
+        lock=lock,
+        catalog=catalog,
+        version=version,
+        texts=texts,
+    )

@@ -1,0 +1,77 @@
+"""The tree: pieces of all wanted components, laid out as files by a format. Plan in, files out; pure.
+
+A path names one object, so two components that make the same object are found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+from hanok.errors import Problem, SpecError
+from hanok.kubernetes.component import Body, Component, File, Note, Piece
+from hanok.kubernetes.components import components
+from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.spaces import namespaces
+from hanok.kubernetes.writing import HEADER, as_file
+
+Format = Literal["flux", "argocd", "flat"]
+FORMATS: Mapping[Format, str] = {
+    "flux": "hanok.kubernetes.formats.flux:lay_out",
+}
+"""Names to `module:function`, each from a plan and pieces to files by their path."""
+Layout = Callable[[ClusterPlan, Sequence[Piece]], Iterator[tuple[str, Body | str]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rendered:
+    """`files` are texts by path, in the order of paths; `components` are those that are in it."""
+
+    files: Mapping[str, str]
+    components: Sequence[str]
+    notes: Sequence[Note]
+
+
+def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
+    """The tree. Raises `SpecError` with all that the target cannot be given, by its line."""
+    wanted = [each for each in components() if each.wanted(plan)]
+    problems = [problem for each in wanted for problem in each.refuse(plan)]
+    if problems:
+        raise SpecError(problems)
+    pieces = [piece for each in wanted for piece in _adapter(each, plan)(plan)]
+    pieces += namespaces(pieces)
+    notes = [Note(component=each.name, message=message) for each in wanted for message in each.notes(plan)]
+    return Rendered(files=_files(_layout(form)(plan, pieces)), components=[each.name for each in wanted], notes=notes)
+
+
+def _adapter(component: Component, plan: ClusterPlan) -> Callable[[ClusterPlan], Iterable[Piece]]:
+    """The one for the version of its API that the lock names. Raises `SpecError` where there is none."""
+    pin = plan.lock.pins.get(component.name)
+    api = pin.api if pin else ""
+    if api in component.adapters:
+        return component.adapters[api]
+    known = ", ".join(component.adapters)
+    message = f"nothing is known of API {api!r} of {component.name}"
+    raise SpecError([Problem(file=plan.lock.source, line=0, column=0, path=f"{component.name}.api", message=message,
+                             hint=f"it is known as {known}")])  # fmt: skip
+
+
+def _layout(form: Format) -> Layout:
+    module, _, function = FORMATS[form].partition(":")
+    return getattr(import_module(module), function)
+
+
+def _files(laid: Iterable[tuple[str, Body | str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path, content in laid:
+        if path in found:
+            raise AssertionError(f"two components make {path}")
+        found[path] = content if isinstance(content, str) else as_file(content)
+    return dict(sorted(found.items()))
+
+
+def with_header(file: File) -> str:
+    """A file that is no object, known as ours by its first line."""
+    return HEADER + file.text
