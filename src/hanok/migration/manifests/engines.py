@@ -54,7 +54,7 @@ def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         to = f"models[{behind[0] if behind else as_model(engine.served_names[0])}]"
         _tell(served, told, to)
         deploy = _read_deploy(case, served, told, to)
-        scale = read_scale(case, engine.workload, told)
+        scale = read_scale(case, engine.workload, told, f"{to}.scale")
         for name in behind:
             _give(draft.models[name], deploy, scale)
             told.carried(served.manifest, engine.path(), f"models[{name}].deploy", "asked as the gateway asks it")

@@ -21,20 +21,27 @@ _METRICS = {
     "kv_cache": re.compile(r"kv_cache_usage|gpu_cache_usage"),
 }
 
+_MOST = 1000
 
-def read_scale(case: Case, workload: Workload, told: Told) -> Block:
-    """What a model's `scale` would say of a workload; empty where one replica is all there is."""
-    manifest, scaler = workload.manifest, _scaler(case, workload)
+
+def read_scale(case: Case, workload: Workload, told: Told, to: str) -> Block:
+    """A model's `scale` of what an engine's workload says; empty where one replica is all there is."""
+    scaler = _scaler(case, workload)
     if scaler is None:
-        if workload.replicas != 1:
-            message = f"{workload.replicas} replicas: the Deployment keeps them, Hanok asks the Service before them"
-            told.left(manifest, ("spec", "replicas"), message)
-        return {}
+        count = min(workload.replicas, _MOST)
+        if count < 2:
+            return {}
+        told.carried(workload.manifest, ("spec", "replicas"), to, "as many, whatever their load")
+        return {"min": count, "max": count}
     told.take(scaler)
-    found: dict[str, Any] = {"min": workload.least, "max": max(1, workload.most)} | _thresholds(scaler)
-    message = ", ".join(f"{key} {value:g}" for key, value in found.items())
-    told.left(scaler, ("spec",), f"scales {workload.title}: {message}. It stays where it is")
-    return {}
+    most = min(max(1, workload.most), _MOST)
+    bounds = {"min": min(workload.least, most), "max": most}
+    found = _thresholds(scaler)
+    if not found:
+        told.changed(scaler, ("spec",), "scales by other metrics: Hanok looks at calls and caches, as by default", to)
+        return bounds
+    told.carried(scaler, ("spec",), to, ", ".join(f"{key} {value:g}" for key, value in found.items()))
+    return bounds | {key: found.get(key) for key in _METRICS}
 
 
 def _scaler(case: Case, workload: Workload) -> Manifest | None:
@@ -62,7 +69,7 @@ def _thresholds(scaler: Manifest) -> dict[str, float]:
 def _add(found: dict[str, float], metric: str, threshold: object) -> None:
     key = next((key for key, pattern in _METRICS.items() if pattern.search(metric)), None)
     number = _number(threshold)
-    if key is not None and number is not None:
+    if key is not None and number is not None and 0 < number <= (1 if key == "kv_cache" else number):
         found.setdefault(key, number)
 
 
