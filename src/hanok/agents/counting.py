@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanok.agents.reply import Reply
+from hanok.agents.state import text_of
 from hanok.agents.values import Bounds, Receipt, Used
 from hanok.wire import NANO
 
@@ -34,6 +35,13 @@ def used_by_receipts(receipts: Iterable[Receipt], seconds: float) -> Used:
 def paid_to_tools(receipts: Iterable[Receipt]) -> int:
     """What finished tool calls have cost, in nano dollars."""
     return sum((receipt.result or {}).get("price") or 0 for receipt in receipts)
+
+
+def said_last(receipts: Iterable[Receipt]) -> str | None:
+    """The words that a model has said last, if it has said any."""
+    replies = [receipt for receipt in receipts if receipt.kind == "model" and receipt.result is not None]
+    said = [(receipt.at, text_of((receipt.result or {}).get("message"))) for receipt in replies]
+    return max(((at, text) for at, text in said if text), default=(0.0, None))[1]
 
 
 def used_by_reply(reply: Reply) -> Used:

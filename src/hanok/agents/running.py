@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ from hanok.agents.limits import bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
-from hanok.agents.snapshots import Checkpoint, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_history, read_state, write_state
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, ToolResult
@@ -110,6 +110,7 @@ class HouseAgency:
             recorder=self._recorder,
             in_thread=self._in_thread,
             prepare=self._prepare,
+            reached=self._reached,
             terms=self._terms,
             ended=self._on_end,
             takes_all=serves,
@@ -285,7 +286,7 @@ class HouseAgency:
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
         await self._queue_below(id_)
-        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
+        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
         return await self.run(id_, tenant=tenant)
@@ -448,6 +449,11 @@ class HouseAgency:
         )
         return Prepared(graph=kept.graph, work=work)
 
+    async def _reached(self, run: Run) -> str:
+        """The latest checkpoint of its thread; empty before the first."""
+        found = await self._checkpoints.saver.aget_tuple(cast("Any", config_of(run.thread)))
+        return "" if found is None else str(found.checkpoint["id"])
+
     def _keep(self, agent: Agent) -> _Kept:
         kept = self._kept.get(agent.name)
         if kept is None or kept.agent != agent:
@@ -552,7 +558,7 @@ class HouseAgency:
         """What stopped with a run goes on with it."""
         for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
             await self._queue_below(child.id)
-            queued = replace(child, state="queued", ended_at=None, error=None, wish=None)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0)
             await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
@@ -581,7 +587,7 @@ class HouseAgency:
 
     def _terms(self) -> Terms:
         runs = self._platform.runs
-        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s)
+        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s, takeovers=runs.takeovers)
 
     def _first_model(self) -> str:
         first = self._platform.first("chat")

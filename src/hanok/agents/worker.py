@@ -7,6 +7,7 @@ what of it is finished already. A run's parent leads it; the worker's loop takes
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any, Protocol, cast
 
 from langgraph.types import Command
 
-from hanok.agents.counting import used_by_receipts, used_form
+from hanok.agents.counting import said_last, used_by_receipts, used_form
 from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, text_of
@@ -30,6 +31,10 @@ from hanok.errors import AgentError, HanokError, StoreError
 LOOK_EVERY_S = 0.5
 MOST_ATTEMPTS = 5
 """How often a run is taken up before what its store says ends it."""
+PROCESS_LOST = "process_lost"
+"""Why a run has failed that was taken over too often."""
+MOST_AT_ONCE_BELOW = 1000
+"""Runs below one that are looked at when it is taken over."""
 LONGEST_PAST = 1000
 """Events of a run's past that its watcher is told of."""
 OPEN: frozenset[RunState] = frozenset({"queued", "running"})
@@ -55,10 +60,12 @@ class Prepare(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How many runs at once, and how long a lease holds without a sign of life (seconds)."""
+    """How many runs at once, how long a lease holds without a sign of life (seconds), and how often a run whose process
+    died is taken over without having come further."""
 
     concurrent: int
     lease_s: float
+    takeovers: int
 
 
 class Worker:
@@ -72,6 +79,7 @@ class Worker:
         recorder: Recorder,
         in_thread: Callable[..., Coroutine[Any, Any, Any]],
         prepare: Prepare,
+        reached: Callable[[Run], Coroutine[Any, Any, str]],
         terms: Callable[[], Terms],
         ended: Callable[[Run], Coroutine[Any, Any, None]],
         takes_all: Callable[[], bool],
@@ -85,6 +93,7 @@ class Worker:
         self._recorder = recorder
         self._in_thread = in_thread
         self._prepare = prepare
+        self._reached = reached
         self._terms = terms
         self._ended = ended
         self._takes_all = takes_all
@@ -237,6 +246,8 @@ class Worker:
     async def _lead(self, run: Run) -> Run:
         try:
             run, receipts = await self._begin(run)
+            if run.takeovers > self._terms().takeovers:
+                return await self._fail_lost(run, receipts)
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
@@ -259,13 +270,38 @@ class Worker:
         seq, receipts = past
         told = await self._told_before(run)
         self._recorder.begin(run.id, seq)
-        self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
         begun = replace(
             run,
             started_at=run.started_at or self._clock(),
             used=used_by_receipts(receipts.values(), run.used.seconds),
         )
+        begins: dict[str, Any] = {"state": "running", "attempt": run.attempt}
+        if run.taken_from is None:
+            self._recorder.tell(run.id, "run", begins)
+        else:  # counted before anything is done that may end this process, too
+            begun = await self._count_takeover(begun, receipts)
+            await self._recorder.save(begun, "run", {**begins, "takeovers": begun.takeovers})
         return self._watcher.led(begun, told), receipts
+
+    async def _count_takeover(self, run: Run, receipts: Mapping[str, Receipt]) -> Run:
+        """Once more, if it has not come further since it was last taken from a process that died; else anew.
+
+        Where a run below was being led, it is that one which has come further, or is counted.
+        """
+        below: list[Run] = await self._in_thread(
+            self._store.runs, tenant=None, parent=run.id, states=["running"], limit=MOST_AT_ONCE_BELOW
+        )
+        done = sum(receipt.state == "done" for receipt in receipts.values())
+        marks = [str(done), await self._reached(run), *sorted(f"{each.id}:{each.takeovers}" for each in below)]
+        reached = hashlib.sha256("/".join(marks).encode()).hexdigest()[:16]
+        return replace(run, reached=reached, takeovers=run.takeovers + 1 if run.reached == reached else 1)
+
+    async def _fail_lost(self, run: Run, receipts: Mapping[str, Receipt]) -> Run:
+        """End a run that ends whoever leads it, with what it has."""
+        message = f"the process that led it died {run.takeovers} times at the same place: nothing was finished since"
+        return await self._finish(
+            run, None, "failed", reason=PROCESS_LOST, error=message, answer=said_last(receipts.values())
+        )
 
     async def _told_before(self, run: Run) -> list[Event]:
         """What its watcher is told of the times that it was led before."""

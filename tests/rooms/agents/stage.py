@@ -145,10 +145,18 @@ class Stage:
                 living.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Killed):
                     await living
-                with contextlib.suppress(Killed, TimeoutError):  # the dead wait for their last write for ever
-                    async with asyncio.timeout(0.2 if deadline.dead else 10):
-                        await agency.close()
+                await (_bury(agency) if deadline.dead else asyncio.wait_for(agency.close(), 10))
                 store.close()
+
+
+async def _bury(agency: HouseAgency) -> None:
+    """End what the dead would wait for for ever: their last write."""
+    closing = asyncio.create_task(agency.close())
+    await asyncio.wait([closing], timeout=0.1)
+    while left := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.02)
 
 
 def _make_mortal(saver: Any, deadline: Deadline) -> None:

@@ -1,0 +1,91 @@
+"""What goes wrong round runs: processes that die at the same place, keys that end, stores that fail, servers away."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from hanok.agents.tool import ToolCall, ToolResult
+from hanok.agents.values import Run
+from tests.rooms.agents.stage import Count, Deadline, Script, Stage, call, finished, order
+
+
+class Deadly(Count):
+    """A tool that ends the process that uses it, so many times."""
+
+    def __init__(self, name: str, *, times: int) -> None:
+        super().__init__(name)
+        self.left = times
+        self.each_once = False
+        self.killed = set[int]()
+        self.deadline = Deadline()
+
+    async def use(self, call: ToolCall) -> ToolResult:
+        if self.left and not (self.each_once and call.arguments["x"] in self.killed):
+            self.killed.add(call.arguments["x"])
+            self.left -= 1
+            self.deadline.dead = True
+        return await super().use(call)
+
+
+def worker(**more: Any) -> list[dict[str, Any]]:
+    return [{"name": "worker", "system_prompt": "You work.", **more}]
+
+
+async def live_and_die(stage: Stage, tool: Deadly, *, first: bool = False) -> None:
+    """One life, until the tool has ended it."""
+    tool.deadline = Deadline()
+    async with stage.alive(tool.deadline) as agency:
+        if first:
+            await agency.start(order("go", run_id="run_1"))
+        while not tool.deadline.dead:
+            await asyncio.sleep(0.002)
+
+
+async def after_deaths(stage: Stage, tool: Deadly, deaths: int) -> Run:
+    for number in range(deaths):
+        await live_and_die(stage, tool, first=number == 0)
+    async with stage.alive() as agency:
+        return await finished(agency, await agency.run("run_1", tenant=None))
+
+
+def test_a_run_that_ends_every_process_that_leads_it_fails_and_keeps_what_it_has(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=99)
+    turn = {"say": "I look.", "call": {"name": "deadly", "arguments": {"x": 1}}}
+    stage = Stage(tmp_path, Script([turn]), deadly, agents=worker(tools=["deadly"]), runs={"takeovers": 2})
+    run = asyncio.run(after_deaths(stage, deadly, 3))
+    assert (run.state, run.reason, run.answer) == ("failed", "process_lost", "I look.")
+    assert "died 3 times at the same place" in (run.error or "")
+    assert len(deadly.effects) == 3, "the process that failed it did not touch the tool"
+
+    async def resume() -> Run:
+        deadly.left = 0
+        stage.model = Script([turn, {"say": "Done."}])
+        async with stage.alive() as agency:
+            return await finished(agency, await agency.resume("run_1", tenant=None))
+
+    assert asyncio.run(resume()).state == "done"
+
+
+def test_a_run_that_comes_further_each_time_is_taken_over_as_often_as_it_takes(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=5)
+    deadly.each_once = True
+    turns = [call("deadly", number) for number in range(1, 6)]
+    agents = worker(tools=["deadly"])
+    stage = Stage(tmp_path, Script([*turns, {"say": "Done."}]), deadly, agents=agents, runs={"takeovers": 1})
+    run = asyncio.run(after_deaths(stage, deadly, 5))
+    assert (run.state, run.answer, run.attempt) == ("done", "Done.", 6), run.error
+
+
+def test_a_team_is_told_of_a_member_that_ends_its_processes_and_goes_on(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=99)
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find.", "tools": ["deadly"]}]
+    turns = [
+        {"system": "You find.", "call": {"name": "deadly", "arguments": {"x": 1}}},
+        {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+        {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+    stage = Stage(tmp_path, Script(turns, ordered=False), deadly, agents=agents, runs={"takeovers": 1})
+    run = asyncio.run(after_deaths(stage, deadly, 2))
+    assert (run.state, run.answer) == ("done", "Without it, then."), run.error
