@@ -18,7 +18,7 @@ import msgspec
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
-from hanok.agents.limits import bounds_of
+from hanok.agents.limits import KeyEnded, bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
@@ -59,7 +59,8 @@ class Outside:
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
     gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
-    whom it works for.
+    whom it works for. `key_ended` says why a caller's key opens nothing any more (`revoked`, `expired`), None where it
+    does.
     """
 
     around: Surroundings
@@ -68,6 +69,7 @@ class Outside:
     told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
+    key_ended: Callable[[Caller], str | None] = lambda _: None
     watcher: Watcher = NOBODY
 
 
@@ -249,6 +251,7 @@ class HouseAgency:
             raise RequestError(message, param="answers", code="not_wanted")
         for each, answer in answers.items():
             _check_answer(run.wanted[each], answer, each)
+        await self._end_without_key(run)
         for owner in {str(run.wanted[each].get("run") or id_) for each in answers}:
             own = {each: answer for each, answer in answers.items() if str(run.wanted[each].get("run") or id_) == owner}
             await self._answer_up(owner, own, by)
@@ -285,6 +288,8 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise _cannot_go_on(run, why)
         await self._queue_below(id_)
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
@@ -425,6 +430,8 @@ class HouseAgency:
         self._worker.lose(runs)
 
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise KeyEnded(run.caller, why)
         agent = self.agent(run.agent)
         kept = self._keep(agent)
         told = [self._outside.told(agent)]
@@ -444,6 +451,7 @@ class HouseAgency:
             delegate=self._delegate,
             check=self._check,
             allot=self._allot,
+            key_ended=self._outside.key_ended,
             clock=self._clock,
             watcher=self._outside.watcher,
         )
@@ -542,10 +550,29 @@ class HouseAgency:
             if run.state == "running":
                 return
 
-    async def _end_idle(self, run: Run) -> bool:
+    async def _end_without_key(self, run: Run) -> None:
+        """End what cannot go on, since the key that ordered it opens nothing any more, from its root on. Raises
+        `RequestError` then."""
+        if (why := self._outside.key_ended(run.caller)) is None:
+            return
+        root = run
+        while root.parent is not None:
+            root = await self.run(root.parent, tenant=None)
+        await self._fail_waiting(root, KeyEnded(run.caller, why).message)
+        raise _cannot_go_on(run, why)
+
+    async def _fail_waiting(self, run: Run, error: str) -> None:
+        for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+            await self._fail_waiting(child, error)
+        if run.state == "waiting":
+            await self._end_idle(run, "failed", KeyEnded.reason, error)
+
+    async def _end_idle(
+        self, run: Run, state: RunState = "cancelled", reason: str = "cancelled", error: str | None = None
+    ) -> bool:
         """End a run that nobody leads; False where somebody does by now."""
-        ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
-        told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
+        ended = replace(run, state=state, reason=reason, error=error, wanted={}, ended_at=self._clock(), wish=None)
+        told = {"state": state, "reason": reason, "answer": run.answer, "error": error}
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
@@ -628,6 +655,12 @@ class HouseAgency:
 def _numbered(message: Message, run: str, place: int) -> Message:
     id_ = message.get("id") or f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
     return {**message, "id": id_}
+
+
+def _cannot_go_on(run: Run, why: str) -> RequestError:
+    ended = KeyEnded(run.caller, why)
+    message = f"run {run.id!r} cannot go on: {ended.message}; order it anew with another"
+    return RequestError(message, param="run", code=ended.reason)
 
 
 def _check_answer(wanted: Mapping[str, Any], answer: Mapping[str, Any], id_: str) -> None:

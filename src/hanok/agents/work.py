@@ -23,7 +23,7 @@ from langgraph.types import interrupt
 
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
 from hanok.agents.counting import add, bounds_form, paid_to_tools, said_last, used_by_reply, used_form
-from hanok.agents.limits import LimitReached, check_spent, check_step, check_tool_call
+from hanok.agents.limits import KeyEnded, LimitReached, check_spent, check_step, check_tool_call
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
@@ -100,6 +100,7 @@ class Work:
         delegate: Delegate,
         check: Check,
         allot: Allot,
+        key_ended: Callable[[Caller], str | None],
         clock: Callable[[], float] = time.time,
         watcher: Watcher = NOBODY,
     ) -> None:
@@ -118,6 +119,7 @@ class Work:
         self._delegate = delegate
         self._check = check
         self._allot = allot
+        self._key_ended = key_ended
         self._clock = clock
         self._since = clock()
         self._places: dict[str, int] = {}
@@ -143,7 +145,7 @@ class Work:
         """Ask the model once. `tools` are the names of those offered (all by default); `schema` is a JSON Schema that
         the answer must fit (`Reply.parsed`); `silent` tells nobody its tokens.
 
-        Raises `LimitReached`, `Stopped`, and what models raise.
+        Raises `LimitReached`, `KeyEnded`, `Stopped`, and what models raise.
         """
         key = self._key("model")
         if (kept := self._receipts.get(key)) is not None and kept.result is not None:
@@ -171,7 +173,7 @@ class Work:
         """Use tools, side by side: a message of role `tool` for each of a model's `tool_calls`, in their order.
 
         What goes wrong is told in the messages. Waits for people where they must approve, or are asked. Raises
-        `LimitReached` and `Stopped`.
+        `LimitReached`, `KeyEnded` and `Stopped`.
         """
         self._stop_if_wished()
         asked = [read_call(call, self._key(f"tool:{name}")) for call, name in zip(calls, _names(calls), strict=True)]
@@ -398,7 +400,7 @@ class Work:
         except TimeoutError:
             use.error = "timeout"
             return ToolResult(content=f"{asked.name} did not answer within {tool.spec.timeout_s:g} s.", failed=True)
-        except (LimitReached, Stopped):
+        except (KeyEnded, LimitReached, Stopped):
             raise
         except HanokError as error:
             use.error = type(error).__name__
@@ -441,6 +443,8 @@ class Work:
     def _stop_if_wished(self) -> None:
         if self.wish is not None:
             raise Stopped(self.wish)
+        if (why := self._key_ended(self.run.caller)) is not None:
+            raise KeyEnded(self.run.caller, why)
         check_spent(self.run.bounds, self.used)
 
 

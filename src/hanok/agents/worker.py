@@ -254,7 +254,7 @@ class Worker:
         except StoreError as error:
             return await self._let_go(run, None, error)
         except HanokError as error:
-            return await self._finish(run, None, "failed", error=error.message)
+            return await self._finish(run, None, "failed", reason=_reason_of(error), error=error.message)
         except Exception as error:  # noqa: BLE001 - told as the run's end
             _log.exception("run %s could not begin", run.id)
             return await self._finish(run, None, "failed", error=f"{type(error).__name__}: {error}")
@@ -343,7 +343,7 @@ class Worker:
         except StoreError as error:
             return await self._let_go(run, work, error)
         except HanokError as error:
-            return await self._finish(run, work, "failed", reason=type(error).__name__, error=error.message)
+            return await self._finish(run, work, "failed", reason=_reason_of(error), error=error.message)
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
@@ -485,6 +485,10 @@ class _Seen:
 def _is_new(run: Run) -> bool:
     """Whether nobody has led it before: there is nothing of it then."""
     return run.attempt <= 1
+
+
+def _reason_of(error: HanokError) -> str:
+    return str(getattr(error, "reason", type(error).__name__))
 
 
 def requests_of(value: object) -> dict[str, dict[str, Any]] | None:

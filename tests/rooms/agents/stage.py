@@ -16,6 +16,7 @@ from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import Event, Order, Run
 from hanok.agents.watching import NOBODY, Watcher
+from hanok.ledger import KeyRing
 from hanok.serving.engines.script import ScriptEngine
 from hanok.spec import Loaded, Platform, ScriptEndpoint
 from hanok.wire import Answer, Caller, ChatRequest
@@ -113,6 +114,7 @@ class Stage:
         self.model = model
         self.tools = {tool.spec.name: tool for tool in tools}
         self.watcher: Watcher = NOBODY
+        self.keys = KeyRing()
         self.later_s = 0.0
 
     def now(self) -> float:
@@ -134,7 +136,12 @@ class Stage:
                 library=None,  # pyright: ignore[reportArgumentType] - no knowledge here
                 replaced=self.tools,
             )
-            outside = Outside(around=around, allot=lambda *_: None, watcher=self.watcher)
+            outside = Outside(
+                around=around,
+                allot=lambda *_: None,
+                key_ended=lambda caller: self.keys.ended(caller.key_id),
+                watcher=self.watcher,
+            )
             agency = HouseAgency(
                 loaded=self.loaded, store=store, checkpoints=checkpoints, outside=outside, clock=self.now
             )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
-from tests.rooms.agents.stage import Count, Deadline, Script, Stage, call, finished, order
+from hanok.errors import RequestError
+from hanok.ledger import KeyRing
+from hanok.ledger.keys import make_key
+from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order
 
 
 class Deadly(Count):
@@ -89,3 +95,86 @@ def test_a_team_is_told_of_a_member_that_ends_its_processes_and_goes_on(tmp_path
     stage = Stage(tmp_path, Script(turns, ordered=False), deadly, agents=agents, runs={"takeovers": 1})
     run = asyncio.run(after_deaths(stage, deadly, 2))
     assert (run.state, run.answer) == ("done", "Without it, then."), run.error
+
+
+# keys
+
+
+def ring(**ends: float) -> KeyRing:
+    """Ann's key, as the ledger knows it."""
+    made = make_key("ann", now=0.0, random_bytes=lambda count: b"k" * count).key
+    return KeyRing([replace(made, id=ANN.key_id, **ends)])
+
+
+APPROVED = worker(tools=["send"], approvals=["*"])
+SENDS = [call("send", 1), {"say": "Sent."}]
+
+
+@pytest.mark.parametrize(("ends", "said"), [({"revoked_at": 1.0}, "was revoked"), ({"expires_at": 1.0}, "has expired")])
+def test_a_run_whose_key_has_ended_does_not_go_on_when_another_approves_and_they_are_told(
+    tmp_path: Path, ends: dict[str, float], said: str
+) -> None:
+    send = Count("send")
+    stage = Stage(tmp_path, Script(SENDS), send, agents=APPROVED)
+
+    async def approve() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            stage.keys = ring(**ends)
+            with pytest.raises(RequestError, match=f"cannot go on: the key 'ann' that ordered this run {said}"):
+                await agency.answer(run.id, {id_: {"approve": True} for id_ in run.wanted}, tenant=None, by="bob")
+            return await agency.run(run.id, tenant=None)
+
+    run = asyncio.run(approve())
+    assert (run.state, run.reason, send.effects, len(stage.model.asked)) == ("failed", "key_ended", [], 1)
+    assert said in (run.error or "")
+
+
+def test_a_member_that_waits_fails_with_its_team_when_their_key_has_ended(tmp_path: Path) -> None:
+    send = Count("send")
+    agents = [*worker(team=["finder"]), {"name": "finder", "tools": ["send"], "approvals": ["*"]}]
+    turns = [call("send", 1)]
+    first = {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}}
+    stage = Stage(tmp_path, Script([first, *turns], ordered=False), send, agents=agents)
+
+    async def approve() -> list[tuple[str, str | None]]:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            stage.keys = ring(revoked_at=1.0)
+            with pytest.raises(RequestError, match="was revoked"):
+                await agency.answer(run.id, {id_: {"approve": True} for id_ in run.wanted}, tenant=None, by="bob")
+            return [(each.state, each.reason) for each in await agency.runs(tenant=None, parent="*")]
+
+    assert asyncio.run(approve()) == [("failed", "key_ended")] * 2
+
+
+def test_nothing_is_asked_for_a_key_that_ends_while_its_run_works_or_its_process_is_dead(tmp_path: Path) -> None:
+    class Revokes(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.keys = ring(revoked_at=1.0)
+            return await super().use(call)
+
+    stage = Stage(tmp_path, Script([call("look", 1), {"say": "late"}]), Revokes("look"), agents=worker(tools=["look"]))
+
+    async def work() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            with pytest.raises(RequestError, match="cannot go on"):
+                await agency.resume(run.id, tenant=None)
+            return run
+
+    run = asyncio.run(work())
+    assert (run.state, run.reason, len(stage.model.asked)) == ("failed", "key_ended", 1)
+
+
+def test_a_dead_processs_run_whose_key_has_ended_meanwhile_fails_when_it_is_taken_over(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=1)
+    stage = Stage(tmp_path, Script([call("deadly", 1), {"say": "late"}]), deadly, agents=worker(tools=["deadly"]))
+
+    async def die_and_return() -> Run:
+        await live_and_die(stage, deadly, first=True)
+        stage.keys = ring(revoked_at=1.0)
+        return await after_deaths(stage, deadly, 0)
+
+    run = asyncio.run(die_and_return())
+    assert (run.state, run.reason, len(stage.model.asked), len(deadly.effects)) == ("failed", "key_ended", 1, 1)
