@@ -105,7 +105,9 @@ class HouseAgency:
         self._check = Checker()
         self._boxes = Boxes(outside.around)
         name = name_worker()
-        self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
+        self._recorder = Recorder(
+            store, self._in_thread, worker=name, lost=self._lose, unkept=self._let_go, clock=clock
+        )
         self._worker = Worker(
             name=name,
             store=store,
@@ -428,6 +430,9 @@ class HouseAgency:
 
     def _lose(self, runs: Iterable[str]) -> None:
         self._worker.lose(runs)
+
+    def _let_go(self, runs: Iterable[str]) -> None:
+        self._worker.let_go(runs)
 
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
         if (why := self._outside.key_ended(run.caller)) is not None:

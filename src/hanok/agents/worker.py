@@ -176,6 +176,12 @@ class Worker:
             if (task := self._tasks.get(run)) is not None:
                 task.cancel("lost")
 
+    def let_go(self, runs: Iterable[str]) -> None:
+        """Let go of runs of which what they tell cannot be kept: they are tried again."""
+        for run in runs:
+            if (task := self._tasks.get(run)) is not None:
+                task.cancel("unkept")
+
     # taking and leasing
 
     async def _take(self) -> None:
@@ -402,6 +408,8 @@ class Worker:
         why = error.args[0] if error.args else None
         if why == "lost":
             return run
+        if why == "unkept":
+            return await self._let_go(run, work, StoreError("what the run tells could not be kept"))
         if why == "cancel" or (work is not None and work.wish == "cancel"):
             return await self._finish(run, work, "cancelled", reason="cancelled")
         used = work.clocked() if work is not None else run.used

@@ -115,6 +115,7 @@ class Stage:
         self.tools = {tool.spec.name: tool for tool in tools}
         self.watcher: Watcher = NOBODY
         self.keys = KeyRing()
+        self.store = MortalRuns
         self.later_s = 0.0
 
     def now(self) -> float:
@@ -125,7 +126,7 @@ class Stage:
         """One life. Leases of the one before are over."""
         self.later_s += 1000.0
         deadline = deadline or Deadline()
-        store = MortalRuns(self.loaded.state / "agents.db")
+        store = self.store(self.loaded.state / "agents.db")
         store.deadline = deadline
         async with open_checkpoints(self.loaded.state / "checkpoints.db") as checkpoints:
             _make_mortal(checkpoints.saver, deadline)

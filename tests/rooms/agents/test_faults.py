@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from hanok.agents import recorder
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.values import Run
-from hanok.errors import RequestError
+from hanok.errors import RequestError, StoreError
 from hanok.ledger import KeyRing
 from hanok.ledger.keys import make_key
-from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order
+from tests.rooms.agents.stage import ANN, Count, Deadline, MortalRuns, Script, Stage, call, finished, order, told
 
 
 class Deadly(Count):
@@ -178,3 +179,57 @@ def test_a_dead_processs_run_whose_key_has_ended_meanwhile_fails_when_it_is_take
 
     run = asyncio.run(die_and_return())
     assert (run.state, run.reason, len(stage.model.asked), len(deadly.effects)) == ("failed", "key_ended", 1, 1)
+
+
+# a store that fails
+
+
+class Failing(MortalRuns):
+    """A store that refuses what nobody waits for, so many times."""
+
+    left = 0
+    refused = 0
+
+    def append(self, *given: Any, **named: Any) -> Any:
+        if type(self).left and not named["receipts"] and not named["runs"]:
+            type(self).left -= 1
+            type(self).refused += 1
+            raise StoreError("no room")
+        return super().append(*given, **named)
+
+
+@pytest.mark.parametrize("times", [3, 6])
+def test_events_that_could_not_be_written_leave_no_gap_for_who_watches(
+    tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fourth failure of one event lets its run go, which is tried again then."""
+    monkeypatch.setattr(recorder, "MOST_TRIES", 4)
+    monkeypatch.setattr(recorder, "RETRY_S", 0.005)
+
+    class Waits(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            if not Failing.refused:
+                Failing.left = times
+            while Failing.refused < times:
+                await asyncio.sleep(0.002)
+            return await super().use(call)
+
+    Failing.refused = 0
+    stage = Stage(tmp_path, Script([call("look", 1), {"say": "Done."}]), Waits("look"), agents=worker(tools=["look"]))
+    stage.store = Failing
+
+    async def watch() -> tuple[Run, list[int], list[int], list[str]]:
+        async with stage.alive() as agency:
+            run = await agency.start(order("go"))
+            async with asyncio.timeout(20):
+                seen = [event async for event in agency.events(run.id, tenant=None)]
+            kept = await told(agency, run)
+            run = await agency.run(run.id, tenant=None)
+            return run, [each.seq for each in seen], [each.seq for each in kept], [each.type for each in kept]
+
+    run, seen, kept, types = asyncio.run(watch())
+    assert (run.state, run.answer, Failing.refused) == ("done", "Done.", times), run.error
+    assert seen == list(range(1, len(seen) + 1))
+    assert set(kept) <= set(seen)
+    assert {"tool_call", "tool_result", "budget", "done"} <= set(types)
+    assert run.attempt == (1 if times < 4 else 2)
