@@ -29,7 +29,8 @@ GIVING_WAY = ("llamacpp", "vllm", "echo")
 class EnginePlan:
     """One deployment of vLLM. `index` is the model's place in the file, `endpoint` the one that it stands for.
 
-    `name` is its Service, unique among engines. `least` and `most` are replicas.
+    `name` is its Service, unique among engines. `least` and `most` are replicas: as `scale` says, else as many as the
+    declared load needs.
     """
 
     name: str
@@ -125,8 +126,8 @@ def _engine(
         anatomy=known,
         option=option,
         role=vllm.role if vllm else None,
-        least=option.replicas,
-        most=option.replicas,
+        least=model.scale.min if model.scale else option.replicas,
+        most=model.scale.max if model.scale else option.replicas,
     )
 
 

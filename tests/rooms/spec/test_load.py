@@ -1040,9 +1040,9 @@ def bomb(first: str, layer: Callable[[str], str]) -> str:
     ids=["lists", "mappings", "merges"],
 )
 def test_a_bomb_of_aliases_is_told_in_no_time(check: Check, content: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     (told,) = check(content)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert "repeats too much" in told.message
     assert 1 <= told.line <= 12
 
