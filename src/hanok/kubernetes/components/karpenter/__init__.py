@@ -14,7 +14,8 @@ from hanok.kubernetes.components.karpenter.classes import node_class
 from hanok.kubernetes.components.karpenter.kinds import KARPENTER, NodeKind, node_kinds, unknown_instances
 from hanok.kubernetes.components.karpenter.overlays import overlays
 from hanok.kubernetes.components.karpenter.pools import node_pool
-from hanok.kubernetes.places import PROMETHEUS_RELEASE
+from hanok.kubernetes.objects import labels, thing
+from hanok.kubernetes.places import OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 
 SPACE = "kube-system"
@@ -25,16 +26,18 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
     """The charts, unless Auto Mode has it; then a pool and a class for each kind of node."""
     if plan.target == "eks":
         yield from _charts(plan)
+        if plan.cluster.observe.prometheus:
+            yield Placed(stage="configs", folder=KARPENTER, body=_monitor())
     for kind in node_kinds(plan):
-        yield from (Placed(stage="configs", folder=KARPENTER, body=each) for each in _bodies(plan, kind))
+        yield from (Placed(stage="nodes", folder=KARPENTER, body=each) for each in _bodies(plan, kind))
 
 
 def _charts(plan: ClusterPlan) -> Iterator[Chart]:
     """Definitions apart, so that upgrades reach them: Helm leaves those in a chart's `crds` as they are."""
-    yield Chart(chart="karpenter-crd", release="karpenter-crd", namespace=SPACE, folder=KARPENTER)
+    yield Chart(chart="karpenter-crd", release="karpenter-crd", namespace=SPACE, stage="provisioners", folder=KARPENTER)
     yield Chart(
-        chart=KARPENTER, release=KARPENTER, namespace=SPACE, folder=KARPENTER, needs=("karpenter-crd",),
-        values=_values(plan),
+        chart=KARPENTER, release=KARPENTER, namespace=SPACE, stage="provisioners", folder=KARPENTER,
+        needs=("karpenter-crd",), values=_values(plan),
     )  # fmt: skip
 
 
@@ -43,10 +46,18 @@ def _values(plan: ClusterPlan) -> Body:
     if any(each.overlay for each in node_kinds(plan)):
         settings["featureGates"] = {"nodeOverlay": True}
     size: Body = {"cpu": "1", "memory": "1Gi"}
-    values: Body = {"settings": settings, "controller": {"resources": {"requests": size, "limits": {"memory": "1Gi"}}}}
-    if plan.cluster.observe.prometheus:
-        values["serviceMonitor"] = {"enabled": True, "additionalLabels": {"release": PROMETHEUS_RELEASE}}
-    return values
+    return {"settings": settings, "controller": {"resources": {"requests": size, "limits": {"memory": "1Gi"}}}}
+
+
+def _monitor() -> Body:
+    """Not by the chart: its kind is not there yet when nodes are first made."""
+    spec: Body = {
+        "namespaceSelector": {"matchNames": [SPACE]},
+        "selector": {"matchLabels": {"app.kubernetes.io/name": KARPENTER}},
+        "endpoints": [{"port": "http-metrics", "path": "/metrics"}],
+    }
+    marks = {**labels(KARPENTER, KARPENTER), "release": PROMETHEUS_RELEASE}
+    return thing("monitoring.coreos.com/v1", "ServiceMonitor", KARPENTER, OBSERVABILITY, labels=marks, spec=spec)
 
 
 def _bodies(plan: ClusterPlan, kind: NodeKind) -> Iterator[Body]:
