@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hanok.agents.reply import Reply
@@ -24,12 +25,14 @@ def add(used: Used, more: Used) -> Used:
 
 
 def used_by_receipts(receipts: Iterable[Receipt], seconds: float) -> Used:
-    """What finished calls have used, and the seconds worked so far."""
-    used = Used(seconds=seconds)
+    """What finished calls have used, and the seconds worked so far: those of the run's row, or, where its process died
+    since that was written, what its latest receipt says."""
+    used = Used()
     for receipt in receipts:
         spent: dict[str, Any] = (receipt.result or {}).get("used") or {}
         used = add(used, Used(**spent))
-    return used
+        seconds = max(seconds, float((receipt.result or {}).get("worked_s") or 0.0))
+    return replace(used, seconds=seconds)
 
 
 def paid_to_tools(receipts: Iterable[Receipt]) -> int:

@@ -93,7 +93,9 @@ class HouseAgency:
         outside: Outside,
         serves: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="agents")
         self._loaded = loaded
         self._store = store
@@ -458,6 +460,7 @@ class HouseAgency:
             allot=self._allot,
             key_ended=self._outside.key_ended,
             clock=self._clock,
+            monotonic=self._monotonic,
             watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)

@@ -33,7 +33,8 @@ EventType = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Used:
-    """What a run has used so far: with its sub-agents for tokens and money, by itself for the rest."""
+    """What a run has used so far: with its sub-agents for tokens and money, by itself for the rest. `seconds` are those
+    in which it was led, by clocks that nobody sets; of a lead whose process died, until its last receipt."""
 
     steps: int = 0
     tool_calls: int = 0

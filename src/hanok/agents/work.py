@@ -102,6 +102,7 @@ class Work:
         allot: Allot,
         key_ended: Callable[[Caller], str | None],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         watcher: Watcher = NOBODY,
     ) -> None:
         self.run = run
@@ -121,7 +122,8 @@ class Work:
         self._allot = allot
         self._key_ended = key_ended
         self._clock = clock
-        self._since = clock()
+        self._monotonic = monotonic
+        self._since = monotonic()
         self._places: dict[str, int] = {}
         self._watcher = watcher
         self._uses: dict[str, Use] = {}
@@ -210,8 +212,8 @@ class Work:
     # what the worker asks for
 
     def clocked(self) -> Used:
-        """What was used, with the seconds until now."""
-        return replace(self.used, seconds=self.run.used.seconds + self._clock() - self._since)
+        """What was used, with the seconds until now, of this lead and those before: no clock that is set changes them."""
+        return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
 
     def give_up(self, error: str) -> None:
         """The run has ended so, whatever its tools were at."""
@@ -318,12 +320,13 @@ class Work:
         if not tool.spec.safe:
             begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
             await self._recorder.keep(begun)
+        since = self._monotonic()
         result = await self._call(tool, asked, use)
         if isinstance(result, Waits):
             self._uses.pop(asked.key)
             self._count(Used(tool_calls=-1, cost_nano_usd=-taken.cost_nano_usd))
             return result
-        return await self._account(tool, asked, result, self._clock() - use.began)
+        return await self._account(tool, asked, result, self._monotonic() - since)
 
     async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
         """Count what those below a call have used, and keep what it gave back."""
@@ -392,7 +395,7 @@ class Work:
         call = self._tool_call(asked, use.caller)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
-                child = f"run_{_digest(call.idempotency_key)[:24]}"
+                child = run_of_call(call.idempotency_key)
                 task = str(asked.arguments.get("task") or "")
                 return await self._delegate(self, str(agent), task, child, caller=use.caller)
             async with asyncio.timeout(tool.spec.timeout_s):
@@ -430,6 +433,7 @@ class Work:
         return f"{task}/{what}/{place}"
 
     async def _keep(self, key: str, kind: Any, result: dict[str, Any]) -> None:
+        result = {**result, "worked_s": round(self.clocked().seconds, 3)}
         receipt = Receipt(run=self.run.id, key=key, kind=kind, state="done", result=result, at=self._clock())
         self._receipts[key] = receipt
         await self._recorder.keep(receipt)
@@ -446,6 +450,11 @@ class Work:
         if (why := self._key_ended(self.run.caller)) is not None:
             raise KeyEnded(self.run.caller, why)
         check_spent(self.run.bounds, self.used)
+
+
+def run_of_call(idempotency_key: str) -> str:
+    """The id of the run below that a tool call of a run begins."""
+    return f"run_{_digest(idempotency_key)[:24]}"
 
 
 def _reply_of(kept: Mapping[str, Any]) -> Reply:

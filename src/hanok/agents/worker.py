@@ -162,7 +162,7 @@ class Worker:
             taken: list[Run] = await self._in_thread(
                 self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
             )
-            if taken:
+            if taken and run.id not in self._tasks:
                 run = await self._start(taken[0])
                 _heed_cancelling()
             else:
@@ -195,7 +195,8 @@ class Worker:
             self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
         )
         for run in taken:
-            self._start(run)
+            if run.id not in self._tasks:  # it is led here, and the clock has jumped over the end of its lease
+                self._start(run)
 
     async def _release(self) -> None:
         """Have what dead workers had, without waiting for the end of their leases."""

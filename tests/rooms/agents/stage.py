@@ -117,9 +117,13 @@ class Stage:
         self.keys = KeyRing()
         self.store = MortalRuns
         self.later_s = 0.0
+        self.worked_s = 0.0
 
     def now(self) -> float:
         return time.time() + self.later_s
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.worked_s
 
     @contextlib.asynccontextmanager
     async def alive(self, deadline: Deadline | None = None) -> AsyncIterator[HouseAgency]:
@@ -144,7 +148,12 @@ class Stage:
                 watcher=self.watcher,
             )
             agency = HouseAgency(
-                loaded=self.loaded, store=store, checkpoints=checkpoints, outside=outside, clock=self.now
+                loaded=self.loaded,
+                store=store,
+                checkpoints=checkpoints,
+                outside=outside,
+                clock=self.now,
+                monotonic=self.monotonic,
             )
             living = asyncio.create_task(agency.live())
             try:

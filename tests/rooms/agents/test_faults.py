@@ -233,3 +233,54 @@ def test_events_that_could_not_be_written_leave_no_gap_for_who_watches(
     assert set(kept) <= set(seen)
     assert {"tool_call", "tool_result", "budget", "done"} <= set(types)
     assert run.attempt == (1 if times < 4 else 2)
+
+
+# clocks
+
+
+def test_a_clock_that_is_set_neither_ends_a_run_nor_prolongs_it_nor_has_it_led_twice(tmp_path: Path) -> None:
+    class Looks(MortalRuns):
+        claims = 0
+
+        def claim(self, *given: Any, **named: Any) -> Any:
+            Looks.claims += 1
+            return super().claim(*given, **named)
+
+    class Sets(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.later_s += 7200.0 * call.arguments["x"]
+            Looks.claims = 0
+            while Looks.claims < 2:
+                await asyncio.sleep(0.01)
+            return await super().use(call)
+
+    sets = Sets("sets")
+    turns = [call("sets", 1), call("sets", -2), {"say": "Done."}]
+    stage = Stage(tmp_path, Script(turns), sets, agents=worker(tools=["sets"], limits={"wall_time_s": 60}))
+
+    stage.store = Looks
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            return await finished(agency, await agency.start(order("go")))
+
+    run = asyncio.run(go())
+    assert (run.state, sets.effects, len(stage.model.asked)) == ("done", [1, -2], 3), run.error
+    assert 1.0 < run.used.seconds < 20.0
+
+
+def test_what_was_worked_before_a_kill_counts_until_the_last_receipt(tmp_path: Path) -> None:
+    class Works(Deadly):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.worked_s += 25.0
+            return await super().use(call)
+
+    works = Works("works", times=99)
+    works.killed = {1}
+    works.each_once = True
+    turns = [call("works", 1), call("works", 2), call("works", 3)]
+    agents = worker(tools=["works"], limits={"wall_time_s": 60})
+    stage = Stage(tmp_path, Script([*turns, {"say": "Done."}]), works, agents=agents)
+    run = asyncio.run(after_deaths(stage, works, 2))
+    assert run.state == "done", run.error
+    assert 75.0 < run.used.seconds < 80.0, "each call once: those that were killed are made again"
