@@ -73,10 +73,10 @@ def message_id(run: str, place: int) -> str:
     return f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
 
 
-def in_addition(messages: Sequence[Message], thread: Iterable[Message], run: str) -> list[Message]:
+def in_addition(messages: Sequence[Message], thread: Iterable[object], run: str) -> list[Message]:
     """A run's input as what is added to a thread: a message whose id is there already gets another, so that it does not
     take the place of what was said."""
-    taken = {message.get("id") for message in thread}
+    taken = {_id_of(message) for message in thread} - {None}
     added: list[Message] = []
     for place, message in enumerate(messages):
         if message.get("id") in taken:
@@ -84,6 +84,12 @@ def in_addition(messages: Sequence[Message], thread: Iterable[Message], run: str
         taken.add(message.get("id"))
         added.append(message)
     return added
+
+
+def _id_of(message: object) -> str | None:
+    """Its id, where it has one: a user's own graph may keep messages in a form of its own."""
+    named = cast("Message", message).get("id") if isinstance(message, dict) else getattr(message, "id", None)
+    return None if named is None else str(named)
 
 
 def said(*messages: Message) -> list[dict[str, Message]]:

@@ -212,7 +212,7 @@ class Work:
     # what the worker asks for
 
     def clocked(self) -> Used:
-        """What was used, with the seconds until now, of this lead and those before: no clock that is set changes them."""
+        """What was used, with the seconds to now of this lead and those before; no clock that is set changes them."""
         return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
 
     def give_up(self, error: str) -> None:

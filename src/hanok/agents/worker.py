@@ -388,8 +388,7 @@ class Worker:
         if all(message.get("id") == message_id(run.id, place) for place, message in enumerate(run.input)):
             return list(run.input)
         values = (await graph.aget_state(config)).values
-        there = values.get("messages") if "answer" in graph.channels else None
-        return in_addition(run.input, there or (), run.id)
+        return in_addition(run.input, values.get("messages") or (), run.id)
 
     async def _has_begun(self, run: Run, graph: Any) -> bool:
         """Whether the thread holds anything of it."""
