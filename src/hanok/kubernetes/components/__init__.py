@@ -8,7 +8,12 @@ from importlib import import_module
 
 from hanok.kubernetes.component import Component
 
-_MODULES = ("namespaces", "keda")
+_MODULES = (
+    "namespaces",
+    "karpenter",
+    "nodes",
+    "keda",
+)
 """Modules of this package; each has its `COMPONENT`."""
 
 
