@@ -8,7 +8,7 @@ from importlib import import_module
 
 from hanok.kubernetes.component import Component
 
-_MODULES = ("namespaces", "keda")
+_MODULES = ("namespaces", "vllm", "lws", "keda")
 """Modules of this package; each has its `COMPONENT`."""
 
 

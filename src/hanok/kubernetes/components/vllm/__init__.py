@@ -8,22 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanok.kubernetes.component import Component, Piece, Placed
+from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.components.vllm.around import around
 from hanok.kubernetes.components.vllm.parts import NAME
 from hanok.kubernetes.components.vllm.refusals import notes, refuse
 from hanok.kubernetes.components.vllm.weights import shared_claim
 from hanok.kubernetes.components.vllm.workload import workload
-from hanok.kubernetes.places import MODELS
+from hanok.kubernetes.external import external_secret
+from hanok.kubernetes.places import HUB_SECRET, HUB_SECRET_KEY, MODELS
 from hanok.kubernetes.plan import ClusterPlan
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
-    """Each engine's workload and what stands around it; the weights' volume, where all share one."""
-    bodies = [*shared_claim(plan)]
+    """Each engine's workload and what stands around it; what all of them share."""
+    yield from (Placed(stage="apps", folder=MODELS, body=body) for body in _bodies(plan))
+
+
+def _bodies(plan: ClusterPlan) -> Iterator[Body]:
+    if token := plan.cluster.serving.token:
+        yield external_secret(plan, HUB_SECRET, MODELS, {HUB_SECRET_KEY: token}, component=NAME)
+    yield from shared_claim(plan)
     for engine in plan.engines:
-        bodies += [workload(plan, engine), *around(plan, engine)]
-    yield from (Placed(stage="apps", folder=MODELS, body=body) for body in bodies)
+        yield workload(plan, engine)
+        yield from around(plan, engine)
 
 
 COMPONENT = Component(

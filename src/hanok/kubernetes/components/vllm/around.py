@@ -54,7 +54,9 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     ins: list[Body] = [{"from": list(_callers(plan, engine)), "ports": list(_ports(plan, engine))}]
     outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
     return {
-        "podSelector": {"matchLabels": {MODEL: label(engine.model.name)}} if joined else {"matchLabels": pods_of(engine)},
+        "podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}
+        if joined
+        else {"matchLabels": pods_of(engine)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [*ins, *([{"from": [peers]}] if joined else [])],
         "egress": [*outs, *([{"to": [peers]}] if joined else [])],

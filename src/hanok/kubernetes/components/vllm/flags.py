@@ -37,7 +37,13 @@ def flags_of(plan: ClusterPlan, engine: EnginePlan, part: Part) -> dict[str, Val
     found: dict[str, Value] = {"served-model-name": engine.model.name}
     if (port := own_port(plan, engine)) != ENGINE_PORT:
         found["port"] = port
-    found |= dict(_planned(engine)) | dict(_usual(engine)) | engine.flags | dict(_joined(engine, part))
+    found |= (
+        dict(_planned(engine))
+        | dict(_shared(plan, engine))
+        | dict(_usual(engine))
+        | engine.flags
+        | dict(_joined(engine, part))
+    )
     return {name: value for name, value in found.items() if value is not False}
 
 
@@ -46,6 +52,12 @@ def _planned(engine: EnginePlan) -> Iterator[tuple[str, Value]]:
     for flag in engine.option.flags:
         name, _, value = flag.removeprefix("--").partition(" ")
         yield name, value or True
+
+
+def _shared(plan: ClusterPlan, engine: EnginePlan) -> Iterator[tuple[str, Value]]:
+    """Where others use the same GPU, no engine may take all of its memory."""
+    if share := plan.pool_of(engine).memory_utilization:
+        yield "gpu-memory-utilization", share
 
 
 def _usual(engine: EnginePlan) -> Iterator[tuple[str, Value]]:

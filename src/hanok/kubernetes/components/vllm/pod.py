@@ -9,7 +9,7 @@ from hanok.gpu.loading import IMAGE_S, hub_bytes_per_s, usual_start_s
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.vllm.flags import DRAIN_S, Part, arguments
 from hanok.kubernetes.components.vllm.parts import PORT, SIDE_PORT, has_sidecar, own_port, pod_labels
-from hanok.kubernetes.components.vllm.resources import pool_of, resources, shared_gib
+from hanok.kubernetes.components.vllm.resources import claims, resources, shared_gib
 from hanok.kubernetes.components.vllm.weights import FOLDER, on_disk_bytes, volume
 from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.objects import given
@@ -39,12 +39,13 @@ def pod(plan: ClusterPlan, engine: EnginePlan, part: Part = "alone") -> Body:
         automountServiceAccountToken=False,
         enableServiceLinks=False,
         terminationGracePeriodSeconds=END_S,
-        nodeSelector=pool_of(plan, engine).labels,
+        nodeSelector=plan.pool_of(engine).labels,
         tolerations=[TOLERATION],
         topologySpreadConstraints=[_spread(named, key) for key in (ZONE, HOST)] if part == "alone" else None,
         affinity=_near(engine),
         securityContext=_pod_security(),
         initContainers=sidecars,
+        resourceClaims=claims(plan, engine),
         containers=[_container(plan, engine, part)],
         volumes=list(_volumes(plan, engine)),
     )
@@ -171,5 +172,3 @@ def _sidecar(plan: ClusterPlan) -> Body:
             "capabilities": {"drop": ["ALL"]},
         },
     }
-
-

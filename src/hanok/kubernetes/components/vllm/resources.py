@@ -8,9 +8,11 @@ from hanok.gpu.machines import HOST_MIB, HOST_MIB_PER_GPU
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.vllm.flags import asked
 from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.objects import given
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.pools import Pool
 
+CLAIM = "gpus"
+"""A pod's own name for its claim."""
 EFA = "vpc.amazonaws.com/efa"
 LEFT = 0.75
 """Of a machine's share; the rest is for the node's own pods, and for the error of estimates."""
@@ -19,19 +21,22 @@ CPUS, CPUS_PER_GPU = 4, 2
 threads."""
 
 
-def pool_of(plan: ClusterPlan, engine: EnginePlan) -> Pool:
-    """The machines that an engine stands on."""
-    return next(each for each in plan.pools if engine in each.engines)
-
-
 def resources(plan: ClusterPlan, engine: EnginePlan) -> Body:
     """Requests and limits. No limit of processors: it would throttle an engine whose node is idle beside it."""
     memory = f"{memory_mib(plan, engine)}Mi"
-    devices = {"nvidia.com/gpu": str(engine.gpus), **_efa(plan, engine)}
-    return {
-        "requests": {"cpu": f"{cpus(plan, engine):g}", "memory": memory, **devices},
-        "limits": {"memory": memory, **devices},
-    }
+    devices = {**_devices(plan, engine), **_efa(plan, engine)}
+    claims = [{"name": CLAIM}] if plan.pool_of(engine).claim(engine) else None
+    return given(
+        requests={"cpu": f"{cpus(plan, engine):g}", "memory": memory, **devices},
+        limits={"memory": memory, **devices},
+        claims=claims,
+    )
+
+
+def claims(plan: ClusterPlan, engine: EnginePlan) -> list[Body] | None:
+    """The pod's claims of GPUs, where it takes them so."""
+    template = plan.pool_of(engine).claim(engine)
+    return [{"name": CLAIM, "resourceClaimTemplateName": template}] if template else None
 
 
 def shared_gib(engine: EnginePlan) -> int:
@@ -41,15 +46,15 @@ def shared_gib(engine: EnginePlan) -> int:
 
 def cpus(plan: ClusterPlan, engine: EnginePlan) -> float:
     """Processors."""
-    least = min(plan.catalog.instances[name].cpu for name in pool_of(plan, engine).instances)
-    return math.floor(min(LEFT * least * _share(engine), CPUS + CPUS_PER_GPU * engine.gpus) * 10) / 10
+    least = min(instance.cpu for _, instance in plan.pool_of(engine).machines)
+    return math.floor(min(LEFT * least * _share(plan, engine), CPUS + CPUS_PER_GPU * engine.gpus) * 10) / 10
 
 
 def memory_mib(plan: ClusterPlan, engine: EnginePlan) -> int:
     """Memory, MiB: what is needed, and as much again for files read where the machine has it."""
     needed = needed_mib(engine)
-    least = min(plan.catalog.instances[name].memory_mib for name in pool_of(plan, engine).instances)
-    return max(needed, min(2 * needed, int(LEFT * least * _share(engine))))
+    least = min(instance.memory_mib for _, instance in plan.pool_of(engine).machines)
+    return max(needed, min(2 * needed, int(LEFT * least * _share(plan, engine))))
 
 
 def needed_mib(engine: EnginePlan) -> int:
@@ -59,13 +64,19 @@ def needed_mib(engine: EnginePlan) -> int:
     return HOST_MIB + HOST_MIB_PER_GPU * engine.option.split.gpus + math.ceil(gib * 1024)
 
 
-def _share(engine: EnginePlan) -> float:
+def _share(plan: ClusterPlan, engine: EnginePlan) -> float:
     """The share of a machine that one pod takes."""
-    return engine.gpus / engine.option.machine.gpus
+    pool = plan.pool_of(engine)
+    return engine.gpus / (pool.gpus * pool.shares)
+
+
+def _devices(plan: ClusterPlan, engine: EnginePlan) -> dict[str, str]:
+    asked_for = plan.pool_of(engine).resource(engine)
+    return {asked_for[0]: str(asked_for[1])} if asked_for else {}
 
 
 def _efa(plan: ClusterPlan, engine: EnginePlan) -> dict[str, str]:
     """The fast network between machines, where a replica is spread over several."""
     if engine.machines == 1 or not plan.on_aws:
         return {}
-    return {EFA: str(min(plan.catalog.instances[name].efa for name in pool_of(plan, engine).instances))}
+    return {EFA: str(min(instance.efa for _, instance in plan.pool_of(engine).machines))}
