@@ -12,6 +12,8 @@ _MODULES = (
     "namespaces",
     "karpenter",
     "nodes",
+    "vllm",
+    "lws",
     "keda",
 )
 """Modules of this package; each has its `COMPONENT`."""
