@@ -93,7 +93,11 @@ class ClusterPlan:
     @cached_property
     def pools(self) -> list[Pool]:
         """Machines with GPUs."""
-        return plan_pools(self.engines)
+        return plan_pools(self.engines, self.cluster.nodes)
+
+    def pool_of(self, engine: EnginePlan) -> Pool:
+        """The machines that an engine stands on."""
+        return next(each for each in self.pools if engine in each.engines)
 
     def of_model(self, index: int) -> Iterator[EnginePlan]:
         """The engines of one model, by its place in the file."""
