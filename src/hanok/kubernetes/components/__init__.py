@@ -15,6 +15,7 @@ _MODULES = (
     "vllm",
     "lws",
     "keda",
+    "own",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
