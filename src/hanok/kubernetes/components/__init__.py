@@ -8,7 +8,11 @@ from importlib import import_module
 
 from hanok.kubernetes.component import Component
 
-_MODULES = ("namespaces", "keda")
+_MODULES = (
+    "namespaces",
+    "keda",
+    "milvus",
+)
 """Modules of this package; each has its `COMPONENT`."""
 
 
