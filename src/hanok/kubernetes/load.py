@@ -17,7 +17,6 @@ from hanok.spec.load import read
 from hanok.spec.nodes import Place, compose, construct, problem, where
 from hanok.spec.written import Book, walk
 
-LOCK = "platform.lock"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
