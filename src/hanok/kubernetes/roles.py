@@ -14,7 +14,7 @@ ROLE = "eks.amazonaws.com/role-arn"
 
 
 def role_of(plan: ClusterPlan, purpose: str, declared: str | None = None) -> str | None:
-    """The ARN of the role for a purpose: as declared, or `CLUSTER-PURPOSE` of the cluster's account, where that is told."""
+    """The ARN of the role for a purpose: as declared, else `CLUSTER-PURPOSE` of the account, where that is told."""
     account = plan.cluster.account
     return declared or (f"arn:aws:iam::{account}:role/{plan.cluster.name}-{purpose}" if account else None)
 

@@ -89,7 +89,7 @@ def test_indexes_on_gpus_have_the_image_the_machines_and_the_toleration() -> Non
 
 
 def test_too_many_passages_for_any_machine_are_refused() -> None:
-    with pytest.raises(SpecError, match="raise `cluster.milvus.query_nodes`"):
+    with pytest.raises(SpecError, match="raise `cluster"):
         made(GPU.replace("10000000", "900000000"))
 
 

@@ -19,7 +19,7 @@ from hanok.kubernetes.vectors import memory_gib
 
 NAME, OPERATOR = "milvus", "milvus-operator"
 PODS = {"app.kubernetes.io/instance": NAME, "app.kubernetes.io/name": "milvus"}
-"""What the operator labels every pod of this Milvus with; `app.kubernetes.io/component` is the part in small letters."""
+"""What the operator labels every pod of this Milvus with, beside `component`: the part in small letters."""
 PORT, METRICS_PORT = 19530, 9091
 ETCD_GIB = 20
 _SAFE: Body = {

@@ -121,7 +121,7 @@ class Shape:
 
     @cached_property
     def items(self) -> Shape | None:
-        """Of a list that keeps unknown fields, the items keep them, too. Source: apiextensions, pruning/algorithm.go."""
+        """Items of a list that keeps unknown fields keep them, too. Source: apiextensions, pruning/algorithm.go."""
         found = self.schema.get("items")
         if not isinstance(found, dict):
             return None
