@@ -16,6 +16,7 @@ _MODULES = (
     "lws",
     "keda",
     "own",
+    "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
