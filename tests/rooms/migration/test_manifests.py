@@ -133,7 +133,9 @@ spec:
         - {key: karpenter.k8s.aws/instance-family, operator: In, values: [g6e, p5]}
         - {key: karpenter.sh/capacity-type, operator: In, values: [spot]}
 """
-    tainted = pool.replace("name: gpus}", "name: others}", 1).replace("    spec:\n", "    spec:\n      taints: [T]\n", 1)
+    tainted = pool.replace("name: gpus}", "name: others}", 1).replace(
+        "    spec:\n", "    spec:\n      taints: [T]\n", 1
+    )
     tainted = tainted.replace("T]", "{key: a, effect: NoSchedule}]").replace("[g6e, p5]", "[g5]")
     made = imported(tmp_path, vllm("one", args=["--model", "Qwen/Qwen3-8B"]) + pool + tainted)
     assert made.platform["models"][0]["deploy"]["gpu"] == ["g6e.*", "p5.*"]
@@ -161,7 +163,8 @@ def test_models_for_vectors_and_orders_are_told_apart(tmp_path: Path) -> None:
 
 def test_every_flag_and_every_manifest_is_told(tmp_path: Path) -> None:
     text = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-num-seqs", "64", "--enable-lora"])
-    text += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ai}\n---\napiVersion: e.io/v1\nkind: Odd\nmetadata: {}\n"
+    text += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ai}\n"
+    text += "---\napiVersion: e.io/v1\nkind: Odd\nmetadata: {}\n"
     made = imported(tmp_path, text)
     left = notes(made, "left")
     assert "max_in_flight" in left[line_of(text, "max-num-seqs")]

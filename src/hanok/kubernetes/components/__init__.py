@@ -12,7 +12,11 @@ _MODULES = (
     "namespaces",
     "karpenter",
     "nodes",
+    "vllm",
+    "lws",
     "keda",
+    "own",
+    "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
