@@ -11,7 +11,9 @@ from hanok.kubernetes.component import Component
 _MODULES = (
     "namespaces",
     "karpenter",
-    "nodes",
+    "gpu_operator",
+    "dcgm",
+    "dra",
     "vllm",
     "lws",
     "keda",
