@@ -112,14 +112,15 @@ def _port(service: Manifest, engine: Engine) -> int:
 def _leading_to(case: Case, engine: Engine, draft: Draft, routed: set[str]) -> Iterator[str]:
     """The models of a gateway with an endpoint that leads to this engine."""
     for name in sorted(routed):
-        for endpoint in _endpoints(draft.models[name]):
+        for endpoint in endpoints_of(draft.models[name]):
             found = target(case, str(endpoint.get("url") or ""), engine.workload.namespace)
             if found is not None and engine.workload in found.workloads:
                 yield name
                 break
 
 
-def _endpoints(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def endpoints_of(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A model's endpoints, also where it has one without a list."""
     serve: Any = model.get("serve")
     return cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve] if serve else [])
 
@@ -158,7 +159,7 @@ def _add(served: Served, needs: Mapping[str, Block], draft: Draft, told: Told, k
 
 def _join(model: Block, endpoint: Block, served: Served, name: str, told: Told) -> None:
     """One more endpoint, unless the same Service leads to both."""
-    there = _endpoints(model)
+    there = endpoints_of(model)
     if any(each.get("url") == endpoint["url"] for each in there):
         message = "the same Service leads to it: one endpoint, and Kubernetes spreads the calls"
         told.changed(served.manifest, served.engine.path(), message, f"models[{name}].serve")
