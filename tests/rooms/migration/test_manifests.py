@@ -135,11 +135,12 @@ def test_a_configuration_of_litellm_is_found_where_it_has_no_lines_of_its_own(tm
 
 
 def test_an_engines_autoscaler_becomes_its_models_scale(tmp_path: Path) -> None:
-    made = imported(tmp_path, vllm("one", args=["--model", "Qwen/Qwen3-8B"]) + SCALED)
+    engines = [vllm(name, args=["--model", "Qwen/Qwen3-8B"]) for name in ("one", "two")]
+    made = imported(tmp_path, "".join(engines) + SCALED)
     (model,) = loaded(made).platform.models
     scale = model.scale
     assert scale is not None
-    assert (scale.min, scale.max, scale.running, scale.waiting, scale.kv_cache) == (2, 8, None, 5.0, 0.8)
+    assert (scale.min, scale.max, scale.running, scale.waiting, scale.kv_cache) == (3, 9, None, 5.0, 0.8)
 
 
 def test_the_models_of_a_production_stack_are_asked_at_its_router(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ spec:
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: old}}
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: lost}}
       - {type: Agent, agent: {name: writer}}
-    a2aConfig: {skills: []}
+    a2aConfig: {skills: [{id: a, name: A}]}
 ---
 apiVersion: kagent.dev/v1alpha2
 kind: Agent

@@ -7,7 +7,7 @@ are thresholds for each replica.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hanok.migration.manifests.told import Block, Told
@@ -57,6 +57,14 @@ def _scaler(case: Case, workload: Workload) -> Manifest | None:
         if (kind, each.namespace, text_at(aim, "name")) == (target.kind, target.namespace, target.name):
             return each
     return None
+
+
+def together(scales: Sequence[Block]) -> Block:
+    """`scale` of a model that several workloads serve: their sum, by the first thresholds; empty where each is one."""
+    if not any(scales):
+        return {}
+    bounds = scale_between(sum(each.get("min", 1) for each in scales), sum(each.get("max", 1) for each in scales), {})
+    return next(each for each in scales if each) | bounds
 
 
 def thresholds(spec: Body) -> dict[str, float]:
