@@ -1,7 +1,7 @@
 """Engines of the cluster: for each declared model that needs GPUs, what serves it there.
 
 A model with `deploy`, or on engine `vllm`, gets engines of its own in the cluster, and the endpoints that run on one
-machine only (`llamacpp`, `vllm`, `echo`) give way to them. All others stay as they are declared. Pure.
+machine only (`llamacpp`, `sentence-encoder`, `echo`, …) give way to them. All others stay as they are declared. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hanok.spec.tree.models import ModelType
 from hanok.spec.written import Written
 
 HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
-GIVING_WAY = ("llamacpp", "vllm", "echo")
+GIVING_WAY = ("llamacpp", "vllm", "sentence-encoder", "echo", "script")
 """Engines of one machine, in whose place a model with `deploy` is served by GPUs."""
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hanok.errors import StartError
-from hanok.kubernetes.writing import HEADER
+from hanok.kubernetes.lock import Pin
+from hanok.kubernetes.writing import HEADER, MARKDOWN_HEADER, as_yaml
 
-_FIRST = HEADER.encode()
+LOCK_HEADER = "# The versions that this platform is rendered with. `hanok render --update-lock` takes newer ones.\n"
+_FIRST = (HEADER.encode(), MARKDOWN_HEADER.encode())
 
 
 def read_tree(folder: Path) -> dict[str, str]:
@@ -39,6 +41,17 @@ def write_tree(files: Mapping[str, str], folder: Path, *, force: bool = False) -
         raise StartError(f"{folder} cannot be written: {error.strerror}", hint="name another with --out") from None
 
 
+def write_lock(file: Path, pins: Mapping[str, Pin]) -> None:
+    """Write the versions that a tree was rendered with. Raises `StartError`."""
+    body = {
+        name: pin.model_dump(exclude_unset=True, exclude={"api"} if not pin.api else None) for name, pin in pins.items()
+    }
+    try:
+        _write(file, LOCK_HEADER + as_yaml(body))
+    except OSError as error:
+        raise StartError(f"{file} cannot be written: {error.strerror}", hint="look at its permissions") from None
+
+
 def _refuse_others(files: Mapping[str, str], folder: Path) -> None:
     for path in files:
         if (folder / path).exists() and not _is_ours(folder / path):
@@ -52,7 +65,7 @@ def _ours(folder: Path) -> Iterator[Path]:
 
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as handle:
-        return handle.read(len(_FIRST)) == _FIRST
+        return handle.read(max(map(len, _FIRST))).startswith(_FIRST)
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import yaml
 from hanok.kubernetes.component import Body
 
 HEADER = "# Rendered by Hanok from platform.yaml. Change that file, not this one.\n"
+MARKDOWN_HEADER = f"<!-- {HEADER.strip(chr(35)).strip()} -->\n"
 WIDTH = 120
 
 

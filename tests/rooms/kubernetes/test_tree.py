@@ -20,12 +20,13 @@ def test_the_same_file_gives_the_same_bytes() -> None:
 
 def test_each_file_holds_one_object_and_says_where_it_comes_from() -> None:
     for path, text in made(TEAMS).files.items():
-        assert text.startswith("# Rendered by Hanok"), path
-        assert len(list(yaml.safe_load_all(text))) == 1, path
+        assert "Rendered by Hanok" in text.splitlines()[0], path
+        if path.endswith(".yaml"):
+            assert len(list(yaml.safe_load_all(text))) == 1, path
 
 
 def test_steps_wait_for_those_before_them() -> None:
-    step = made(TEAMS).one("Kustomization", "apps-team-search")
+    step = made(TEAMS, target="kubernetes").one("Kustomization", "apps-team-search")
     assert step["spec"]["dependsOn"] == [{"name": "namespaces"}]
 
 
@@ -70,7 +71,7 @@ def test_what_we_wrote_and_is_no_more_goes_and_what_others_wrote_stays(tmp_path:
 
 
 def test_a_file_of_others_is_not_written_over(tmp_path: Path) -> None:
-    path = tmp_path / next(iter(made(TEAMS).files))
+    path = tmp_path / "apps" / "team-search" / "kustomization.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("kind: Theirs\n")
     with pytest.raises(StartError, match="was not rendered by Hanok"):

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from hanok.kubernetes.component import Body, Chart, File, Piece
-from hanok.kubernetes.formats.paths import FOLDERS, file_of, folder_of
+from hanok.kubernetes.formats.paths import FOLDERS, file_of, folder_of, kustomization
 from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.objects import given, label, thing
 from hanok.kubernetes.places import FLUX
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.writing import HEADER, as_yaml
+from hanok.kubernetes.writing import HEADER
 
 SOURCES = "infrastructure/sources"
 EVERY, RETRY, TIMEOUT = "10m", "2m", "30m"
 CHARTS_EVERY = "24h"
-_STAGES = (SOURCES, *(FOLDERS[each] for each in ("namespaces", "controllers", "configs")))
+_STAGES = (SOURCES, *(folder for stage, folder in FOLDERS.items() if stage != "apps"))
 
 
 def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, Body | str]]:
@@ -29,7 +29,7 @@ def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, B
         if path.startswith(("infrastructure/", "apps/")):
             folders[folder].append(name)
     for folder, names in folders.items():
-        yield f"{folder}/kustomization.yaml", _kustomization(names)
+        yield f"{folder}/kustomization.yaml", kustomization(names)
     yield from _steps(plan, sorted(folders))
 
 
@@ -102,13 +102,8 @@ def _need(name: str, charts: Sequence[Chart]) -> Body:
 # --- Folders and steps ------------------------------------------------------------------------------------------------
 
 
-def _kustomization(names: Sequence[str]) -> str:
-    body = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(names)}
-    return HEADER + as_yaml(body)
-
-
 def _steps(plan: ClusterPlan, folders: Sequence[str]) -> Iterator[tuple[str, Body]]:
-    """One Flux Kustomization a step: sources and namespaces, controllers, configs, then each namespace's apps."""
+    """One Flux Kustomization a step: sources, then stage by stage, then each namespace's apps."""
     before: list[str] = []
     for stage in _STAGES:
         found = [each for each in folders if each == stage or each.startswith(f"{stage}/")]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from hanok.kubernetes.component import Body, Chart, Placed, Stage
+from hanok.kubernetes.writing import HEADER, as_yaml
 
 FOLDERS: dict[Stage, str] = {
     "namespaces": "infrastructure/namespaces",
+    "provisioners": "infrastructure/provisioners",
+    "nodes": "infrastructure/nodes",
     "controllers": "infrastructure/controllers",
     "configs": "infrastructure/configs",
     "apps": "apps",
@@ -23,3 +28,14 @@ def folder_of(piece: Placed | Chart) -> str:
 def file_of(body: Body) -> str:
     """The file's name, as `deployment-chat.yaml`."""
     return f"{body['kind'].lower()}-{body['metadata']['name']}.yaml".replace(":", "-")
+
+
+def folders_of(paths: Iterable[str]) -> list[str]:
+    """The folders with objects in them, in order."""
+    return sorted({path.rpartition("/")[0] for path in paths})
+
+
+def kustomization(names: Sequence[str]) -> str:
+    """A folder's kustomization.yaml: these files."""
+    body = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(names)}
+    return HEADER + as_yaml(body)

@@ -50,7 +50,7 @@ from hanok.spec.tree.people import Scope, Team, User
 from hanok.spec.tree.platform import Loaded, Platform
 from hanok.spec.tree.records import Books, Export, Telemetry
 from hanok.spec.tree.routing import Breaker, Fallbacks, HeaderRule, Hedge, Policy, Queue, Routing, Timeouts
-from hanok.spec.tree.scaling import ModelScale, ScaleSteps
+from hanok.spec.tree.scaling import ModelScale, ScaleDown, ScaleSteps, ScaleUp
 from hanok.spec.tree.tiers import Auto, TierCue, TierExamples, TierName, TierRules
 from hanok.spec.tree.tools import (
     AgentTool,
@@ -135,7 +135,9 @@ __all__ = [
     "Routing",
     "Runs",
     "Scale",
+    "ScaleDown",
     "ScaleSteps",
+    "ScaleUp",
     "Scope",
     "ScriptEndpoint",
     "ScriptedCall",

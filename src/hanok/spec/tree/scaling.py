@@ -36,12 +36,25 @@ class ScaleSteps(Tree):
         return self
 
 
-class ModelScale(Tree):
-    """Replicas of a model's engine, as many as their load wants.
+class ScaleUp(ScaleSteps):
+    """How more replicas are added."""
 
-    `running`, `waiting` and `kv_cache` are what one replica should have: of the numbers of replicas that each asks for,
-    the largest counts.
-    """
+    replicas: Whole | None = Field(default=4, ge=1, description="Replicas that may be added in a period.")
+
+
+class ScaleDown(ScaleSteps):
+    """How replicas are removed."""
+
+    stable_s: Whole = Field(
+        default=300,
+        ge=0,
+        le=3600,
+        description="Seconds looked back on: of what was wanted meanwhile, the least change is made.",
+    )
+
+
+class ModelScale(Tree):
+    """Replicas of a model's engine: of the numbers that `running`, `waiting` and `kv_cache` ask for, the largest."""
 
     min: Whole = Field(default=1, ge=0, le=1000, description="Fewest. 0: none while nobody asks (see `idle_s`).")
     max: Whole = Field(ge=1, le=1000, description="Most.")
@@ -56,8 +69,8 @@ class ModelScale(Tree):
     kv_cache: Number | None = Field(
         default=0.7, ge=0.001, le=1, description="Share of its KV cache that a replica should use; null: do not look."
     )
-    up: ScaleSteps = Field(default=ScaleSteps(replicas=4), description="How more are added.")
-    down: ScaleSteps = Field(default=ScaleSteps(stable_s=300), description="How some are removed.")
+    up: ScaleUp = Field(default=ScaleUp(), description="How more are added.")
+    down: ScaleDown = Field(default=ScaleDown(), description="How some are removed.")
     every_s: Whole = Field(
         default=15, ge=1, le=3600, description="Seconds between two decisions; a cluster's autoscaler keeps to 15."
     )
