@@ -25,6 +25,7 @@ from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_hi
 from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
+from hanok.agents.together import live_together
 from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
@@ -140,11 +141,7 @@ class HouseAgency:
 
     async def live(self) -> None:
         """For ever: lead what waits, and forget what is old."""
-        forgetting = asyncio.create_task(self._forget_old(), name="agents-forget")
-        try:
-            await self._worker.live()
-        finally:
-            forgetting.cancel()
+        await live_together(self._worker.live(), self._forget_old())
 
     async def close(self) -> None:
         """Let go of all runs, and of what tools hold open."""

@@ -22,6 +22,7 @@ from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, in_addition, message_id, text_of
 from hanok.agents.store import RunStore
+from hanok.agents.together import live_together
 from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
 from hanok.agents.watching import NOBODY, TOLD, Watcher
@@ -136,14 +137,7 @@ class Worker:
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
-        renewing = asyncio.create_task(self._keep_leases(), name="agents-leases")
-        try:
-            while not self._closing:
-                self._poke.clear()
-                await self._take()
-                await _wait(self._poke, LOOK_EVERY_S)
-        finally:
-            renewing.cancel()
+        await live_together(self._take_for_ever(), self._keep_leases())
 
     async def close(self) -> None:
         """Let go of all runs: they go on in another process, or at the next start."""
@@ -191,6 +185,12 @@ class Worker:
                 task.cancel("unkept")
 
     # taking and leasing
+
+    async def _take_for_ever(self) -> None:
+        while not self._closing:
+            self._poke.clear()
+            await self._take()
+            await _wait(self._poke, LOOK_EVERY_S)
 
     async def _take(self) -> None:
         terms = self._terms()
