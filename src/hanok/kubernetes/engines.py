@@ -6,6 +6,7 @@ machine only (`llamacpp`, `sentence-encoder`, `echo`, …) give way to them. All
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -65,15 +66,50 @@ class EnginePlan:
         return max(1, -(-self.option.split.gpus // self.option.machine.gpus))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chooser:
+    """Finds each engine its GPUs. `sliced`: slices of GPUs count, too, at their share of a machine's price."""
+
+    catalog: Catalog
+    anatomy: Callable[[str], Anatomy]
+    sliced: bool
+
+    def cheapest(self, anatomy: Anatomy, deploy: Deploy) -> Option:
+        """Whole machines, unless slices are asked for: the rest of a sliced GPU may stand idle.
+
+        Raises `PlanError` where nothing fits.
+        """
+        made = plan(anatomy, deploy, self.catalog)
+        wholes, slices = made.options[:1], made.slices[:1]
+        found = sorted([*wholes, *slices], key=_usd_hour) if self.sliced else [*wholes, *slices]
+        if not found:
+            hint = "; ".join(words for words, _ in made.remedies[:3])
+            raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
+        return found[0]
+
+
+def _usd_hour(option: Option) -> float:
+    return option.cost.hour if option.cost else math.inf
+
+
 def plan_engines(
-    models: Sequence[Model], written: Written, catalog: Catalog, anatomy: Callable[[str], Anatomy]
+    models: Sequence[Model],
+    written: Written,
+    catalog: Catalog,
+    anatomy: Callable[[str], Anatomy],
+    *,
+    sliced: bool = False,
 ) -> list[EnginePlan]:
-    """Every engine. Raises `SpecError` with each model that nothing can serve, and why."""
+    """Every engine; `sliced`: on slices of GPUs where these cost less.
+
+    Raises `SpecError` with each model that nothing can serve, and why.
+    """
+    choose = Chooser(catalog=catalog, anatomy=anatomy, sliced=sliced)
     found: list[EnginePlan] = []
     problems: list[Problem] = []
     for index, model in enumerate(models):
         try:
-            found += _of_model(model, index, catalog, anatomy)
+            found += _of_model(model, index, choose)
         except PlanError as error:
             hint = error.hint or "`hanok plan` shows every machine, and why it cannot"
             problems.append(written.problem(_place(model, index), f"{model.name}: {error.message}", hint))
@@ -97,24 +133,22 @@ def is_replaced(endpoint: Endpoint, model: Model) -> bool:
     return endpoint.engine in GIVING_WAY
 
 
-def _of_model(model: Model, index: int, catalog: Catalog, anatomy: Callable[[str], Anatomy]) -> Iterator[EnginePlan]:
+def _of_model(model: Model, index: int, choose: Chooser) -> Iterator[EnginePlan]:
     wishes = next(wishes_of(model), None)
     replaced = [place for place, each in enumerate(model.serve) if is_replaced(each, model)]
     if wishes is None or not replaced:
         return
     served = [place for place in replaced if model.serve[place].engine == "vllm"]
     for endpoint in served or [None]:
-        yield _engine(model, index, endpoint, wishes, catalog, anatomy)
+        yield _engine(model, index, endpoint, wishes, choose)
 
 
-def _engine(
-    model: Model, index: int, endpoint: int | None, deploy: Deploy, catalog: Catalog, anatomy: Callable[[str], Anatomy]
-) -> EnginePlan:
+def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choose: Chooser) -> EnginePlan:
     declared = model.serve[endpoint] if endpoint is not None else None
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
-    known = anatomy(weights)
-    option = _cheapest(known, deploy, catalog)
+    known = choose.anatomy(weights)
+    option = choose.cheapest(known, deploy)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -135,13 +169,3 @@ def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
-
-
-def _cheapest(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Option:
-    """Whole machines first: the rest of a sliced GPU stands idle. Raises `PlanError` where nothing fits."""
-    made = plan(anatomy, deploy, catalog)
-    best = next(iter([*made.options, *made.slices]), None)
-    if best is None:
-        hint = "; ".join(words for words, _ in made.remedies[:3])
-        raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
-    return best
