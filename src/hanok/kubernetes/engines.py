@@ -6,13 +6,15 @@ machine only (`llamacpp`, `sentence-encoder`, `echo`, …) give way to them. All
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from hanok.errors import PlanError, Problem, SpecError
-from hanok.gpu import Anatomy, Catalog, Option, plan
+from hanok.gpu import Anatomy, Catalog, Option, Plan, Split, option_on, plan
+from hanok.gpu.catalog import Instance
 from hanok.gpu.wishes import wishes_of
 from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import engine_url
@@ -114,7 +116,7 @@ def _engine(
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
     known = anatomy(weights)
-    option = _cheapest(known, deploy, catalog)
+    option = _cheapest(known, deploy, catalog, _split(vllm) if vllm else None)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -131,16 +133,44 @@ def _engine(
     )
 
 
+def _spread_so(made: Plan, split: Split, catalog: Catalog) -> list[Option]:
+    """Every machine on which a replica can be spread like this, cheapest first."""
+    wanted = made.wanted
+    names = dict.fromkeys(each.instance for each in [*made.options, *made.misses] if each.machine.profile is None)
+    tried = [
+        option_on(wanted.anatomy, wanted.deploy, catalog, instance=each, split=split)
+        for each in names
+        if _takes(catalog.instances[each], split)
+    ]
+    found = [each for each in tried if isinstance(each, Option)]
+    return sorted(found, key=lambda each: (each.cost.hour if each.cost else math.inf, each.load.tpot_s))
+
+
+def _takes(host: Instance, split: Split) -> bool:
+    """Whether a machine has the GPUs, or several of them have, joined by EFA, a stage each."""
+    return split.gpus <= host.gpus or (host.efa > 0 and split.tensor == host.gpus)
+
+
 def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
 
 
-def _cheapest(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Option:
+def _split(vllm: VllmEndpoint) -> Split | None:
+    """How the flags spread a replica over GPUs, where they say so: the pod must be given as many."""
+    sizes = [vllm.flags.get(f"{each}-parallel-size") for each in ("tensor", "pipeline")]
+    tensor, pipeline = (each if isinstance(each, int) and each > 0 else None for each in sizes)
+    return Split(tensor=tensor or 1, pipeline=pipeline or 1) if tensor or pipeline else None
+
+
+def _cheapest(anatomy: Anatomy, deploy: Deploy, catalog: Catalog, split: Split | None) -> Option:
     """Whole machines first: the rest of a sliced GPU stands idle. Raises `PlanError` where nothing fits."""
     made = plan(anatomy, deploy, catalog)
-    best = next(iter([*made.options, *made.slices]), None)
+    best = next(iter([*made.options, *made.slices] if split is None else _spread_so(made, split, catalog)), None)
+    if best is None and split is not None:
+        message = f"no machine of the catalogue serves it on {split.tensor} × {split.pipeline} GPUs, as its flags say"
+        raise PlanError(message, hint="leave `tensor-parallel-size` and `pipeline-parallel-size` to the planner")
     if best is None:
         hint = "; ".join(words for words, _ in made.remedies[:3])
         raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)

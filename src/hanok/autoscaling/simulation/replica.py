@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from hanok.autoscaling.simulation.hardware import Hardware
 from hanok.autoscaling.trace import Call
 
-
 NEARLY = 1e-6
 """Of a step: what rounding may leave of it, after days of seconds."""
 
