@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 import time
@@ -23,6 +22,7 @@ from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
 from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, ToolResult
@@ -30,7 +30,7 @@ from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.watching import NOBODY, TOLD, Watcher
-from hanok.agents.work import Delegated, Waits, Work
+from hanok.agents.work import Delegated, Waits, Work, run_of_call
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
 from hanok.spec import Agent, Loaded, Platform
@@ -590,8 +590,12 @@ class HouseAgency:
         return done
 
     async def _queue_below(self, id_: str) -> None:
-        """What stopped with a run goes on with it."""
+        """What stopped with a run goes on with it, but for what it was told the end of."""
+        receipts: dict[str, Receipt] = await self._in_thread(self._store.receipts, id_)
+        told = {run_of_call(f"{id_}:{key}") for key, receipt in receipts.items() if receipt.state == "done"}
         for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
+            if child.id in told:
+                continue
             await self._queue_below(child.id)
             queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0)
             await self._in_thread(self._store.save, queued)
@@ -661,8 +665,7 @@ class HouseAgency:
 
 
 def _numbered(message: Message, run: str, place: int) -> Message:
-    id_ = message.get("id") or f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
-    return {**message, "id": id_}
+    return {**message, "id": message.get("id") or message_id(run, place)}
 
 
 def _cannot_go_on(run: Run, why: str) -> RequestError:

@@ -212,8 +212,7 @@ class Work:
     # what the worker asks for
 
     def clocked(self) -> Used:
-        """What was used, with the seconds until now: those of this lead, which no clock that is set changes, and those of
-        the leads before."""
+        """What was used, with the seconds to now of this lead and those before; no clock that is set changes them."""
         return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
 
     def give_up(self, error: str) -> None:
@@ -396,7 +395,7 @@ class Work:
         call = self._tool_call(asked, use.caller)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
-                child = f"run_{_digest(call.idempotency_key)[:24]}"
+                child = run_of_call(call.idempotency_key)
                 task = str(asked.arguments.get("task") or "")
                 return await self._delegate(self, str(agent), task, child, caller=use.caller)
             async with asyncio.timeout(tool.spec.timeout_s):
@@ -451,6 +450,11 @@ class Work:
         if (why := self._key_ended(self.run.caller)) is not None:
             raise KeyEnded(self.run.caller, why)
         check_spent(self.run.bounds, self.used)
+
+
+def run_of_call(idempotency_key: str) -> str:
+    """The id of the run below that a tool call of a run begins."""
+    return f"run_{_digest(idempotency_key)[:24]}"
 
 
 def _reply_of(kept: Mapping[str, Any]) -> Reply:

@@ -20,7 +20,7 @@ from langgraph.types import Command
 from hanok.agents.counting import said_last, used_by_receipts, used_form
 from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
-from hanok.agents.state import fresh, text_of
+from hanok.agents.state import fresh, in_addition, message_id, text_of
 from hanok.agents.store import RunStore
 from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
@@ -376,11 +376,19 @@ class Worker:
                 raise AgentError(message, hint="ask for what is still to be done in a new run")
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
-            return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
+            given = await self._added(run, graph, config)
+            return fresh(given) if "answer" in graph.channels else {"messages": given}
         values = {each.id: run.answers[each.id].get("value") for each in state.interrupts if each.id in run.answers}
         if not values:
             return None
         return Command(resume=values)
+
+    async def _added(self, run: Run, graph: Any, config: dict[str, Any]) -> list[Message]:
+        """Its messages, none of which has the id of one that its thread has at its beginning."""
+        if all(message.get("id") == message_id(run.id, place) for place, message in enumerate(run.input)):
+            return list(run.input)
+        values = (await graph.aget_state(config)).values
+        return in_addition(run.input, values.get("messages") or (), run.id)
 
     async def _has_begun(self, run: Run, graph: Any) -> bool:
         """Whether the thread holds anything of it."""

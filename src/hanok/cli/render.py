@@ -90,21 +90,22 @@ def plan_of(file: Path, given: Given) -> ClusterPlan:
     from hanok import __version__
     from hanok.gpu import load_catalog, read_catalog
     from hanok.kubernetes import make_plan
-    from hanok.kubernetes.load import load_lock, shipped
+    from hanok.kubernetes.load import load_lock, load_texts, shipped
     from hanok.spec.load import parse, read
     from hanok.spec.written import as_written
 
     text = read(file)
     loaded = parse(text, file, lenient=True)
+    written = as_written(text, file)
     return make_plan(
         loaded,
-        as_written(text, file),
+        written,
         target=given.target,
         lock=shipped() if given.update_lock else load_lock(lock_of(loaded)),
         catalog=read_catalog(given.catalog) if given.catalog else load_catalog(user_catalog())[0],
         anatomy=cache(partial(_anatomy, loaded.folder)),
         version=__version__,
-        texts={},
+        texts=load_texts(loaded, written),
     )
 
 

@@ -11,11 +11,14 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from hanok.errors import SpecError
+from hanok.errors import Problem, SpecError
 from hanok.kubernetes.lock import Lock, Pin
+from hanok.kubernetes.rewriting import is_in_image
+from hanok.kubernetes.texts import named_texts
 from hanok.spec.load import read
 from hanok.spec.nodes import Place, compose, construct, problem, where
-from hanok.spec.written import Book, walk
+from hanok.spec.tree import Loaded
+from hanok.spec.written import Book, Written, walk
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -44,6 +47,25 @@ def load_lock(file: Path) -> Lock:
     if book.problems:
         raise SpecError(book.problems)
     return Lock(pins=pins, source=str(file))
+
+
+def load_texts(loaded: Loaded, written: Written) -> dict[str, str]:
+    """The texts that a platform file names, by their path in it. Raises `SpecError` with each that cannot go along."""
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for place, path in named_texts(loaded.platform):
+        if not is_in_image(path):
+            hint = "put it beside platform.yaml, and name it from there"
+            problems.append(written.problem(place, f"{path} lies outside of the folder of platform.yaml", hint))
+            continue
+        try:
+            found[path.removeprefix("./")] = (loaded.folder / path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            problems.append(written.problem(place, f"{path} cannot be read: {reason}", "the cluster is given its text"))
+    if problems:
+        raise SpecError(problems)
+    return found
 
 
 def _take(name: str, given: Any, pins: dict[str, Pin], book: Book) -> None:

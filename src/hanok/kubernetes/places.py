@@ -5,16 +5,21 @@ from __future__ import annotations
 from hanok.kubernetes.objects import label
 
 HANOK, MODELS, KNOWLEDGE, OBSERVABILITY, JOBS = "hanok", "models", "knowledge", "observability", "jobs"
+ENTRY, KAGENT = "entry", "kagent"
 """Namespaces of the platform's own workloads."""
 FLUX = "flux-system"
 GATEWAY_PORT, ENGINE_PORT = 4242, 8000
 GATEWAY = f"http://hanok.{HANOK}.svc:{GATEWAY_PORT}"
+KEPT = "hanok-kept"
+"""The Service of the first gateway alone, for what is kept on one pod's disk."""
 MILVUS = f"http://milvus-milvus.{KNOWLEDGE}.svc:19530"
 """The operator names the Service after the object: `milvus`."""
 POSTGRES, POSTGRES_SECRET = "hanok-postgres", "hanok-postgres-app"
 """A Cluster of CloudNativePG in Hanok's namespace, and the Secret that it makes: its key `uri` is the address."""
 REDIS = "hanok-redis"
-REDIS_URL = f"redis://{REDIS}.{HANOK}.svc:6379/0"
+"""A Valkey, and the Secret with its password (`password`) and its address with it (`url`)."""
+CACHE = "hanok-cache"
+"""Another, for answers that are kept, with a Secret alike."""
 COLLECTOR = f"http://hanok-collector.{OBSERVABILITY}.svc:4318"
 """An OpenTelemetryCollector called `hanok`."""
 PROMETHEUS = f"http://prometheus-operated.{OBSERVABILITY}.svc:9090"

@@ -284,3 +284,47 @@ def test_what_was_worked_before_a_kill_counts_until_the_last_receipt(tmp_path: P
     run = asyncio.run(after_deaths(stage, works, 2))
     assert run.state == "done", run.error
     assert 75.0 < run.used.seconds < 80.0, "each call once: those that were killed are made again"
+
+
+# what goes on with a run, and what is added to a thread
+
+
+def test_a_member_whose_failure_was_told_is_not_queued_again_with_its_team(tmp_path: Path) -> None:
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find."}]
+    turns = [
+        {"system": "You find.", "error": 500, "say": "broken"},
+        {"system": "You work.", "tool": "finder", "error": 500, "say": "broken, too", "times": 1},
+        {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+        {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+    stage = Stage(tmp_path, Script(turns, ordered=False), agents=agents)
+
+    async def go() -> tuple[Run, Run, list[str]]:
+        async with stage.alive() as agency:
+            failed = await finished(agency, await agency.start(order("go")))
+            done = await finished(agency, await agency.resume(failed.id, tenant=None))
+            return failed, done, [each.state for each in await agency.runs(tenant=None, parent=failed.id)]
+
+    failed, done, below = asyncio.run(go())
+    assert (failed.state, done.state, done.answer, below) == ("failed", "done", "Without it, then.", ["failed"])
+
+
+def test_a_message_whose_id_is_in_the_thread_gets_another_and_replaces_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([{"say": "one"}, {"say": "two"}, {"say": "three"}]), agents=worker())
+
+    def said(*texts: str) -> Any:
+        return tuple({"id": "mine", "role": "user", "content": text} for text in texts)
+
+    async def talk() -> list[tuple[str, str]]:
+        async with stage.alive() as agency:
+            first = await finished(agency, await agency.start(replace(order("", run_id="a"), input=said("1", "2"))))
+            again = replace(order("", thread=first.thread, run_id="b"), input=said("3"))
+            await finished(agency, await agency.start(again))
+            state = await agency.state(first.thread, tenant=None)
+            assert state is not None
+            return [(each["id"], each["content"]) for each in state.values["messages"] if each["role"] == "user"]
+
+    found = asyncio.run(talk())
+    assert [text for _, text in found] == ["1", "2", "3"]
+    assert [id_ == "mine" for id_, _ in found] == [True, False, False]
+    assert len({id_ for id_, _ in found}) == 3

@@ -163,7 +163,8 @@ def test_models_for_vectors_and_orders_are_told_apart(tmp_path: Path) -> None:
 
 def test_every_flag_and_every_manifest_is_told(tmp_path: Path) -> None:
     text = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-num-seqs", "64", "--enable-lora"])
-    text += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ai}\n---\napiVersion: e.io/v1\nkind: Odd\nmetadata: {}\n"
+    text += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ai}\n"
+    text += "---\napiVersion: e.io/v1\nkind: Odd\nmetadata: {}\n"
     made = imported(tmp_path, text)
     left = notes(made, "left")
     assert "max_in_flight" in left[line_of(text, "max-num-seqs")]

@@ -8,7 +8,16 @@ from importlib import import_module
 
 from hanok.kubernetes.component import Component
 
-_MODULES = ("namespaces", "vllm", "lws", "keda")
+_MODULES = (
+    "namespaces",
+    "karpenter",
+    "nodes",
+    "vllm",
+    "lws",
+    "keda",
+    "own",
+    "milvus",
+)
 """Modules of this package; each has its `COMPONENT`."""
 
 

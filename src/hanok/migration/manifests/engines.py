@@ -15,11 +15,12 @@ from hanok.migration.manifests.keys import Keys, given
 from hanok.migration.manifests.pools import choose_gpus
 from hanok.migration.manifests.reasons import CONTAINER, ENGINE_FLAGS, POD
 from hanok.migration.manifests.scales import read_scale
+from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
 from hanok.preflight import Case, Manifest
 from hanok.preflight.consistency.gateways import target
 from hanok.preflight.engines import Engine
-from hanok.preflight.manifests import labels_at, mappings_at, whole_at
+from hanok.preflight.manifests import mappings_at, whole_at
 from hanok.preflight.workloads import Workload
 from hanok.spec.checks import quoted
 
@@ -47,8 +48,9 @@ class Served:
 def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
     """Every vLLM of the cluster. Models that a gateway leads to are there already: they learn what they need."""
     routed = set(draft.models)
+    services = Services(case)
     for engine in _usable(case, told):
-        served = Served(engine=engine, url=_address(case, engine, told))
+        served = Served(engine=engine, url=_address(services, engine, told))
         told.take(served.manifest)
         behind = list(_leading_to(case, engine, draft, routed))
         to = f"models[{behind[0] if behind else as_model(engine.served_names[0])}]"
@@ -80,16 +82,13 @@ def _usable(case: Case, told: Told) -> Iterator[Engine]:
             yield engine
 
 
-def _address(case: Case, engine: Engine, told: Told) -> str:
+def _address(services: Services, engine: Engine, told: Told) -> str:
     """Where it is asked; a guess, which is told, where no Service selects its pods."""
     workload = engine.workload
-    for service in case.cluster.of("Service", group=""):
-        selector = labels_at(service.body, "spec", "selector")
-        if service.namespace == workload.namespace and workload in case.inventory.pods(service.namespace, selector):
-            port = _port(service, engine)
-            told.take(service)
-            told.carried(service, (), "models[].serve[].url", f"leads to {workload.title}")
-            return f"http://{service.name}.{service.namespace}:{port}/v1"
+    for service in services.before(workload):
+        told.take(service)
+        told.carried(service, (), "models[].serve[].url", f"leads to {workload.title}")
+        return f"http://{service.name}.{service.namespace}:{_port(service, engine)}/v1"
     manifest = workload.manifest
     url = f"http://{manifest.name}.{manifest.namespace}:{engine.whole('port', 8000)}/v1"
     told.wrong(manifest, ("metadata", "name"), f"no Service leads to its pods; {url} was taken: make one of this name")
