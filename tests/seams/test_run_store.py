@@ -256,6 +256,16 @@ def test_a_run_whose_lease_is_over_is_claimed_again(store: RunStore) -> None:
     assert (run.lease_by, run.attempt) == ("b", 2)
 
 
+def test_who_takes_a_run_over_is_told_from_whom(store: RunStore) -> None:
+    store.add_run(order("r"))
+    assert [run.taken_from for run in claim(store, "a", now=100.0)] == [None]
+    (over,) = claim(store, "b", now=111.0)
+    assert (over.taken_from, over.lease_by) == ("a", "b")
+    assert store.save(replace(over, state="queued", takeovers=2, reached="there"), worker="b")
+    (again,) = claim(store, "c", now=112.0)
+    assert (again.taken_from, again.takeovers, again.reached) == (None, 2, "there")
+
+
 def test_what_a_dead_worker_had_is_claimed_before_its_lease_is_over(store: RunStore) -> None:
     for name in ("a", "b"):
         store.add_run(order(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 import time
@@ -12,17 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
-from hanok.agents.limits import bounds_of
+from hanok.agents.limits import KeyEnded, bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
-from hanok.agents.snapshots import Checkpoint, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
 from hanok.agents.tool import Tool, ToolResult
@@ -30,7 +30,7 @@ from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.watching import NOBODY, TOLD, Watcher
-from hanok.agents.work import Delegated, Waits, Work
+from hanok.agents.work import Delegated, Waits, Work, run_of_call
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
 from hanok.spec import Agent, Loaded, Platform
@@ -59,7 +59,8 @@ class Outside:
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
     gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
-    whom it works for.
+    whom it works for. `key_ended` says why a caller's key opens nothing any more (`revoked`, `expired`), None where it
+    does.
     """
 
     around: Surroundings
@@ -68,6 +69,7 @@ class Outside:
     told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
+    key_ended: Callable[[Caller], str | None] = lambda _: None
     watcher: Watcher = NOBODY
 
 
@@ -91,7 +93,9 @@ class HouseAgency:
         outside: Outside,
         serves: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="agents")
         self._loaded = loaded
         self._store = store
@@ -103,13 +107,16 @@ class HouseAgency:
         self._check = Checker()
         self._boxes = Boxes(outside.around)
         name = name_worker()
-        self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
+        self._recorder = Recorder(
+            store, self._in_thread, worker=name, lost=self._lose, unkept=self._let_go, clock=clock
+        )
         self._worker = Worker(
             name=name,
             store=store,
             recorder=self._recorder,
             in_thread=self._in_thread,
             prepare=self._prepare,
+            reached=self._reached,
             terms=self._terms,
             ended=self._on_end,
             takes_all=serves,
@@ -248,6 +255,7 @@ class HouseAgency:
             raise RequestError(message, param="answers", code="not_wanted")
         for each, answer in answers.items():
             _check_answer(run.wanted[each], answer, each)
+        await self._end_without_key(run)
         for owner in {str(run.wanted[each].get("run") or id_) for each in answers}:
             own = {each: answer for each, answer in answers.items() if str(run.wanted[each].get("run") or id_) == owner}
             await self._answer_up(owner, own, by)
@@ -284,8 +292,10 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise _cannot_go_on(run, why)
         await self._queue_below(id_)
-        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
+        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
         return await self.run(id_, tenant=tenant)
@@ -423,7 +433,12 @@ class HouseAgency:
     def _lose(self, runs: Iterable[str]) -> None:
         self._worker.lose(runs)
 
+    def _let_go(self, runs: Iterable[str]) -> None:
+        self._worker.let_go(runs)
+
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise KeyEnded(run.caller, why)
         agent = self.agent(run.agent)
         kept = self._keep(agent)
         told = [self._outside.told(agent)]
@@ -443,10 +458,17 @@ class HouseAgency:
             delegate=self._delegate,
             check=self._check,
             allot=self._allot,
+            key_ended=self._outside.key_ended,
             clock=self._clock,
+            monotonic=self._monotonic,
             watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
+
+    async def _reached(self, run: Run) -> str:
+        """The latest checkpoint of its thread; empty before the first."""
+        found = await self._checkpoints.saver.aget_tuple(cast("Any", config_of(run.thread)))
+        return "" if found is None else str(found.checkpoint["id"])
 
     def _keep(self, agent: Agent) -> _Kept:
         kept = self._kept.get(agent.name)
@@ -536,10 +558,29 @@ class HouseAgency:
             if run.state == "running":
                 return
 
-    async def _end_idle(self, run: Run) -> bool:
+    async def _end_without_key(self, run: Run) -> None:
+        """End what cannot go on, since the key that ordered it opens nothing any more, from its root on. Raises
+        `RequestError` then."""
+        if (why := self._outside.key_ended(run.caller)) is None:
+            return
+        root = run
+        while root.parent is not None:
+            root = await self.run(root.parent, tenant=None)
+        await self._fail_waiting(root, KeyEnded(run.caller, why).message)
+        raise _cannot_go_on(run, why)
+
+    async def _fail_waiting(self, run: Run, error: str) -> None:
+        for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+            await self._fail_waiting(child, error)
+        if run.state == "waiting":
+            await self._end_idle(run, "failed", KeyEnded.reason, error)
+
+    async def _end_idle(
+        self, run: Run, state: RunState = "cancelled", reason: str = "cancelled", error: str | None = None
+    ) -> bool:
         """End a run that nobody leads; False where somebody does by now."""
-        ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
-        told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
+        ended = replace(run, state=state, reason=reason, error=error, wanted={}, ended_at=self._clock(), wish=None)
+        told = {"state": state, "reason": reason, "answer": run.answer, "error": error}
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
@@ -549,10 +590,14 @@ class HouseAgency:
         return done
 
     async def _queue_below(self, id_: str) -> None:
-        """What stopped with a run goes on with it."""
+        """What stopped with a run goes on with it, but for what it was told the end of."""
+        receipts: dict[str, Receipt] = await self._in_thread(self._store.receipts, id_)
+        told = {run_of_call(f"{id_}:{key}") for key, receipt in receipts.items() if receipt.state == "done"}
         for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
+            if child.id in told:
+                continue
             await self._queue_below(child.id)
-            queued = replace(child, state="queued", ended_at=None, error=None, wish=None)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0)
             await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
@@ -581,7 +626,7 @@ class HouseAgency:
 
     def _terms(self) -> Terms:
         runs = self._platform.runs
-        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s)
+        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s, takeovers=runs.takeovers)
 
     def _first_model(self) -> str:
         first = self._platform.first("chat")
@@ -620,8 +665,13 @@ class HouseAgency:
 
 
 def _numbered(message: Message, run: str, place: int) -> Message:
-    id_ = message.get("id") or f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
-    return {**message, "id": id_}
+    return {**message, "id": message.get("id") or message_id(run, place)}
+
+
+def _cannot_go_on(run: Run, why: str) -> RequestError:
+    ended = KeyEnded(run.caller, why)
+    message = f"run {run.id!r} cannot go on: {ended.message}; order it anew with another"
+    return RequestError(message, param="run", code=ended.reason)
 
 
 def _check_answer(wanted: Mapping[str, Any], answer: Mapping[str, Any], id_: str) -> None:

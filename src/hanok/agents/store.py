@@ -76,7 +76,7 @@ class RunStore(Protocol):
         thread's never two at once, nothing below a parent (who leads its children itself) unless `ids` name it.
 
         On one thread, what was begun comes first, then the oldest; a run does not wait for one above it. They become
-        `running`, with this worker's lease, and `attempt` one higher.
+        `running`, with this worker's lease, and `attempt` one higher. `taken_from` says who had one that was running.
         """
         ...
 

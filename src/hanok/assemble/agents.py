@@ -20,7 +20,7 @@ from hanok.gateway import Desk, Giving, Reception
 from hanok.gateway.agents import AgentProtocol, Agents, Memories
 from hanok.gateway.mcp import McpDesk, McpTools
 from hanok.knowledge.library import Library
-from hanok.ledger import Admission, Allotment
+from hanok.ledger import Admission, Allotment, KeyRing
 from hanok.spec import Agent, Loaded, Platform
 from hanok.telemetry import Deed, Metrics, Trace, hand_on, in_child_span
 from hanok.wire import Answer, Caller, ChatRequest, ModelPath, TaskRequest, TaskResult
@@ -41,6 +41,7 @@ class Wing:
         models: ModelPath,
         library: Library,
         admission: Admission,
+        keys: KeyRing,
         serves: Callable[[], bool],
         metrics: Metrics,
         tell: Callable[[Deed], None],
@@ -51,6 +52,7 @@ class Wing:
         self._models = models
         self._library = library
         self._admission = admission
+        self._keys = keys
         self.trace: Trace = hand_on
         self._serves = serves
         self._metrics = metrics
@@ -86,6 +88,7 @@ class Wing:
             in_span=self._in_span,
             told=self._told,
             recalled=memory.recalled,
+            key_ended=self._key_ended,
             extra_tools=memory.tools,
             watcher=self._watch,
         )
@@ -176,6 +179,9 @@ class Wing:
         if agent.prompt is None or self._prompts is None:
             return agent.system_prompt or ""
         return self._prompts.resolve(agent.prompt).text
+
+    def _key_ended(self, caller: Caller) -> str | None:
+        return self._keys.ended(caller.key_id)
 
     def _in_span(self, caller: Caller) -> Caller:
         return in_child_span(caller, self.trace)

@@ -42,6 +42,7 @@ COMMANDS = {
     "gpu": "gpu:gpu",
     "preflight": "preflight:preflight",
     "rules": "preflight:rules",
+    "render": "render:render",
     "certificate": "certificate:certificate",
     "schema": "look:schema",
     "doctor": "look:doctor",

@@ -136,7 +136,9 @@ class Base:
             OpenSource(mark=f"texts-{index}{source.type or ''}{source.moved}", name=f"texts {index}", opened=source)
             for index, source in enumerate(self.sources)
         ]
-        yield Tools(sources=sources, read_passages=self._read, readers=self.readers)
+        yield Tools(sources=sources, read_passages=self._read, readers=self.readers, warm=self._warm)
+
+    async def _warm(self) -> None: ...
 
     async def _read(self, entry: Entry, data: bytes, _: EmbedUnits) -> tuple[str, Sequence[Passage]]:
         self.parsed.append(entry.path)

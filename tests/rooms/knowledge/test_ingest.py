@@ -21,7 +21,7 @@ from hanok.knowledge.ingesting.report import RefusedDocument
 from hanok.knowledge.ingesting.rows import row_of, with_head
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
-from hanok.knowledge.values import Entry, Passage, Query
+from hanok.knowledge.values import Entry, Passage, Query, Shape
 from tests.rooms.knowledge.shelves import Base, Letters, Texts, counts, lines, refusal
 
 THREE = {"a.txt": "one a\ntwo b", "b.txt": "three c", "c.txt": "four d\nfive e\nsix f"}
@@ -36,6 +36,34 @@ def test_documents_become_passages_and_the_report_counts_them(tmp_path: Path) ->
     assert report.bytes == sum(len(text) for text in THREE.values())
     assert base.texts() == base.wants()
     assert base.rows() == 6
+
+
+def test_documents_are_read_and_embedded_while_a_new_collection_is_being_made(tmp_path: Path) -> None:
+    is_embedding = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def create(self, name: str, shape: Shape) -> None:
+            async with asyncio.timeout(10):
+                await is_embedding.wait()
+            await super().create(name, shape)
+
+    def notice(texts: list[str]) -> None:
+        if "four d" in texts:
+            is_embedding.set()
+
+    base = Base(tmp_path, Texts(THREE), store=Slow())
+    base.letters.fail = notice
+    assert counts(base.run()) == {"added": 3}
+    assert base.texts() == base.wants()
+
+
+def test_a_collection_that_cannot_be_made_ends_the_ingest_with_the_reason(tmp_path: Path) -> None:
+    class Full(MemoryStore):
+        async def create(self, name: str, shape: Shape) -> None:
+            raise StoreError(f"{name} and {shape.dimensions}: the disk is full")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        Base(tmp_path, Texts(THREE), store=Full()).run()
 
 
 def test_what_has_not_changed_is_neither_read_nor_embedded_and_needs_no_model(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class _Standing(msgspec.Struct, omit_defaults=True):
     error: str | None = None
     wanted: dict[str, dict[str, Any]] = {}
     answers: dict[str, dict[str, Any]] = {}
+    takeovers: int = 0
+    reached: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
 

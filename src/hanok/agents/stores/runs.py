@@ -6,7 +6,7 @@ asked first whether it still is its own. Whatever nobody has may be changed by w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -186,7 +186,9 @@ class Runs:
         if most < 1 or (ids is not None and not ids):
             return []
         which = "r.parent IS NULL" if ids is None else f"r.id IN ({_marks(ids)})"
-        statement = f"SELECT r.id FROM runs r WHERE {_OPEN} AND {which} AND {_UNHINDERED} ORDER BY r.number LIMIT ?"  # noqa: S608
+        statement = (
+            f"SELECT r.id, r.lease_by FROM runs r WHERE {_OPEN} AND {which} AND {_UNHINDERED} ORDER BY r.number LIMIT ?"  # noqa: S608
+        )
         values = [now, *(ids or ()), now, most]
         if not self._ask(statement, values):
             return []  # as most often: nobody was kept from writing
@@ -194,7 +196,7 @@ class Runs:
             for each in self._place.alone:
                 connection.execute(each)
             found = connection.execute(statement + self._place.unlocked, values).fetchall()
-            return _take(connection, [row[0] for row in found], worker, now + lease_s)
+            return _take(connection, {row[0]: row[1] for row in found}, worker, now + lease_s)
 
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         if not ids:
@@ -371,7 +373,9 @@ def _insert_run(connection: Connection, run: Run) -> None:
     )
 
 
-def _take(connection: Connection, ids: Sequence[str], worker: str, until: float) -> list[Run]:
+def _take(connection: Connection, had: Mapping[str, str | None], worker: str, until: float) -> list[Run]:
+    """`had` are the runs, and who has them so far."""
+    ids = list(had)
     if not ids:
         return []
     connection.execute(
@@ -381,9 +385,9 @@ def _take(connection: Connection, ids: Sequence[str], worker: str, until: float)
     )
     rows = connection.execute(
         f"SELECT {RUN} FROM runs WHERE id IN ({_marks(ids)}) ORDER BY number",  # noqa: S608
-        list(ids),
+        ids,
     ).fetchall()
-    return [read_run(row) for row in rows]
+    return [replace(run, taken_from=had[run.id]) for run in map(read_run, rows)]
 
 
 def _write_run(connection: Connection, run: Run, worker: str | None) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hanok.gpu import GIB
-from hanok.gpu.starting import least_load_s, usual_load_s
+from hanok.gpu.loading import IMAGE_S, least_start_s, usual_start_s
 from hanok.preflight.case import Case
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
@@ -30,8 +30,6 @@ DEADLINE = Rule(
     "HK438", "warning", "a rollout that is given up while the engine loads", "raise progressDeadlineSeconds"
 )
 
-IMAGE_S = 180.0
-"""Usually, to pull and unpack an image of 10 GB: a judgement."""
 LONG_DELAY_S = 60
 DEADLINE_S = 600
 """Kubernetes' default of progressDeadlineSeconds."""
@@ -49,7 +47,9 @@ class Times:
 def times(found: EngineFit, case: Case) -> Times:
     store = store_of(found, case)
     size = found.weights_bytes
-    return Times(least=least_load_s(size, store.fastest), usual=usual_load_s(size, store.usual), store=store)
+    return Times(
+        least=least_start_s(size, store.fastest), usual=usual_start_s(size, store.usual), store=store
+    )  # fmt: skip
 
 
 def check_probes(case: Case) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from hanok.gpu.starting import FASTEST, HUB_FASTEST, HUB_USUAL, USUAL
+from hanok.gpu.loading import FASTEST, HUB_FASTEST, HUB_USUAL, USUAL
 from hanok.preflight.case import Case
 from hanok.preflight.engines import Engine
 from hanok.preflight.fit.needs import EngineFit

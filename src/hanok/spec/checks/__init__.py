@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanok.spec.checks.agents import check_agents
 from hanok.spec.checks.batches import check_window
 from hanok.spec.checks.caches import check_caches
+from hanok.spec.checks.cluster import check_cluster
 from hanok.spec.checks.deploys import check_deploys
 from hanok.spec.checks.findings import Finding, quoted
 from hanok.spec.checks.knowledge import check_knowledge
@@ -31,6 +32,7 @@ _CHECKS = (
     check_knowledge,
     check_tools,
     check_agents,
+    check_cluster,
 )
 
 

@@ -7,6 +7,7 @@ docs/platform-yaml.md are generated from here. Unknown keys are refused.
 from hanok.spec.tree.agents import Agent, AgentLimits, LongTerm, Memory, Pattern, Prompt, Runs, Scale
 from hanok.spec.tree.batches import Batches, BatchWindow, Time
 from hanok.spec.tree.caches import Cache, ModelCache, Semantic, Share
+from hanok.spec.tree.cluster import Cluster, Target
 from hanok.spec.tree.deploys import Deploy, PlannedLatency, PlannedLoad
 from hanok.spec.tree.endpoints import (
     ADJUSTABLE,
@@ -81,6 +82,7 @@ __all__ = [
     "Breaker",
     "Budget",
     "Cache",
+    "Cluster",
     "CodeTool",
     "Deploy",
     "DocumentType",
@@ -147,6 +149,7 @@ __all__ = [
     "Split",
     "Strategy",
     "Tag",
+    "Target",
     "Team",
     "Telemetry",
     "Terms",
