@@ -25,6 +25,7 @@ from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_hi
 from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
+from hanok.agents.together import live_together
 from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
@@ -81,6 +82,16 @@ class _Kept:
     graph: Any
 
 
+class NobodyKnows(AgentError):
+    """No process came that knows a run's agent."""
+
+    reason = "agent_not_found"
+
+    def __init__(self, agent: str, waited_s: float) -> None:
+        message = f"no process has known the agent {agent!r} for {waited_s:g} s"
+        super().__init__(message, hint="declare it again, and resume the run")
+
+
 class HouseAgency:
     """`agency.Agency` over a store and checkpoints. `serves` says whether this process takes whatever waits."""
 
@@ -122,6 +133,7 @@ class HouseAgency:
             takes_all=serves,
             is_dead=is_dead,
             clock=clock,
+            monotonic=monotonic,
             watcher=outside.watcher,
         )
 
@@ -129,11 +141,7 @@ class HouseAgency:
 
     async def live(self) -> None:
         """For ever: lead what waits, and forget what is old."""
-        forgetting = asyncio.create_task(self._forget_old(), name="agents-forget")
-        try:
-            await self._worker.live()
-        finally:
-            forgetting.cancel()
+        await live_together(self._worker.live(), self._forget_old())
 
     async def close(self) -> None:
         """Let go of all runs, and of what tools hold open."""
@@ -294,6 +302,8 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
         if (why := self._outside.key_ended(run.caller)) is not None:
             raise _cannot_go_on(run, why)
+        if not self._serves():
+            self.agent(run.agent)  # nobody else may be there to take it
         await self._queue_below(id_)
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
@@ -439,7 +449,8 @@ class HouseAgency:
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
         if (why := self._outside.key_ended(run.caller)) is not None:
             raise KeyEnded(run.caller, why)
-        agent = self.agent(run.agent)
+        if (agent := self._platform.agent(run.agent)) is None:
+            raise NobodyKnows(run.agent, self._platform.runs.unknown_agent_s)
         kept = self._keep(agent)
         told = [self._outside.told(agent)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
@@ -626,7 +637,13 @@ class HouseAgency:
 
     def _terms(self) -> Terms:
         runs = self._platform.runs
-        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s, takeovers=runs.takeovers)
+        return Terms(
+            concurrent=runs.concurrent,
+            lease_s=runs.lease_s,
+            takeovers=runs.takeovers,
+            agents=[agent.name for agent in self._platform.agents],
+            unknown_agent_s=runs.unknown_agent_s,
+        )
 
     def _first_model(self) -> str:
         first = self._platform.first("chat")

@@ -14,6 +14,7 @@ import msgspec
 
 from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
+from hanok.agents.together import live_together
 from hanok.assemble.watching import AgentsWatch
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
@@ -158,7 +159,7 @@ class Wing:
         """For ever: lead what waits."""
         await self._built.wait()
         if self.agency is not None and self._memory is not None:
-            await asyncio.gather(self.agency.live(), self._memory.live())
+            await live_together(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""

@@ -13,11 +13,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from hanok.errors import PlanError, Problem, SpecError
-from hanok.gpu import Anatomy, Catalog, Option, Plan, Split, option_on, plan
-from hanok.gpu.catalog import Instance
+from hanok.gpu import Anatomy, Catalog, Option, Split, plan
 from hanok.gpu.wishes import wishes_of
 from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import engine_url
+from hanok.kubernetes.splits import cheapest_of_split, split_of
 from hanok.spec.tree import Deploy, Endpoint, Model, VllmEndpoint
 from hanok.spec.tree.models import ModelType
 from hanok.spec.written import Written
@@ -67,15 +67,52 @@ class EnginePlan:
         return max(1, -(-self.option.split.gpus // self.option.machine.gpus))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chooser:
+    """Finds each engine its GPUs. `sliced`: slices of GPUs count, too, at their share of a machine's price."""
+
+    catalog: Catalog
+    anatomy: Callable[[str], Anatomy]
+    sliced: bool
+
+    def cheapest(self, anatomy: Anatomy, deploy: Deploy, split: Split | None) -> Option:
+        """Whole machines, unless slices are asked for: the rest of a sliced GPU may stand idle.
+
+        Raises `PlanError` where nothing fits, or nothing that is split so.
+        """
+        made = plan(anatomy, deploy, self.catalog)
+        if split is not None:
+            return cheapest_of_split(made, split, self.catalog)
+        wholes, slices = made.options[:1], made.slices[:1]
+        found = sorted([*wholes, *slices], key=_usd_hour) if self.sliced else [*wholes, *slices]
+        if not found:
+            hint = "; ".join(words for words, _ in made.remedies[:3])
+            raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
+        return found[0]
+
+
+def _usd_hour(option: Option) -> float:
+    return option.cost.hour if option.cost else math.inf
+
+
 def plan_engines(
-    models: Sequence[Model], written: Written, catalog: Catalog, anatomy: Callable[[str], Anatomy]
+    models: Sequence[Model],
+    written: Written,
+    catalog: Catalog,
+    anatomy: Callable[[str], Anatomy],
+    *,
+    sliced: bool = False,
 ) -> list[EnginePlan]:
-    """Every engine. Raises `SpecError` with each model that nothing can serve, and why."""
+    """Every engine; `sliced`: on slices of GPUs where these cost less.
+
+    Raises `SpecError` with each model that nothing can serve, and why.
+    """
+    choose = Chooser(catalog=catalog, anatomy=anatomy, sliced=sliced)
     found: list[EnginePlan] = []
     problems: list[Problem] = []
     for index, model in enumerate(models):
         try:
-            found += _of_model(model, index, catalog, anatomy)
+            found += _of_model(model, index, choose)
         except PlanError as error:
             hint = error.hint or "`hanok plan` shows every machine, and why it cannot"
             problems.append(written.problem(_place(model, index), f"{model.name}: {error.message}", hint))
@@ -99,24 +136,22 @@ def is_replaced(endpoint: Endpoint, model: Model) -> bool:
     return endpoint.engine in GIVING_WAY
 
 
-def _of_model(model: Model, index: int, catalog: Catalog, anatomy: Callable[[str], Anatomy]) -> Iterator[EnginePlan]:
+def _of_model(model: Model, index: int, choose: Chooser) -> Iterator[EnginePlan]:
     wishes = next(wishes_of(model), None)
     replaced = [place for place, each in enumerate(model.serve) if is_replaced(each, model)]
     if wishes is None or not replaced:
         return
     served = [place for place in replaced if model.serve[place].engine == "vllm"]
     for endpoint in served or [None]:
-        yield _engine(model, index, endpoint, wishes, catalog, anatomy)
+        yield _engine(model, index, endpoint, wishes, choose)
 
 
-def _engine(
-    model: Model, index: int, endpoint: int | None, deploy: Deploy, catalog: Catalog, anatomy: Callable[[str], Anatomy]
-) -> EnginePlan:
+def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choose: Chooser) -> EnginePlan:
     declared = model.serve[endpoint] if endpoint is not None else None
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
-    known = anatomy(weights)
-    option = _cheapest(known, deploy, catalog, _split(vllm) if vllm else None)
+    known = choose.anatomy(weights)
+    option = choose.cheapest(known, deploy, split_of(vllm.flags) if vllm else None)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -133,45 +168,7 @@ def _engine(
     )
 
 
-def _spread_so(made: Plan, split: Split, catalog: Catalog) -> list[Option]:
-    """Every machine on which a replica can be spread like this, cheapest first."""
-    wanted = made.wanted
-    names = dict.fromkeys(each.instance for each in [*made.options, *made.misses] if each.machine.profile is None)
-    tried = [
-        option_on(wanted.anatomy, wanted.deploy, catalog, instance=each, split=split)
-        for each in names
-        if _takes(catalog.instances[each], split)
-    ]
-    found = [each for each in tried if isinstance(each, Option)]
-    return sorted(found, key=lambda each: (each.cost.hour if each.cost else math.inf, each.load.tpot_s))
-
-
-def _takes(host: Instance, split: Split) -> bool:
-    """Whether a machine has the GPUs, or several of them have, joined by EFA, a stage each."""
-    return split.gpus <= host.gpus or (host.efa > 0 and split.tensor == host.gpus)
-
-
 def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
-
-
-def _split(vllm: VllmEndpoint) -> Split | None:
-    """How the flags spread a replica over GPUs, where they say so: the pod must be given as many."""
-    sizes = [vllm.flags.get(f"{each}-parallel-size") for each in ("tensor", "pipeline")]
-    tensor, pipeline = (each if isinstance(each, int) and each > 0 else None for each in sizes)
-    return Split(tensor=tensor or 1, pipeline=pipeline or 1) if tensor or pipeline else None
-
-
-def _cheapest(anatomy: Anatomy, deploy: Deploy, catalog: Catalog, split: Split | None) -> Option:
-    """Whole machines first: the rest of a sliced GPU stands idle. Raises `PlanError` where nothing fits."""
-    made = plan(anatomy, deploy, catalog)
-    best = next(iter([*made.options, *made.slices] if split is None else _spread_so(made, split, catalog)), None)
-    if best is None and split is not None:
-        message = f"no machine of the catalogue serves it on {split.tensor} × {split.pipeline} GPUs, as its flags say"
-        raise PlanError(message, hint="leave `tensor-parallel-size` and `pipeline-parallel-size` to the planner")
-    if best is None:
-        hint = "; ".join(words for words, _ in made.remedies[:3])
-        raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
-    return best

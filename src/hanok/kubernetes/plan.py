@@ -143,7 +143,9 @@ def make_plan(
         written=written,
         cluster=cluster,
         target=target or cluster.target,
-        engines=plan_engines(loaded.platform.models, written, catalog, anatomy),
+        engines=plan_engines(
+            loaded.platform.models, written, catalog, anatomy, sliced=cluster.nodes.sharing.mode == "mig"
+        ),
         lock=lock,
         catalog=catalog,
         version=version,

@@ -53,8 +53,10 @@ def test_a_base_is_filled_told_of_and_deleted(folder: Path) -> None:
     (folder / "texts" / "0.txt").write_text("Another text stands here now.")
     (folder / "texts" / "1.txt").unlink()
     status = told(hanok(folder, "status", "docs", "--json"))
-    counts = {name: status[name] for name in ("documents", "passages", "new", "changed", "gone", "unchanged")}
-    assert counts == {"documents": 3, "passages": 3, "new": 1, "changed": 1, "gone": 1, "unchanged": 1}
+    counts = {
+        name: status[name] for name in ("documents", "passages", "new", "refused", "changed", "gone", "unchanged")
+    }
+    assert counts == {"documents": 3, "passages": 3, "new": 0, "refused": 1, "changed": 1, "gone": 1, "unchanged": 1}
     strict = hanok(folder, "ingest", "--all", "--strict", "--json")
     [report] = told(strict)["ingests"]
     assert strict.returncode == 1

@@ -82,7 +82,7 @@ spec:
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: old}}
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: lost}}
       - {type: Agent, agent: {name: writer}}
-    a2aConfig: {skills: []}
+    a2aConfig: {skills: [{id: a, name: A}]}
 ---
 apiVersion: kagent.dev/v1alpha2
 kind: Agent
@@ -215,6 +215,7 @@ def test_an_articles_platform_becomes_one_that_hanok_takes(tmp_path: Path) -> No
     assert (agent.model, agent.tools) == ("llama3-70b", ["web_search", "document_search", "calculator"])
     assert (agent.memory.ttl_s, agent.scale.min, agent.scale.max) == (3600, 2, 10)
     assert [each.type for each in platform.tools] == ["http", "knowledge", "python"]
+    assert platform.tools[2].description == "Perform calculations"
     llama = platform.models[0]
     assert llama.fallbacks.error == ["gpt-4o", "claude-3-5-sonnet"]
     assert llama.deploy is not None
