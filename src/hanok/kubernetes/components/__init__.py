@@ -11,6 +11,12 @@ from hanok.kubernetes.component import Component
 _MODULES = (
     "namespaces",
     "own",
+    "postgres",
+    "redis",
+    "external_secrets",
+    "cert_manager",
+    "agentgateway",
+    "entry",
     "keda",
 )
 """Modules of this package; each has its `COMPONENT`."""
