@@ -24,6 +24,7 @@ from langgraph.types import interrupt
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
 from hanok.agents.counting import add, bounds_form, paid_to_tools, said_last, used_by_reply, used_form
 from hanok.agents.limits import KeyEnded, LimitReached, check_spent, check_step, check_tool_call
+from hanok.agents.measuring import Length
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
@@ -111,6 +112,7 @@ class Work:
         self.instructions = instructions
         self.used = run.used
         self.wish: Wish | None = None
+        self.length = Length()
         self.said = said_last(receipts.values()) or ""
         self._tools = {tool.spec.name: tool for tool in tools}
         self._models = models
@@ -212,8 +214,7 @@ class Work:
     # what the worker asks for
 
     def clocked(self) -> Used:
-        """What was used, with the seconds until now: those of this lead, which no clock that is set changes, and those of
-        the leads before."""
+        """What was used, with the seconds to now of this lead and those before; no clock that is set changes them."""
         return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
 
     def give_up(self, error: str) -> None:
@@ -396,7 +397,7 @@ class Work:
         call = self._tool_call(asked, use.caller)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
-                child = f"run_{_digest(call.idempotency_key)[:24]}"
+                child = run_of_call(call.idempotency_key)
                 task = str(asked.arguments.get("task") or "")
                 return await self._delegate(self, str(agent), task, child, caller=use.caller)
             async with asyncio.timeout(tool.spec.timeout_s):
@@ -451,6 +452,11 @@ class Work:
         if (why := self._key_ended(self.run.caller)) is not None:
             raise KeyEnded(self.run.caller, why)
         check_spent(self.run.bounds, self.used)
+
+
+def run_of_call(idempotency_key: str) -> str:
+    """The id of the run below that a tool call of a run begins."""
+    return f"run_{_digest(idempotency_key)[:24]}"
 
 
 def _reply_of(kept: Mapping[str, Any]) -> Reply:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from hanok.kubernetes.plan import ClusterPlan
 
 Body = dict[str, Any]
-Stage = Literal["namespaces", "controllers", "configs", "apps"]
-"""In this order. `controllers`: what must run before its custom resources are understood; `configs`: what the whole
+Stage = Literal["namespaces", "provisioners", "nodes", "controllers", "configs", "apps"]
+"""In this order. `provisioners`: what makes machines; `nodes`: machines and disks, without which nothing further
+finds a place; `controllers`: what must run before its custom resources are understood; `configs`: what the whole
 cluster shares; `apps`: what stands in one namespace and does the work."""
 
 

@@ -36,6 +36,12 @@ VARIABLES_SECRET = "hanok-variables"
 """The Secret in Hanok's namespace with every variable of the platform file."""
 
 
+HUB_SECRET, HUB_SECRET_KEY = "hugging-face", "token"
+"""The Secret in the engines' namespace with the token for Hugging Face."""
+EFS_CLASS, FSX_CLASS = "efs", "fsx"
+"""StorageClasses of file systems that many nodes share."""
+
+
 def team_space(team: str) -> str:
     """The namespace of a team."""
     return label(f"team-{team}")

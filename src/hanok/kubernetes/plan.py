@@ -13,9 +13,10 @@ from hanok.errors import SpecError
 from hanok.gpu import Anatomy, Catalog
 from hanok.kubernetes.engines import EnginePlan, plan_engines
 from hanok.kubernetes.lock import Lock
-from hanok.kubernetes.places import GATEWAY
+from hanok.kubernetes.places import GATEWAY, MILVUS
 from hanok.kubernetes.pools import Pool, plan_pools
-from hanok.kubernetes.secrets import refuse_secrets
+from hanok.kubernetes.secrets import refuse_secrets, secrets
+from hanok.kubernetes.vectors import index_gpus, index_pool
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
 from hanok.spec.written import Variable, Written
 
@@ -58,7 +59,12 @@ class ClusterPlan:
 
     @property
     def needs_gpus(self) -> bool:
-        return bool(self.engines)
+        return bool(self.engines) or self.index_gpus > 0
+
+    @property
+    def index_gpus(self) -> int:
+        """GPUs that Milvus wants for indexes."""
+        return index_gpus(self.platform, self.cluster.milvus) if self.milvus else 0
 
     @property
     def postgres(self) -> bool:
@@ -72,8 +78,14 @@ class ClusterPlan:
 
     @property
     def milvus(self) -> bool:
-        """Whether the cluster must make a Milvus: there is something to keep in it, and the file names no server."""
-        return self.keeps_passages and self.platform.milvus.uri is None
+        """Whether the cluster must make a Milvus: there is something to keep, and the file names no other server."""
+        return self.keeps_passages and self.platform.milvus.uri in (None, MILVUS)
+
+    @cached_property
+    def index_pool(self) -> Pool | None:
+        """Machines for Milvus' indexes on GPUs, where any is asked for and the cluster's nodes are ours."""
+        wanted = self.on_aws and self.index_gpus
+        return index_pool(self.platform, self.cluster.milvus, self.catalog) if wanted else None
 
     @property
     def keeps_passages(self) -> bool:
@@ -87,10 +99,16 @@ class ClusterPlan:
 
     @cached_property
     def variables(self) -> list[Variable]:
-        """Variables that come from the secret store, each once, by name: those that have no plain value here."""
+        """Variables that come from the secret store, each once, by name.
+
+        Those without a plain value in `cluster.hanok.variables`: of secrets all, of others those without a default.
+        """
         plain, found = self.cluster.hanok.variables, dict[str, Variable]()
+        secret = {self.written.standing(place) for place, _ in secrets(self.platform, ())}
         for each in self.written.variables():
-            if each.place[:1] != ("cluster",) and each.name not in plain and each.default is None:
+            if each.place[:1] == ("cluster",) or each.name in plain:
+                continue
+            if each.default is None or each.place in secret:
                 found.setdefault(each.name, each)
         return [found[name] for name in sorted(found)]
 
@@ -102,7 +120,7 @@ class ClusterPlan:
     @cached_property
     def pools(self) -> list[Pool]:
         """Machines with GPUs."""
-        return plan_pools(self.engines, self.cluster.nodes)
+        return plan_pools(self.engines, self.cluster.nodes) + ([self.index_pool] if self.index_pool else [])
 
     def pool_of(self, engine: EnginePlan) -> Pool:
         """The machines that an engine stands on."""
@@ -134,7 +152,9 @@ def make_plan(
         written=written,
         cluster=cluster,
         target=target or cluster.target,
-        engines=plan_engines(loaded.platform.models, written, catalog, anatomy),
+        engines=plan_engines(
+            loaded.platform.models, written, catalog, anatomy, sliced=cluster.nodes.sharing.mode == "mig"
+        ),
         lock=lock,
         catalog=catalog,
         version=version,

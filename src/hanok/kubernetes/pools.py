@@ -46,6 +46,8 @@ class Pool:
     shares: int
     claimed: bool
     engines: Sequence[EnginePlan]
+    others: int = 0
+    """Pods beside engines, each with a GPU of its own."""
 
     @property
     def instances(self) -> list[str]:
@@ -81,9 +83,10 @@ class Pool:
 
     @property
     def most_machines(self) -> int:
-        """Machines that its engines fill at most, each packed for itself."""
+        """Machines that its engines and others fill at most, each packed for itself."""
         room = self.gpus * self.shares
-        return sum(-(-each.most * each.machines // max(1, room // each.gpus)) for each in self.engines)
+        filled = sum(-(-each.most * each.machines // max(1, room // each.gpus)) for each in self.engines)
+        return filled + -(-self.others // room)
 
     @property
     def most_gpus(self) -> int:

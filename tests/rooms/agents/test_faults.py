@@ -284,3 +284,88 @@ def test_what_was_worked_before_a_kill_counts_until_the_last_receipt(tmp_path: P
     run = asyncio.run(after_deaths(stage, works, 2))
     assert run.state == "done", run.error
     assert 75.0 < run.used.seconds < 80.0, "each call once: those that were killed are made again"
+
+
+# what goes on with a run, and what is added to a thread
+
+
+def test_a_member_whose_failure_was_told_is_not_queued_again_with_its_team(tmp_path: Path) -> None:
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find."}]
+    turns = [
+        {"system": "You find.", "error": 500, "say": "broken"},
+        {"system": "You work.", "tool": "finder", "error": 500, "say": "broken, too", "times": 1},
+        {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+        {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+    stage = Stage(tmp_path, Script(turns, ordered=False), agents=agents)
+
+    async def go() -> tuple[Run, Run, list[str]]:
+        async with stage.alive() as agency:
+            failed = await finished(agency, await agency.start(order("go")))
+            done = await finished(agency, await agency.resume(failed.id, tenant=None))
+            return failed, done, [each.state for each in await agency.runs(tenant=None, parent=failed.id)]
+
+    failed, done, below = asyncio.run(go())
+    assert (failed.state, done.state, done.answer, below) == ("failed", "done", "Without it, then.", ["failed"])
+
+
+def test_a_message_whose_id_is_in_the_thread_gets_another_and_replaces_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([{"say": "one"}, {"say": "two"}, {"say": "three"}]), agents=worker())
+
+    def said(*texts: str) -> Any:
+        return tuple({"id": "mine", "role": "user", "content": text} for text in texts)
+
+    async def talk() -> list[tuple[str, str]]:
+        async with stage.alive() as agency:
+            first = await finished(agency, await agency.start(replace(order("", run_id="a"), input=said("1", "2"))))
+            again = replace(order("", thread=first.thread, run_id="b"), input=said("3"))
+            await finished(agency, await agency.start(again))
+            state = await agency.state(first.thread, tenant=None)
+            assert state is not None
+            return [(each["id"], each["content"]) for each in state.values["messages"] if each["role"] == "user"]
+
+    found = asyncio.run(talk())
+    assert [text for _, text in found] == ["1", "2", "3"]
+    assert [id_ == "mine" for id_, _ in found] == [True, False, False]
+    assert len({id_ for id_, _ in found}) == 3
+
+
+# an older process among newer ones
+
+
+def test_runs_of_agents_that_a_process_does_not_know_are_left_to_those_that_do_and_fail_when_nobody_comes(
+    tmp_path: Path,
+) -> None:
+    newer, older = [*worker(), {"name": "newer"}], worker()
+    stage = Stage(tmp_path, Script([{"say": "ok"}], ordered=False), agents=older, runs={"unknown_agent_s": 300})
+    ahead = Stage(tmp_path, Script([{"say": "new"}], ordered=False), agents=newer)
+
+    async def order_and_die(run: str) -> None:
+        deadline = Deadline()
+        async with ahead.alive(deadline) as agency:
+            deadline.dead = True
+            await agency.start(order("go", agent="newer", run_id=run))
+
+    async def live_older(run: str, waits_s: float) -> Run:
+        stage.later_s = ahead.later_s
+        async with stage.alive() as agency:
+            for _ in range(2):  # runs that were ordered later: the queue was looked at
+                await finished(agency, await agency.start(order("mine")))
+                stage.worked_s += waits_s
+            if waits_s > 300:
+                return await finished(agency, await agency.run(run, tenant=None))
+            return await agency.run(run, tenant=None)
+
+    async def live_newer(run: str) -> Run:
+        ahead.later_s = stage.later_s
+        async with ahead.alive() as agency:
+            return await finished(agency, await agency.run(run, tenant=None))
+
+    asyncio.run(order_and_die("run_1"))
+    assert not asyncio.run(live_older("run_1", 140)).ended
+    done = asyncio.run(live_newer("run_1"))
+    assert (done.state, done.answer) == ("done", "new")
+    asyncio.run(order_and_die("run_2"))
+    failed = asyncio.run(live_older("run_2", 301))
+    assert (failed.state, failed.reason) == ("failed", "agent_not_found")
+    assert "no process has known the agent 'newer' for 300 s" in (failed.error or "")

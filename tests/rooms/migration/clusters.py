@@ -11,7 +11,7 @@ import yaml
 
 from hanok.migration import Translation, render
 from hanok.migration.manifests import translate_manifests
-from hanok.preflight import Case, Facts, gather, preflight
+from hanok.preflight import Case, Facts, Report, gather, preflight
 from hanok.spec import Loaded
 from hanok.spec.load import parse
 from tests.rooms.preflight.conftest import facts
@@ -51,12 +51,13 @@ def vllm(name: str, *, service: bool = True, **container: Any) -> str:
     return "---\n" + DEPLOYMENT.replace("NAME", name) + more + (SERVICE.replace("NAME", name) if service else "")
 
 
-def imported(folder: Path, text: str, name: str = "all.yaml") -> Translation:
-    """What comes of a file; Hanok's own loader takes it."""
+def imported(folder: Path, text: str, name: str = "all.yaml", *, judged: bool = True) -> Translation:
+    """What comes of a file; Hanok's own loader takes it. Preflight, which takes its time, is asked where it counts."""
     file = folder / name
     file.write_text(text, encoding="utf-8")
     case = Case(cluster=gather([file]).cluster, facts=_facts())
-    made = translate_manifests(case, preflight(case))
+    silent = Report(case=case, verdict="unknown", claims=[], findings=[], ignored=[])
+    made = translate_manifests(case, preflight(case) if judged else silent)
     loaded(made)
     return made
 

@@ -17,7 +17,12 @@ _MODULES = (
     "cert_manager",
     "agentgateway",
     "entry",
+    "karpenter",
+    "nodes",
+    "vllm",
+    "lws",
     "keda",
+    "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
 

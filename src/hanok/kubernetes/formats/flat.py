@@ -19,7 +19,7 @@ _STAGES = list(FOLDERS)
 
 
 def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, Body | str]]:
-    """`1-namespaces`, `2-controllers`, `3-configs`, `4-apps`, each a kustomization; charts in `helmfile.yaml`."""
+    """`1-namespaces`, `2-provisioners`, … `6-apps`, each a kustomization; charts in `helmfile.yaml`."""
     folders: dict[str, list[str]] = defaultdict(list)
     for each in pieces:
         if isinstance(each, Placed):

@@ -16,7 +16,7 @@ from hanok.kubernetes.writing import HEADER
 SOURCES = "infrastructure/sources"
 EVERY, RETRY, TIMEOUT = "10m", "2m", "30m"
 CHARTS_EVERY = "24h"
-_STAGES = (SOURCES, *(FOLDERS[each] for each in ("namespaces", "controllers", "configs")))
+_STAGES = (SOURCES, *(folder for stage, folder in FOLDERS.items() if stage != "apps"))
 
 
 def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, Body | str]]:
@@ -103,7 +103,7 @@ def _need(name: str, charts: Sequence[Chart]) -> Body:
 
 
 def _steps(plan: ClusterPlan, folders: Sequence[str]) -> Iterator[tuple[str, Body]]:
-    """One Flux Kustomization a step: sources and namespaces, controllers, configs, then each namespace's apps."""
+    """One Flux Kustomization a step: sources, then stage by stage, then each namespace's apps."""
     before: list[str] = []
     for stage in _STAGES:
         found = [each for each in folders if each == stage or each.startswith(f"{stage}/")]

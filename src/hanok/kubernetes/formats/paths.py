@@ -9,6 +9,8 @@ from hanok.kubernetes.writing import HEADER, as_yaml
 
 FOLDERS: dict[Stage, str] = {
     "namespaces": "infrastructure/namespaces",
+    "provisioners": "infrastructure/provisioners",
+    "nodes": "infrastructure/nodes",
     "controllers": "infrastructure/controllers",
     "configs": "infrastructure/configs",
     "apps": "apps",

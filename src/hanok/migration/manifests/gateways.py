@@ -18,6 +18,7 @@ from hanok.errors import SpecError
 from hanok.migration.litellm import NothingToCarryOver, translate
 from hanok.migration.manifests.keys import Keys, given
 from hanok.migration.manifests.reasons import CONTAINER, POD
+from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Note
 from hanok.preflight import Case, Manifest
@@ -25,7 +26,7 @@ from hanok.preflight.charts import charts
 from hanok.preflight.consistency.embedded import Embedded, embedded
 from hanok.preflight.consistency.gateways import Gateway, gateways
 from hanok.preflight.image import component
-from hanok.preflight.manifests import Body, labels_at, mapping_at, text_at
+from hanok.preflight.manifests import Body, text_at
 from hanok.preflight.workloads import Container, Workload
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -160,10 +161,9 @@ def _tell_pod(workload: Workload, container: Container, told: Told) -> None:
 
 def _take_services(case: Case, told: Told) -> None:
     """Services that lead to LiteLLM: callers ask Hanok instead."""
-    users = {workload for each in gateways(case) for workload, _ in each.users}
-    for service in case.cluster.of("Service", group=""):
-        selector = labels_at(mapping_at(service.body, "spec"), "selector")
-        if users & set(case.inventory.pods(service.namespace, selector)):
-            message = "callers that asked LiteLLM here ask Hanok: gateway.host, gateway.port, or point it there"
-            told.take(service)
-            told.changed(service, ("spec", "ports"), message, "gateway.port")
+    services = Services(case)
+    users = dict.fromkeys(workload for each in gateways(case) for workload, _ in each.users)
+    for service in dict.fromkeys(each for workload in users for each in services.before(workload)):
+        message = "callers that asked LiteLLM here ask Hanok: gateway.host, gateway.port, or point it there"
+        told.take(service)
+        told.changed(service, ("spec", "ports"), message, "gateway.port")

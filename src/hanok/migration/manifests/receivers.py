@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from hanok.migration.manifests.keys import Keys
+from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Told
 from hanok.preflight import Case
 from hanok.preflight.charts import charts, release_name
 from hanok.preflight.image import component
-from hanok.preflight.manifests import labels_at, mappings_at, whole_at
+from hanok.preflight.manifests import mappings_at, whole_at
 from hanok.preflight.workloads import Container, Workload
 
 _PORT = 3000
@@ -18,11 +19,12 @@ _REDIS = ("redis", "valkey")
 
 def read_receivers(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
     """Langfuse and Redis, as pods or as charts."""
+    services = Services(case)
     for workload in case.workloads:
         for container in workload.containers:
             if component(container) == "langfuse" and "worker" not in container.image:
                 told.take(workload.manifest)
-                _export(_service(case, workload, told), workload, container, draft, told, keys)
+                _export(_service(services, workload, told), workload, container, draft, told, keys)
             elif container.image.rsplit("/", 1)[-1].startswith(_REDIS):
                 told.take(workload.manifest)
                 message = "a server of Redis: ledger.redis or cache.redis name it, where several processes share"
@@ -35,15 +37,13 @@ def read_receivers(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
             _add(url, draft, keys)
 
 
-def _service(case: Case, workload: Workload, told: Told) -> str:
+def _service(services: Services, workload: Workload, told: Told) -> str:
     """Where Langfuse is asked: the Service before its pods, else one of its own name."""
-    for service in case.cluster.of("Service", group=""):
-        selector = labels_at(service.body, "spec", "selector")
-        if workload in case.inventory.pods(service.namespace, selector):
-            told.take(service)
-            told.carried(service, (), "telemetry.export[].url", f"leads to {workload.title}")
-            ports = mappings_at(service.body, "spec", "ports")
-            return f"http://{service.name}.{service.namespace}:{(whole_at(ports[0], 'port') if ports else 0) or _PORT}"
+    for service in services.before(workload):
+        told.take(service)
+        told.carried(service, (), "telemetry.export[].url", f"leads to {workload.title}")
+        ports = mappings_at(service.body, "spec", "ports")
+        return f"http://{service.name}.{service.namespace}:{(whole_at(ports[0], 'port') if ports else 0) or _PORT}"
     return f"http://{workload.manifest.name}.{workload.namespace}:{_PORT}"
 
 

@@ -20,8 +20,16 @@ class MilvusServer(Tree):
     bucket: Bucket | None = Field(
         default=None, description="S3 bucket for vectors, reached by the pod's role; by default MinIO in the cluster."
     )
-    query_nodes: Whole = Field(default=2, ge=1, le=100, description="Processes that search.")
-    gpu: bool = Field(default=False, description="Its image with GPU indexes; `GPU_IVF_FLAT` needs it.")
+    role: str | None = Field(
+        default=None,
+        min_length=1,
+        description="ARN of the IAM role that reaches the bucket; by default `CLUSTER-milvus` of `cluster.account`.",
+    )
+    storage_gib: Whole = Field(default=100, ge=1, description="Disk of each of MinIO's four servers, without a bucket.")
+    passages: Whole = Field(default=1_000_000, ge=1, description="Passages to have room for; all are kept in memory.")
+    query_nodes: Whole = Field(
+        default=2, ge=1, le=100, description="Processes that search, each with its part of the passages in memory."
+    )
 
 
 class PostgresServer(Tree):

@@ -23,6 +23,11 @@ class Serving(Tree):
     weights_gib: Whole | None = Field(
         default=None, ge=1, description="Size of that file system; by default what the weights need."
     )
+    storage_class: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The StorageClass of that file system, whose volumes many nodes may write; by default Hanok's own.",
+    )
     token: str | None = Field(
         default="HF_TOKEN", description="The variable with the token for Hugging Face; null where none is needed."
     )
