@@ -10,6 +10,13 @@ from hanok.kubernetes.component import Component
 
 _MODULES = (
     "namespaces",
+    "own",
+    "postgres",
+    "redis",
+    "external_secrets",
+    "cert_manager",
+    "agentgateway",
+    "entry",
     "karpenter",
     "gpu_operator",
     "dcgm",
@@ -23,7 +30,6 @@ _MODULES = (
     "vllm",
     "lws",
     "keda",
-    "own",
     "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
