@@ -41,7 +41,7 @@ cluster:
   observe: {collector: false}
 """
 CLAIMED = TURNS.replace("sharing: {mode: time-slicing, replicas: 3}", "dra: true")
-SLICE, SHARED = "gpu-g7e-2xlarge-2g-48gb", "gpu-g6-xlarge-shared"
+SLICE, SHARED = "gpu-g7e-2xlarge-1g-24gb", "gpu-g6-xlarge-shared"
 
 
 @cache
@@ -63,15 +63,15 @@ def node_labels(found: Made, name: str) -> dict[str, str]:
 
 def test_a_slice_is_asked_for_cut_and_known_before_there_is_a_node() -> None:
     found = tree(SLICED)
-    assert container(found, "small")["resources"]["limits"]["nvidia.com/mig-2g.48gb"] == "1"
-    assert node_labels(found, SLICE)["nvidia.com/mig.config"] == "all-2g.48gb"
+    assert container(found, "small")["resources"]["limits"]["nvidia.com/mig-1g.24gb"] == "1"
+    assert node_labels(found, SLICE)["nvidia.com/mig.config"] == "all-1g.24gb"
     assert operator(found)["mig"] == {"strategy": "mixed"}
     overlay = found.one("NodeOverlay", SLICE)["spec"]
-    assert overlay["capacity"] == {"nvidia.com/mig-2g.48gb": "2"}
+    assert overlay["capacity"] == {"nvidia.com/mig-1g.24gb": "4"}
     assert {"key": "karpenter.sh/nodepool", "operator": "In", "values": [SLICE]} in overlay["requirements"]
     gates = found.one("HelmRelease", "karpenter")["spec"]["values"]["settings"]["featureGates"]
     assert gates == {"nodeOverlay": True}
-    assert found.one("NodePool", SLICE)["spec"]["limits"] == {"nvidia.com/mig-2g.48gb": "6"}
+    assert found.one("NodePool", SLICE)["spec"]["limits"] == {"nvidia.com/mig-1g.24gb": "8"}
 
 
 def test_small_models_take_turns_and_large_ones_do_not() -> None:
