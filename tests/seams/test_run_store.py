@@ -256,6 +256,16 @@ def test_a_run_whose_lease_is_over_is_claimed_again(store: RunStore) -> None:
     assert (run.lease_by, run.attempt) == ("b", 2)
 
 
+def test_who_takes_a_run_over_is_told_from_whom(store: RunStore) -> None:
+    store.add_run(order("r"))
+    assert [run.taken_from for run in claim(store, "a", now=100.0)] == [None]
+    (over,) = claim(store, "b", now=111.0)
+    assert (over.taken_from, over.lease_by) == ("a", "b")
+    assert store.save(replace(over, state="queued", takeovers=2, reached="there"), worker="b")
+    (again,) = claim(store, "c", now=112.0)
+    assert (again.taken_from, again.takeovers, again.reached) == (None, 2, "there")
+
+
 def test_what_a_dead_worker_had_is_claimed_before_its_lease_is_over(store: RunStore) -> None:
     for name in ("a", "b"):
         store.add_run(order(name))
@@ -287,6 +297,18 @@ def test_what_is_below_a_run_is_claimed_by_its_id_alone(store: RunStore) -> None
     assert ids(claim(store, "a")) == ["root"]
     assert claim(store, "b") == []
     assert ids(claim(store, "a", ids=["child", "other"])) == ["child"], "though its parent is on the same thread"
+
+
+def test_who_knows_an_agent_claims_its_runs_and_no_others(store: RunStore) -> None:
+    for name, agent in (("a", "old"), ("b", "new"), ("c", "new"), ("d", "gone")):
+        store.add_run(order(name, agent=agent))
+    store.add_run(order("e", path="a/e", agent="gone", parent="a"))
+    assert ids(claim(store, agents=[])) == []
+    assert store.strangers(["old"], now=100.0) == ["b", "c", "d"]
+    assert ids(claim(store, agents=["old"])) == ["a"]
+    assert ids(claim(store, most=1, agents=["old", "new"])) == ["b"]
+    assert store.strangers(["old"], now=101.0) == ["d"], "somebody leads one of c's agent"
+    assert store.strangers([], now=111.0) == ["a", "b", "c", "d"], "their leases are over"
 
 
 def test_leases_are_renewed_and_tell_what_is_wished(store: RunStore) -> None:

@@ -81,7 +81,8 @@ class Agency(Protocol):
     async def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, tenant: str | None, by: str) -> Run:
         """Answer what it wants, by the requests' ids: `{"approve": true}`, `{"approve": false, "reason": …}`,
         `{"approve": true, "arguments": {…}}` (edited), or `{"text": …}` for a question; `{"value": …}` for what a
-        user's own graph interrupts with. Raises `Unknown`, `RequestError` when it wants nothing of the kind."""
+        user's own graph interrupts with. Raises `Unknown`, `RequestError` when it wants nothing of the kind, or when
+        the key that ordered it opens nothing any more: then it has failed."""
         ...
 
     async def cancel(self, id_: str, *, tenant: str | None) -> Run:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hanok.agents.reply import Reply
+from hanok.agents.state import text_of
 from hanok.agents.values import Bounds, Receipt, Used
 from hanok.wire import NANO
 
@@ -23,17 +25,26 @@ def add(used: Used, more: Used) -> Used:
 
 
 def used_by_receipts(receipts: Iterable[Receipt], seconds: float) -> Used:
-    """What finished calls have used, and the seconds worked so far."""
-    used = Used(seconds=seconds)
+    """What finished calls have used, and the seconds worked so far: those of the run's row, or, where its process died
+    since that was written, what its latest receipt says."""
+    used = Used()
     for receipt in receipts:
         spent: dict[str, Any] = (receipt.result or {}).get("used") or {}
         used = add(used, Used(**spent))
-    return used
+        seconds = max(seconds, float((receipt.result or {}).get("worked_s") or 0.0))
+    return replace(used, seconds=seconds)
 
 
 def paid_to_tools(receipts: Iterable[Receipt]) -> int:
     """What finished tool calls have cost, in nano dollars."""
     return sum((receipt.result or {}).get("price") or 0 for receipt in receipts)
+
+
+def said_last(receipts: Iterable[Receipt]) -> str | None:
+    """The words that a model has said last, if it has said any."""
+    replies = [receipt for receipt in receipts if receipt.kind == "model" and receipt.result is not None]
+    said = [(receipt.at, text_of((receipt.result or {}).get("message"))) for receipt in replies]
+    return max(((at, text) for at, text in said if text), default=(0.0, None))[1]
 
 
 def used_by_reply(reply: Reply) -> Used:

@@ -9,7 +9,7 @@ from math import isfinite
 from hanok.agents.values import Bounds, Used
 from hanok.errors import HanokError, RequestError
 from hanok.spec import AgentLimits
-from hanok.wire import NANO
+from hanok.wire import NANO, Caller
 
 ASKABLE = ("steps", "tool_calls", "iterations", "retries", "wall_time_s", "tokens", "usd")
 """What a caller may ask less of."""
@@ -22,6 +22,18 @@ class LimitReached(HanokError):
         super().__init__(message)
         self.limit = limit
         self.said = said
+
+
+class KeyEnded(HanokError):
+    """The key that ordered a run opens nothing any more: `why` is `revoked` or `expired`. Nothing is charged to it."""
+
+    reason = "key_ended"
+
+    def __init__(self, caller: Caller, why: str) -> None:
+        super().__init__(
+            f"the key {caller.key_name!r} that ordered this run {'was revoked' if why == 'revoked' else 'has expired'}",
+            hint="order it anew with another key",
+        )
 
 
 def bounds_of(limits: AgentLimits, asked: Mapping[str, float], parent: tuple[Bounds, Used] | None = None) -> Bounds:

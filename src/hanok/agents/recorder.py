@@ -2,7 +2,9 @@
 
 While one write is under way the next gathers, so that two hundred runs share a commit. A receipt is written at once;
 events alone wait a moment for one. Who watches a run is told of an event when it is kept, never before: whatever was
-seen can be seen again, but for pieces of a message that is there.
+seen can be seen again, but for pieces of a message that is there. An event gets its number when it is written: what
+cannot be kept leaves no gap. Whoever waits for a write is told that it failed, and does its step again; what nobody
+waits for is written again, and where that does not help its run is let go (`unkept`).
 """
 
 from __future__ import annotations
@@ -31,22 +33,51 @@ WOKEN_AT_ONCE = 4
 """Of those that waited for one write, so that calls beside runs need not wait for them all."""
 GATHER_S = 0.01
 """How long events wait for others, when nobody waits for them."""
+RETRY_S = 0.05
+"""How long what could not be written waits for the next try, twice as long each time."""
+LONGEST_RETRY_S = 1.0
+MOST_TRIES = 10
+"""Writes of an event that fail before its run is let go."""
+
+
+@dataclass(eq=False)
+class _Told:
+    """An event, which has no number before it is written. One that `passes` is a token that was in a message before: it
+    is told, and not kept."""
+
+    event: Event
+    passes: bool = False
+    tries: int = 0
 
 
 @dataclass
 class _Batch:
-    events: list[Event] = field(default_factory=list[Event])
+    events: list[_Told] = field(default_factory=list[_Told])
     receipts: list[Receipt] = field(default_factory=list[Receipt])
     folds: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     runs: list[Run] = field(default_factory=list[Run])
     """Rows that changed."""
-    passing: list[Event] = field(default_factory=list[Event])
-    """Tokens that are in a message before they were written: told, and not kept."""
     waiting: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+
+    began: dict[str, int] = field(default_factory=dict[str, int])
+    """The last numbers of its runs before it was numbered."""
+    ended: dict[str, int] = field(default_factory=dict[str, int])
+    """And after that."""
+    tokens: dict[str, int] = field(default_factory=dict[str, int])
+    """The first tokens of runs that have none written."""
 
     @property
     def holds(self) -> bool:
         return bool(self.events or self.receipts or self.folds or self.runs)
+
+    @property
+    def kept(self) -> list[Event]:
+        return [told.event for told in self.events if not told.passes]
+
+    @property
+    def awaited(self) -> set[str]:
+        """Runs of which somebody waits for this write."""
+        return {receipt.run for receipt in self.receipts} | {run.id for run in self.runs}
 
 
 @dataclass(eq=False)
@@ -66,7 +97,8 @@ class _Watcher:
 class Recorder:
     """One for each process. `in_thread` runs a blocking call beside the event loop.
 
-    Where `worker` has a run's lease no more, nothing of it is written, and `lost` is told.
+    Where `worker` has a run's lease no more, nothing of it is written, and `lost` is told. `unkept` is told of runs
+    whose events cannot be kept, for whatever reason.
     """
 
     def __init__(
@@ -76,11 +108,13 @@ class Recorder:
         *,
         worker: str | None = None,
         lost: Callable[[Iterable[str]], None] = lambda _: None,
+        unkept: Callable[[Iterable[str]], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._worker = worker
         self._lost = lost
+        self._unkept = unkept
         self._in_thread = in_thread
         self._clock = clock
         self._seqs: dict[str, int] = {}
@@ -99,54 +133,50 @@ class Recorder:
         self._seqs[run] = seq
 
     def end(self, run: str) -> None:
-        """Nothing more comes of it from here."""
+        """Nothing more comes of it from here. What was told of it and not kept is told by who does its step again."""
         self._seqs.pop(run, None)
         self._token.pop(run, None)
-
-    def number(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
-        """An event with its number, for somebody else to keep."""
-        seq = self._seqs[run] = self._seqs.get(run, 0) + 1
-        return Event(run=run, seq=seq, type=type_, data=data, at=self._clock())
+        if run not in self._batch.awaited:
+            self._batch.events = [told for told in self._batch.events if told.event.run != run]
+            self._batch.folds = [fold for fold in self._batch.folds if fold[0] != run]
 
     def published(self, run: str) -> None:
         """Something of this run was kept by somebody else."""
         for watcher in self._watchers.get(run, ()):
             watcher.look()
 
-    def tell(self, run: str, type_: EventType, data: dict[str, Any]) -> Event:
-        """Number an event and have it kept soon."""
-        event = self.number(run, type_, data)
-        self._batch.events.append(event)
+    def tell(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
+        """Have an event kept soon."""
+        self._add(run, type_, data)
         if self._soon is None and not self._busy:
             self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
-        return event
+
+    def _add(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
+        self._batch.events.append(_Told(Event(run=run, seq=0, type=type_, data=data, at=self._clock())))
 
     def tell_token(self, run: str, step: int, text: str, reasoning: bool) -> None:
         """A piece of text; joined to the one before while that is not written yet."""
-        events = self._batch.events
-        last = events[-1] if events else None
+        told = self._batch.events[-1] if self._batch.events else None
+        last = None if told is None else told.event
         if (
-            last is not None
+            told is not None
+            and last is not None
             and last.run == run
             and last.type == "token"
             and bool(last.data.get("reasoning")) == reasoning
+            and not told.passes
         ):
-            events[-1] = replace(last, data={**last.data, "text": last.data["text"] + text})
+            told.event = replace(last, data={**last.data, "text": last.data["text"] + text})
             return
         data: dict[str, Any] = {"step": step, "text": text}
-        event = self.tell(run, "token", {**data, "reasoning": True} if reasoning else data)
-        self._token.setdefault(run, event.seq)
+        self.tell(run, "token", {**data, "reasoning": True} if reasoning else data)
 
     def fold(self, run: str) -> None:
         """The tokens told so far are in a message now: they need not be kept."""
+        for told in self._batch.events:
+            told.passes = told.passes or (told.event.run == run and told.event.type == "token")
         first = self._token.pop(run, None)
-        if first is None:
-            return
-        events, self._batch.events = self._batch.events, []
-        for event in events:
-            passes = event.run == run and event.type == "token" and event.seq >= first
-            (self._batch.passing if passes else self._batch.events).append(event)
-        if not any(event.run == run and event.seq == first for event in self._batch.passing):
+        if first is not None:  # some are written, or are being written
             self._batch.folds.append((run, first, self._seqs[run]))
 
     def keep(self, receipt: Receipt) -> asyncio.Future[None]:
@@ -161,7 +191,7 @@ class Recorder:
         """Have a run's row kept with what is told of it; done when it and all before it are on disk. Raises
         `StoreError` by the future."""
         if told is not None:
-            self._batch.events.append(self.number(run.id, type_, told))
+            self._add(run.id, type_, told)
         self._batch.runs.append(run)
         return self.flushed()
 
@@ -186,6 +216,7 @@ class Recorder:
     async def _write(self) -> None:
         while self._batch.holds or self._batch.waiting:
             batch, self._batch = self._batch, _Batch()
+            self._number(batch)
             failure: Exception | None = None
             lost = set[str]()
             try:
@@ -197,16 +228,62 @@ class Recorder:
                 failure = error
             if failure is None:
                 self._publish(batch, lost)
+            else:
+                self._take_back(batch)
             for number, future in enumerate(batch.waiting, 1):
                 if not future.done():
                     future.set_result(None) if failure is None else future.set_exception(failure)
                 if number % WOKEN_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            if failure is not None and not self._batch.waiting:
+                self._try_later()
+                return
+
+    def _number(self, batch: _Batch) -> None:
+        """Give its events their numbers. Those of runs that are not led here get them in the store."""
+        for told in batch.events:
+            run = told.event.run
+            if (before := self._seqs.get(run)) is None:
+                continue
+            batch.began.setdefault(run, before)
+            seq = self._seqs[run] = batch.ended[run] = before + 1
+            told.event = replace(told.event, seq=seq)
+            if told.event.type == "token" and not told.passes and run not in self._token:
+                self._token[run] = batch.tokens[run] = seq
+
+    def _take_back(self, batch: _Batch) -> None:
+        """Numbers are given anew, and what nobody waits for is written with the next."""
+        for run, number in batch.began.items():
+            if self._seqs.get(run) == batch.ended[run]:
+                self._seqs[run] = number
+        for run, token in batch.tokens.items():
+            if self._token.get(run) == token:
+                del self._token[run]
+        awaited = batch.awaited
+        again = [told for told in batch.events if told.event.run not in awaited and told.event.run in self._seqs]
+        folding = {run for run, _, _ in self._batch.folds}
+        for told in again:
+            told.passes = told.passes or (told.event.type == "token" and told.event.run in folding)
+            told.tries += 1
+        self._batch.events[:0] = again
+        self._batch.folds[:0] = [fold for fold in batch.folds if fold[0] not in awaited and fold[0] in self._seqs]
+
+    def _try_later(self) -> None:
+        """Write what is left after a rest, and let go of runs of which that was tried too often."""
+        tries = max((told.tries for told in self._batch.events), default=0)
+        if tries >= MOST_TRIES:
+            given_up = {told.event.run for told in self._batch.events if told.tries >= MOST_TRIES}
+            self._batch.events = [told for told in self._batch.events if told.event.run not in given_up]
+            self._batch.folds = [fold for fold in self._batch.folds if fold[0] not in given_up]
+            self._unkept(given_up)
+        if self._batch.holds and self._soon is None:
+            rest_s = min(LONGEST_RETRY_S, RETRY_S * 2 ** min(tries, 10))
+            self._soon = asyncio.get_running_loop().call_later(rest_s, self._write_now)
 
     async def _append(self, batch: _Batch) -> set[str]:
         lost: set[str] = await self._in_thread(
             self._store.append,
-            batch.events,
+            batch.kept,
             receipts=batch.receipts,
             folds=batch.folds,
             runs=batch.runs,
@@ -236,7 +313,8 @@ class Recorder:
     def _publish(self, batch: _Batch, lost: set[str]) -> None:
         if not self._watchers:
             return
-        for event in sorted((*batch.passing, *batch.events), key=lambda event: event.seq):
+        for told in batch.events:
+            event = told.event
             for watcher in self._watchers.get(event.run, ()) if event.run not in lost else ():
                 if event.seq > watcher.after or _rests(event):
                     watcher.came.append(event)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 import time
@@ -12,25 +11,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from hanok.agents.checking import Checker
 from hanok.agents.counting import paid_to_tools
-from hanok.agents.limits import bounds_of
+from hanok.agents.limits import KeyEnded, bounds_of
 from hanok.agents.patterns.table import graph_of
 from hanok.agents.process_watch import is_dead, name_worker
 from hanok.agents.recorder import Recorder
-from hanok.agents.snapshots import Checkpoint, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_history, read_state, write_state
+from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
+from hanok.agents.together import live_together
 from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import ENDED, Event, Message, Order, Receipt, Run, RunState, Thread, Used
 from hanok.agents.watching import NOBODY, TOLD, Watcher
-from hanok.agents.work import Delegated, Waits, Work
+from hanok.agents.work import Delegated, Waits, Work, run_of_call
 from hanok.agents.worker import Terms, Worker
 from hanok.errors import AgentError, RequestError, StoreError, Unknown
 from hanok.spec import Agent, Loaded, Platform
@@ -58,16 +59,20 @@ class Outside:
     """What the agency needs of the rest of the house.
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
-    gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
-    whom it works for.
+    gives a caller for a call that a run makes. `told` are an agent's instructions, where it has a declared
+    prompt in the version that was `pinned` when its run was ordered; `recalled` what it remembers of
+    whom it works for. `key_ended` says why a caller's key opens nothing any more (`revoked`, `expired`), None where it
+    does.
     """
 
     around: Surroundings
     allot: Callable[[Caller, str, tuple[int | None, int | None] | None], None]
     in_span: Callable[[Caller], Caller] = lambda caller: caller
-    told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
+    told: Callable[[Agent, str | None], str] = lambda agent, _: agent.system_prompt or ""
+    pinned: Callable[[Agent], str] = lambda agent: agent.prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
+    key_ended: Callable[[Caller], str | None] = lambda _: None
     watcher: Watcher = NOBODY
 
 
@@ -77,6 +82,16 @@ class _Kept:
 
     agent: Agent
     graph: Any
+
+
+class NobodyKnows(AgentError):
+    """No process came that knows a run's agent."""
+
+    reason = "agent_not_found"
+
+    def __init__(self, agent: str, waited_s: float) -> None:
+        message = f"no process has known the agent {agent!r} for {waited_s:g} s"
+        super().__init__(message, hint="declare it again, and resume the run")
 
 
 class HouseAgency:
@@ -91,7 +106,9 @@ class HouseAgency:
         outside: Outside,
         serves: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="agents")
         self._loaded = loaded
         self._store = store
@@ -103,18 +120,22 @@ class HouseAgency:
         self._check = Checker()
         self._boxes = Boxes(outside.around)
         name = name_worker()
-        self._recorder = Recorder(store, self._in_thread, worker=name, lost=self._lose, clock=clock)
+        self._recorder = Recorder(
+            store, self._in_thread, worker=name, lost=self._lose, unkept=self._let_go, clock=clock
+        )
         self._worker = Worker(
             name=name,
             store=store,
             recorder=self._recorder,
             in_thread=self._in_thread,
             prepare=self._prepare,
+            reached=self._reached,
             terms=self._terms,
             ended=self._on_end,
             takes_all=serves,
             is_dead=is_dead,
             clock=clock,
+            monotonic=monotonic,
             watcher=outside.watcher,
         )
 
@@ -122,11 +143,7 @@ class HouseAgency:
 
     async def live(self) -> None:
         """For ever: lead what waits, and forget what is old."""
-        forgetting = asyncio.create_task(self._forget_old(), name="agents-forget")
-        try:
-            await self._worker.live()
-        finally:
-            forgetting.cancel()
+        await live_together(self._worker.live(), self._forget_old())
 
     async def close(self) -> None:
         """Let go of all runs, and of what tools hold open."""
@@ -193,6 +210,7 @@ class HouseAgency:
             bounds=bounds_of(agent.limits, order.limits),
             checkpoint=order.checkpoint,
             metadata=order.metadata,
+            prompt=await self._pinned(agent),
             created_at=self._clock(),
         )
         return await self._begin(run, thread if is_new else None)
@@ -248,6 +266,7 @@ class HouseAgency:
             raise RequestError(message, param="answers", code="not_wanted")
         for each, answer in answers.items():
             _check_answer(run.wanted[each], answer, each)
+        await self._end_without_key(run)
         for owner in {str(run.wanted[each].get("run") or id_) for each in answers}:
             own = {each: answer for each, answer in answers.items() if str(run.wanted[each].get("run") or id_) == owner}
             await self._answer_up(owner, own, by)
@@ -284,8 +303,12 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is {run.state}: there is nothing to resume", param="run", code="run_state")
         if run.parent is not None:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise _cannot_go_on(run, why)
+        if not self._serves():
+            self.agent(run.agent)  # nobody else may be there to take it
         await self._queue_below(id_)
-        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None)
+        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
         return await self.run(id_, tenant=tenant)
@@ -403,6 +426,14 @@ class HouseAgency:
                 message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
                 raise RequestError(message, param="thread", code="thread_in_use")
 
+    async def _pinned(self, agent: Agent) -> str | None:
+        """The version of its prompt that is meant now; None without one, or where it is not there: the run tells."""
+        if agent.prompt is None:
+            return None
+        with suppress(AgentError):
+            return await self._in_thread(self._outside.pinned, agent)
+        return None
+
     def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
         now = self._clock()
         return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
@@ -423,10 +454,16 @@ class HouseAgency:
     def _lose(self, runs: Iterable[str]) -> None:
         self._worker.lose(runs)
 
+    def _let_go(self, runs: Iterable[str]) -> None:
+        self._worker.let_go(runs)
+
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
-        agent = self.agent(run.agent)
+        if (why := self._outside.key_ended(run.caller)) is not None:
+            raise KeyEnded(run.caller, why)
+        if (agent := self._platform.agent(run.agent)) is None:
+            raise NobodyKnows(run.agent, self._platform.runs.unknown_agent_s)
         kept = self._keep(agent)
-        told = [self._outside.told(agent)]
+        told = [self._outside.told(agent, run.prompt)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
         self._limit(run, paid_to_tools(receipts.values()))
@@ -443,10 +480,17 @@ class HouseAgency:
             delegate=self._delegate,
             check=self._check,
             allot=self._allot,
+            key_ended=self._outside.key_ended,
             clock=self._clock,
+            monotonic=self._monotonic,
             watcher=self._outside.watcher,
         )
         return Prepared(graph=kept.graph, work=work)
+
+    async def _reached(self, run: Run) -> str:
+        """The latest checkpoint of its thread; empty before the first."""
+        found = await self._checkpoints.saver.aget_tuple(cast("Any", config_of(run.thread)))
+        return "" if found is None else str(found.checkpoint["id"])
 
     def _keep(self, agent: Agent) -> _Kept:
         kept = self._kept.get(agent.name)
@@ -473,6 +517,7 @@ class HouseAgency:
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
             parent=parent.id,
+            prompt=await self._pinned(declared),
             created_at=self._clock(),
         )
         kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)
@@ -536,10 +581,29 @@ class HouseAgency:
             if run.state == "running":
                 return
 
-    async def _end_idle(self, run: Run) -> bool:
+    async def _end_without_key(self, run: Run) -> None:
+        """End what cannot go on, since the key that ordered it opens nothing any more, from its root on. Raises
+        `RequestError` then."""
+        if (why := self._outside.key_ended(run.caller)) is None:
+            return
+        root = run
+        while root.parent is not None:
+            root = await self.run(root.parent, tenant=None)
+        await self._fail_waiting(root, KeyEnded(run.caller, why).message)
+        raise _cannot_go_on(run, why)
+
+    async def _fail_waiting(self, run: Run, error: str) -> None:
+        for child in await self.runs(tenant=None, parent=run.id, limit=MOST_BELOW):
+            await self._fail_waiting(child, error)
+        if run.state == "waiting":
+            await self._end_idle(run, "failed", KeyEnded.reason, error)
+
+    async def _end_idle(
+        self, run: Run, state: RunState = "cancelled", reason: str = "cancelled", error: str | None = None
+    ) -> bool:
         """End a run that nobody leads; False where somebody does by now."""
-        ended = replace(run, state="cancelled", reason="cancelled", wanted={}, ended_at=self._clock(), wish=None)
-        told = {"state": "cancelled", "reason": "cancelled", "answer": run.answer, "error": None}
+        ended = replace(run, state=state, reason=reason, error=error, wanted={}, ended_at=self._clock(), wish=None)
+        told = {"state": state, "reason": reason, "answer": run.answer, "error": error}
         event = Event(run=run.id, seq=0, type="done", data=told, at=self._clock())
         done: bool = await self._in_thread(self._store.save, ended, events=[event])
         self._recorder.published(run.id)
@@ -549,10 +613,14 @@ class HouseAgency:
         return done
 
     async def _queue_below(self, id_: str) -> None:
-        """What stopped with a run goes on with it."""
+        """What stopped with a run goes on with it, but for what it was told the end of."""
+        receipts: dict[str, Receipt] = await self._in_thread(self._store.receipts, id_)
+        told = {run_of_call(f"{id_}:{key}") for key, receipt in receipts.items() if receipt.state == "done"}
         for child in await self.runs(tenant=None, parent=id_, states=["paused", "failed"], limit=MOST_BELOW):
+            if child.id in told:
+                continue
             await self._queue_below(child.id)
-            queued = replace(child, state="queued", ended_at=None, error=None, wish=None)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0)
             await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
@@ -581,7 +649,13 @@ class HouseAgency:
 
     def _terms(self) -> Terms:
         runs = self._platform.runs
-        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s)
+        return Terms(
+            concurrent=runs.concurrent,
+            lease_s=runs.lease_s,
+            takeovers=runs.takeovers,
+            agents=[agent.name for agent in self._platform.agents],
+            unknown_agent_s=runs.unknown_agent_s,
+        )
 
     def _first_model(self) -> str:
         first = self._platform.first("chat")
@@ -620,8 +694,13 @@ class HouseAgency:
 
 
 def _numbered(message: Message, run: str, place: int) -> Message:
-    id_ = message.get("id") or f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
-    return {**message, "id": id_}
+    return {**message, "id": message.get("id") or message_id(run, place)}
+
+
+def _cannot_go_on(run: Run, why: str) -> RequestError:
+    ended = KeyEnded(run.caller, why)
+    message = f"run {run.id!r} cannot go on: {ended.message}; order it anew with another"
+    return RequestError(message, param="run", code=ended.reason)
 
 
 def _check_answer(wanted: Mapping[str, Any], answer: Mapping[str, Any], id_: str) -> None:

@@ -6,6 +6,7 @@ as long as its step and not as the conversation. What is added is wrapped: bare 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypedDict, cast
 
@@ -65,6 +66,30 @@ def fresh(messages: Iterable[Message]) -> dict[str, Any]:
     """What a new run puts into the state of its thread."""
     begun: dict[str, Any] = {"plan": [], "round": 0, "retries": 0, "verdict": None, "feedback": None, "answer": None}
     return {"messages": said(*messages), **begun}
+
+
+def message_id(run: str, place: int) -> str:
+    """The id of a run's message at that place of its input."""
+    return f"msg_{hashlib.sha256(f'{run}/{place}'.encode()).hexdigest()[:16]}"
+
+
+def in_addition(messages: Sequence[Message], thread: Iterable[object], run: str) -> list[Message]:
+    """A run's input as what is added to a thread: a message whose id is there already gets another, so that it does not
+    take the place of what was said."""
+    taken = {_id_of(message) for message in thread} - {None}
+    added: list[Message] = []
+    for place, message in enumerate(messages):
+        if message.get("id") in taken:
+            message = {**message, "id": message_id(run, place)}
+        taken.add(message.get("id"))
+        added.append(message)
+    return added
+
+
+def _id_of(message: object) -> str | None:
+    """Its id, where it has one: a user's own graph may keep messages in a form of its own."""
+    named = cast("Message", message).get("id") if isinstance(message, dict) else getattr(message, "id", None)
+    return None if named is None else str(named)
 
 
 def said(*messages: Message) -> list[dict[str, Message]]:

@@ -33,7 +33,8 @@ EventType = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Used:
-    """What a run has used so far: with its sub-agents for tokens and money, by itself for the rest."""
+    """What a run has used so far: with its sub-agents for tokens and money, by itself for the rest. `seconds` are those
+    in which it was led, by clocks that nobody sets; of a lead whose process died, until its last receipt."""
 
     steps: int = 0
     tool_calls: int = 0
@@ -101,7 +102,8 @@ class Run:
 
     `path` is its name in the ledger, `root/child/…` (its own id last); `wanted` are the requests to a person that it
     waits for, by their ids, `answers` those that were answered; `lease_by` is the worker that has it until
-    `lease_until`. `attempt` counts how often it was taken up.
+    `lease_until`. `attempt` counts how often it was taken up, `takeovers` how often from a process that died, since it
+    last came further than `reached`; `taken_from` is the worker that a claim has just taken it from. `prompt` is the version of its agent's declared prompt that it keeps to.
     """
 
     id: str
@@ -122,7 +124,11 @@ class Run:
     parent: str | None = None
     checkpoint: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    prompt: str | None = None
     attempt: int = 0
+    takeovers: int = 0
+    reached: str | None = None
+    taken_from: str | None = field(default=None, compare=False)
     lease_by: str | None = None
     lease_until: float = 0.0
     created_at: float = 0.0

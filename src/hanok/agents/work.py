@@ -22,8 +22,9 @@ from langgraph.config import get_config
 from langgraph.types import interrupt
 
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
-from hanok.agents.counting import add, bounds_form, paid_to_tools, used_by_reply, used_form
-from hanok.agents.limits import LimitReached, check_spent, check_step, check_tool_call
+from hanok.agents.counting import add, bounds_form, paid_to_tools, said_last, used_by_reply, used_form
+from hanok.agents.limits import KeyEnded, LimitReached, check_spent, check_step, check_tool_call
+from hanok.agents.measuring import Length
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
@@ -100,7 +101,9 @@ class Work:
         delegate: Delegate,
         check: Check,
         allot: Allot,
+        key_ended: Callable[[Caller], str | None],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         watcher: Watcher = NOBODY,
     ) -> None:
         self.run = run
@@ -109,7 +112,8 @@ class Work:
         self.instructions = instructions
         self.used = run.used
         self.wish: Wish | None = None
-        self.said = ""
+        self.length = Length()
+        self.said = said_last(receipts.values()) or ""
         self._tools = {tool.spec.name: tool for tool in tools}
         self._models = models
         self._recorder = recorder
@@ -118,8 +122,10 @@ class Work:
         self._delegate = delegate
         self._check = check
         self._allot = allot
+        self._key_ended = key_ended
         self._clock = clock
-        self._since = clock()
+        self._monotonic = monotonic
+        self._since = monotonic()
         self._places: dict[str, int] = {}
         self._watcher = watcher
         self._uses: dict[str, Use] = {}
@@ -143,7 +149,7 @@ class Work:
         """Ask the model once. `tools` are the names of those offered (all by default); `schema` is a JSON Schema that
         the answer must fit (`Reply.parsed`); `silent` tells nobody its tokens.
 
-        Raises `LimitReached`, `Stopped`, and what models raise.
+        Raises `LimitReached`, `KeyEnded`, `Stopped`, and what models raise.
         """
         key = self._key("model")
         if (kept := self._receipts.get(key)) is not None and kept.result is not None:
@@ -171,7 +177,7 @@ class Work:
         """Use tools, side by side: a message of role `tool` for each of a model's `tool_calls`, in their order.
 
         What goes wrong is told in the messages. Waits for people where they must approve, or are asked. Raises
-        `LimitReached` and `Stopped`.
+        `LimitReached`, `KeyEnded` and `Stopped`.
         """
         self._stop_if_wished()
         asked = [read_call(call, self._key(f"tool:{name}")) for call, name in zip(calls, _names(calls), strict=True)]
@@ -208,8 +214,8 @@ class Work:
     # what the worker asks for
 
     def clocked(self) -> Used:
-        """What was used, with the seconds until now."""
-        return replace(self.used, seconds=self.run.used.seconds + self._clock() - self._since)
+        """What was used, with the seconds to now of this lead and those before; no clock that is set changes them."""
+        return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
 
     def give_up(self, error: str) -> None:
         """The run has ended so, whatever its tools were at."""
@@ -316,12 +322,13 @@ class Work:
         if not tool.spec.safe:
             begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
             await self._recorder.keep(begun)
+        since = self._monotonic()
         result = await self._call(tool, asked, use)
         if isinstance(result, Waits):
             self._uses.pop(asked.key)
             self._count(Used(tool_calls=-1, cost_nano_usd=-taken.cost_nano_usd))
             return result
-        return await self._account(tool, asked, result, self._clock() - use.began)
+        return await self._account(tool, asked, result, self._monotonic() - since)
 
     async def _account(self, tool: Tool, asked: Asked, result: ToolResult | Delegated, seconds: float) -> Message:
         """Count what those below a call have used, and keep what it gave back."""
@@ -390,7 +397,7 @@ class Work:
         call = self._tool_call(asked, use.caller)
         try:
             if (agent := getattr(tool, "agent", None)) is not None:
-                child = f"run_{_digest(call.idempotency_key)[:24]}"
+                child = run_of_call(call.idempotency_key)
                 task = str(asked.arguments.get("task") or "")
                 return await self._delegate(self, str(agent), task, child, caller=use.caller)
             async with asyncio.timeout(tool.spec.timeout_s):
@@ -398,7 +405,7 @@ class Work:
         except TimeoutError:
             use.error = "timeout"
             return ToolResult(content=f"{asked.name} did not answer within {tool.spec.timeout_s:g} s.", failed=True)
-        except (LimitReached, Stopped):
+        except (KeyEnded, LimitReached, Stopped):
             raise
         except HanokError as error:
             use.error = type(error).__name__
@@ -428,6 +435,7 @@ class Work:
         return f"{task}/{what}/{place}"
 
     async def _keep(self, key: str, kind: Any, result: dict[str, Any]) -> None:
+        result = {**result, "worked_s": round(self.clocked().seconds, 3)}
         receipt = Receipt(run=self.run.id, key=key, kind=kind, state="done", result=result, at=self._clock())
         self._receipts[key] = receipt
         await self._recorder.keep(receipt)
@@ -441,7 +449,14 @@ class Work:
     def _stop_if_wished(self) -> None:
         if self.wish is not None:
             raise Stopped(self.wish)
+        if (why := self._key_ended(self.run.caller)) is not None:
+            raise KeyEnded(self.run.caller, why)
         check_spent(self.run.bounds, self.used)
+
+
+def run_of_call(idempotency_key: str) -> str:
+    """The id of the run below that a tool call of a run begins."""
+    return f"run_{_digest(idempotency_key)[:24]}"
 
 
 def _reply_of(kept: Mapping[str, Any]) -> Reply:

@@ -7,6 +7,7 @@ what of it is finished already. A run's parent leads it; the worker's loop takes
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -16,11 +17,12 @@ from typing import Any, Protocol, cast
 
 from langgraph.types import Command
 
-from hanok.agents.counting import used_by_receipts, used_form
+from hanok.agents.counting import said_last, used_by_receipts, used_form
 from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
-from hanok.agents.state import fresh, text_of
+from hanok.agents.state import fresh, in_addition, message_id, text_of
 from hanok.agents.store import RunStore
+from hanok.agents.together import live_together
 from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
 from hanok.agents.watching import NOBODY, TOLD, Watcher
@@ -28,8 +30,13 @@ from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+LOOK_FOR_STRANGERS_EVERY_S = 5.0
 MOST_ATTEMPTS = 5
 """How often a run is taken up before what its store says ends it."""
+PROCESS_LOST = "process_lost"
+"""Why a run has failed that was taken over too often."""
+MOST_AT_ONCE_BELOW = 1000
+"""Runs below one that are looked at when it is taken over."""
 LONGEST_PAST = 1000
 """Events of a run's past that its watcher is told of."""
 OPEN: frozenset[RunState] = frozenset({"queued", "running"})
@@ -55,10 +62,15 @@ class Prepare(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How many runs at once, and how long a lease holds without a sign of life (seconds)."""
+    """How many runs at once, how long a lease holds without a sign of life (seconds), and how often a run whose process
+    died is taken over without having come further. `agents` are those known here; `unknown_agent_s` is how long a run
+    waits for a process that knows its own."""
 
     concurrent: int
     lease_s: float
+    takeovers: int
+    agents: Sequence[str]
+    unknown_agent_s: float
 
 
 class Worker:
@@ -72,11 +84,13 @@ class Worker:
         recorder: Recorder,
         in_thread: Callable[..., Coroutine[Any, Any, Any]],
         prepare: Prepare,
+        reached: Callable[[Run], Coroutine[Any, Any, str]],
         terms: Callable[[], Terms],
         ended: Callable[[Run], Coroutine[Any, Any, None]],
         takes_all: Callable[[], bool],
         is_dead: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         watcher: Watcher = NOBODY,
     ) -> None:
         self.name = name
@@ -85,11 +99,15 @@ class Worker:
         self._recorder = recorder
         self._in_thread = in_thread
         self._prepare = prepare
+        self._reached = reached
         self._terms = terms
         self._ended = ended
         self._takes_all = takes_all
         self._is_dead = is_dead
+        self._monotonic = monotonic
         self._look_for_dead_at = 0.0
+        self._look_for_strangers_at = 0.0
+        self._strangers: dict[str, float] = {}
         self._asked: set[str] = set()
         self._clock = clock
         self._poke = asyncio.Event()
@@ -119,14 +137,7 @@ class Worker:
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
-        renewing = asyncio.create_task(self._keep_leases(), name="agents-leases")
-        try:
-            while not self._closing:
-                self._poke.clear()
-                await self._take()
-                await _wait(self._poke, LOOK_EVERY_S)
-        finally:
-            renewing.cancel()
+        await live_together(self._take_for_ever(), self._keep_leases())
 
     async def close(self) -> None:
         """Let go of all runs: they go on in another process, or at the next start."""
@@ -153,7 +164,7 @@ class Worker:
             taken: list[Run] = await self._in_thread(
                 self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
             )
-            if taken:
+            if taken and run.id not in self._tasks:
                 run = await self._start(taken[0])
                 _heed_cancelling()
             else:
@@ -167,7 +178,19 @@ class Worker:
             if (task := self._tasks.get(run)) is not None:
                 task.cancel("lost")
 
+    def let_go(self, runs: Iterable[str]) -> None:
+        """Let go of runs of which what they tell cannot be kept: they are tried again."""
+        for run in runs:
+            if (task := self._tasks.get(run)) is not None:
+                task.cancel("unkept")
+
     # taking and leasing
+
+    async def _take_for_ever(self) -> None:
+        while not self._closing:
+            self._poke.clear()
+            await self._take()
+            await _wait(self._poke, LOOK_EVERY_S)
 
     async def _take(self) -> None:
         terms = self._terms()
@@ -177,10 +200,32 @@ class Worker:
             return
         await self._release()
         taken: list[Run] = await self._in_thread(
-            self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
+            self._store.claim,
+            self.name,
+            now=self._clock(),
+            lease_s=terms.lease_s,
+            most=most,
+            ids=only,
+            agents=terms.agents,
         )
+        if only is None:
+            taken += await self._take_strangers(terms, most - len(taken))
         for run in taken:
-            self._start(run)
+            if run.id not in self._tasks:  # it is led here, and the clock has jumped over the end of its lease
+                self._start(run)
+
+    async def _take_strangers(self, terms: Terms, most: int) -> list[Run]:
+        """Runs for whose agents nobody came: taken to be failed. An older process among newer ones knows not all."""
+        if most <= 0 or (now := self._monotonic()) < self._look_for_strangers_at:
+            return []
+        self._look_for_strangers_at = now + min(LOOK_FOR_STRANGERS_EVERY_S, terms.unknown_agent_s / 4)
+        found: list[str] = await self._in_thread(self._store.strangers, terms.agents, now=self._clock())
+        self._strangers = {id_: self._strangers.get(id_, now) for id_ in found}
+        over = [id_ for id_, since in self._strangers.items() if now - since >= terms.unknown_agent_s]
+        taken: list[Run] = await self._in_thread(
+            self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=over
+        )
+        return taken
 
     async def _release(self) -> None:
         """Have what dead workers had, without waiting for the end of their leases."""
@@ -237,13 +282,15 @@ class Worker:
     async def _lead(self, run: Run) -> Run:
         try:
             run, receipts = await self._begin(run)
+            if run.takeovers > self._terms().takeovers:
+                return await self._fail_lost(run, receipts)
             prepared = await self._prepare(run, receipts)
         except asyncio.CancelledError as error:
             return await self._cancelled(run, None, error)
         except StoreError as error:
             return await self._let_go(run, None, error)
         except HanokError as error:
-            return await self._finish(run, None, "failed", error=error.message)
+            return await self._finish(run, None, "failed", reason=_reason_of(error), error=error.message)
         except Exception as error:  # noqa: BLE001 - told as the run's end
             _log.exception("run %s could not begin", run.id)
             return await self._finish(run, None, "failed", error=f"{type(error).__name__}: {error}")
@@ -259,13 +306,38 @@ class Worker:
         seq, receipts = past
         told = await self._told_before(run)
         self._recorder.begin(run.id, seq)
-        self._recorder.tell(run.id, "run", {"state": "running", "attempt": run.attempt})
         begun = replace(
             run,
             started_at=run.started_at or self._clock(),
             used=used_by_receipts(receipts.values(), run.used.seconds),
         )
+        begins: dict[str, Any] = {"state": "running", "attempt": run.attempt}
+        if run.taken_from is None:
+            self._recorder.tell(run.id, "run", begins)
+        else:  # counted before anything is done that may end this process, too
+            begun = await self._count_takeover(begun, receipts)
+            await self._recorder.save(begun, "run", {**begins, "takeovers": begun.takeovers})
         return self._watcher.led(begun, told), receipts
+
+    async def _count_takeover(self, run: Run, receipts: Mapping[str, Receipt]) -> Run:
+        """Once more, if it has not come further since it was last taken from a process that died; else anew.
+
+        Where a run below was being led, it is that one which has come further, or is counted.
+        """
+        below: list[Run] = await self._in_thread(
+            self._store.runs, tenant=None, parent=run.id, states=["running"], limit=MOST_AT_ONCE_BELOW
+        )
+        done = sum(receipt.state == "done" for receipt in receipts.values())
+        marks = [str(done), await self._reached(run), *sorted(f"{each.id}:{each.takeovers}" for each in below)]
+        reached = hashlib.sha256("/".join(marks).encode()).hexdigest()[:16]
+        return replace(run, reached=reached, takeovers=run.takeovers + 1 if run.reached == reached else 1)
+
+    async def _fail_lost(self, run: Run, receipts: Mapping[str, Receipt]) -> Run:
+        """End a run that ends whoever leads it, with what it has."""
+        message = f"the process that led it died {run.takeovers} times at the same place: nothing was finished since"
+        return await self._finish(
+            run, None, "failed", reason=PROCESS_LOST, error=message, answer=said_last(receipts.values())
+        )
 
     async def _told_before(self, run: Run) -> list[Event]:
         """What its watcher is told of the times that it was led before."""
@@ -307,7 +379,7 @@ class Worker:
         except StoreError as error:
             return await self._let_go(run, work, error)
         except HanokError as error:
-            return await self._finish(run, work, "failed", reason=type(error).__name__, error=error.message)
+            return await self._finish(run, work, "failed", reason=_reason_of(error), error=error.message)
         except Exception as error:  # noqa: BLE001 - of the user's own graph, say: told as the run's end
             _log.exception("run %s failed", run.id)
             return await self._finish(run, work, "failed", reason="error", error=f"{type(error).__name__}: {error}")
@@ -333,11 +405,19 @@ class Worker:
                 raise AgentError(message, hint="ask for what is still to be done in a new run")
             if run.checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = run.checkpoint
-            return fresh(run.input) if "answer" in graph.channels else {"messages": list(run.input)}
+            given = await self._added(run, graph, config)
+            return fresh(given) if "answer" in graph.channels else {"messages": given}
         values = {each.id: run.answers[each.id].get("value") for each in state.interrupts if each.id in run.answers}
         if not values:
             return None
         return Command(resume=values)
+
+    async def _added(self, run: Run, graph: Any, config: dict[str, Any]) -> list[Message]:
+        """Its messages, none of which has the id of one that its thread has at its beginning."""
+        if all(message.get("id") == message_id(run.id, place) for place, message in enumerate(run.input)):
+            return list(run.input)
+        values = (await graph.aget_state(config)).values
+        return in_addition(run.input, values.get("messages") or (), run.id)
 
     async def _has_begun(self, run: Run, graph: Any) -> bool:
         """Whether the thread holds anything of it."""
@@ -366,6 +446,8 @@ class Worker:
         why = error.args[0] if error.args else None
         if why == "lost":
             return run
+        if why == "unkept":
+            return await self._let_go(run, work, StoreError("what the run tells could not be kept"))
         if why == "cancel" or (work is not None and work.wish == "cancel"):
             return await self._finish(run, work, "cancelled", reason="cancelled")
         used = work.clocked() if work is not None else run.used
@@ -449,6 +531,10 @@ class _Seen:
 def _is_new(run: Run) -> bool:
     """Whether nobody has led it before: there is nothing of it then."""
     return run.attempt <= 1
+
+
+def _reason_of(error: HanokError) -> str:
+    return str(getattr(error, "reason", type(error).__name__))
 
 
 def requests_of(value: object) -> dict[str, dict[str, Any]] | None:

@@ -301,6 +301,7 @@ def _build(
         models=informed,
         library=library,
         admission=admission,
+        keys=keys,
         serves=lambda: bool(servers),
         metrics=metrics,
         tell=lambda deed: house.tell(deed),

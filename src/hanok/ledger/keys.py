@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from hanok.errors import StoreError
 from hanok.spec import Allowance, Rates
@@ -147,11 +147,14 @@ class KeyRing:
         self._clock = clock
         self._keys: dict[bytes, tuple[Key, float]] = {}
         self._by_id: dict[str, Key] = {}
+        self._revoked: frozenset[str] = frozenset()
         self.replace(keys)
 
     def replace(self, keys: Iterable[Key]) -> None:
         """Take these keys instead; revoked ones do not open."""
+        keys = list(keys)
         in_use = [key for key in keys if key.revoked_at is None]
+        self._revoked = frozenset(key.id for key in keys if key.revoked_at is not None)
         found = {key.previous_digest: (key, _until(key, key.previous_until)) for key in in_use if key.previous_digest}
         self._keys = found | {key.digest: (key, _until(key, None)) for key in in_use}
         self._by_id = {key.id: key for key in in_use}
@@ -165,6 +168,12 @@ class KeyRing:
         """The key of that id, if any secret of it opens now."""
         key = self._by_id.get(id_)
         return key if key is not None and self._clock() < _until(key, None) else None
+
+    def ended(self, id_: str) -> Literal["revoked", "expired"] | None:
+        """Why the key of that id opens nothing any more; None where it does, or is none of these keys."""
+        if id_ in self._revoked:
+            return "revoked"
+        return "expired" if id_ in self._by_id and self.by_id(id_) is None else None
 
     def __len__(self) -> int:
         return len(self._by_id)

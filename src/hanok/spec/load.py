@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -26,9 +27,10 @@ from hanok.spec.explain import explain
 from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, construct, position, problem, walk, where
 from hanok.spec.prompts_load import check_files
 from hanok.spec.tree import Loaded, Platform
+from hanok.spec.written import VARIABLE
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
-_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+
 _STAND_INS = ("variable-not-set", "http://variable-not-set.invalid/v1", "1", "true")
 _BEGINNING = re.compile(r"\$\{env:", re.IGNORECASE)
 
@@ -69,6 +71,17 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
             unset = tuple(chain.from_iterable(book.unset.values()))
             return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
     raise SpecError(_sorted(book.problems)) from None
+
+
+def problems_of(loaded: Loaded, findings: list[Finding]) -> list[Problem]:
+    """What was found in a platform that is valid, by its lines; where its file is another by now, without them."""
+    book = Book(loaded.file)
+    with suppress(SpecError):
+        text = read(loaded.file)
+        if digest(text) == loaded.digest:
+            walk(compose(text, loaded.file), (), book, [])
+    _place(findings, book)
+    return _sorted(book.problems)
 
 
 def digest(text: str) -> str:
@@ -133,12 +146,12 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
             blame(f"the variable {name} is not UTF-8", "set it to text")
         return found or ""
 
-    if wrong := next((each for each in _BEGINNING.finditer(value) if not _VARIABLE.match(value, each.start())), None):
+    if wrong := next((each for each in _BEGINNING.finditer(value) if not VARIABLE.match(value, each.start())), None):
         hint = "write `${env:NAME}` or `${env:NAME:-default}`, with letters, digits and _ in the name"
         shown, closed, _ = value[wrong.start() :].partition("}")
         blame(f"{quoted(shown + closed)} is no variable", hint)
         return value
-    filled = _VARIABLE.sub(replace, value)
+    filled = VARIABLE.sub(replace, value)
     if filled != value:
         book.written[filled] = value
     return filled

@@ -16,6 +16,7 @@ from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.agents.values import Event, Order, Run
 from hanok.agents.watching import NOBODY, Watcher
+from hanok.ledger import KeyRing
 from hanok.serving.engines.script import ScriptEngine
 from hanok.spec import Loaded, Platform, ScriptEndpoint
 from hanok.wire import Answer, Caller, ChatRequest
@@ -113,17 +114,23 @@ class Stage:
         self.model = model
         self.tools = {tool.spec.name: tool for tool in tools}
         self.watcher: Watcher = NOBODY
+        self.keys = KeyRing()
+        self.store = MortalRuns
         self.later_s = 0.0
+        self.worked_s = 0.0
 
     def now(self) -> float:
         return time.time() + self.later_s
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.worked_s
 
     @contextlib.asynccontextmanager
     async def alive(self, deadline: Deadline | None = None) -> AsyncIterator[HouseAgency]:
         """One life. Leases of the one before are over."""
         self.later_s += 1000.0
         deadline = deadline or Deadline()
-        store = MortalRuns(self.loaded.state / "agents.db")
+        store = self.store(self.loaded.state / "agents.db")
         store.deadline = deadline
         async with open_checkpoints(self.loaded.state / "checkpoints.db") as checkpoints:
             _make_mortal(checkpoints.saver, deadline)
@@ -134,9 +141,19 @@ class Stage:
                 library=None,  # pyright: ignore[reportArgumentType] - no knowledge here
                 replaced=self.tools,
             )
-            outside = Outside(around=around, allot=lambda *_: None, watcher=self.watcher)
+            outside = Outside(
+                around=around,
+                allot=lambda *_: None,
+                key_ended=lambda caller: self.keys.ended(caller.key_id),
+                watcher=self.watcher,
+            )
             agency = HouseAgency(
-                loaded=self.loaded, store=store, checkpoints=checkpoints, outside=outside, clock=self.now
+                loaded=self.loaded,
+                store=store,
+                checkpoints=checkpoints,
+                outside=outside,
+                clock=self.now,
+                monotonic=self.monotonic,
             )
             living = asyncio.create_task(agency.live())
             try:
@@ -145,10 +162,18 @@ class Stage:
                 living.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Killed):
                     await living
-                with contextlib.suppress(Killed, TimeoutError):  # the dead wait for their last write for ever
-                    async with asyncio.timeout(0.2 if deadline.dead else 10):
-                        await agency.close()
+                await (_bury(agency) if deadline.dead else asyncio.wait_for(agency.close(), 10))
                 store.close()
+
+
+async def _bury(agency: HouseAgency) -> None:
+    """End what the dead would wait for for ever: their last write."""
+    closing = asyncio.create_task(agency.close())
+    await asyncio.wait([closing], timeout=0.1)
+    while left := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.02)
 
 
 def _make_mortal(saver: Any, deadline: Deadline) -> None:

@@ -33,6 +33,7 @@ class _Form(msgspec.Struct, omit_defaults=True):
     checkpoint: str | None
     metadata: dict[str, Any]
     created_at: float
+    prompt: str | None = None
 
 
 class _Standing(msgspec.Struct, omit_defaults=True):
@@ -44,6 +45,8 @@ class _Standing(msgspec.Struct, omit_defaults=True):
     error: str | None = None
     wanted: dict[str, dict[str, Any]] = {}
     answers: dict[str, dict[str, Any]] = {}
+    takeovers: int = 0
+    reached: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
 

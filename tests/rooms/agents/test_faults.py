@@ -1,0 +1,371 @@
+"""What goes wrong round runs: processes that die at the same place, keys that end, stores that fail, servers away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanok.agents import recorder
+from hanok.agents.tool import ToolCall, ToolResult
+from hanok.agents.values import Run
+from hanok.errors import RequestError, StoreError
+from hanok.ledger import KeyRing
+from hanok.ledger.keys import make_key
+from tests.rooms.agents.stage import ANN, Count, Deadline, MortalRuns, Script, Stage, call, finished, order, told
+
+
+class Deadly(Count):
+    """A tool that ends the process that uses it, so many times."""
+
+    def __init__(self, name: str, *, times: int) -> None:
+        super().__init__(name)
+        self.left = times
+        self.each_once = False
+        self.killed = set[int]()
+        self.deadline = Deadline()
+
+    async def use(self, call: ToolCall) -> ToolResult:
+        if self.left and not (self.each_once and call.arguments["x"] in self.killed):
+            self.killed.add(call.arguments["x"])
+            self.left -= 1
+            self.deadline.dead = True
+        return await super().use(call)
+
+
+def worker(**more: Any) -> list[dict[str, Any]]:
+    return [{"name": "worker", "system_prompt": "You work.", **more}]
+
+
+async def live_and_die(stage: Stage, tool: Deadly, *, first: bool = False) -> None:
+    """One life, until the tool has ended it."""
+    tool.deadline = Deadline()
+    async with stage.alive(tool.deadline) as agency:
+        if first:
+            await agency.start(order("go", run_id="run_1"))
+        while not tool.deadline.dead:
+            await asyncio.sleep(0.002)
+
+
+async def after_deaths(stage: Stage, tool: Deadly, deaths: int) -> Run:
+    for number in range(deaths):
+        await live_and_die(stage, tool, first=number == 0)
+    async with stage.alive() as agency:
+        return await finished(agency, await agency.run("run_1", tenant=None))
+
+
+def test_a_run_that_ends_every_process_that_leads_it_fails_and_keeps_what_it_has(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=99)
+    turn = {"say": "I look.", "call": {"name": "deadly", "arguments": {"x": 1}}}
+    stage = Stage(tmp_path, Script([turn]), deadly, agents=worker(tools=["deadly"]), runs={"takeovers": 2})
+    run = asyncio.run(after_deaths(stage, deadly, 3))
+    assert (run.state, run.reason, run.answer) == ("failed", "process_lost", "I look.")
+    assert "died 3 times at the same place" in (run.error or "")
+    assert len(deadly.effects) == 3, "the process that failed it did not touch the tool"
+
+    async def resume() -> Run:
+        deadly.left = 0
+        stage.model = Script([turn, {"say": "Done."}])
+        async with stage.alive() as agency:
+            return await finished(agency, await agency.resume("run_1", tenant=None))
+
+    assert asyncio.run(resume()).state == "done"
+
+
+def test_a_run_that_comes_further_each_time_is_taken_over_as_often_as_it_takes(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=5)
+    deadly.each_once = True
+    turns = [call("deadly", number) for number in range(1, 6)]
+    agents = worker(tools=["deadly"])
+    stage = Stage(tmp_path, Script([*turns, {"say": "Done."}]), deadly, agents=agents, runs={"takeovers": 1})
+    run = asyncio.run(after_deaths(stage, deadly, 5))
+    assert (run.state, run.answer, run.attempt) == ("done", "Done.", 6), run.error
+
+
+def test_a_team_is_told_of_a_member_that_ends_its_processes_and_goes_on(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=99)
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find.", "tools": ["deadly"]}]
+    turns = [
+        {"system": "You find.", "call": {"name": "deadly", "arguments": {"x": 1}}},
+        {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+        {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+    stage = Stage(tmp_path, Script(turns, ordered=False), deadly, agents=agents, runs={"takeovers": 1})
+    run = asyncio.run(after_deaths(stage, deadly, 2))
+    assert (run.state, run.answer) == ("done", "Without it, then."), run.error
+
+
+# keys
+
+
+def ring(**ends: float) -> KeyRing:
+    """Ann's key, as the ledger knows it."""
+    made = make_key("ann", now=0.0, random_bytes=lambda count: b"k" * count).key
+    return KeyRing([replace(made, id=ANN.key_id, **ends)])
+
+
+APPROVED = worker(tools=["send"], approvals=["*"])
+SENDS = [call("send", 1), {"say": "Sent."}]
+
+
+@pytest.mark.parametrize(("ends", "said"), [({"revoked_at": 1.0}, "was revoked"), ({"expires_at": 1.0}, "has expired")])
+def test_a_run_whose_key_has_ended_does_not_go_on_when_another_approves_and_they_are_told(
+    tmp_path: Path, ends: dict[str, float], said: str
+) -> None:
+    send = Count("send")
+    stage = Stage(tmp_path, Script(SENDS), send, agents=APPROVED)
+
+    async def approve() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            stage.keys = ring(**ends)
+            with pytest.raises(RequestError, match=f"cannot go on: the key 'ann' that ordered this run {said}"):
+                await agency.answer(run.id, {id_: {"approve": True} for id_ in run.wanted}, tenant=None, by="bob")
+            return await agency.run(run.id, tenant=None)
+
+    run = asyncio.run(approve())
+    assert (run.state, run.reason, send.effects, len(stage.model.asked)) == ("failed", "key_ended", [], 1)
+    assert said in (run.error or "")
+
+
+def test_a_member_that_waits_fails_with_its_team_when_their_key_has_ended(tmp_path: Path) -> None:
+    send = Count("send")
+    agents = [*worker(team=["finder"]), {"name": "finder", "tools": ["send"], "approvals": ["*"]}]
+    turns = [call("send", 1)]
+    first = {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}}
+    stage = Stage(tmp_path, Script([first, *turns], ordered=False), send, agents=agents)
+
+    async def approve() -> list[tuple[str, str | None]]:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            stage.keys = ring(revoked_at=1.0)
+            with pytest.raises(RequestError, match="was revoked"):
+                await agency.answer(run.id, {id_: {"approve": True} for id_ in run.wanted}, tenant=None, by="bob")
+            return [(each.state, each.reason) for each in await agency.runs(tenant=None, parent="*")]
+
+    assert asyncio.run(approve()) == [("failed", "key_ended")] * 2
+
+
+def test_nothing_is_asked_for_a_key_that_ends_while_its_run_works_or_its_process_is_dead(tmp_path: Path) -> None:
+    class Revokes(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.keys = ring(revoked_at=1.0)
+            return await super().use(call)
+
+    stage = Stage(tmp_path, Script([call("look", 1), {"say": "late"}]), Revokes("look"), agents=worker(tools=["look"]))
+
+    async def work() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            with pytest.raises(RequestError, match="cannot go on"):
+                await agency.resume(run.id, tenant=None)
+            return run
+
+    run = asyncio.run(work())
+    assert (run.state, run.reason, len(stage.model.asked)) == ("failed", "key_ended", 1)
+
+
+def test_a_dead_processs_run_whose_key_has_ended_meanwhile_fails_when_it_is_taken_over(tmp_path: Path) -> None:
+    deadly = Deadly("deadly", times=1)
+    stage = Stage(tmp_path, Script([call("deadly", 1), {"say": "late"}]), deadly, agents=worker(tools=["deadly"]))
+
+    async def die_and_return() -> Run:
+        await live_and_die(stage, deadly, first=True)
+        stage.keys = ring(revoked_at=1.0)
+        return await after_deaths(stage, deadly, 0)
+
+    run = asyncio.run(die_and_return())
+    assert (run.state, run.reason, len(stage.model.asked), len(deadly.effects)) == ("failed", "key_ended", 1, 1)
+
+
+# a store that fails
+
+
+class Failing(MortalRuns):
+    """A store that refuses what nobody waits for, so many times."""
+
+    left = 0
+    refused = 0
+
+    def append(self, *given: Any, **named: Any) -> Any:
+        if type(self).left and not named["receipts"] and not named["runs"]:
+            type(self).left -= 1
+            type(self).refused += 1
+            raise StoreError("no room")
+        return super().append(*given, **named)
+
+
+@pytest.mark.parametrize("times", [3, 6])
+def test_events_that_could_not_be_written_leave_no_gap_for_who_watches(
+    tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fourth failure of one event lets its run go, which is tried again then."""
+    monkeypatch.setattr(recorder, "MOST_TRIES", 4)
+    monkeypatch.setattr(recorder, "RETRY_S", 0.005)
+
+    class Waits(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            if not Failing.refused:
+                Failing.left = times
+            while Failing.refused < times:
+                await asyncio.sleep(0.002)
+            return await super().use(call)
+
+    Failing.refused = 0
+    stage = Stage(tmp_path, Script([call("look", 1), {"say": "Done."}]), Waits("look"), agents=worker(tools=["look"]))
+    stage.store = Failing
+
+    async def watch() -> tuple[Run, list[int], list[int], list[str]]:
+        async with stage.alive() as agency:
+            run = await agency.start(order("go"))
+            async with asyncio.timeout(20):
+                seen = [event async for event in agency.events(run.id, tenant=None)]
+            kept = await told(agency, run)
+            run = await agency.run(run.id, tenant=None)
+            return run, [each.seq for each in seen], [each.seq for each in kept], [each.type for each in kept]
+
+    run, seen, kept, types = asyncio.run(watch())
+    assert (run.state, run.answer, Failing.refused) == ("done", "Done.", times), run.error
+    assert seen == list(range(1, len(seen) + 1))
+    assert set(kept) <= set(seen)
+    assert {"tool_call", "tool_result", "budget", "done"} <= set(types)
+    assert run.attempt == (1 if times < 4 else 2)
+
+
+# clocks
+
+
+def test_a_clock_that_is_set_neither_ends_a_run_nor_prolongs_it_nor_has_it_led_twice(tmp_path: Path) -> None:
+    class Looks(MortalRuns):
+        claims = 0
+
+        def claim(self, *given: Any, **named: Any) -> Any:
+            Looks.claims += 1
+            return super().claim(*given, **named)
+
+    class Sets(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.later_s += 7200.0 * call.arguments["x"]
+            Looks.claims = 0
+            while Looks.claims < 2:
+                await asyncio.sleep(0.01)
+            return await super().use(call)
+
+    sets = Sets("sets")
+    turns = [call("sets", 1), call("sets", -2), {"say": "Done."}]
+    stage = Stage(tmp_path, Script(turns), sets, agents=worker(tools=["sets"], limits={"wall_time_s": 60}))
+
+    stage.store = Looks
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            return await finished(agency, await agency.start(order("go")))
+
+    run = asyncio.run(go())
+    assert (run.state, sets.effects, len(stage.model.asked)) == ("done", [1, -2], 3), run.error
+    assert 1.0 < run.used.seconds < 20.0
+
+
+def test_what_was_worked_before_a_kill_counts_until_the_last_receipt(tmp_path: Path) -> None:
+    class Works(Deadly):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.worked_s += 25.0
+            return await super().use(call)
+
+    works = Works("works", times=99)
+    works.killed = {1}
+    works.each_once = True
+    turns = [call("works", 1), call("works", 2), call("works", 3)]
+    agents = worker(tools=["works"], limits={"wall_time_s": 60})
+    stage = Stage(tmp_path, Script([*turns, {"say": "Done."}]), works, agents=agents)
+    run = asyncio.run(after_deaths(stage, works, 2))
+    assert run.state == "done", run.error
+    assert 75.0 < run.used.seconds < 80.0, "each call once: those that were killed are made again"
+
+
+# what goes on with a run, and what is added to a thread
+
+
+def test_a_member_whose_failure_was_told_is_not_queued_again_with_its_team(tmp_path: Path) -> None:
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find."}]
+    turns = [
+        {"system": "You find.", "error": 500, "say": "broken"},
+        {"system": "You work.", "tool": "finder", "error": 500, "say": "broken, too", "times": 1},
+        {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+        {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+    stage = Stage(tmp_path, Script(turns, ordered=False), agents=agents)
+
+    async def go() -> tuple[Run, Run, list[str]]:
+        async with stage.alive() as agency:
+            failed = await finished(agency, await agency.start(order("go")))
+            done = await finished(agency, await agency.resume(failed.id, tenant=None))
+            return failed, done, [each.state for each in await agency.runs(tenant=None, parent=failed.id)]
+
+    failed, done, below = asyncio.run(go())
+    assert (failed.state, done.state, done.answer, below) == ("failed", "done", "Without it, then.", ["failed"])
+
+
+def test_a_message_whose_id_is_in_the_thread_gets_another_and_replaces_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([{"say": "one"}, {"say": "two"}, {"say": "three"}]), agents=worker())
+
+    def said(*texts: str) -> Any:
+        return tuple({"id": "mine", "role": "user", "content": text} for text in texts)
+
+    async def talk() -> list[tuple[str, str]]:
+        async with stage.alive() as agency:
+            first = await finished(agency, await agency.start(replace(order("", run_id="a"), input=said("1", "2"))))
+            again = replace(order("", thread=first.thread, run_id="b"), input=said("3"))
+            await finished(agency, await agency.start(again))
+            state = await agency.state(first.thread, tenant=None)
+            assert state is not None
+            return [(each["id"], each["content"]) for each in state.values["messages"] if each["role"] == "user"]
+
+    found = asyncio.run(talk())
+    assert [text for _, text in found] == ["1", "2", "3"]
+    assert [id_ == "mine" for id_, _ in found] == [True, False, False]
+    assert len({id_ for id_, _ in found}) == 3
+
+
+# an older process among newer ones
+
+
+def test_runs_of_agents_that_a_process_does_not_know_are_left_to_those_that_do_and_fail_when_nobody_comes(
+    tmp_path: Path,
+) -> None:
+    newer, older = [*worker(), {"name": "newer"}], worker()
+    stage = Stage(tmp_path, Script([{"say": "ok"}], ordered=False), agents=older, runs={"unknown_agent_s": 300})
+    ahead = Stage(tmp_path, Script([{"say": "new"}], ordered=False), agents=newer)
+
+    async def order_and_die(run: str) -> None:
+        deadline = Deadline()
+        async with ahead.alive(deadline) as agency:
+            deadline.dead = True
+            await agency.start(order("go", agent="newer", run_id=run))
+
+    async def live_older(run: str, waits_s: float) -> Run:
+        stage.later_s = ahead.later_s
+        async with stage.alive() as agency:
+            for _ in range(2):  # runs that were ordered later: the queue was looked at
+                await finished(agency, await agency.start(order("mine")))
+                stage.worked_s += waits_s
+            if waits_s > 300:
+                return await finished(agency, await agency.run(run, tenant=None))
+            return await agency.run(run, tenant=None)
+
+    async def live_newer(run: str) -> Run:
+        ahead.later_s = stage.later_s
+        async with ahead.alive() as agency:
+            return await finished(agency, await agency.run(run, tenant=None))
+
+    asyncio.run(order_and_die("run_1"))
+    assert not asyncio.run(live_older("run_1", 140)).ended
+    done = asyncio.run(live_newer("run_1"))
+    assert (done.state, done.answer) == ("done", "new")
+    asyncio.run(order_and_die("run_2"))
+    failed = asyncio.run(live_older("run_2", 301))
+    assert (failed.state, failed.reason) == ("failed", "agent_not_found")
+    assert "no process has known the agent 'newer' for 300 s" in (failed.error or "")
