@@ -59,7 +59,8 @@ class Outside:
     """What the agency needs of the rest of the house.
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
-    gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
+    gives a caller for a call that a run makes. `told` are an agent's instructions, where it has a declared
+    prompt in the version that was `pinned` when its run was ordered; `recalled` what it remembers of
     whom it works for. `key_ended` says why a caller's key opens nothing any more (`revoked`, `expired`), None where it
     does.
     """
@@ -67,7 +68,8 @@ class Outside:
     around: Surroundings
     allot: Callable[[Caller, str, tuple[int | None, int | None] | None], None]
     in_span: Callable[[Caller], Caller] = lambda caller: caller
-    told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
+    told: Callable[[Agent, str | None], str] = lambda agent, _: agent.system_prompt or ""
+    pinned: Callable[[Agent], str] = lambda agent: agent.prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     key_ended: Callable[[Caller], str | None] = lambda _: None
@@ -208,6 +210,7 @@ class HouseAgency:
             bounds=bounds_of(agent.limits, order.limits),
             checkpoint=order.checkpoint,
             metadata=order.metadata,
+            prompt=await self._pinned(agent),
             created_at=self._clock(),
         )
         return await self._begin(run, thread if is_new else None)
@@ -423,6 +426,14 @@ class HouseAgency:
                 message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
                 raise RequestError(message, param="thread", code="thread_in_use")
 
+    async def _pinned(self, agent: Agent) -> str | None:
+        """The version of its prompt that is meant now; None without one, or where it is not there: the run tells."""
+        if agent.prompt is None:
+            return None
+        with suppress(AgentError):
+            return await self._in_thread(self._outside.pinned, agent)
+        return None
+
     def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
         now = self._clock()
         return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
@@ -452,7 +463,7 @@ class HouseAgency:
         if (agent := self._platform.agent(run.agent)) is None:
             raise NobodyKnows(run.agent, self._platform.runs.unknown_agent_s)
         kept = self._keep(agent)
-        told = [self._outside.told(agent)]
+        told = [self._outside.told(agent, run.prompt)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
         self._limit(run, paid_to_tools(receipts.values()))
@@ -506,6 +517,7 @@ class HouseAgency:
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
             parent=parent.id,
+            prompt=await self._pinned(declared),
             created_at=self._clock(),
         )
         kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)

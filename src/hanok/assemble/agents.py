@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hanok.agents.prompts.checking import unset_prompts
 from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
 from hanok.agents.together import live_together
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
     from hanok.agents.tools.memory import LongTermMemory
+
+
+_log = logging.getLogger(__name__)
 
 
 class Wing:
@@ -88,6 +93,7 @@ class Wing:
             allot=self._allot,
             in_span=self._in_span,
             told=self._told,
+            pinned=self._pinned,
             recalled=memory.recalled,
             key_ended=self._key_ended,
             extra_tools=memory.tools,
@@ -142,6 +148,8 @@ class Wing:
         if loaded.platform.prompts:
             self._prompts = self._prompts or Prompts(loaded.state)
             await asyncio.to_thread(self._prompts.record, declared_prompts(loaded), now=time.time())
+            for problem in await asyncio.to_thread(unset_prompts, loaded, self._prompts):
+                _log.warning("%s", problem)
         await self.build(loaded)
 
     @property
@@ -175,11 +183,19 @@ class Wing:
         assert self._platform is not None, "the wing is built for a platform"
         return self._platform
 
-    def _told(self, agent: Agent) -> str:
-        """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""
+    def _told(self, agent: Agent, version: str | None) -> str:
+        """What an agent is told: of a declared prompt, this version, or the one that is meant now. Raises
+        `AgentError`."""
         if agent.prompt is None or self._prompts is None:
             return agent.system_prompt or ""
-        return self._prompts.resolve(agent.prompt).text
+        return self._prompts.resolve(version or agent.prompt).text
+
+    def _pinned(self, agent: Agent) -> str:
+        """The version that is meant now, by its hash. Raises `AgentError`."""
+        assert agent.prompt is not None
+        assert self._prompts is not None
+        version = self._prompts.resolve(agent.prompt)
+        return f"{version.name}@{version.hash}"
 
     def _key_ended(self, caller: Caller) -> str | None:
         return self._keys.ended(caller.key_id)

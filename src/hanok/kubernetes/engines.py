@@ -6,18 +6,17 @@ machine only (`llamacpp`, `sentence-encoder`, `echo`, …) give way to them. All
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from hanok.errors import PlanError, Problem, SpecError
-from hanok.gpu import Anatomy, Catalog, Option, Split, plan
+from hanok.gpu import Anatomy, Catalog, Option, Split
 from hanok.gpu.wishes import wishes_of
+from hanok.kubernetes.choosing import Chooser
 from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import engine_url
-from hanok.kubernetes.splits import cheapest_of_split, split_of
 from hanok.spec.tree import Deploy, Endpoint, Model, VllmEndpoint
 from hanok.spec.tree.models import ModelType
 from hanok.spec.written import Written
@@ -65,34 +64,6 @@ class EnginePlan:
     def machines(self) -> int:
         """Machines that one replica is spread over."""
         return max(1, -(-self.option.split.gpus // self.option.machine.gpus))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Chooser:
-    """Finds each engine its GPUs. `sliced`: slices of GPUs count, too, at their share of a machine's price."""
-
-    catalog: Catalog
-    anatomy: Callable[[str], Anatomy]
-    sliced: bool
-
-    def cheapest(self, anatomy: Anatomy, deploy: Deploy, split: Split | None) -> Option:
-        """Whole machines, unless slices are asked for: the rest of a sliced GPU may stand idle.
-
-        Raises `PlanError` where nothing fits, or nothing that is split so.
-        """
-        made = plan(anatomy, deploy, self.catalog)
-        if split is not None:
-            return cheapest_of_split(made, split, self.catalog)
-        wholes, slices = made.options[:1], made.slices[:1]
-        found = sorted([*wholes, *slices], key=_usd_hour) if self.sliced else [*wholes, *slices]
-        if not found:
-            hint = "; ".join(words for words, _ in made.remedies[:3])
-            raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
-        return found[0]
-
-
-def _usd_hour(option: Option) -> float:
-    return option.cost.hour if option.cost else math.inf
 
 
 def plan_engines(
@@ -151,7 +122,7 @@ def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choo
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
     known = choose.anatomy(weights)
-    option = choose.cheapest(known, deploy, split_of(vllm.flags) if vllm else None)
+    option = choose.cheapest(known, deploy, _split(vllm) if vllm else None)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -172,3 +143,10 @@ def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
+
+
+def _split(vllm: VllmEndpoint) -> Split | None:
+    """How the flags spread a replica over GPUs, where they say so: the pod must be given as many."""
+    sizes = [vllm.flags.get(f"{each}-parallel-size") for each in ("tensor", "pipeline")]
+    tensor, pipeline = (each if isinstance(each, int) and each > 0 else None for each in sizes)
+    return Split(tensor=tensor or 1, pipeline=pipeline or 1) if tensor or pipeline else None

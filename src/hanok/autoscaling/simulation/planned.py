@@ -7,9 +7,11 @@ import math
 from hanok.autoscaling.simulation.hardware import Hardware, Reckoned
 from hanok.errors import PlanError
 from hanok.gpu import Option, Plan
-from hanok.gpu.loading import NODE_START_S, usual_start_s
 from hanok.gpu.planning import roofline_of
+from hanok.gpu.loading import USUAL, usual_start_s
 
+NODE_START_S = 90.0
+"""From the wish for a node to its being ready for pods, GPU driver included: a judgement."""
 MOST_CALLS = 256
 """Calls that vLLM answers at once by default (--max-num-seqs)."""
 
@@ -29,7 +31,7 @@ def hardware_of(plan: Plan, *, name: str) -> Hardware:
         context_tokens=plan.wanted.deploy.context_tokens,
         most_calls=MOST_CALLS,
         node_start_s=NODE_START_S,
-        load_s=usual_start_s(option.fit.weights * split.gpus),
+        load_s=usual_start_s(option.fit.weights * split.gpus, USUAL),
         gpus=split.gpus,
         replicas_a_node=1 if machine.profile else max(1, machine.gpus // split.gpus),
         nodes_a_replica=max(1, math.ceil(split.gpus / machine.gpus)),
