@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import ENGINE_PORT, INFERENCE, MODELS, engine_url
+from hanok.spec.tree import Model
 
 if TYPE_CHECKING:
     from hanok.kubernetes.plan import ClusterPlan
@@ -33,6 +35,11 @@ def shape_of(plan: ClusterPlan, engine: EnginePlan) -> Shape:
 def is_picked(plan: ClusterPlan, engine: EnginePlan) -> bool:
     """Whether an endpoint picker of llm-d chooses among the replicas. It reads prompts, so only those of chats."""
     return plan.cluster.serving.route == "llm-d" and engine.type == "chat"
+
+
+def picker_release(model: Model) -> str:
+    """The release of a model's pool and its picker: llm-d cuts longer names."""
+    return label(model.name, 40)
 
 
 def workload_name(engine: EnginePlan) -> str:
