@@ -24,6 +24,7 @@ _MODULES = (
     "vllm",
     "lws",
     "keda",
+    "llm_d",
     "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
