@@ -23,6 +23,7 @@ _MODULES = (
     "lws",
     "keda",
     "milvus",
+    "kagent",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
