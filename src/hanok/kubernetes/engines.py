@@ -12,11 +12,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from hanok.errors import PlanError, Problem, SpecError
-from hanok.gpu import Anatomy, Catalog, Option, Split
+from hanok.gpu import Anatomy, Catalog, Option
 from hanok.gpu.wishes import wishes_of
 from hanok.kubernetes.choosing import Chooser
 from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import engine_url
+from hanok.kubernetes.splits import split_of
 from hanok.spec.tree import Deploy, Endpoint, Model, VllmEndpoint
 from hanok.spec.tree.models import ModelType
 from hanok.spec.written import Written
@@ -122,7 +123,7 @@ def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choo
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
     known = choose.anatomy(weights)
-    option = choose.cheapest(known, deploy, _split(vllm) if vllm else None)
+    option = choose.cheapest(known, deploy, split_of(vllm.flags) if vllm else None)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -143,10 +144,3 @@ def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
-
-
-def _split(vllm: VllmEndpoint) -> Split | None:
-    """How the flags spread a replica over GPUs, where they say so: the pod must be given as many."""
-    sizes = [vllm.flags.get(f"{each}-parallel-size") for each in ("tensor", "pipeline")]
-    tensor, pipeline = (each if isinstance(each, int) and each > 0 else None for each in sizes)
-    return Split(tensor=tensor or 1, pipeline=pipeline or 1) if tensor or pipeline else None

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.migration.clusters import imported, line_of, loaded, notes, vllm
+from hanok.kubernetes.store import write_tree
+from hanok.spec.load import parse
+from tests.rooms.kubernetes.rendering import made as rendered
+from tests.rooms.migration.clusters import imported, imported_from, line_of, loaded, notes, vllm
 from tests.rooms.preflight.conftest import SEEDS
 
 SEED, CHALLENGES = SEEDS / "agentic-ai-platform.md", SEEDS / "agentic-ai-challenges.md"
@@ -200,6 +203,37 @@ def test_a_job_that_embeds_becomes_a_knowledge_base(tmp_path: Path) -> None:
     assert (base.split[0].size, base.split[0].overlap) == (800, 100)
     assert made.platform["models"][1]["serve"]["url"] == "http://tei.ai:8080/v1"
     assert "the job's own program" in notes(made, "left")[line_of(made_text(tmp_path), "VERBOSE")]
+
+
+HOUSE = """\
+name: house
+models:
+  - name: qwen
+    serve: {engine: vllm, model: Qwen/Qwen3-8B, flags: {max-model-len: 16384}}
+    deploy: {gpu: ["g6e.*"]}
+  - name: embed
+    type: embedding
+    serve: {engine: openai, url: "https://api.openai.com/v1", key: "${env:OPENAI_API_KEY}"}
+knowledge:
+  - {name: docs, sources: {uri: "s3://bucket/docs"}}
+tools:
+  - {name: sums, type: python, code: "def sums(a: int, b: int) -> int:\\n    return a + b\\n"}
+agents:
+  - {name: helper, model: qwen, system_prompt: You help., knowledge: docs, tools: [sums]}
+cluster: {target: eks}
+"""
+
+
+def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_path: Path) -> None:
+    write_tree(rendered(HOUSE).files, tmp_path / "tree")
+    back = loaded(imported_from(tmp_path / "tree", judged=False)).platform
+    before = parse(HOUSE, Path("platform.yaml"), {}, lenient=True).platform
+    assert (back.name, back.names()) == (before.name, before.names())
+    assert (back.agents, back.tools) == (before.agents, before.tools)
+    assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
+    deploy = back.models[0].deploy
+    assert deploy is not None
+    assert (deploy.weights, deploy.gpu, deploy.context_tokens) == ("Qwen/Qwen3-8B", ["g6e.*"], 16_384)
 
 
 def made_text(folder: Path) -> str:

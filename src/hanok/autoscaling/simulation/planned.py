@@ -7,8 +7,8 @@ import math
 from hanok.autoscaling.simulation.hardware import Hardware, Reckoned
 from hanok.errors import PlanError
 from hanok.gpu import Option, Plan
-from hanok.gpu.planning import roofline_of
 from hanok.gpu.loading import USUAL, usual_start_s
+from hanok.gpu.planning import roofline_of
 
 NODE_START_S = 90.0
 """From the wish for a node to its being ready for pods, GPU driver included: a judgement."""

@@ -59,7 +59,7 @@ def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         deploy = _read_deploy(case, served, told, to)
         scale = read_scale(case, engine.workload, told, f"{to}.scale")
         for name in behind:
-            draft.models[name].setdefault("deploy", deploy)
+            draft.models[name]["deploy"] = deploy | draft.models[name].get("deploy", {})
             told.carried(served.manifest, engine.path(), f"models[{name}].deploy", "asked as the gateway asks it")
         for name in behind or _add(served, deploy, draft, told, keys):
             scales.setdefault(name, []).append(scale)
