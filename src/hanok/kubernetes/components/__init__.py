@@ -26,6 +26,7 @@ _MODULES = (
     "keda",
     "llm_d",
     "milvus",
+    "kagent",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
