@@ -105,7 +105,11 @@ def _endpoints(model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body
         if not engines or not is_replaced(declared, model):
             yield _local(endpoint)
         elif engine := by_place.pop(place, None) or by_place.pop(None, None):
-            yield {"engine": "openai", "url": engine.url, **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint}}
+            yield {
+                "engine": "openai",
+                "url": engine.url,
+                **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint},
+            }
 
 
 def _local(endpoint: Body) -> Body:

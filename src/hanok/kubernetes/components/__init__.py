@@ -17,6 +17,7 @@ _MODULES = (
     "keda",
     "own",
     "milvus",
+    "prometheus",
 )
 """Modules of this package; each has its `COMPONENT`."""
 

@@ -54,7 +54,10 @@ def _stateful_set(plan: ClusterPlan) -> Body:
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
         "selector": {"matchLabels": selector(NAME)},
         "template": {
-            "metadata": {"labels": {**LABELS, "hanok.dev/reads": "platform"}, "annotations": {"hanok.dev/start": start_digest(plan)}},
+            "metadata": {
+                "labels": {**LABELS, "hanok.dev/reads": "platform"},
+                "annotations": {"hanok.dev/start": start_digest(plan)},
+            },
             "spec": {
                 **pod(plan, _container(plan), state={}, grace_s=LEAVING_S + drain_s + SPARE_S),
                 "topologySpreadConstraints": spread(selector(NAME)),

@@ -52,7 +52,9 @@ def image(plan: ClusterPlan) -> Iterator[File]:
         tree="deploy",
         image=plan.image.partition("@")[0],
         base=plan.lock.image("python"),
-        packages=_GIT if any(source.kind == "git" for base in plan.platform.knowledge for source in base.sources) else "",
+        packages=_GIT
+        if any(source.kind == "git" for base in plan.platform.knowledge for source in base.sources)
+        else "",
         copies="".join(f"COPY {each} {IMAGE_FOLDER}/{each}\n" for each in kept_files(plan)),
         folder=IMAGE_FOLDER,
         user=USER,

@@ -67,10 +67,16 @@ def _filled(plan: ClusterPlan, text: str) -> str:
 def _local_folders(plan: ClusterPlan) -> Iterator[Problem]:
     for index, base in enumerate(plan.platform.knowledge):
         for position, source in enumerate(base.sources):
-            if source.kind in ("path", "git") and "://" not in source.place and not _can_come(source.kind, source.place):
+            if (
+                source.kind in ("path", "git")
+                and "://" not in source.place
+                and not _can_come(source.kind, source.place)
+            ):
                 place = ("knowledge", index, "sources", position, source.kind)
                 message = f"{source.place} is a folder of one machine"
-                hint = "name a bucket (`uri: s3://…`) or a repository (`git: https://…`), or a folder beside platform.yaml"
+                hint = (
+                    "name a bucket (`uri: s3://…`) or a repository (`git: https://…`), or a folder beside platform.yaml"
+                )
                 yield plan.written.problem(place, message, hint)
     for index, model in enumerate(plan.platform.models):
         for position, endpoint in enumerate(model.serve):
@@ -136,14 +142,21 @@ def _kept_by_one(plan: ClusterPlan) -> Iterator[str]:
     if labelled:
         told = ", ".join(sorted(labelled))
         yield f"labels of prompts ({told}) are kept on each gateway's own disk: set them in every pod (`kubectl exec -n hanok hanok-0 -- hanok prompts label …`), as in each new one"
-    programs = sorted({tool.command[0] for _, tool in all_tools(plan.platform) if isinstance(tool, McpTool) and tool.command})
+    programs = sorted(
+        {tool.command[0] for _, tool in all_tools(plan.platform) if isinstance(tool, McpTool) and tool.command}
+    )
     if programs:
         yield f"MCP servers that are started ({', '.join(programs)}) are programs of the image: add them to it"
 
 
 def _roles(plan: ClusterPlan) -> Iterator[str]:
     buckets = sorted({s.place for base in plan.platform.knowledge for s in base.sources if s.place.startswith("s3://")})
-    bedrock = [m.name for m in plan.platform.models for e in m.serve if e.engine == "litellm" and e.model.startswith(("bedrock/", "sagemaker/"))]
+    bedrock = [
+        m.name
+        for m in plan.platform.models
+        for e in m.serve
+        if e.engine == "litellm" and e.model.startswith(("bedrock/", "sagemaker/"))
+    ]
     if not plan.on_aws or not (buckets or bedrock):
         return
     needs = [f"may read {', '.join(buckets)}"] if buckets else []
