@@ -61,6 +61,28 @@ spec:
     - {type: prometheus, metadata: {query: "sum(vllm:num_requests_waiting)", threshold: "5", serverAddress: "http://p"}}
     - {type: prometheus, metadata: {query: "avg(vllm:kv_cache_usage_perc)", threshold: "0.8", serverAddress: "http://p"}}
 """
+STACK = """\
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: vllm, namespace: ai}
+spec:
+  chart: {spec: {chart: vllm-stack}}
+  values:
+    servingEngineSpec:
+      vllmApiKey: {secretName: engines, secretKey: token}
+      modelSpec:
+        - name: qwen
+          modelURL: Qwen/Qwen3-8B
+          replicaCount: 2
+          requestGPU: 1
+          vllmConfig: {maxModelLen: 16384, dtype: bfloat16, extraArgs: [--served-model-name, qwen]}
+          keda:
+            enabled: true
+            maxReplicaCount: 5
+            triggers: [{metadata: {query: "vllm:num_requests_waiting", threshold: "5"}}]
+        - {name: vectors, modelURL: BAAI/bge-m3, vllmConfig: {runner: pooling, convert: embed}}
+        - {name: off, enabled: false, modelURL: a/b}
+"""
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -113,11 +135,20 @@ def test_a_configuration_of_litellm_is_found_where_it_has_no_lines_of_its_own(tm
 
 
 def test_an_engines_autoscaler_becomes_its_models_scale(tmp_path: Path) -> None:
-    made = imported(tmp_path, vllm("one", args=["--model", "Qwen/Qwen3-8B"]) + SCALED)
+    engines = [vllm(name, args=["--model", "Qwen/Qwen3-8B"]) for name in ("one", "two")]
+    made = imported(tmp_path, "".join(engines) + SCALED)
     (model,) = loaded(made).platform.models
     scale = model.scale
     assert scale is not None
-    assert (scale.min, scale.max, scale.running, scale.waiting, scale.kv_cache) == (2, 8, None, 5.0, 0.8)
+    assert (scale.min, scale.max, scale.running, scale.waiting, scale.kv_cache) == (3, 9, None, 5.0, 0.8)
+
+
+def test_the_models_of_a_production_stack_are_asked_at_its_router(tmp_path: Path) -> None:
+    qwen, vectors = loaded(imported(tmp_path, STACK)).platform.models
+    assert (qwen.name, vectors.name, vectors.type) == ("qwen", "BAAI/bge-m3", "embedding")
+    assert getattr(qwen.serve[0], "url", "") == "http://vllm-router-service.ai:80/v1"
+    assert qwen.deploy is not None and qwen.scale is not None
+    assert (qwen.deploy.context_tokens, qwen.scale.max, qwen.scale.waiting) == (16_384, 5, 5.0)
 
 
 def test_the_pools_that_would_take_a_model_say_which_machines_it_may_have(tmp_path: Path) -> None:

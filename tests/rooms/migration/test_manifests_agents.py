@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.migration.clusters import imported, line_of, loaded, notes, vllm
+from hanok.kubernetes.store import write_tree
+from hanok.spec.load import parse
+from tests.rooms.kubernetes.rendering import made as rendered
+from tests.rooms.migration.clusters import imported, imported_from, line_of, loaded, notes, vllm
 from tests.rooms.preflight.conftest import SEEDS
 
 SEED, CHALLENGES = SEEDS / "agentic-ai-platform.md", SEEDS / "agentic-ai-challenges.md"
@@ -82,7 +85,7 @@ spec:
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: old}}
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: lost}}
       - {type: Agent, agent: {name: writer}}
-    a2aConfig: {skills: []}
+    a2aConfig: {skills: [{id: a, name: A}]}
 ---
 apiVersion: kagent.dev/v1alpha2
 kind: Agent
@@ -202,6 +205,37 @@ def test_a_job_that_embeds_becomes_a_knowledge_base(tmp_path: Path) -> None:
     assert "the job's own program" in notes(made, "left")[line_of(made_text(tmp_path), "VERBOSE")]
 
 
+HOUSE = """\
+name: house
+models:
+  - name: qwen
+    serve: {engine: vllm, model: Qwen/Qwen3-8B, flags: {max-model-len: 16384}}
+    deploy: {gpu: ["g6e.*"]}
+  - name: embed
+    type: embedding
+    serve: {engine: openai, url: "https://api.openai.com/v1", key: "${env:OPENAI_API_KEY}"}
+knowledge:
+  - {name: docs, sources: {uri: "s3://bucket/docs"}}
+tools:
+  - {name: sums, type: python, code: "def sums(a: int, b: int) -> int:\\n    return a + b\\n"}
+agents:
+  - {name: helper, model: qwen, system_prompt: You help., knowledge: docs, tools: [sums]}
+cluster: {target: eks}
+"""
+
+
+def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_path: Path) -> None:
+    write_tree(rendered(HOUSE).files, tmp_path / "tree")
+    back = loaded(imported_from(tmp_path / "tree", judged=False)).platform
+    before = parse(HOUSE, Path("platform.yaml"), {}, lenient=True).platform
+    assert (back.name, back.names()) == (before.name, before.names())
+    assert (back.agents, back.tools) == (before.agents, before.tools)
+    assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
+    deploy = back.models[0].deploy
+    assert deploy is not None
+    assert (deploy.weights, deploy.gpu, deploy.context_tokens) == ("Qwen/Qwen3-8B", ["g6e.*"], 16_384)
+
+
 def made_text(folder: Path) -> str:
     return (folder / "all.yaml").read_text()
 
@@ -215,6 +249,7 @@ def test_an_articles_platform_becomes_one_that_hanok_takes(tmp_path: Path) -> No
     assert (agent.model, agent.tools) == ("llama3-70b", ["web_search", "document_search", "calculator"])
     assert (agent.memory.ttl_s, agent.scale.min, agent.scale.max) == (3600, 2, 10)
     assert [each.type for each in platform.tools] == ["http", "knowledge", "python"]
+    assert platform.tools[2].description == "Perform calculations"
     llama = platform.models[0]
     assert llama.fallbacks.error == ["gpt-4o", "claude-3-5-sonnet"]
     assert llama.deploy is not None

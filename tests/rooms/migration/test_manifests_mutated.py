@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hanok.migration import NothingToCarryOver
 from tests.rooms.migration.clusters import imported, vllm
-from tests.rooms.migration.test_manifests import CONFIG, SCALED
+from tests.rooms.migration.test_manifests import CONFIG, SCALED, STACK
 from tests.rooms.migration.test_manifests_agents import AGENTS, INGESTION, OLD_AGENT
 
 MILVUS = """\
@@ -42,14 +42,29 @@ spec:
   memory: {type: redis, config: {ttl: 60}}
   autoscaling: {enabled: true, minReplicas: 1, maxReplicas: 3}
 """
+OWN = """\
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: hanok-config, namespace: hanok}
+data:
+  platform.yaml: |
+    name: house
+    models:
+      - {name: mine, serve: {engine: openai, url: "http://one.ai/v1", key: "${env:MINE}"}}
+    ledger: {database: "${env:BOOKS}"}
+---
+"""
 ENGINE = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-model-len", "8192", "--served-model-name", "a", "b"])
 DOCUMENTS: list[Any] = [
-    each for each in yaml.safe_load_all(ENGINE + CONFIG + SCALED + "---\n" + AGENTS + INGESTION + MILVUS) if each
+    each
+    for each in yaml.safe_load_all(ENGINE + CONFIG + SCALED + "---\n" + AGENTS + INGESTION + MILVUS + OWN + STACK)
+    if each
 ] + list(yaml.safe_load_all(OLD_AGENT))
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-10, 10**12), st.floats(allow_nan=False), st.text(max_size=12),
-    st.sampled_from(["${env:HOME}", "${env:", "http://[", "a b", "x" * 300, "{{ .Values.a }}", "-1", "ai/ai", "\u0085"]),
+    st.sampled_from(["${env:HOME}", "${env:", "http://[", "a b", "x" * 99, "{{ .Values.a }}", "ai/ai", "\u0085"]),
     st.lists(st.integers() | st.text(max_size=5), max_size=3),
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 )  # fmt: skip

@@ -118,7 +118,7 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     number = y = 0
     for row in rows:
         number += 1
-        heading = {"id": number, "type": "row", "title": row.title, "collapsed": False, "panels": []}
+        heading: dict[str, Any] = {"id": number, "type": "row", "title": row.title, "collapsed": False, "panels": []}
         yield {**heading, "gridPos": _at(0, y, COLUMNS, 1)}
         y, x, tallest = y + 1, 0, 0
         for panel in row.panels:

@@ -21,6 +21,7 @@ from hanok.migration.manifests.reasons import CONTAINER, POD
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Note
+from hanok.migration.secrets import DATABASE_STAND_IN
 from hanok.preflight import Case, Manifest
 from hanok.preflight.charts import charts
 from hanok.preflight.consistency.embedded import Embedded, embedded
@@ -30,7 +31,6 @@ from hanok.preflight.manifests import Body, text_at
 from hanok.preflight.workloads import Container, Workload
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
-_DATABASE = "postgresql://stand-in@127.0.0.1/stand-in"
 _OWN_ENV = ("LITELLM_MASTER_KEY", "DATABASE_URL")
 
 
@@ -139,7 +139,7 @@ def _read_users(gateway: Gateway, draft: Draft, told: Told, keys: Keys) -> None:
                 if key.startswith("${env:"):
                     draft.rest.setdefault("gateway", {})["admin_key"] = key
             elif name == "DATABASE_URL" and "database" not in draft.rest.get("ledger", {}):
-                url = keys.carry(each, told, workload.manifest, stand_in=_DATABASE, to="ledger.database")
+                url = keys.carry(each, told, workload.manifest, stand_in=DATABASE_STAND_IN, to="ledger.database")
                 if url.startswith("${env:"):
                     draft.rest.setdefault("ledger", {})["database"] = url
             elif each.secret is not None:

@@ -108,7 +108,7 @@ class _Tool:
         block = self._block(type_)
         if block is None:
             return None
-        description = text_at(self._body, "description") or text_at(self._spec, "description")
+        description = text_at(self._body, "description") or text_at(self._spec, "description") or self._said()
         described = {"description": description[:4000]} if description else {}
         tool: Block = {"name": self._name, "type": block.pop("type")} | described | block
         same = self._draft.tools.get(self._name)
@@ -117,6 +117,12 @@ class _Tool:
         name = self._draft.add("tools", tool, self._manifest, self._path)
         self._told.carried(self._manifest, (*self._path, "name"), f"tools[{name}]")
         return name
+
+    def _said(self) -> str:
+        """What the agent's prompt says of the tool, in a line as `- NAME: …`."""
+        prompt = text_at(self._manifest.body, "spec", "systemPrompt")
+        said = re.search(rf"^\s*[-*]\s*`?{re.escape(self._name)}`?\s*[:：-]\s*(\S.*)$", prompt, re.MULTILINE)
+        return said[1].strip() if said else ""
 
     def _block(self, type_: str) -> Block | None:
         if type_ in ("http", "rest", "api"):

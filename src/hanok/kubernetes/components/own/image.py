@@ -15,7 +15,7 @@ _INSTALL = """\
 # Build it in the folder of platform.yaml; --build-arg TREE is where this tree lies in it:
 #   uv pip compile --generate-hashes {tree}/image/requirements.in -o {tree}/image/requirements.txt
 #   podman build --ignorefile {tree}/image/.containerignore -f {tree}/image/Containerfile -t {image} .
-# The digest of the base image was not known where this was rendered: add it (@sha256:…) for builds that can be repeated.
+# The digest of the base image was not known where this was rendered: add it (@sha256:…) to repeat a build.
 ARG TREE={tree}
 
 FROM {base} AS build
