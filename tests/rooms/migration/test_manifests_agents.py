@@ -280,6 +280,11 @@ FAULTS = {
     "text-embedding-3-large": "vectors of 3072, and the collection takes 1536",
     "apiVersion: kagent.dev/v1alpha1": "outdated",
     "type: milvus": "kagent has none such",
+    "  llm:": "kagent's Agent has no `llm`",
+    "autoscaling:": "kagent's Agent has no `autoscaling`",
+    "type: redis": "kagent has no memory of type",
+    "consolidationPolicy: WhenEmptyOr": "evicts Deployment ai-inference/vllm-llama3-70b",
+    "name: vllm-llama3-70b": "nothing keeps a drain of nodes",
     "return str(eval": "runs code here",
     "image: langfuse/langfuse": "ClickHouse",
 }

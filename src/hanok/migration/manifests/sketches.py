@@ -22,6 +22,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MILVUS = ("milvus", "knowledge", "vector", "rag", "retrieval")
 _NEEDLESS = ("content-type", "accept", "content-length", "host")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_NEVER = ("llm", "systemPrompt", "replicas", "autoscaling")
+"""What kagent would refuse; tools and memories of other kinds are told one by one."""
 _KNOWN = "llm systemPrompt systemMessage tools memory autoscaling replicas description"
 
 
@@ -58,6 +60,8 @@ def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) 
         for key in ("replicas", "autoscaling"):
             if key in spec:
                 told.carried(manifest, ("spec", key), "agents[].scale")
+    for key in (each for each in _NEVER if each in spec):
+        told.wrong(manifest, ("spec", key), f"kagent's Agent has no `{key}`: what was meant was carried over")
     told.leave_rest(manifest, ("spec",), spec, {"resources": "Hanok's agents are no pods of their own"}, known=_KNOWN)
     return block
 
@@ -85,6 +89,9 @@ def _memory(manifest: Manifest, spec: Body, told: Told) -> Block:
     if not body:
         return {}
     ttl = number(mapping_at(body, "config").get("ttl", body.get("ttl")))
+    told.wrong(
+        manifest, here, f"kagent has no memory of type {quoted(text_at(body, 'type'))}: it was carried over as meant"
+    )
     message = "threads are kept with the runs (runs.database), not on a server of their own"
     told.changed(manifest, (*here, "type"), message, "agents[].memory")
     if not ttl:
