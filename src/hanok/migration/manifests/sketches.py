@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from hanok.migration.manifests.agent_models import Chosen, Configs, number, whole
 from hanok.migration.manifests.agent_tools import is_inside
+from hanok.migration.manifests.keys import Keys
 from hanok.migration.manifests.knowledge import base_for
 from hanok.migration.manifests.scales import agent_scale
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model, as_tool
@@ -37,7 +38,7 @@ def is_sketch(manifest: Manifest) -> bool:
     )
 
 
-def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) -> Block:
+def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs, keys: Keys) -> Block:
     """The agent that it describes, without its name."""
     spec = mapping_at(manifest.body, "spec")
     block: Block = {}
@@ -50,7 +51,7 @@ def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) 
         if text := text_at(spec, key):
             block.setdefault("system_prompt", text)
             told.carried(manifest, ("spec", key), "agents[].system_prompt")
-    tools = [_Tool(manifest, index, each, draft, told).read() for index, each in enumerate(mappings_at(spec, "tools"))]
+    tools = [_Tool(manifest, index, draft, told, keys).read() for index in range(len(mappings_at(spec, "tools")))]
     if names := [each for each in tools if each is not None]:
         block["tools"] = names
     if memory := _memory(manifest, spec, told):
@@ -103,11 +104,12 @@ def _memory(manifest: Manifest, spec: Body, told: Told) -> Block:
 class _Tool:
     """One tool that is written out in the Agent."""
 
-    def __init__(self, manifest: Manifest, index: int, body: Body, draft: Draft, told: Told) -> None:
-        self._manifest, self._draft, self._told, self._body = manifest, draft, told, body
+    def __init__(self, manifest: Manifest, index: int, draft: Draft, told: Told, keys: Keys) -> None:
+        self._manifest, self._draft, self._told, self._keys = manifest, draft, told, keys
         self._path: Path = ("spec", "tools", index)
-        self._name = as_tool(text_at(body, "name"), f"tool-{index + 1}")
-        self._spec = mapping_at(body, "spec") or mapping_at(body, "config")
+        self._body = mapping_at(manifest.body, *self._path)
+        self._name = as_tool(text_at(self._body, "name"), f"tool-{index + 1}")
+        self._spec = mapping_at(self._body, "spec") or mapping_at(self._body, "config")
 
     def read(self) -> str | None:
         """The name of the tool that it becomes; None where Hanok has nothing like it."""
@@ -170,7 +172,8 @@ class _Tool:
             if key.lower() in _NEEDLESS:
                 self._told.carried(self._manifest, here, f"tools[{self._name}]", "Hanok sends it by itself")
             elif sounds_secret(key):
-                self._told.wrong(self._manifest, here, "a secret stands in the file: write it as ${env:NAME}; left out")
+                wanted, to = f"{self._name}_{key}", f"tools[{self._name}].headers"
+                found[key] = self._keys.hide(str(value), wanted, self._told, self._manifest, here, to=to)
             else:
                 found[key] = str(value)
         return found
