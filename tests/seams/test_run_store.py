@@ -299,6 +299,18 @@ def test_what_is_below_a_run_is_claimed_by_its_id_alone(store: RunStore) -> None
     assert ids(claim(store, "a", ids=["child", "other"])) == ["child"], "though its parent is on the same thread"
 
 
+def test_who_knows_an_agent_claims_its_runs_and_no_others(store: RunStore) -> None:
+    for name, agent in (("a", "old"), ("b", "new"), ("c", "new"), ("d", "gone")):
+        store.add_run(order(name, agent=agent))
+    store.add_run(order("e", path="a/e", agent="gone", parent="a"))
+    assert ids(claim(store, agents=[])) == []
+    assert store.strangers(["old"], now=100.0) == ["b", "c", "d"]
+    assert ids(claim(store, agents=["old"])) == ["a"]
+    assert ids(claim(store, most=1, agents=["old", "new"])) == ["b"]
+    assert store.strangers(["old"], now=101.0) == ["d"], "somebody leads one of c's agent"
+    assert store.strangers([], now=111.0) == ["a", "b", "c", "d"], "their leases are over"
+
+
 def test_leases_are_renewed_and_tell_what_is_wished(store: RunStore) -> None:
     for id_ in ("r1", "r2", "r3"):
         store.add_run(order(id_))

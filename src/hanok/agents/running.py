@@ -25,6 +25,7 @@ from hanok.agents.snapshots import Checkpoint, config_of, no_checkpoint, read_hi
 from hanok.agents.state import message_id
 from hanok.agents.store import RunStore
 from hanok.agents.stores.checkpoints import Checkpoints
+from hanok.agents.together import live_together
 from hanok.agents.tool import Tool, ToolResult
 from hanok.agents.tools.boxes import Boxes
 from hanok.agents.tools.surroundings import Surroundings
@@ -58,7 +59,8 @@ class Outside:
     """What the agency needs of the rest of the house.
 
     `allot` limits what a run led here may spend (nano dollars, tokens; None for both when it has ended). `in_span`
-    gives a caller for a call that a run makes. `told` are an agent's instructions, `recalled` what it remembers of
+    gives a caller for a call that a run makes. `told` are an agent's instructions, where it has a declared
+    prompt in the version that was `pinned` when its run was ordered; `recalled` what it remembers of
     whom it works for. `key_ended` says why a caller's key opens nothing any more (`revoked`, `expired`), None where it
     does.
     """
@@ -66,7 +68,8 @@ class Outside:
     around: Surroundings
     allot: Callable[[Caller, str, tuple[int | None, int | None] | None], None]
     in_span: Callable[[Caller], Caller] = lambda caller: caller
-    told: Callable[[Agent], str] = lambda agent: agent.system_prompt or ""
+    told: Callable[[Agent, str | None], str] = lambda agent, _: agent.system_prompt or ""
+    pinned: Callable[[Agent], str] = lambda agent: agent.prompt or ""
     recalled: Callable[[Agent, Run], Coroutine[Any, Any, str]] | None = None
     extra_tools: Callable[[Agent], Sequence[Tool]] = lambda _: ()
     key_ended: Callable[[Caller], str | None] = lambda _: None
@@ -79,6 +82,16 @@ class _Kept:
 
     agent: Agent
     graph: Any
+
+
+class NobodyKnows(AgentError):
+    """No process came that knows a run's agent."""
+
+    reason = "agent_not_found"
+
+    def __init__(self, agent: str, waited_s: float) -> None:
+        message = f"no process has known the agent {agent!r} for {waited_s:g} s"
+        super().__init__(message, hint="declare it again, and resume the run")
 
 
 class HouseAgency:
@@ -122,6 +135,7 @@ class HouseAgency:
             takes_all=serves,
             is_dead=is_dead,
             clock=clock,
+            monotonic=monotonic,
             watcher=outside.watcher,
         )
 
@@ -129,11 +143,7 @@ class HouseAgency:
 
     async def live(self) -> None:
         """For ever: lead what waits, and forget what is old."""
-        forgetting = asyncio.create_task(self._forget_old(), name="agents-forget")
-        try:
-            await self._worker.live()
-        finally:
-            forgetting.cancel()
+        await live_together(self._worker.live(), self._forget_old())
 
     async def close(self) -> None:
         """Let go of all runs, and of what tools hold open."""
@@ -200,6 +210,7 @@ class HouseAgency:
             bounds=bounds_of(agent.limits, order.limits),
             checkpoint=order.checkpoint,
             metadata=order.metadata,
+            prompt=await self._pinned(agent),
             created_at=self._clock(),
         )
         return await self._begin(run, thread if is_new else None)
@@ -294,6 +305,8 @@ class HouseAgency:
             raise RequestError(f"run {id_!r} is part of {run.parent!r}: resume that", param="run", code="run_state")
         if (why := self._outside.key_ended(run.caller)) is not None:
             raise _cannot_go_on(run, why)
+        if not self._serves():
+            self.agent(run.agent)  # nobody else may be there to take it
         await self._queue_below(id_)
         queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
         await self._in_thread(self._store.save, queued)
@@ -413,6 +426,14 @@ class HouseAgency:
                 message = f"run {id_!r} works on thread {order.thread!r}: what it starts needs another"
                 raise RequestError(message, param="thread", code="thread_in_use")
 
+    async def _pinned(self, agent: Agent) -> str | None:
+        """The version of its prompt that is meant now; None without one, or where it is not there: the run tells."""
+        if agent.prompt is None:
+            return None
+        with suppress(AgentError):
+            return await self._in_thread(self._outside.pinned, agent)
+        return None
+
     def _new_thread(self, id_: str, agent: str, caller: Caller) -> Thread:
         now = self._clock()
         return Thread(id=id_, tenant=caller.tenant, user=caller.user, agent=agent, created_at=now, used_at=now)
@@ -439,9 +460,10 @@ class HouseAgency:
     async def _prepare(self, run: Run, receipts: Mapping[str, Receipt]) -> Prepared:
         if (why := self._outside.key_ended(run.caller)) is not None:
             raise KeyEnded(run.caller, why)
-        agent = self.agent(run.agent)
+        if (agent := self._platform.agent(run.agent)) is None:
+            raise NobodyKnows(run.agent, self._platform.runs.unknown_agent_s)
         kept = self._keep(agent)
-        told = [self._outside.told(agent)]
+        told = [self._outside.told(agent, run.prompt)]
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
         self._limit(run, paid_to_tools(receipts.values()))
@@ -495,6 +517,7 @@ class HouseAgency:
             input=(_numbered({"role": "user", "content": task}, run_id, 0),),
             bounds=bounds_of(declared.limits, {}, (parent.bounds, work.clocked())),
             parent=parent.id,
+            prompt=await self._pinned(declared),
             created_at=self._clock(),
         )
         kept: Run = await self._in_thread(self._store.add_run, child, thread=thread)
@@ -626,7 +649,13 @@ class HouseAgency:
 
     def _terms(self) -> Terms:
         runs = self._platform.runs
-        return Terms(concurrent=runs.concurrent, lease_s=runs.lease_s, takeovers=runs.takeovers)
+        return Terms(
+            concurrent=runs.concurrent,
+            lease_s=runs.lease_s,
+            takeovers=runs.takeovers,
+            agents=[agent.name for agent in self._platform.agents],
+            unknown_agent_s=runs.unknown_agent_s,
+        )
 
     def _first_model(self) -> str:
         first = self._platform.first("chat")

@@ -24,6 +24,7 @@ from langgraph.types import interrupt
 from hanok.agents.calls import Asked, fitted, read_call, read_object, schema_form, tool_form
 from hanok.agents.counting import add, bounds_form, paid_to_tools, said_last, used_by_reply, used_form
 from hanok.agents.limits import KeyEnded, LimitReached, check_spent, check_step, check_tool_call
+from hanok.agents.measuring import Length
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
@@ -111,6 +112,7 @@ class Work:
         self.instructions = instructions
         self.used = run.used
         self.wish: Wish | None = None
+        self.length = Length()
         self.said = said_last(receipts.values()) or ""
         self._tools = {tool.spec.name: tool for tool in tools}
         self._models = models

@@ -22,6 +22,7 @@ from hanok.agents.limits import LimitReached
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, in_addition, message_id, text_of
 from hanok.agents.store import RunStore
+from hanok.agents.together import live_together
 from hanok.agents.tool import ToolResult
 from hanok.agents.values import ENDED, Event, Message, Receipt, Run, RunState
 from hanok.agents.watching import NOBODY, TOLD, Watcher
@@ -29,6 +30,7 @@ from hanok.agents.work import Delegated, Stopped, Waits, Work
 from hanok.errors import AgentError, HanokError, StoreError
 
 LOOK_EVERY_S = 0.5
+LOOK_FOR_STRANGERS_EVERY_S = 5.0
 MOST_ATTEMPTS = 5
 """How often a run is taken up before what its store says ends it."""
 PROCESS_LOST = "process_lost"
@@ -61,11 +63,14 @@ class Prepare(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """How many runs at once, how long a lease holds without a sign of life (seconds), and how often a run whose process
-    died is taken over without having come further."""
+    died is taken over without having come further. `agents` are those known here; `unknown_agent_s` is how long a run
+    waits for a process that knows its own."""
 
     concurrent: int
     lease_s: float
     takeovers: int
+    agents: Sequence[str]
+    unknown_agent_s: float
 
 
 class Worker:
@@ -85,6 +90,7 @@ class Worker:
         takes_all: Callable[[], bool],
         is_dead: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         watcher: Watcher = NOBODY,
     ) -> None:
         self.name = name
@@ -98,7 +104,10 @@ class Worker:
         self._ended = ended
         self._takes_all = takes_all
         self._is_dead = is_dead
+        self._monotonic = monotonic
         self._look_for_dead_at = 0.0
+        self._look_for_strangers_at = 0.0
+        self._strangers: dict[str, float] = {}
         self._asked: set[str] = set()
         self._clock = clock
         self._poke = asyncio.Event()
@@ -128,14 +137,7 @@ class Worker:
 
     async def live(self) -> None:
         """For ever: take what waits, and keep the leases of what runs."""
-        renewing = asyncio.create_task(self._keep_leases(), name="agents-leases")
-        try:
-            while not self._closing:
-                self._poke.clear()
-                await self._take()
-                await _wait(self._poke, LOOK_EVERY_S)
-        finally:
-            renewing.cancel()
+        await live_together(self._take_for_ever(), self._keep_leases())
 
     async def close(self) -> None:
         """Let go of all runs: they go on in another process, or at the next start."""
@@ -184,6 +186,12 @@ class Worker:
 
     # taking and leasing
 
+    async def _take_for_ever(self) -> None:
+        while not self._closing:
+            self._poke.clear()
+            await self._take()
+            await _wait(self._poke, LOOK_EVERY_S)
+
     async def _take(self) -> None:
         terms = self._terms()
         most = terms.concurrent - sum(1 for run in self._works.values() if run.run.parent is None)
@@ -192,11 +200,32 @@ class Worker:
             return
         await self._release()
         taken: list[Run] = await self._in_thread(
-            self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=only
+            self._store.claim,
+            self.name,
+            now=self._clock(),
+            lease_s=terms.lease_s,
+            most=most,
+            ids=only,
+            agents=terms.agents,
         )
+        if only is None:
+            taken += await self._take_strangers(terms, most - len(taken))
         for run in taken:
             if run.id not in self._tasks:  # it is led here, and the clock has jumped over the end of its lease
                 self._start(run)
+
+    async def _take_strangers(self, terms: Terms, most: int) -> list[Run]:
+        """Runs for whose agents nobody came: taken to be failed. An older process among newer ones knows not all."""
+        if most <= 0 or (now := self._monotonic()) < self._look_for_strangers_at:
+            return []
+        self._look_for_strangers_at = now + min(LOOK_FOR_STRANGERS_EVERY_S, terms.unknown_agent_s / 4)
+        found: list[str] = await self._in_thread(self._store.strangers, terms.agents, now=self._clock())
+        self._strangers = {id_: self._strangers.get(id_, now) for id_ in found}
+        over = [id_ for id_, since in self._strangers.items() if now - since >= terms.unknown_agent_s]
+        taken: list[Run] = await self._in_thread(
+            self._store.claim, self.name, now=self._clock(), lease_s=terms.lease_s, most=most, ids=over
+        )
+        return taken
 
     async def _release(self) -> None:
         """Have what dead workers had, without waiting for the end of their leases."""

@@ -37,6 +37,7 @@ COMMANDS = {
     "budgets": "books:budgets",
     "audit": "books:audit",
     "plan": "plan:plan",
+    "simulate": "simulate:simulate",
     "catalog": "catalog:catalog",
     "gpu": "gpu:gpu",
     "preflight": "preflight:preflight",

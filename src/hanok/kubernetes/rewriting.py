@@ -91,11 +91,10 @@ def _name_cache(plan: ClusterPlan, values: Body) -> None:
 
 def _model(plan: ClusterPlan, index: int, written: Body) -> Body:
     model, engines = plan.platform.models[index], list(plan.of_model(index))
-    serve = written["serve"] if isinstance(written["serve"], list) else [written["serve"]]
-    endpoints = list(_endpoints(model, engines, cast("Sequence[Body]", serve)))
-    if engines:
-        written.pop("scale", None)  # KEDA's
-    return {**written, "serve": endpoints if len(endpoints) > 1 else endpoints[0]}
+    endpoints = list(_endpoints(model, engines, _several(written["serve"])))
+    planned = ("deploy", "scale") if engines else ()  # what they say is in the tree
+    kept = {key: value for key, value in written.items() if key not in planned}
+    return {**kept, "serve": endpoints if len(endpoints) > 1 else endpoints[0]}
 
 
 def _endpoints(model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body]) -> Iterator[Body]:
@@ -105,7 +104,11 @@ def _endpoints(model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body
         if not engines or not is_replaced(declared, model):
             yield _local(endpoint)
         elif engine := by_place.pop(place, None) or by_place.pop(None, None):
-            yield {"engine": "openai", "url": engine.url, **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint}}
+            yield {
+                "engine": "openai",
+                "url": engine.url,
+                **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint},
+            }
 
 
 def _local(endpoint: Body) -> Body:
@@ -124,8 +127,7 @@ def _leave_to_jobs(base: Body) -> None:
     """Jobs ingest, not gateways: each of several would."""
     base["on_start"] = False
     base.pop("schedule", None)
-    sources = base["sources"] if isinstance(base["sources"], list) else [base["sources"]]
-    for source in cast("list[Body]", sources):
+    for source in _several(base["sources"]):
         if "path" in source and is_in_image(source["path"]):
             source["path"] = f"{IMAGE_FOLDER}/{source['path']}"
 
@@ -133,6 +135,11 @@ def _leave_to_jobs(base: Body) -> None:
 def is_in_image(path: str) -> bool:
     """Whether a file or folder can come with the image: it lies below the folder of platform.yaml."""
     return bool(path) and not path.startswith(("/", "~")) and ".." not in path.split("/") and "://" not in path
+
+
+def _several(value: Any) -> Sequence[Body]:
+    """One block stands for a list of one."""
+    return cast("Sequence[Body]", value if isinstance(value, list) else [value])
 
 
 def _block(values: Body, key: str) -> Body:

@@ -328,3 +328,44 @@ def test_a_message_whose_id_is_in_the_thread_gets_another_and_replaces_nothing(t
     assert [text for _, text in found] == ["1", "2", "3"]
     assert [id_ == "mine" for id_, _ in found] == [True, False, False]
     assert len({id_ for id_, _ in found}) == 3
+
+
+# an older process among newer ones
+
+
+def test_runs_of_agents_that_a_process_does_not_know_are_left_to_those_that_do_and_fail_when_nobody_comes(
+    tmp_path: Path,
+) -> None:
+    newer, older = [*worker(), {"name": "newer"}], worker()
+    stage = Stage(tmp_path, Script([{"say": "ok"}], ordered=False), agents=older, runs={"unknown_agent_s": 300})
+    ahead = Stage(tmp_path, Script([{"say": "new"}], ordered=False), agents=newer)
+
+    async def order_and_die(run: str) -> None:
+        deadline = Deadline()
+        async with ahead.alive(deadline) as agency:
+            deadline.dead = True
+            await agency.start(order("go", agent="newer", run_id=run))
+
+    async def live_older(run: str, waits_s: float) -> Run:
+        stage.later_s = ahead.later_s
+        async with stage.alive() as agency:
+            for _ in range(2):  # runs that were ordered later: the queue was looked at
+                await finished(agency, await agency.start(order("mine")))
+                stage.worked_s += waits_s
+            if waits_s > 300:
+                return await finished(agency, await agency.run(run, tenant=None))
+            return await agency.run(run, tenant=None)
+
+    async def live_newer(run: str) -> Run:
+        ahead.later_s = stage.later_s
+        async with ahead.alive() as agency:
+            return await finished(agency, await agency.run(run, tenant=None))
+
+    asyncio.run(order_and_die("run_1"))
+    assert not asyncio.run(live_older("run_1", 140)).ended
+    done = asyncio.run(live_newer("run_1"))
+    assert (done.state, done.answer) == ("done", "new")
+    asyncio.run(order_and_die("run_2"))
+    failed = asyncio.run(live_older("run_2", 301))
+    assert (failed.state, failed.reason) == ("failed", "agent_not_found")
+    assert "no process has known the agent 'newer' for 300 s" in (failed.error or "")

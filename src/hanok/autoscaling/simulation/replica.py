@@ -127,6 +127,8 @@ class Replica:
     def _release(self, asked: Asked, ended: list[Asked]) -> None:
         asked.ended_s = self._now
         self._reserved -= asked.call.tokens
+        if not self._answering:
+            self._kept = 0.0  # exactly: what rounding leaves would look as if somebody asked
         ended.append(asked)
 
     def _settle(self) -> None:

@@ -10,12 +10,20 @@ from hanok.kubernetes.component import Component
 
 _MODULES = (
     "namespaces",
+    "own",
+    "postgres",
+    "redis",
+    "external_secrets",
+    "cert_manager",
+    "agentgateway",
+    "entry",
     "karpenter",
-    "nodes",
+    "gpu_operator",
+    "dcgm",
+    "dra",
     "vllm",
     "lws",
     "keda",
-    "own",
     "milvus",
 )
 """Modules of this package; each has its `COMPONENT`."""
