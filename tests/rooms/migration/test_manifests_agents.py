@@ -246,7 +246,9 @@ def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_p
     assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
     deploy = back.models[0].deploy
     assert deploy is not None
-    assert (deploy.weights, deploy.gpu, deploy.context_tokens) == ("Qwen/Qwen3-8B", ["g6e.*"], 16_384)
+    assert (deploy.weights, deploy.context_tokens) == ("Qwen/Qwen3-8B", 16_384)
+    assert deploy.gpu
+    assert all(each.startswith("g6e.") for each in deploy.gpu)
 
 
 def made_text(folder: Path) -> str:
