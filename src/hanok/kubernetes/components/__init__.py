@@ -26,6 +26,7 @@ _MODULES = (
     "keda",
     "milvus",
     "prometheus",
+    "otel",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
