@@ -14,8 +14,14 @@ _MODULES = (
     "external_secrets",
     "karpenter",
     "gpu_operator",
+    "dcgm",
     "dra",
     "storage",
+    "jobs.walls",
+    "jobs.efa",
+    "jobs.kueue",
+    "jobs.trainer",
+    "jobs.kuberay",
     "vllm",
     "lws",
     "keda",
@@ -29,7 +35,6 @@ _MODULES = (
     "prometheus",
     "otel",
     "agentgateway",
-    "dcgm",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
