@@ -4,9 +4,9 @@
     .venv/bin/python bench/autoscaling.py --quick    # the first quarter of an hour of each trace
     .venv/bin/python bench/autoscaling.py --trace other.csv --json
 
-Replicas are as `hanok plan` reckons an 8B model's cheapest machine with room for the trace's calls; speeds are estimates.
-`swept` is what `hanok simulate --sweep` names: the cheapest rule whose p99 time to a first token keeps the limit. It was
-chosen on the trace that it is shown with; `--split` chooses on the first half, and shows it on the second.
+Replicas are as `hanok plan` reckons an 8B model's cheapest machine with room for the trace's calls; speeds are
+estimates. `swept` is what `hanok simulate --sweep` names: the cheapest whose p99 time to a first token keeps the limit.
+It was chosen on the trace that it is shown with; `--split` chooses on the first half, and shows it on the second.
 """
 
 import argparse
@@ -61,12 +61,13 @@ def compare(calls: Sequence[Call], on: Hardware, *, most: int, limit_s: float, s
     rest = [replace(each, at_s=each.at_s - half) for each in calls if each.at_s > half] if split else list(calls)
     learn, show = Setting(calls=seen, hardware=on), Setting(calls=rest, hardware=on)
     scale = ModelScale(max=most)
+    numbers = [each for _, each in fixed(scale)]
     with Progress(console=talk, transient=True) as progress:
         several = [*rules(scale)]
         tried: list[Tried] = [
             show.try_out(each, title=title) for title, each in progress.track(several, description="rules")
         ]
-        swept = [learn.try_out(each) for each in progress.track(list(candidates(scale)), description="sweep")]
+        swept = [learn.try_out(each) for each in progress.track([*candidates(scale), *numbers], description="sweep")]
     shared = replace(show, max_in_flight=IN_FLIGHT)
     tried.append(shared.try_out(scale, title=f"all three, max_in_flight {IN_FLIGHT}"))
     best = cheapest(swept, ttft_s=limit_s)
