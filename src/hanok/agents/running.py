@@ -334,11 +334,12 @@ class HouseAgency:
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:
         listed: list[Thread] = await self._in_thread(
-            self._store.threads, tenant=tenant, agent=agent, metadata=metadata, limit=limit, offset=offset
+            self._store.threads, tenant=tenant, agent=agent, metadata=metadata, below=below, limit=limit, offset=offset
         )
         return listed
 
