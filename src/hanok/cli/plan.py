@@ -89,7 +89,7 @@ def plan(
     loaded = None if file is None and model is not None else _load(file or DEFAULT_FILE)
     named = _deploys(loaded, model)
     figures, source = _catalog(catalog)
-    plans, refusals = _plans(named, wishes, figures, folder=loaded.folder if loaded else Path(), hub=hub)
+    plans, refusals = make_plans(named, wishes, figures, folder=loaded.folder if loaded else Path(), hub=hub)
     _tell(plans, refusals, figures, source, top=None if show_all else top, as_json=as_json)
     if refusals:
         raise typer.Exit(EXIT_NOT_PLANNED)
@@ -127,7 +127,7 @@ def _catalog(file: Path | None) -> tuple[Catalog, str]:
     return (read_catalog(file), str(file)) if file else load_catalog(user_catalog())
 
 
-def _plans(
+def make_plans(
     named: list[tuple[str, Deploy]], wishes: dict[str, Any], catalog: Catalog, *, folder: Path, hub: str
 ) -> tuple[list[tuple[str, Plan]], list[tuple[str, PlanError]]]:
     from hanok.gpu import load_model

@@ -159,6 +159,11 @@ def option_on(
     return _option(machine, name, host, way, wanted, catalog)
 
 
+def roofline_of(option: Option, wanted: Wanted) -> Roofline:
+    """How fast one replica of an option is, at whatever it is asked."""
+    return _roofline(option.machine, option.split, wanted)
+
+
 def _tried(wanted: Wanted, catalog: Catalog) -> tuple[list[Option], list[Miss]]:
     """Every machine: what works, cheapest first, and what does not, nearest first."""
     found = machines(catalog, wanted.deploy.gpu, mig=wanted.deploy.mig)

@@ -27,7 +27,6 @@ import hanok
 from hanok.errors import KeptUnreachable, StoreError
 from hanok.knowledge.children import calls
 from hanok.knowledge.children.calls import Answer, Card, Request, Settings
-from hanok.knowledge.store import Store
 from hanok.knowledge.values import Collection, Head, Hit, Query, Row, Shape
 from hanok.spec import Loaded
 
@@ -39,7 +38,7 @@ LOOK_S = 0.02
 WRITE_BYTES = 16 * 1024 * 1024
 
 
-def open_store(loaded: Loaded) -> Store:
+def open_store(loaded: Loaded) -> LibrarianStore:
     """The store of a platform. Nothing is started or connected before the first call."""
     declared = loaded.platform.milvus
     uri = str(declared.uri) if declared.uri else str(loaded.state.absolute() / "knowledge" / "passages.db")
@@ -66,7 +65,20 @@ class LibrarianStore:
     def _file(self) -> Path:
         return self._state / f"librarian-{_key(self._settings)}.json"
 
+    @property
+    def _is_empty(self) -> bool:
+        """Whether nobody needs to be asked: a Lite that nobody has opened yet has nothing in it."""
+        if self._closed or self._line is not None or "://" in self._settings.uri:
+            return False
+        return not Path(self._settings.uri).exists() and self._card() is None
+
+    async def reach(self) -> None:
+        """Have a librarian who listens; it may still be opening what it keeps. Raises `StoreError`."""
+        await self._connected()
+
     async def describe(self, name: str) -> Collection | None:
+        if self._is_empty:
+            return None
         return await self._ask(calls.Describe(name=name), Collection | None)
 
     async def list_collections(self) -> list[str]:

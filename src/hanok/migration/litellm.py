@@ -45,12 +45,12 @@ class NothingToCarryOver(HanokError):
         self.notes = notes
 
 
-def translate(text: str, file: Path) -> Translation:
-    """Turn LiteLLM's configuration into a platform.
+def translate(text: str, file: Path, variables: Variables | None = None) -> Translation:
+    """Turn LiteLLM's configuration into a platform. `variables` are those that other configurations named already.
 
     Raises `SpecError` when the text is no YAML mapping, `NothingToCarryOver` when no model is left.
     """
-    root, variables = open_source(text, file), Variables()
+    root, variables = open_source(text, file), variables or Variables()
     router, litellm, general = (
         root.take_block(key) for key in ("router_settings", "litellm_settings", "general_settings")
     )

@@ -14,6 +14,7 @@ from hanok.spec.nodes import Place, dotted
 
 STAND_IN = "stand-in-0123456789"
 URL_STAND_IN = "http://127.0.0.1:9"
+DATABASE_STAND_IN = "postgresql://stand-in@127.0.0.1/stand-in"
 _PROPER = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 _INSIDE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _HANOKS = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-[^{}]*)?\}")
@@ -37,6 +38,11 @@ def sounds_secret(key: str) -> bool:
     return bool(_SECRET_KEY.search(key)) and not key.endswith(("_tokens", "_ids", "_per_token"))
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands where a key is wanted, and is none."""
+    return text.strip().lower() in _PLACEHOLDERS
+
+
 class Variables:
     """The environment variables that the new file names. `declared` are those the source's own names."""
 
@@ -47,15 +53,17 @@ class Variables:
     def all(self) -> list[Variable]:
         return list(self._known.values())
 
-    def refer(self, name: str, stand_in: str = STAND_IN) -> str:
+    def refer(self, name: str, stand_in: str = STAND_IN, *, holds: str | None = None) -> str:
         known = self._known.get(name)
         if known is None or known.stand_in == STAND_IN:  # the more particular form fits the plain one too
-            holds = known.holds if known else None
+            holds = (known.holds if known else None) or holds
             self._known[name] = Variable(name=name, stand_in=stand_in, holds=holds)
         return f"${{env:{name}}}"
 
-    def offer(self, name: str, default: str) -> str:
-        """A variable that may stay unset."""
+    def offer(self, name: str, default: str, *, instead: bool = False) -> str:
+        """A variable that may stay unset; `instead` of a default that it was given before."""
+        if instead:
+            self._known.pop(name, None)
         self._known.setdefault(name, Variable(name=name, stand_in=default, default=default))
         return f"${{env:{name}:-{default}}}"
 
@@ -93,16 +101,16 @@ def carry_text(
     if "os.environ" in text:
         block.wrong(at, "begins like a variable, but no variable can have such a name")
         return None
-    if secret_as is not None and text.strip().lower() not in _PLACEHOLDERS:
+    if secret_as is not None and not is_placeholder(text):
         return _hidden(text, block, at, variables, secret_as, stand_in)
-    return _plain(text)
+    return plain(text)
 
 
 def _with_variables(text: str, block: Block, at: Place, variables: Variables, stand_in: str) -> str:
     block.wrong(at, "LiteLLM fills in a variable only where the whole value is `os.environ/NAME`")
     for match in [*_HANOKS.finditer(text), *_INSIDE.finditer(text)]:
         variables.refer(match.group(1), stand_in)
-    return _plain(_INSIDE.sub(lambda match: f"${{env:{match.group(1)}}}", text))
+    return plain(_INSIDE.sub(lambda match: f"${{env:{match.group(1)}}}", text))
 
 
 def _hidden(text: str, block: Block, at: Place, variables: Variables, secret_as: str, stand_in: str) -> str:
@@ -112,6 +120,6 @@ def _hidden(text: str, block: Block, at: Place, variables: Variables, secret_as:
     return shown
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """What only begins like a variable stays a text."""
     return _BEGINNING.sub("$ {", text)

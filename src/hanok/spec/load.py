@@ -27,9 +27,10 @@ from hanok.spec.explain import explain
 from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, construct, position, problem, walk, where
 from hanok.spec.prompts_load import check_files
 from hanok.spec.tree import Loaded, Platform
+from hanok.spec.written import VARIABLE
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
-_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+
 _STAND_INS = ("variable-not-set", "http://variable-not-set.invalid/v1", "1", "true")
 _BEGINNING = re.compile(r"\$\{env:", re.IGNORECASE)
 
@@ -145,12 +146,12 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
             blame(f"the variable {name} is not UTF-8", "set it to text")
         return found or ""
 
-    if wrong := next((each for each in _BEGINNING.finditer(value) if not _VARIABLE.match(value, each.start())), None):
+    if wrong := next((each for each in _BEGINNING.finditer(value) if not VARIABLE.match(value, each.start())), None):
         hint = "write `${env:NAME}` or `${env:NAME:-default}`, with letters, digits and _ in the name"
         shown, closed, _ = value[wrong.start() :].partition("}")
         blame(f"{quoted(shown + closed)} is no variable", hint)
         return value
-    filled = _VARIABLE.sub(replace, value)
+    filled = VARIABLE.sub(replace, value)
     if filled != value:
         book.written[filled] = value
     return filled

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from hanok.spec import tree
+from hanok.spec.tree import cluster
 
 _HEAD = """\
 # platform.yaml
@@ -59,6 +60,9 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("models[].deploy", tree.Deploy),
     ("models[].deploy.load", tree.PlannedLoad),
     ("models[].deploy.latency", tree.PlannedLatency),
+    ("models[].scale", tree.ModelScale),
+    ("models[].scale.up", tree.ScaleUp),
+    ("models[].scale.down", tree.ScaleDown),
     ("tiers[]", tree.Auto),
     ("tiers[].rules", tree.TierRules),
     ("tiers[].rules.cues[]", tree.TierCue),
@@ -87,6 +91,21 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("agents[].limits", tree.AgentLimits),
     ("agents[].scale", tree.Scale),
     ("runs", tree.Runs),
+    ("cluster", tree.Cluster),
+    ("cluster.repository", cluster.Repository),
+    ("cluster.hanok", cluster.Own),
+    ("cluster.entry", cluster.Entry),
+    ("cluster.nodes", cluster.Nodes),
+    ("cluster.nodes.sharing", cluster.Sharing),
+    ("cluster.serving", cluster.Serving),
+    ("cluster.milvus", cluster.MilvusServer),
+    ("cluster.postgres", cluster.PostgresServer),
+    ("cluster.redis", cluster.RedisServer),
+    ("cluster.observe", cluster.Observe),
+    ("cluster.jobs", cluster.Jobs),
+    ("cluster.kagent", cluster.Kagent),
+    ("cluster.secrets", cluster.Secrets),
+    ("cluster.teams[]", cluster.Space),
 ]
 
 
@@ -144,6 +163,8 @@ def _told_by(choices: tuple[Any, ...]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "its defaults"
     if field.default is PydanticUndefined:
         return "**required**"
     default: Any = field.default

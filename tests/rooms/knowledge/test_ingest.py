@@ -21,7 +21,7 @@ from hanok.knowledge.ingesting.report import RefusedDocument
 from hanok.knowledge.ingesting.rows import row_of, with_head
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
-from hanok.knowledge.values import Entry, Passage, Query
+from hanok.knowledge.values import Entry, Passage, Query, Shape
 from tests.rooms.knowledge.shelves import Base, Letters, Texts, counts, lines, refusal
 
 THREE = {"a.txt": "one a\ntwo b", "b.txt": "three c", "c.txt": "four d\nfive e\nsix f"}
@@ -36,6 +36,47 @@ def test_documents_become_passages_and_the_report_counts_them(tmp_path: Path) ->
     assert report.bytes == sum(len(text) for text in THREE.values())
     assert base.texts() == base.wants()
     assert base.rows() == 6
+
+
+def test_documents_are_read_and_embedded_while_a_new_collection_is_being_made(tmp_path: Path) -> None:
+    is_embedding = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def create(self, name: str, shape: Shape) -> None:
+            async with asyncio.timeout(10):
+                await is_embedding.wait()
+            await super().create(name, shape)
+
+    def notice(texts: list[str]) -> None:
+        if "four d" in texts:
+            is_embedding.set()
+
+    base = Base(tmp_path, Texts(THREE), store=Slow())
+    base.letters.fail = notice
+    assert counts(base.run()) == {"added": 3}
+    assert base.texts() == base.wants()
+
+
+def test_a_collection_that_cannot_be_made_ends_the_ingest_with_the_reason(tmp_path: Path) -> None:
+    class Full(MemoryStore):
+        async def create(self, name: str, shape: Shape) -> None:
+            raise StoreError(f"{name} and {shape.dimensions}: the disk is full")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        Base(tmp_path, Texts(THREE), store=Full()).run()
+
+
+def test_a_survey_tells_what_was_refused_from_what_is_new(tmp_path: Path) -> None:
+    source = Texts({**THREE, "bad.txt": "UNREADABLE"})
+    base = Base(tmp_path, source)
+    base.run()
+    source.texts |= {"d.txt": "new"}
+    found = base.survey()
+    assert (found.new, found.refused, found.unchanged) == (1, 1, 3)
+    source.texts["bad.txt"] = "UNREADABLE again"
+    assert base.survey().new == 2
+    base.declare(parse={"max_file_mib": 1})
+    assert base.survey().refused == 0
 
 
 def test_what_has_not_changed_is_neither_read_nor_embedded_and_needs_no_model(tmp_path: Path) -> None:
@@ -100,6 +141,19 @@ def test_a_source_that_cannot_be_listed_keeps_its_documents_and_another_does_not
     assert counts(report) == {"unchanged": 1, "removed": 1}
     assert [(each.source, each.message) for each in report.silent] == [("texts 0", "the folder is not there")]
     assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_a_first_ingest_that_could_list_no_source_is_a_failure_and_leaves_no_base(tmp_path: Path) -> None:
+    one, two = Texts({}), Texts({})
+    one.unreadable, two.unreadable = "the folder is not there", "the site does not answer"
+    base = Base(tmp_path, one, two, sources=[{"path": "."}, {"path": "two"}])
+    with pytest.raises(KnowledgeError, match=r"nothing was read into 'docs'.*not there; .*does not answer"):
+        base.run()
+    report = Notes(tmp_path, "docs").last()
+    assert report is not None and (report.state, report.completed_at) == ("failed", 0.0)
+    assert asyncio.run(base.store.describe(base.alias)) is None
+    two.unreadable, two.texts = "", {"b.txt": "b"}
+    assert counts(base.run()) == {"added": 1}
 
 
 def test_a_source_declared_by_a_mistyped_place_loses_nothing_before_all_can_be_listed(tmp_path: Path) -> None:

@@ -214,6 +214,16 @@ def test_a_store_is_lazy_and_lives_in_the_state_folder(write_platform: Any) -> N
     assert not list(loaded.state.glob("librarian-*"))
 
 
+def test_nobody_is_started_to_say_that_nothing_was_ever_kept(state: Path) -> None:
+    async def ask() -> None:
+        store = asking(state)
+        assert await store.describe("one") is None
+        await store.aclose()
+
+    asyncio.run(ask())
+    assert list(state.iterdir()) == []
+
+
 def test_without_the_packages_the_install_line_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # they are installed where tests run
     with pytest.raises(StoreError, match="pymilvus") as raised:

@@ -63,10 +63,12 @@ def entry(path: str) -> Entry:
     return Entry(uri=path, path=path)
 
 
-def with_parsers(use: Callable[[Parsers], Awaitable[None]], *, odd: bool = False, processes: int = 1) -> None:
+def with_parsers(
+    use: Callable[[Parsers], Awaitable[None]], *, odd: bool = False, processes: int = 1, help_after_s: float = 60.0
+) -> None:
     async def run() -> None:
         command = (sys.executable, "-c", ODD) if odd else COMMAND
-        parsers = Parsers(processes=processes, command=command)
+        parsers = Parsers(processes=processes, command=command, help_after_s=help_after_s)
         try:
             await use(parsers)
         finally:
@@ -198,12 +200,17 @@ def test_whoever_stops_waiting_ends_the_parser_and_the_next_file_has_another(tmp
     with_parsers(use, odd=True)
 
 
-def test_many_ask_at_once_and_each_gets_his_own():
+@pytest.mark.parametrize(("help_after_s", "started"), [(0.0, 2), (60.0, 1)])
+def test_many_ask_at_once_each_gets_his_own_and_another_process_starts_for_who_waits_long(
+    help_after_s: float, started: int
+):
     async def use(parsers: Parsers) -> None:
+        await parsers.warm()
         asked = [parsers.parse(entry(f"{n}.md"), f"# {n}".encode(), LIMITS) for n in range(40)]
         assert [document.title for document in await asyncio.gather(*asked)] == [str(n) for n in range(40)]
+        assert parsers.waiting == started
 
-    with_parsers(use, processes=2)
+    with_parsers(use, processes=2, help_after_s=help_after_s)
 
 
 def test_a_parser_ends_with_its_input_and_not_by_an_interrupt():

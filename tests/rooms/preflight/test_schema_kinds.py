@@ -141,6 +141,11 @@ sizes: 8b
     }  # fmt: skip
 
 
+def test_items_of_a_list_that_keeps_unknown_fields_keep_them_too(look: Look) -> None:
+    schema = "volumes: {type: array, x-kubernetes-preserve-unknown-fields: true, items: {type: object}}"
+    assert ids(look(definition(schema) + model("volumes: [{name: data, emptyDir: {}}]"))) == []
+
+
 def test_a_null_that_is_not_allowed_is_as_if_it_were_not_there(look: Look) -> None:
     schema = "size: {type: string}\ncount: {type: integer, default: 3, maximum: 2}"
     assert ids(look(definition(schema) + model("size: null\ncount: 1"))) == []

@@ -41,7 +41,7 @@ ECHO_KEYS = "known keys here: max_in_flight, weight, tags, teams, price, role, e
 KNOWN_AT_THE_TOP = (
     "known keys here: "
     "name, state, gateway, ledger, telemetry, cache, batches, models, tiers, knowledge, "
-    "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits"
+    "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits, cluster"
 )
 ENGINES = "engines: openai, llamacpp, vllm, litellm, sentence-encoder, echo, script"
 A_NAME = "must be a name of letters, digits and . _ : / - (at most 128), beginning with a letter or digit"
@@ -1040,9 +1040,9 @@ def bomb(first: str, layer: Callable[[str], str]) -> str:
     ids=["lists", "mappings", "merges"],
 )
 def test_a_bomb_of_aliases_is_told_in_no_time(check: Check, content: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     (told,) = check(content)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert "repeats too much" in told.message
     assert 1 <= told.line <= 12
 

@@ -51,7 +51,7 @@ async def _ingest(loaded: Loaded, name: str, models: PipedModels) -> int:
     base = next(each for each in loaded.platform.knowledge if each.name == name)
     store = open_store(loaded)
     try:
-        await store.list_collections()
+        await store.reach()
         os.nice(NICENESS)
         order = Ingest(
             loaded=loaded, base=base, store=store, models=open_models, tools=open_tools, wall=time.time, caller=CALLER

@@ -38,13 +38,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """The sources of a base, and what cuts their documents into passages, `readers` of them at once."""
+    """The sources of a base, and what cuts their documents into passages, `readers` of them at once.
+
+    `warm` begins to start what that needs, where much is to be read.
+    """
 
     sources: Sequence[OpenSource]
     read_passages: ReadPassages
     readers: int
+    warm: Callable[[], Awaitable[None]]
 
 
+_Step = Callable[[], Awaitable[None]]
 OpenTools = Callable[[Loaded, Knowledge], AbstractAsyncContextManager[Tools]]
 
 
@@ -151,33 +156,40 @@ async def _keep(report: Report, notes: Notes, told: Callable[[Report], None]) ->
 
 
 async def _fill(order: Ingest, notes: Notes, report: Report) -> None:
-    base, model = order.base, embedder_of(order.loaded.platform, order.base)
-    digest = digest_of(base, model)
-    target = await _target(order, digest)
-    report.declared, report.collection = declared_mark(base, model), target.name
-    refusals = _refusals(order, notes, digest)
-    embedder = _embedder(order, model, report)
-    async with order.tools(order.loaded, base) as tools:
-        means = Means(
-            store=order.store,
-            collection=target.name,
-            recipe=base,
-            sources=tools.sources,
-            read_passages=tools.read_passages,
-            make_terms=partial(_terms, kind=base.index.terms),
-            embedder=embedder,
-            refusals=refusals,
-            ready=await _made_ready(order, target, embedder),
-            readers=tools.readers,
-            wall=order.wall,
-        )
+    model = embedder_of(order.loaded.platform, order.base)
+    digest = digest_of(order.base, model)
+    async with order.tools(order.loaded, order.base) as tools:
+        if not report.completed_at:
+            await tools.warm()  # while the store is reached: there is something to be read for certain
+        target = await _target(order, digest)
+        report.declared, report.collection = declared_mark(order.base, model), target.name
+        refusals = remembered_refusals(order.base, digest, b"" if order.rebuild else notes.refusals())
+        embedder = _embedder(order, model, report)
         try:
-            await Run(means, report).run()
+            await Run(await _means(order, tools, target, embedder, refusals), report).run()
         finally:
             if refusals.changed:
                 notes.keep_refusals(refusals.to_json())
     await _change_over(order, target, report)
     await _sum_up(order.store, target, report)
+
+
+async def _means(order: Ingest, tools: Tools, target: _Target, embedder: Embedder, refusals: Refusals) -> Means:
+    ready, make = await _prepare(order, target, embedder)
+    return Means(
+        store=order.store,
+        collection=target.name,
+        recipe=order.base,
+        sources=tools.sources,
+        read_passages=tools.read_passages,
+        make_terms=partial(_terms, kind=order.base.index.terms),
+        embedder=embedder,
+        refusals=refusals,
+        ready=ready,
+        make=make,
+        readers=tools.readers,
+        wall=order.wall,
+    )
 
 
 async def _target(order: Ingest, digest: str) -> _Target:
@@ -190,10 +202,10 @@ async def _target(order: Ingest, digest: str) -> _Target:
     return _Target(alias=alias, name=name, standing=standing)
 
 
-def _refusals(order: Ingest, notes: Notes, digest: str) -> Refusals:
-    parsing = order.base.parse.model_dump()
-    recipe = hashlib.sha256(json_bytes([digest, parsing])).hexdigest()[:16]
-    return Refusals(b"" if order.rebuild else notes.refusals(), recipe=recipe)
+def remembered_refusals(base: Knowledge, digest: str, kept: bytes) -> Refusals:
+    """What was refused before and would be again; `digest` is that of the recipe, `kept` what the notes have."""
+    recipe = hashlib.sha256(json_bytes([digest, base.parse.model_dump()])).hexdigest()[:16]
+    return Refusals(kept, recipe=recipe)
 
 
 def _embedder(order: Ingest, model: Model, report: Report) -> Embedder:
@@ -212,14 +224,13 @@ def _embedder(order: Ingest, model: Model, report: Report) -> Embedder:
     )
 
 
-async def _made_ready(order: Ingest, target: _Target, embedder: Embedder) -> Callable[[], Awaitable[None]]:
-    """Make the collection where there is none, and give what holds the model against it before the first passage."""
+async def _prepare(order: Ingest, target: _Target, embedder: Embedder) -> tuple[_Step, _Step | None]:
+    """What holds the model against the collection before the first passage, and what makes one where there is none."""
     found = await order.store.describe(target.name)
     if found is not None:
-        return partial(_check, order, embedder, found)
+        return partial(_check, order, embedder, found), None
     shape = await embedder.probe(order.base.index)
-    await order.store.create(target.name, shape)
-    return _nothing
+    return _nothing, partial(order.store.create, target.name, shape)
 
 
 async def _check(order: Ingest, embedder: Embedder, found: Collection) -> None:
@@ -242,8 +253,11 @@ async def _nothing() -> None: ...
 
 async def _change_over(order: Ingest, target: _Target, report: Report) -> None:
     """Let the alias stand for what was filled, and drop what it stood for before."""
+    told = "; ".join(f"{each.source}: {each.message}" for each in report.silent)
+    if target.standing is None and not report.documents and len(report.silent) == len(order.base.sources):
+        message = f"nothing was read into {order.base.name!r}, as none of its sources could be: {told}"
+        raise KnowledgeError(message, hint=report.silent[0].hint or None)
     if report.silent and target.is_new and target.standing is not None:
-        told = "; ".join(f"{each.source}: {each.message}" for each in report.silent)
         message = f"{order.base.name!r} is not made anew before all of its sources can be read: {told}"
         raise KnowledgeError(message, hint="answers come from the one before; what was ingested now is kept")
     if target.is_new:

@@ -68,6 +68,8 @@ class Means:
     refusals: Refusals
     ready: Callable[[], Awaitable[None]]
     """Awaited before the first passage is embedded. Raises `KnowledgeError` when the model does not fit."""
+    make: Callable[[], Awaitable[None]] | None
+    """Makes the collection where there is none yet: while documents are read and embedded, before the first write."""
     readers: int
     wall: Callable[[], float]
 
@@ -130,15 +132,19 @@ class Run:
         self._reading = means.readers
         self._readied = asyncio.Lock()
         self._is_ready = False
+        self._making: asyncio.Task[None] | None = None
         self._rows: list[Row] = []
         self._due: float | None = None
         self._versions: dict[str, _Version] = {}
 
     async def run(self) -> None:
         """Bring the collection up to what the sources have. Raises `KnowledgeError` and `StoreError`."""
-        self._known = known_of(await self._means.store.heads(self._means.collection))
+        if self._means.make is None:
+            self._known = known_of(await self._means.store.heads(self._means.collection))
         try:
             async with asyncio.TaskGroup() as group:
+                if self._means.make is not None:
+                    self._making = group.create_task(self._means.make())
                 group.create_task(self._list())
                 for _ in range(self._means.readers):
                     group.create_task(self._read())
@@ -364,6 +370,8 @@ class Run:
         self._due = None
         if not self._rows:
             return
+        if self._making is not None:
+            await self._making
         rows, self._rows = self._rows, []
         touched = [self._versions[document] for document in dict.fromkeys(row.document for row in rows)]
         done = [version for version in touched if not version.left]

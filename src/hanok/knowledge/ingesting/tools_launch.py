@@ -37,7 +37,8 @@ async def open_tools(loaded: Loaded, base: Knowledge) -> AsyncGenerator[Tools]:
         sources = [_open(source, around) for source in base.sources]
         for source in sources:
             stack.push_async_callback(source.opened.aclose)
-        yield Tools(sources=sources, read_passages=partial(_passages, parsers, base), readers=PARSERS + 1)
+        reading = partial(_passages, parsers, base)
+        yield Tools(sources=sources, read_passages=reading, readers=PARSERS + 1, warm=parsers.warm)
 
 
 def _open(source: Source, around: Surroundings) -> OpenSource:

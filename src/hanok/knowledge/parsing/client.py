@@ -1,7 +1,8 @@
 """Parser processes, asked from the event loop: what a file can do to its reader, it does to one of them.
 
-One or two are started when there is a file to read, each reads one file at a time, and one that ends while it does is
-not started again for the same file: that file is refused, with how the process ended as the reason.
+One is started when there is a file to read, another when a file has been waiting for a while: a start takes half a
+second of processor time, in which the first reads hundreds of files. Each reads one at a time, and one that ends while
+it does is not started again for the same file: that file is refused, with how the process ended as the reason.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from hanok.errors import DocumentRefused, KnowledgeError
+from hanok.knowledge.framing import read_frame
 from hanok.knowledge.parsing.frames import (
-    LENGTH_BYTES,
     Answer,
     End,
     Facts,
@@ -36,6 +37,8 @@ from hanok.spec import DocumentType, Parsing, Split
 COMMAND = (sys.executable, "-m", "hanok.knowledge.children.parser")
 PATIENCE_S = 30.0
 """How much longer than its own limit a process may be silent: to start, and to give way to others."""
+HELP_AFTER_S = 1.0
+"""How long a file waits for a process that reads another before one more is started."""
 _AT_ONCE_BYTES = MIB // 4
 _LAST_WORDS_BYTES = 2000
 _END_LIMIT_S = 5.0
@@ -59,14 +62,25 @@ class Parted:
 
 
 class Parsers:
-    """Reads files in processes of their own. Close it when there is nothing more to read.
+    """Reads files in processes of their own, `processes` at most. Close it when there is nothing more to read.
 
-    A process that waits for a file longer than `idle_s` is ended; None lets it wait.
+    A process that waits for a file longer than `idle_s` is ended; None lets it wait. A file that waits for a process
+    longer than `help_after_s` has another started.
     """
 
-    def __init__(self, *, processes: int = 2, command: Sequence[str] = COMMAND, idle_s: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        processes: int = 2,
+        command: Sequence[str] = COMMAND,
+        idle_s: float | None = None,
+        help_after_s: float = HELP_AFTER_S,
+    ) -> None:
         self._command = command
         self._idle_s = idle_s
+        self._help_after_s = help_after_s
+        self._busy = 0
+        self._came_back = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(processes)
         self._idle: list[_Parser] = []
@@ -99,18 +113,22 @@ class Parsers:
             stretches=tuple(run for part in parts for run in part.stretches),
         )
 
+    async def warm(self) -> None:
+        """Have a process that starts while nothing is to be read yet. Raises `KnowledgeError` when that cannot be."""
+        if not self._idle and not self._busy:
+            self._idle.append(await _Parser.start(self._command))
+
     async def aclose(self) -> None:
         """End the processes. What is being read is ended by cancelling whoever waits for it."""
         idle, self._idle = self._idle, []
         for parser in idle:
-            await parser.end()
+            await parser.kill()  # it has nothing to end
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def _ask(self, entry: Entry, data: bytes, limits: Parsing, splits: Sequence[Split] | None) -> list[Answer]:
         told = None if splits is None else [split.model_dump() for split in splits]
         order = Order(entry=entry, size=len(data), limits=limits.model_dump(), splits=told)
-        async with self._turns:
-            parser = await self._ready()
+        async with self._process() as parser:
             try:
                 async with asyncio.timeout(limits.timeout_s + PATIENCE_S):
                     answers = await parser.ask(order, data)
@@ -121,6 +139,24 @@ class Parsers:
         if isinstance(refusal := answers[0], Refused):
             raise DocumentRefused(refusal.message, code=refusal.code, hint=refusal.hint)
         return answers
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncGenerator[_Parser]:
+        async with self._turns:
+            await self._wait_for_idle()
+            self._busy += 1
+            try:
+                yield await self._ready()
+            finally:
+                self._busy -= 1
+                self._came_back.set()
+
+    async def _wait_for_idle(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._help_after_s):
+                while self._busy and not self._idle:
+                    self._came_back.clear()
+                    await self._came_back.wait()
 
     async def _ready(self) -> _Parser:
         while self._idle:
@@ -222,8 +258,7 @@ class _Parser:
 
     async def _answer(self) -> Answer:
         assert self._process.stdout is not None
-        length = int.from_bytes(await self._process.stdout.readexactly(LENGTH_BYTES), "little")
-        return read_answer(await self._process.stdout.readexactly(length))
+        return read_answer(await read_frame(self._process.stdout))
 
     async def end(self) -> None:
         """Let it end by itself."""

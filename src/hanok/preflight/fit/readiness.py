@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hanok.gpu import GIB
+from hanok.gpu.loading import IMAGE_S, least_start_s, usual_start_s
 from hanok.preflight.case import Case
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
@@ -29,11 +30,6 @@ DEADLINE = Rule(
     "HK438", "warning", "a rollout that is given up while the engine loads", "raise progressDeadlineSeconds"
 )
 
-LEAST_START_S, USUAL_START_S = 20.0, 120.0
-"""Beside reading weights: imports, compiling and capturing graphs. The first from a kept compile cache and a small
-model, the second for a large one without: judgements."""
-IMAGE_S = 180.0
-"""Usually, to pull and unpack an image of 10 GB: a judgement."""
 LONG_DELAY_S = 60
 DEADLINE_S = 600
 """Kubernetes' default of progressDeadlineSeconds."""
@@ -51,7 +47,9 @@ class Times:
 def times(found: EngineFit, case: Case) -> Times:
     store = store_of(found, case)
     size = found.weights_bytes
-    return Times(least=size / store.fastest + LEAST_START_S, usual=size / store.usual + USUAL_START_S, store=store)
+    return Times(
+        least=least_start_s(size, store.fastest), usual=usual_start_s(size, store.usual), store=store
+    )  # fmt: skip
 
 
 def check_probes(case: Case) -> Iterator[Finding]:

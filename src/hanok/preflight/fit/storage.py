@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hanok.gpu.loading import FASTEST, HUB_FASTEST, HUB_USUAL, USUAL
 from hanok.preflight.case import Case
 from hanok.preflight.engines import Engine
 from hanok.preflight.fit.needs import EngineFit
@@ -18,11 +19,6 @@ from hanok.preflight.quantities import quantity
 from hanok.preflight.workloads import Path
 
 MIB = 1024**2
-FASTEST = 10e9
-"""Bytes a second: nothing that an engine loads from is quicker (local NVMe in RAID, a parallel file system)."""
-USUAL = 1e9
-HUB_FASTEST, HUB_USUAL = 2e9, 0.3e9
-"""Bytes a second from the Hugging Face hub: with many streams on a fast instance; as is common. Judgements."""
 GP3_MIB_S = 125
 """MiB a second of a gp3 volume that asks for no more (AWS, EBS volume types)."""
 CACHES = ("/root/.cache/huggingface", "/root/.cache", "/root", "/home/vllm/.cache/huggingface")

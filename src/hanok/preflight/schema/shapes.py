@@ -121,8 +121,12 @@ class Shape:
 
     @cached_property
     def items(self) -> Shape | None:
+        """Items of a list that keeps unknown fields keep them, too. Source: apiextensions, pruning/algorithm.go."""
         found = self.schema.get("items")
-        return self._below(cast("Body", found)) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        keeps = {"x-kubernetes-preserve-unknown-fields": True} if self.preserving else {}
+        return self._below({**keeps, **cast("Body", found)})
 
     @cached_property
     def unique_by(self) -> Sequence[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanok.spec.checks.agents import check_agents
 from hanok.spec.checks.batches import check_window
 from hanok.spec.checks.caches import check_caches
+from hanok.spec.checks.cluster import check_cluster
 from hanok.spec.checks.deploys import check_deploys
 from hanok.spec.checks.findings import Finding, quoted
 from hanok.spec.checks.knowledge import check_knowledge
@@ -12,6 +13,7 @@ from hanok.spec.checks.models import check_models
 from hanok.spec.checks.money import check_money
 from hanok.spec.checks.people import check_people
 from hanok.spec.checks.records import check_records
+from hanok.spec.checks.scaling import check_scaling
 from hanok.spec.checks.tiers import check_tiers
 from hanok.spec.checks.tools import check_tools
 from hanok.spec.tree import Platform
@@ -26,9 +28,11 @@ _CHECKS = (
     check_window,
     check_caches,
     check_deploys,
+    check_scaling,
     check_knowledge,
     check_tools,
     check_agents,
+    check_cluster,
 )
 
 

@@ -7,9 +7,11 @@ docs/platform-yaml.md are generated from here. Unknown keys are refused.
 from hanok.spec.tree.agents import Agent, AgentLimits, LongTerm, Memory, Pattern, Prompt, Runs, Scale
 from hanok.spec.tree.batches import Batches, BatchWindow, Time
 from hanok.spec.tree.caches import Cache, ModelCache, Semantic, Share
+from hanok.spec.tree.cluster import Cluster, Target
 from hanok.spec.tree.deploys import Deploy, PlannedLatency, PlannedLoad
 from hanok.spec.tree.endpoints import (
     ADJUSTABLE,
+    STARTED,
     EchoEndpoint,
     Endpoint,
     LiteLLMEndpoint,
@@ -48,6 +50,7 @@ from hanok.spec.tree.people import Scope, Team, User
 from hanok.spec.tree.platform import Loaded, Platform
 from hanok.spec.tree.records import Books, Export, Telemetry
 from hanok.spec.tree.routing import Breaker, Fallbacks, HeaderRule, Hedge, Policy, Queue, Routing, Timeouts
+from hanok.spec.tree.scaling import ModelScale, ScaleDown, ScaleSteps, ScaleUp
 from hanok.spec.tree.tiers import Auto, TierCue, TierExamples, TierName, TierRules
 from hanok.spec.tree.tools import (
     AgentTool,
@@ -65,6 +68,7 @@ from hanok.spec.tree.values import HttpUrl, Name, Number, Tag, Tree, Whole
 __all__ = [
     "ADJUSTABLE",
     "SPLITS",
+    "STARTED",
     "A2a",
     "Agent",
     "AgentLimits",
@@ -78,6 +82,7 @@ __all__ = [
     "Breaker",
     "Budget",
     "Cache",
+    "Cluster",
     "CodeTool",
     "Deploy",
     "DocumentType",
@@ -107,6 +112,7 @@ __all__ = [
     "Milvus",
     "Model",
     "ModelCache",
+    "ModelScale",
     "ModelType",
     "Name",
     "Number",
@@ -129,6 +135,9 @@ __all__ = [
     "Routing",
     "Runs",
     "Scale",
+    "ScaleDown",
+    "ScaleSteps",
+    "ScaleUp",
     "Scope",
     "ScriptEndpoint",
     "ScriptedCall",
@@ -140,6 +149,7 @@ __all__ = [
     "Split",
     "Strategy",
     "Tag",
+    "Target",
     "Team",
     "Telemetry",
     "Terms",

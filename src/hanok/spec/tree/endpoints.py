@@ -40,6 +40,8 @@ class _Endpoint(Tree):
 
 ADJUSTABLE = tuple(_Endpoint.model_fields)
 """What may change of an endpoint that runs."""
+STARTED = ("llamacpp", "vllm")
+"""Engines that Hanok starts and that can have replicas."""
 
 
 class OpenAIEndpoint(_Endpoint):

@@ -11,6 +11,7 @@ from hanok.spec.tree.deploys import Deploy
 from hanok.spec.tree.endpoints import Endpoint
 from hanok.spec.tree.money import Price
 from hanok.spec.tree.routing import Breaker, Fallbacks, Hedge, Queue, Routing, Timeouts
+from hanok.spec.tree.scaling import ModelScale
 from hanok.spec.tree.values import Name, Tree, Whole, as_list
 
 
@@ -63,4 +64,7 @@ class Model(Tree):
     )
     deploy: Deploy | None = Field(
         default=None, description="What it needs of GPUs, for `hanok plan`. Changes nothing of how calls are answered."
+    )
+    scale: ModelScale | None = Field(
+        default=None, description="How many replicas of its engine there are; by default one for each endpoint."
     )

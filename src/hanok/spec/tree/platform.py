@@ -10,6 +10,7 @@ from hanok.errors import Problem, SpecError
 from hanok.spec.tree.agents import Agent, Prompt, Runs
 from hanok.spec.tree.batches import Batches
 from hanok.spec.tree.caches import Cache
+from hanok.spec.tree.cluster import Cluster
 from hanok.spec.tree.gateway import Gateway
 from hanok.spec.tree.knowledge import Knowledge, Milvus, VectorStores
 from hanok.spec.tree.models import Model, ModelType
@@ -48,6 +49,9 @@ class Platform(Tree):
     users: list[User] = Field(default=[], description="Users that keys act for.")
     budgets: list[Budget] = Field(default=[], description="What may be spent.")
     limits: list[Limit] = Field(default=[], description="How fast calls may come.")
+    cluster: Cluster | None = Field(
+        default=None, description="The cluster that `hanok render` writes for. Changes nothing on one machine."
+    )
 
     def names(self) -> list[str]:
         """Every name that callers may ask for: models, then those whose model is picked."""

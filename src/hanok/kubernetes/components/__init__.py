@@ -1,0 +1,45 @@
+"""What a cluster is made of, a file for each component; `COMPONENTS` names them all, in the order they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+
+from hanok.kubernetes.component import Component
+
+_MODULES = (
+    "namespaces",
+    "cert_manager",
+    "external_secrets",
+    "karpenter",
+    "gpu_operator",
+    "dra",
+    "storage",
+    "vllm",
+    "lws",
+    "keda",
+    "llm_d",
+    "own",
+    "entry",
+    "redis",
+    "postgres",
+    "milvus",
+    "kagent",
+    "prometheus",
+    "otel",
+    "agentgateway",
+    "dcgm",
+)
+"""Modules of this package; each has its `COMPONENT`."""
+
+
+@cache
+def components() -> tuple[Component, ...]:
+    """Every component that Hanok can render."""
+    return tuple(_found())
+
+
+def _found() -> Iterator[Component]:
+    for name in _MODULES:
+        yield import_module(f"hanok.kubernetes.components.{name}").COMPONENT

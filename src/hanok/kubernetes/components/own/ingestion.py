@@ -1,0 +1,70 @@
+"""Ingestion: jobs, one for each knowledge base, not gateways, of which each would do it.
+
+What `on_start` says is a Job whose name holds the digest of the base: another recipe or other sources are another Job.
+A disk that only one pod at a time may have keeps two ingests of one base apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from hanok.kubernetes.component import Body
+from hanok.kubernetes.components.own.pods import FILE, container, pod
+from hanok.kubernetes.objects import given, label, labels, thing
+from hanok.kubernetes.places import HANOK
+from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.rewriting import rewritten
+from hanok.spec.tree import Knowledge
+
+COMPONENT = "ingestion"
+BY_HAND = "0 0 1 1 *"
+"""The schedule of a base that has none: it is suspended, and there so that a person can begin one."""
+TRIES, LATE_S, GRACE_S = 4, 3600, 60
+STATE_GIB = 5
+"""For clones of repositories and what is known of documents; passages are in Milvus."""
+
+
+def ingestion(plan: ClusterPlan) -> Iterator[Body]:
+    """For each base its disk, its CronJob, and the Job of its start."""
+    values = rewritten(plan).get("knowledge", [])
+    for base, written in zip(plan.platform.knowledge, values, strict=True):
+        name = label(f"ingest-{base.name}", 43)
+        yield _disk(name)
+        yield _scheduled(plan, name, base)
+        if base.on_start:
+            digest = hashlib.sha256(json.dumps([written, plan.image], sort_keys=True, default=str).encode()).hexdigest()
+            yield _once(plan, name, f"{name}-{digest[:8]}", base)
+
+
+def _disk(name: str) -> Body:
+    spec = {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": f"{STATE_GIB}Gi"}}}
+    return thing("v1", "PersistentVolumeClaim", name, HANOK, labels=labels(name, COMPONENT), spec=spec)
+
+
+def _scheduled(plan: ClusterPlan, name: str, base: Knowledge) -> Body:
+    spec: Body = {
+        "schedule": base.schedule or BY_HAND,
+        "timeZone": "Etc/UTC",
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": LATE_S,
+        "suspend": None if base.schedule else True,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"spec": _job(plan, name, base)},
+    }
+    return thing("batch/v1", "CronJob", name, HANOK, labels=labels(name, COMPONENT), spec=given(**spec))
+
+
+def _once(plan: ClusterPlan, disk: str, name: str, base: Knowledge) -> Body:
+    return thing("batch/v1", "Job", name, HANOK, labels=labels(disk, COMPONENT), spec=_job(plan, disk, base))
+
+
+def _job(plan: ClusterPlan, disk: str, base: Knowledge) -> Body:
+    """Tried again after a while: the database, Milvus or the model may still be on their way."""
+    work = container(plan, COMPONENT, ["knowledge", "ingest", base.name, "--file", FILE, "--json"])
+    state = {"name": "state", "persistentVolumeClaim": {"claimName": disk}}
+    spec = {**pod(plan, work, state=state, grace_s=GRACE_S), "restartPolicy": "OnFailure"}
+    marks = {**labels(disk, COMPONENT), "hanok.dev/reads": "platform"}
+    return {"backoffLimit": TRIES, "template": {"metadata": {"labels": marks}, "spec": spec}}

@@ -1,0 +1,87 @@
+"""What stands around an engine's pods: an account without rights, a Service, walls, a budget, a monitor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hanok.kubernetes.component import Body
+from hanok.kubernetes.components.vllm.parts import MODEL, PORT, engine_labels, has_sidecar, pods_of
+from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.objects import label, thing
+from hanok.kubernetes.places import ENGINE_PORT, HANOK, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
+from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.replicas import is_picked, shape_of
+
+SCRAPE_EVERY = "15s"
+_SPACE = "kubernetes.io/metadata.name"
+
+
+def around(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    """All of it."""
+    named = engine_labels(engine)
+    yield thing("v1", "ServiceAccount", engine.name, MODELS, labels=named, automountServiceAccountToken=False)
+    yield thing("v1", "Service", engine.name, MODELS, labels=named, spec=_service(plan, engine))
+    budget = {"maxUnavailable": 1, "selector": {"matchLabels": pods_of(engine)}}
+    yield thing("policy/v1", "PodDisruptionBudget", engine.name, MODELS, labels=named, spec=budget)
+    yield thing("networking.k8s.io/v1", "NetworkPolicy", engine.name, MODELS, labels=named, spec=_walls(plan, engine))
+    if plan.cluster.observe.prometheus:
+        yield _monitor(engine)
+
+
+def _service(plan: ClusterPlan, engine: EnginePlan) -> Body:
+    """Without an address of its own where it gives replicas their names."""
+    door = "sidecar" if has_sidecar(plan, engine) else PORT
+    headless = {"clusterIP": "None"} if shape_of(plan, engine) == "StatefulSet" else {}
+    return {**headless, "selector": pods_of(engine), "ports": [{"name": PORT, "port": ENGINE_PORT, "targetPort": door}]}
+
+
+def _monitor(engine: EnginePlan) -> Body:
+    spec: Body = {
+        "selector": {"matchLabels": pods_of(engine)},
+        "podMetricsEndpoints": [{"port": PORT, "path": "/metrics", "interval": SCRAPE_EVERY}],
+    }
+    named = {**engine_labels(engine), "release": PROMETHEUS_RELEASE}
+    return thing("monitoring.coreos.com/v1", "PodMonitor", engine.name, MODELS, labels=named, spec=spec)
+
+
+# --- Walls ------------------------------------------------------------------------------------------------------------
+
+
+def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
+    """Calls come from Hanok's door or llm-d's, looks from Prometheus; out it goes to names and for weights."""
+    peers = {"podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}}
+    joined = bool(engine.role) or engine.machines > 1
+    mine = {MODEL: label(engine.model.name)} if joined else pods_of(engine)
+    ins: list[Body] = [{"from": list(_callers(plan, engine)), "ports": list(_ports(plan, engine))}]
+    outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
+    return {
+        "podSelector": {"matchLabels": mine},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [*ins, *([{"from": [peers]}] if joined else [])],
+        "egress": [*outs, *([{"to": [peers]}] if joined else [])],
+    }
+
+
+def _callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    yield _pods_in(HANOK, "hanok")
+    if is_picked(plan, engine):
+        yield {"podSelector": {}}
+    if plan.cluster.observe.prometheus:
+        yield _pods_in(OBSERVABILITY, "prometheus")
+
+
+def _pods_in(space: str, name: str) -> Body:
+    return {
+        "namespaceSelector": {"matchLabels": {_SPACE: space}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
+    }
+
+
+def _ports(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    yield {"protocol": "TCP", "port": PORT}
+    if has_sidecar(plan, engine):
+        yield {"protocol": "TCP", "port": "sidecar"}
+
+
+def _tcp(port: int) -> Body:
+    return {"protocol": "TCP", "port": port}

@@ -1,0 +1,1 @@
+"""Formats of the tree, a file for each: pieces in, files by their path out."""

@@ -1,0 +1,83 @@
+"""Files in: the versions that ship with Hanok, a platform's lock, and the texts that a platform file names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+
+from hanok.errors import Problem, SpecError
+from hanok.kubernetes.lock import Lock, Pin
+from hanok.kubernetes.rewriting import is_in_image
+from hanok.kubernetes.texts import named_texts
+from hanok.spec.load import read
+from hanok.spec.nodes import Place, compose, construct, problem, where
+from hanok.spec.tree import Loaded
+from hanok.spec.written import Book, Written, walk
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def shipped() -> Lock:
+    """The versions that this Hanok knows."""
+    text = resources.files("hanok.kubernetes").joinpath("versions.yaml").read_text("utf-8")
+    pins = cast("dict[str, Any]", yaml.load(text, Loader=_Loader))  # noqa: S506 - a safe loader
+    return Lock(pins={name: Pin.model_validate(each) for name, each in pins.items()}, source="built in")
+
+
+def load_lock(file: Path) -> Lock:
+    """A platform's lock, or, where there is none, what ships. What it does not name is as it ships.
+
+    Raises `SpecError` with every mistake, by its line.
+    """
+    if not file.exists():
+        return shipped()
+    book = Book(file)
+    root = compose(read(file), file)
+    walk(root, (), book, [])
+    pins, values = dict(shipped().pins), cast("Mapping[str, Any]", construct(root, file))
+    for name, given in values.items():
+        _take(name, given, pins, book)
+    if book.problems:
+        raise SpecError(book.problems)
+    return Lock(pins=pins, source=str(file))
+
+
+def load_texts(loaded: Loaded, written: Written) -> dict[str, str]:
+    """The texts that a platform file names, by their path in it. Raises `SpecError` with each that cannot go along."""
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for place, path in named_texts(loaded.platform):
+        if not is_in_image(path):
+            hint = "put it beside platform.yaml, and name it from there"
+            problems.append(written.problem(place, f"{path} lies outside of the folder of platform.yaml", hint))
+            continue
+        try:
+            found[path.removeprefix("./")] = (loaded.folder / path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            problems.append(written.problem(place, f"{path} cannot be read: {reason}", "the cluster is given its text"))
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _take(name: str, given: Any, pins: dict[str, Pin], book: Book) -> None:
+    if name not in pins:
+        _blame(book, (name,), f"no component is called {name!r}", "delete it")
+        return
+    try:
+        pins[name] = Pin.model_validate({**pins[name].model_dump(exclude_unset=True), **(given or {})})
+    except (ValidationError, TypeError) as error:
+        told = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else "must be a block"
+        _blame(book, (name,), told, "as `version: 1.2.3`")
+
+
+def _blame(book: Book, place: Place, message: str, hint: str) -> None:
+    book.problems.append(problem(book.file, *where(place, book.places), place, message, hint))

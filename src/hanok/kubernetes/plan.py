@@ -1,0 +1,162 @@
+"""The plan of a cluster: what a platform file means there, decided once, before any object is written.
+
+Components ask the plan, never each other. Pure: `load.py` reads what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from hanok.errors import SpecError
+from hanok.gpu import Anatomy, Catalog
+from hanok.kubernetes.engines import EnginePlan, plan_engines
+from hanok.kubernetes.lock import Lock
+from hanok.kubernetes.places import GATEWAY, MILVUS
+from hanok.kubernetes.pools import Pool, plan_pools
+from hanok.kubernetes.secrets import refuse_secrets, secrets
+from hanok.kubernetes.vectors import index_gpus, index_pool
+from hanok.spec.tree import Cluster, Loaded, Platform, Target
+from hanok.spec.written import Variable, Written
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClusterPlan:
+    """`texts` are files that the platform file names, by their path in it. `version` is Hanok's."""
+
+    loaded: Loaded
+    written: Written
+    cluster: Cluster
+    target: Target
+    engines: Sequence[EnginePlan]
+    lock: Lock
+    catalog: Catalog
+    version: str
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def platform(self) -> Platform:
+        return self.loaded.platform
+
+    @property
+    def on_aws(self) -> bool:
+        return self.target != "kubernetes"
+
+    def role_arn(self, name: str) -> str | None:
+        """The cloud role of pods of that name, where the account is known: they take it by their ServiceAccount."""
+        return f"arn:aws:iam::{self.cluster.account}:role/{self.cluster.name}-{name}" if self.cluster.account else None
+
+    def role_note(self, name: str, account: str, rights: str) -> str:
+        """What a person must do for a cloud role: `account` is a ServiceAccount, as `hanok/hanok`."""
+        how = "trusted by" if self.cluster.account else "bound by a Pod Identity association to"
+        return f"make the IAM role `{self.cluster.name}-{name}`, {how} the ServiceAccount {account}, to {rights}"
+
+    @cached_property
+    def image(self) -> str:
+        """Hanok's own image."""
+        return self.cluster.hanok.image or f"hanok:{self.version}"
+
+    @property
+    def needs_gpus(self) -> bool:
+        return bool(self.engines) or self.index_gpus > 0
+
+    @property
+    def index_gpus(self) -> int:
+        """GPUs that Milvus wants for indexes."""
+        return index_gpus(self.platform, self.cluster.milvus) if self.milvus else 0
+
+    @property
+    def postgres(self) -> bool:
+        """Whether the cluster must make a PostgreSQL: the file names none, and several gateways share one ledger."""
+        return self.platform.ledger.database is None
+
+    @property
+    def redis(self) -> bool:
+        """Whether the cluster must make a Redis: the file names none, and several gateways share budgets."""
+        return self.platform.ledger.redis is None
+
+    @property
+    def milvus(self) -> bool:
+        """Whether the cluster must make a Milvus: there is something to keep, and the file names no other server."""
+        return self.keeps_passages and self.platform.milvus.uri in (None, MILVUS)
+
+    @cached_property
+    def index_pool(self) -> Pool | None:
+        """Machines for Milvus' indexes on GPUs, where any is asked for and the cluster's nodes are ours."""
+        wanted = self.on_aws and self.index_gpus
+        return index_pool(self.platform, self.cluster.milvus, self.catalog) if wanted else None
+
+    @property
+    def keeps_passages(self) -> bool:
+        declared = self.platform
+        return bool(declared.knowledge) or "vector_stores" in declared.model_fields_set
+
+    @cached_property
+    def gateway(self) -> str:
+        """Hanok's door inside of the cluster, without `/v1`."""
+        return GATEWAY
+
+    @cached_property
+    def variables(self) -> list[Variable]:
+        """Variables that come from the secret store, each once, by name.
+
+        Those without a plain value in `cluster.hanok.variables`: of secrets all, of others those without a default.
+        """
+        plain, found = self.cluster.hanok.variables, dict[str, Variable]()
+        secret = {self.written.standing(place) for place, _ in secrets(self.platform, ())}
+        for each in self.written.variables():
+            if each.place[:1] == ("cluster",) or each.name in plain:
+                continue
+            if each.default is None or each.place in secret:
+                found.setdefault(each.name, each)
+        return [found[name] for name in sorted(found)]
+
+    @property
+    def secret_prefix(self) -> str:
+        """Before every name in the secret store."""
+        return self.cluster.secrets.prefix or f"{self.cluster.environment}/{self.platform.name}/"
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """Machines with GPUs."""
+        return plan_pools(self.engines, self.cluster.nodes) + ([self.index_pool] if self.index_pool else [])
+
+    def pool_of(self, engine: EnginePlan) -> Pool:
+        """The machines that an engine stands on."""
+        return next(each for each in self.pools if engine in each.engines)
+
+    def of_model(self, index: int) -> Iterator[EnginePlan]:
+        """The engines of one model, by its place in the file."""
+        return (each for each in self.engines if each.index == index)
+
+
+def make_plan(
+    loaded: Loaded,
+    written: Written,
+    *,
+    target: Target | None,
+    lock: Lock,
+    catalog: Catalog,
+    anatomy: Callable[[str], Anatomy],
+    version: str,
+    texts: Mapping[str, str],
+) -> ClusterPlan:
+    """The plan. Raises `SpecError` with everything that cannot be rendered, by its line."""
+    cluster = loaded.platform.cluster or Cluster()
+    problems = list(refuse_secrets(loaded.platform, written))
+    if problems:
+        raise SpecError(problems)
+    return ClusterPlan(
+        loaded=loaded,
+        written=written,
+        cluster=cluster,
+        target=target or cluster.target,
+        engines=plan_engines(
+            loaded.platform.models, written, catalog, anatomy, sliced=cluster.nodes.sharing.mode == "mig"
+        ),
+        lock=lock,
+        catalog=catalog,
+        version=version,
+        texts=texts,
+    )

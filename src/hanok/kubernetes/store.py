@@ -1,0 +1,88 @@
+"""The tree on disk: written file by file, each as a whole; what we wrote before and is no more, is removed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hanok.errors import StartError
+from hanok.kubernetes.lock import Pin
+from hanok.kubernetes.writing import HEADER, MARKDOWN_HEADER, as_yaml
+
+LOCK_HEADER = "# The versions that this platform is rendered with. `hanok render --update-lock` takes newer ones.\n"
+_FIRST = (HEADER.encode(), MARKDOWN_HEADER.encode())
+
+
+def read_tree(folder: Path) -> dict[str, str]:
+    """The files of ours that are there, by path. Raises `StartError` for a folder that cannot be read."""
+    try:
+        return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in _ours(folder)}
+    except OSError as error:
+        raise StartError(f"{folder} cannot be read: {error.strerror}", hint="name another folder") from None
+
+
+def write_tree(files: Mapping[str, str], folder: Path, *, force: bool = False) -> None:
+    """Write the files; remove ours that are not among them. Others' files stay.
+
+    Raises `StartError` where a file stands in the way that is not ours, unless `force`, or nothing can be written.
+    """
+    try:
+        if not force:
+            _refuse_others(files, folder)
+        for path, text in files.items():
+            _write(folder / path, text)
+        for path in list(_ours(folder)):
+            if path.relative_to(folder).as_posix() not in files:
+                path.unlink()
+                _tidy(path.parent, folder)
+    except OSError as error:
+        raise StartError(f"{folder} cannot be written: {error.strerror}", hint="name another with --out") from None
+
+
+def write_lock(file: Path, pins: Mapping[str, Pin]) -> None:
+    """Write the versions that a tree was rendered with. Raises `StartError`."""
+    body = {
+        name: pin.model_dump(exclude_unset=True, exclude={"api"} if not pin.api else None) for name, pin in pins.items()
+    }
+    try:
+        _write(file, LOCK_HEADER + as_yaml(body))
+    except OSError as error:
+        raise StartError(f"{file} cannot be written: {error.strerror}", hint="look at its permissions") from None
+
+
+def _refuse_others(files: Mapping[str, str], folder: Path) -> None:
+    for path in files:
+        if (folder / path).exists() and not _is_ours(folder / path):
+            message = f"{folder / path} was not rendered by Hanok"
+            raise StartError(message, hint="name another folder with --out, or write over it with --force")
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    return (each for each in sorted(folder.rglob("*")) if each.is_file() and _is_ours(each))
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(max(map(len, _FIRST))).startswith(_FIRST)
+
+
+def _write(path: Path, text: str) -> None:
+    """As a whole or not at all; what is the same is left alone."""
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".hanok-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(name).chmod(0o644)
+    Path(name).replace(path)
+
+
+def _tidy(folder: Path, root: Path) -> None:
+    """Remove folders that have become empty."""
+    while folder != root and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

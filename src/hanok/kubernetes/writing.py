@@ -1,0 +1,52 @@
+"""Objects as text: the same dict gives the same bytes. Keys stay in the order in which they were put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import yaml
+
+from hanok.kubernetes.component import Body
+
+HEADER = "# Rendered by Hanok from platform.yaml. Change that file, not this one.\n"
+MARKDOWN_HEADER = f"<!-- {HEADER.strip(chr(35)).strip()} -->\n"
+WIDTH = 120
+ACCEPTS = "hanok.dev/accepts-"
+"""Annotations with a rule of preflight and the reason why the object is right all the same."""
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """libyaml's where it is there; texts of several lines as blocks, and no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's form
+        return True
+
+
+def _text(dumper: Any, text: str) -> Any:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _mapping(dumper: Any, mapping: Mapping[str, Any]) -> Any:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", list(mapping.items()))
+
+
+cast("Any", _Dumper).add_representer(str, _text)
+cast("Any", _Dumper).add_representer(dict, _mapping)
+
+
+def as_yaml(value: Any) -> str:
+    """A value as YAML 1.1, as Kubernetes reads it."""
+    return yaml.dump(value, Dumper=_Dumper, width=WIDTH, sort_keys=False, allow_unicode=True)
+
+
+def as_file(body: Body) -> str:
+    """One object as a file of the tree, with the findings of preflight that it accepts."""
+    return HEADER + "".join(_accepted(body)) + as_yaml(body)
+
+
+def _accepted(body: Body) -> Iterator[str]:
+    for name, reason in body.get("metadata", {}).get("annotations", {}).items():
+        if name.startswith(ACCEPTS):
+            yield f"# hanok: ignore {name.removeprefix(ACCEPTS)} {reason}\n"

@@ -1,0 +1,14 @@
+"""Agents as resources of kagent."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hanok.spec.tree.values import Tree
+
+
+class Kagent(Tree):
+    """Whether agents are rendered as kagent's resources, too. Hanok's gateway leads their runs either way."""
+
+    enabled: bool = Field(default=False, description="Render them, with kagent itself.")
+    agents: list[str] = Field(default=["*"], description="Patterns of those that are.")
