@@ -74,9 +74,7 @@ def _steps(steps: ScaleSteps) -> Body:
     }
 
 
-def triggers(
-    engine: EnginePlan, scale: ModelScale, tail: str, *, picked: bool = False
-) -> Iterator[tuple[str, str, float]]:
+def triggers(plan: ClusterPlan, engine: EnginePlan, scale: ModelScale) -> Iterator[tuple[str, str, float]]:
     """Each target's name, its query, and what one replica should have of it."""
     tail = _TAILS[shape_of(plan, engine)]
     pods = f'namespace="{MODELS}", pod=~"{workload_name(engine)}-{tail}"'
