@@ -39,8 +39,8 @@ VARIABLES_SECRET = "hanok-variables"
 
 HUB_SECRET, HUB_SECRET_KEY = "hugging-face", "token"
 """The Secret in the engines' namespace with the token for Hugging Face."""
-EFS_CLASS, FSX_CLASS = "efs", "fsx"
-"""StorageClasses of file systems that many nodes share."""
+DISK_CLASS, EFS_CLASS, FSX_CLASS = "gp3", "efs", "fsx"
+"""StorageClasses of disks, the default on AWS, and of file systems that many nodes share."""
 
 
 def team_space(team: str) -> str:

@@ -16,6 +16,7 @@ from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan, is_replaced
 from hanok.kubernetes.places import COLLECTOR, GATEWAY_PORT, MILVUS
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.receivers import receivers
 from hanok.kubernetes.replicas import gateway_endpoints, is_picked
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import ADJUSTABLE, Model
@@ -48,7 +49,7 @@ def rewritten(plan: ClusterPlan) -> Body:
     _name_cache(plan, values)
     if plan.milvus:
         values["milvus"] = {**_block(values, "milvus"), "uri": MILVUS}
-    if plan.cluster.observe.collector:
+    if plan.cluster.observe.collector and receivers(plan):
         values["telemetry"] = {**_block(values, "telemetry"), "export": {"to": "otlp", "url": COLLECTOR}}
     for base in _list(values, "knowledge"):
         _leave_to_jobs(base)

@@ -10,22 +10,26 @@ from hanok.kubernetes.component import Component
 
 _MODULES = (
     "namespaces",
-    "own",
-    "postgres",
-    "redis",
-    "external_secrets",
     "cert_manager",
-    "agentgateway",
-    "entry",
+    "external_secrets",
     "karpenter",
     "gpu_operator",
-    "dcgm",
     "dra",
+    "storage",
     "vllm",
     "lws",
     "keda",
     "llm_d",
+    "own",
+    "entry",
+    "redis",
+    "postgres",
     "milvus",
+    "kagent",
+    "prometheus",
+    "otel",
+    "agentgateway",
+    "dcgm",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
