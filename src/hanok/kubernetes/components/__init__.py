@@ -10,6 +10,7 @@ from hanok.kubernetes.component import Component
 
 _MODULES = (
     "namespaces",
+    "disks",
     "own",
     "postgres",
     "redis",
