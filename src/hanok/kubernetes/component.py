@@ -35,7 +35,7 @@ class Placed:
 class Chart:
     """One Helm release. `chart` is its name in the lock, which knows the version and where it is.
 
-    `needs` are releases that must be there before; `values` are Helm's.
+    `needs` are releases that must be there before, as far as they are rendered; `values` are Helm's.
     """
 
     chart: str

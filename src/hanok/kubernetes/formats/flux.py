@@ -79,7 +79,7 @@ def release(chart: Chart, pin: Pin, charts: Sequence[Chart]) -> Body:
         "timeout": TIMEOUT,
         "releaseName": chart.release,
         **_chart(chart.chart, pin),
-        "dependsOn": [_need(name, charts) for name in chart.needs] or None,
+        "dependsOn": [_need(each) for each in charts if each.release in chart.needs] or None,
         "install": {"crds": "CreateReplace", "remediation": {"retries": 3}},
         "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}},
         "values": chart.values or None,
@@ -94,9 +94,8 @@ def _chart(name: str, pin: Pin) -> Body:
     return {"chart": {"spec": {"chart": pin.chart, "version": pin.version, "sourceRef": place}}}
 
 
-def _need(name: str, charts: Sequence[Chart]) -> Body:
-    found = next(each for each in charts if each.release == name)
-    return {"name": name, "namespace": found.namespace}
+def _need(chart: Chart) -> Body:
+    return {"name": chart.release, "namespace": chart.namespace}
 
 
 # --- Folders and steps ------------------------------------------------------------------------------------------------
