@@ -467,12 +467,14 @@ class HouseAgency:
         if self._outside.recalled is not None and agent.memory.long_term is not None:
             told.append(await self._outside.recalled(agent, run))
         self._limit(run, paid_to_tools(receipts.values()))
+        had = await self._boxes.had(agent, self._platform)
         work = Work(
             run=run,
             agent=agent,
             model=agent.model or self._first_model(),
             instructions="\n\n".join(each for each in told if each),
-            tools=[*await self._boxes.tools(agent, self._platform), *self._outside.extra_tools(agent)],
+            tools=[*had.tools, *self._outside.extra_tools(agent)],
+            missing=had.missing,
             models=self._outside.around.models,
             recorder=self._recorder,
             receipts=receipts,
@@ -485,6 +487,7 @@ class HouseAgency:
             monotonic=self._monotonic,
             watcher=self._outside.watcher,
         )
+        work.tell_missing()
         return Prepared(graph=kept.graph, work=work)
 
     async def _reached(self, run: Run) -> str:

@@ -27,10 +27,10 @@ from hanok.agents.limits import KeyEnded, LimitReached, check_spent, check_step,
 from hanok.agents.measuring import Length
 from hanok.agents.recorder import Recorder
 from hanok.agents.reply import Hearing, Reply
-from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
+from hanok.agents.tool import Missing, Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.values import EventType, Message, Receipt, Run, Used, Wish
 from hanok.agents.watching import NOBODY, Use, Watcher
-from hanok.errors import BudgetExceeded, HanokError
+from hanok.errors import BudgetExceeded, HanokError, ToolUnavailable
 from hanok.spec import Agent
 from hanok.wire import NANO, Caller, ChatModel, ChatRequest, Usage
 
@@ -41,6 +41,9 @@ UNKNOWN_OUTCOME = (
     "It was not repeated. Look whether it did before you try again."
 )
 _NOTHING_USED = Usage()
+LOOKS_FOR_MISSING = 3
+LOOK_FOR_MISSING_S = 10.0
+"""How often a run asks again for tools of a server that was out of reach, and how long it rests between."""
 
 
 class Stopped(HanokError):
@@ -94,6 +97,7 @@ class Work:
         model: str,
         instructions: str,
         tools: Sequence[Tool],
+        missing: Sequence[Missing],
         models: ChatModel,
         recorder: Recorder,
         receipts: Mapping[str, Receipt],
@@ -109,7 +113,10 @@ class Work:
         self.run = run
         self.agent = agent
         self.model = model
-        self.instructions = instructions
+        self._instructions = instructions
+        self._missing = list(missing)
+        self._looks_left = LOOKS_FOR_MISSING
+        self._look_at = monotonic() + LOOK_FOR_MISSING_S
         self.used = run.used
         self.wish: Wish | None = None
         self.length = Length()
@@ -131,6 +138,15 @@ class Work:
         self._uses: dict[str, Use] = {}
 
     # what patterns ask for
+
+    @property
+    def instructions(self) -> str:
+        """What the agent is told, with what it has to do without."""
+        if not self._missing:
+            return self._instructions
+        names = ", ".join(each.name for each in self._missing)
+        told = f"Out of reach now, with all their tools: {names}. Do without, and say so."
+        return f"{self._instructions}\n\n{told}".strip()
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -188,6 +204,7 @@ class Work:
         if waits := {id_: each for one in done if isinstance(one, Waits) for id_, each in one.requests.items()}:
             self._wait(waits)
         self._tell_budget()
+        await self._look_for_missing()
         return [each for each in done if not isinstance(each, Waits)]
 
     async def once(self, do: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -216,6 +233,25 @@ class Work:
     def clocked(self) -> Used:
         """What was used, with the seconds to now of this lead and those before; no clock that is set changes them."""
         return replace(self.used, seconds=self.run.used.seconds + self._monotonic() - self._since)
+
+    def tell_missing(self) -> None:
+        """Tell whoever watches which servers it works without, if any."""
+        if self._missing:
+            self.tell("tools", {"missing": [{"name": each.name, "why": each.why} for each in self._missing]})
+
+    async def _look_for_missing(self) -> None:
+        """Ask servers again that were out of reach, a few times and with a rest between."""
+        if not self._missing or not self._looks_left or self._monotonic() < self._look_at:
+            return
+        self._looks_left -= 1
+        gone, self._missing = self._missing, list[Missing]()
+        for each in gone:
+            try:
+                self._tools |= {tool.spec.name: tool for tool in await each.box.open()}
+                self.tell("tools", {"found": [each.name]})
+            except ToolUnavailable as error:
+                self._missing.append(replace(each, why=error.message))
+        self._look_at = self._monotonic() + LOOK_FOR_MISSING_S
 
     def give_up(self, error: str) -> None:
         """The run has ended so, whatever its tools were at."""
@@ -348,7 +384,9 @@ class Work:
         """The call as it is to be made, and why it cannot be: for the model to do it better."""
         name = asked.name
         if name not in self._tools:
-            return asked, f"There is no tool {name!r}. There are: {', '.join(self._tools) or 'none'}."
+            away = ", ".join(each.name for each in self._missing)
+            more = f" Out of reach now: those of {away}." if away else ""
+            return asked, f"There is no tool {name!r}. There are: {', '.join(self._tools) or 'none'}.{more}"
         if asked.problem is not None:
             return asked, f"The arguments of {name} are no JSON object: {asked.problem}"
         answer = self.run.answers.get(asked.key)

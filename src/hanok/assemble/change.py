@@ -14,6 +14,7 @@ from hanok.assemble import house as parts
 from hanok.assemble.config import Taken
 from hanok.assemble.differences import at_next_start, differences, fixed
 from hanok.assemble.house import MIB, House
+from hanok.assemble.scaling import refuse_scaled
 from hanok.caches import Rule, Store, load_numpy, rules_of
 from hanok.errors import StartError
 from hanok.ledger import Policies, PriceList
@@ -39,7 +40,7 @@ class Changes:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, Model] = {model.name: model for model in house.loaded.platform.models}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def take_up(self, declared: Loaded) -> Taken:
@@ -58,6 +59,14 @@ class Changes:
             changes=differences(before.platform, loaded.platform),
             at_next_start=at_next_start(before, declared),
         )
+
+    async def scale(self, counts: Mapping[str, int]) -> None:
+        """Have so many replicas of these models from now on. Raises `StartError`."""
+        house = self._house
+        async with house.roster.changing:
+            exchange = house.roster.compare(house.loaded, counts)
+            prepared = await asyncio.to_thread(_prepare, house, exchange, self._models.values())
+            self._apply(prepared)
 
     async def close(self) -> None:
         """Wait for what is being closed."""
@@ -109,6 +118,7 @@ def _prepare(house: House, exchange: Exchange, models: Iterable[Model]) -> _Prep
     platform = exchange.loaded.platform
     if house.roster.ports is not None:
         _refuse_processes(exchange)
+        refuse_scaled(exchange.loaded)
     exporter = house.exporter
     if platform.telemetry != house.loaded.platform.telemetry:
         exporter = parts.make_exporter(platform, house.providers)

@@ -18,6 +18,13 @@ def watch_fleet(metrics: Metrics, fleet: Fleet) -> None:
     for name, text, read in _GAUGES:
         metrics.watch(name, text, ["model", "endpoint"], partial(_values, fleet, read))
 
+    metrics.watch(
+        "hanok_replicas",
+        "Replicas of a scaled model's engine that are asked for.",
+        ["model"],
+        lambda: {(model,): float(each.count) for model, each in fleet.replicas.items()},
+    )
+
 
 def _values(fleet: Fleet, read: Read) -> Mapping[tuple[str, ...], float]:
     found = (((each.model, each.name), read(each)) for each in fleet.endpoints)

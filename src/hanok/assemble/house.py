@@ -247,7 +247,7 @@ def _admin(house: House, platform: Platform) -> Admin | None:
         configuration=house.config,
         caches=house.caches,
         fleet=lambda: fleet_form(
-            house.fleet.endpoints,
+            house.fleet,
             {model.name: model.routing.policy for model in house.loaded.platform.models},
             now=time.monotonic(),
         ),

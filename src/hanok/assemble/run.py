@@ -40,6 +40,7 @@ from hanok.assemble.house import (
 )
 from hanok.assemble.knowledge import Upkeep, watch_knowledge
 from hanok.assemble.library import make_library
+from hanok.assemble.scaling import Scaling, refuse_scaled
 from hanok.assemble.vector_stores import make_stacks
 from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
@@ -133,9 +134,11 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     await house.wing.take_up(loaded)
     let_in(house, loaded.platform)
     changes = Changes(house)
+    scaling = Scaling(house, scale=changes.scale, monotonic=time.monotonic)
     house.config.take_up = changes.take_up
     background = [
         keep_going("endpoints-relieve", roster.relieve),
+        keep_going("scaling", scaling.live),
         keep_going("keys-watch", partial(_follow_keys, house)),
         keep_going("config-watch", house.config.follow),
         keep_going("tiers-learn", house.tiered.learn),
@@ -191,6 +194,7 @@ async def engines_running(loaded: Loaded, metrics: Metrics) -> AsyncGenerator[tu
 
     Raises `StartError`.
     """
+    refuse_scaled(loaded)
     roster = Roster(Fleet(), restarted=metrics.restarted)
     exchange = roster.compare(loaded)
     made = make_posts(loaded, exchange.openings)
@@ -375,6 +379,7 @@ def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], 
     def ready() -> tuple[bool, Mapping[str, Any]]:
         states = {each.name: each.state for each in fleet.endpoints}
         about: Mapping[str, Any] = crew.about() if crew else {}
-        return fleet.settled and "up" in states.values(), {"endpoints": states, "config": config.standing(), **about}
+        serves = "up" in states.values() or any(fleet.is_resting(model) for model in fleet.replicas)
+        return fleet.settled and serves, {"endpoints": states, "config": config.standing(), **about}
 
     return ready

@@ -17,14 +17,17 @@ def fleet(file: FileOption = None, as_json: JsonOption = False) -> None:
     Example: `hanok fleet`
     """
     server = Server.of_admin(load_to_ask(file))
-    endpoints = server.ask("GET", "/admin/fleet")["endpoints"]
+    told = server.ask("GET", "/admin/fleet")
     if as_json:
-        print_json({"server": server.url, "endpoints": endpoints})
+        print_json({"server": server.url, **told})
         return
     table = new_table("ENDPOINT", "STATE", "POLICY", "CALLS", "BEGINS", "ENGINE", "CACHE", "HITS")
-    for each in endpoints:
+    for each in told["endpoints"]:
         table.add_row(*_row(each))
     data.print(table)
+    for each in told.get("replicas", []):
+        bounds = f"{each['min']} to {each['max']}"
+        data.print(f"{each['model']}: {each['replicas']} of {bounds} replicas: {each['because']}", highlight=False)
 
 
 def _row(each: dict[str, Any]) -> list[str]:

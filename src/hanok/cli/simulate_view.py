@@ -65,7 +65,8 @@ def _start(compared: Comparison, hardware: Hardware) -> str:
     start_s = compared.setting.start_s if compared.setting.start_s is not None else compared.rules[0].scale.start_s
     if start_s is not None:
         return f"a replica answers {start_s:g} s after it was asked for; {room}"
-    return f"a node takes {hardware.node_start_s:.0f} s, the engine on it {hardware.load_s:.0f} s more; {room}"
+    node = f"a node with its image takes {hardware.node_start_s:.0f} s"
+    return f"{node}, the engine on it {hardware.load_s:.0f} s more; {room}"
 
 
 def _table(compared: Comparison) -> Table:

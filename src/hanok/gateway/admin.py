@@ -100,7 +100,7 @@ class Admin:
         changed: Callable[[], Awaitable[None]],
         configuration: Configuration,
         caches: Cached,
-        fleet: Callable[[], list[dict[str, Any]]],
+        fleet: Callable[[], dict[str, Any]],
         wall: Callable[[], float],
     ) -> None:
         self._wall = wall
@@ -158,7 +158,7 @@ class Admin:
             case ("GET", ["audit"]):
                 return 200, await self._audit(call)
             case ("GET", ["fleet"]):
-                return 200, {"endpoints": self._fleet()}
+                return 200, self._fleet()
             case ("GET", ["config"]):
                 return 200, self._configuration.form()
             case ("GET", ["cache"]):

@@ -28,6 +28,8 @@ from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
+LOADING_AGAIN_S = 5.0
+"""When to ask again for a model that is still loading."""
 NO_FEATURES = Features()
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", covariant=True)
@@ -152,14 +154,15 @@ class _Asking(Generic[Result]):
     async def _loaded(self) -> bool:
         """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`."""
         states = {each.state for each in self._how.slots.open_to(self._features)}
-        if "starting" not in states or not states.isdisjoint(("up", "down")):
+        loads = "starting" in states and states.isdisjoint(("up", "down"))
+        if not loads and not self._how.fleet.is_resting(self._how.model):
             return False
         try:
             async with asyncio.timeout(self._how.load_wait_s):
-                await self._how.fleet.wait_started([self._how.model])
+                await self._how.fleet.wake(self._how.model)
         except TimeoutError:
             message = f"the model {self._how.model!r} is still loading"
-            raise NoEndpoint(message, hint="try again in a few seconds") from None
+            raise NoEndpoint(message, hint="try again in a few seconds", retry_after_s=LOADING_AGAIN_S) from None
         return True
 
     # one endpoint

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from hanok.serving.fleet import Endpoint, Load, Pace
+from hanok.serving.fleet import Endpoint, Fleet, Load, Pace, Replicas
 
 
-def fleet_form(endpoints: Iterable[Endpoint], policies: Mapping[str, str], *, now: float) -> list[dict[str, Any]]:
-    """Every endpoint in JSON's terms. `policies` by model; `now` in seconds of the monotonic clock."""
-    return [_endpoint_form(each, policies.get(each.model, "least-busy"), now) for each in endpoints]
+def fleet_form(fleet: Fleet, policies: Mapping[str, str], *, now: float) -> dict[str, Any]:
+    """Every endpoint, and how many replicas scaled models have, in JSON's terms.
+
+    `policies` by model; `now` in seconds of the monotonic clock.
+    """
+    return {
+        "endpoints": [_endpoint_form(each, policies.get(each.model, "least-busy"), now) for each in fleet.endpoints],
+        "replicas": [_replicas_form(model, each) for model, each in fleet.replicas.items()],
+    }
+
+
+def _replicas_form(model: str, replicas: Replicas) -> dict[str, Any]:
+    return {
+        "model": model,
+        "replicas": replicas.count,
+        "min": replicas.fewest,
+        "max": replicas.most,
+        "because": replicas.because,
+    }
 
 
 def hit_rate(load: Load | None) -> float | None:

@@ -187,7 +187,7 @@ class Routed:
 
 def _differ(model: Model) -> bool:
     """Whether calls differ in where they may go, or rather go."""
-    several = len(model.serve) > 1 and model.routing.policy != "least-busy"
+    several = (len(model.serve) > 1 or model.scale is not None) and model.routing.policy != "least-busy"
     return several or bool(model.routing.headers) or any(_has_terms(endpoint) for endpoint in model.serve)
 
 

@@ -36,6 +36,8 @@ from hanok.spec import Queue, Routing
 NOBODY: Collection[Endpoint] = ()
 FIRST_GUESS_S = 1.0
 LONGEST_GUESS_S = 60.0
+START_AGAIN_S = 15.0
+"""When to ask again for a model whose engine could not be started."""
 RECENT = 0.2
 """How much the newest gap between two ends counts in the running mean."""
 
@@ -150,6 +152,12 @@ class Slots:
         """Why nobody can be asked, and when to come back: when the first circuit lets a call pass."""
         now = self._monotonic()
         reasons = "; ".join(said for each in self.endpoints if (said := _reason(each, now)))
+        replicas = self._fleet.replicas.get(self._model)
+        if replicas is not None and replicas.stuck:
+            return NoEndpoint(
+                f"no engine of the model {self._model!r} can be started ({replicas.because})",
+                retry_after_s=START_AGAIN_S,
+            )
         waits = [1.0 if each.circuit.probing else each.circuit.until - now for each in self.endpoints if _is_open(each)]
         return NoEndpoint(
             f"no endpoint of the model {self._model!r} can answer" + (f" ({reasons})" if reasons else ""),

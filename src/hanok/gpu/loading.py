@@ -1,4 +1,4 @@
-"""How long an engine takes to answer its first call: its node, its image, its weights, its graphs.
+"""How long an engine takes to answer its first call: its weights must be read, and its graphs captured.
 
 Two times are reckoned. The *least* is what the quickest disk and network could do; the *usual* is what one should plan
 for. Pulling the image is in neither. Figures without a source are judgements. Pure.
@@ -16,8 +16,6 @@ LEAST_START_S, USUAL_START_S = 20.0, 120.0
 model, the second for a large one without."""
 IMAGE_S = 180.0
 """Usually, to pull and unpack an image of 10 GB."""
-NODE_START_S = 90.0
-"""From the wish for a node to its being ready for pods, GPU driver included."""
 
 
 def least_start_s(weights_bytes: float, bytes_per_s: float) -> float:

@@ -17,6 +17,7 @@ from hanok.kubernetes.engines import EnginePlan, is_replaced
 from hanok.kubernetes.places import COLLECTOR, GATEWAY_PORT, MILVUS
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import receivers
+from hanok.kubernetes.replicas import gateway_endpoints, is_picked
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import ADJUSTABLE, Model
 
@@ -92,24 +93,23 @@ def _name_cache(plan: ClusterPlan, values: Body) -> None:
 
 def _model(plan: ClusterPlan, index: int, written: Body) -> Body:
     model, engines = plan.platform.models[index], list(plan.of_model(index))
-    endpoints = list(_endpoints(model, engines, _several(written["serve"])))
+    endpoints = list(_endpoints(plan, model, engines, _several(written["serve"])))
     planned = ("deploy", "scale") if engines else ()  # what they say is in the tree
     kept = {key: value for key, value in written.items() if key not in planned}
     return {**kept, "serve": endpoints if len(endpoints) > 1 else endpoints[0]}
 
 
-def _endpoints(model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body]) -> Iterator[Body]:
+def _endpoints(plan: ClusterPlan, model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body]) -> Iterator[Body]:
     """Each endpoint as it is, or in its place the cluster's engine; one engine stands for all that name none."""
     by_place = {each.endpoint: each for each in engines}
     for place, (declared, endpoint) in enumerate(zip(model.serve, serve, strict=True)):
         if not engines or not is_replaced(declared, model):
             yield _local(endpoint)
         elif engine := by_place.pop(place, None) or by_place.pop(None, None):
-            yield {
-                "engine": "openai",
-                "url": engine.url,
-                **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint},
-            }
+            kept = {key: endpoint[key] for key in ADJUSTABLE if key in endpoint}
+            if is_picked(plan, engine):
+                kept.pop("role", None)  # the picker pairs engines
+            yield from ({**each, **kept} for each in gateway_endpoints(plan, engine))
 
 
 def _local(endpoint: Body) -> Body:

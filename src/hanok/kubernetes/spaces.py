@@ -13,7 +13,7 @@ GIVEN = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", "
 """Namespaces that are there before us."""
 PRIVILEGED = frozenset({"gpu-operator", "dcgm-exporter", "dra-driver", "observability", "efa", "fsx-csi-driver"})
 """Their pods see devices, drivers or the node's own files (node-exporter)."""
-BASELINE = frozenset({"entry", "models", "knowledge", "jobs", "milvus-operator"})
+BASELINE = frozenset({"entry", "kagent", "models", "knowledge", "jobs", "milvus-operator"})
 """Their images are others', some of which run as root."""
 
 

@@ -1,6 +1,6 @@
 """Engines: how they are reached, started, watched. `table` makes one from what the spec declares."""
 
-from hanok.serving.fleet import Endpoint, Fleet
+from hanok.serving.fleet import Endpoint, Fleet, Replicas
 from hanok.serving.launch import EngineProcess, Launch
 from hanok.serving.roster import Exchange, Post, Roster, declared_openings, make_posts
 from hanok.serving.table import make_endpoint
@@ -14,6 +14,7 @@ __all__ = [
     "Fleet",
     "Launch",
     "Post",
+    "Replicas",
     "Roster",
     "declared_openings",
     "make_endpoint",

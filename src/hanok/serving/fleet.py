@@ -108,11 +108,30 @@ class Endpoint:
         self.paces = (self.paces[0], pace) if stream else (pace, self.paces[1])
 
 
+class Replicas(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many replicas of a model's engine are asked for now, between which bounds, and why so many.
+
+    `stuck` when another number could not be had, for `because`; it is tried again later.
+    """
+
+    count: int
+    fewest: int
+    most: int
+    because: str = "as declared"
+    stuck: bool = False
+
+
 class Fleet:
-    """All endpoints, by the model they serve. It is `settled` once none is starting, and stays so when others join."""
+    """All endpoints, by the model they serve. It is `settled` once none is starting, and stays so when others join.
+
+    `replicas` has the models whose engines are as many as their load wants; `asking` how many calls wait for a model's
+    first engine to start.
+    """
 
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
         self._changed = asyncio.Event()
+        self.replicas: dict[str, Replicas] = {}
+        self.asking: dict[str, int] = {}
         self.settled = False
         self.replace(endpoints)
 
@@ -145,6 +164,29 @@ class Fleet:
         """Return when an endpoint's state has changed, or who belongs to the fleet."""
         await self._changed.wait()
 
+    def is_resting(self, model: str) -> bool:
+        """Whether nothing serves the model now, and something will when it is asked."""
+        known = self.replicas.get(model)
+        return known is not None and known.count == 0 and not known.stuck and not self.of(model)
+
+    def note(self, model: str, replicas: Replicas) -> None:
+        """Note how it is with a model's replicas, and wake whoever waits for them."""
+        self.replicas[model] = replicas
+        self._wake()
+
+    async def wake(self, model: str) -> None:
+        """Return when the model neither rests nor has only endpoints that start. Who starts engines sees that a call
+        waits."""
+        self.asking[model] = self.asking.get(model, 0) + 1
+        self._wake()
+        try:
+            while self.is_resting(model) or (
+                self.of(model) and all(each.state == "starting" for each in self.of(model))
+            ):
+                await self._changed.wait()
+        finally:
+            self.asking[model] -= 1
+
     async def wait_started(self, models: Iterable[str]) -> None:
         """Return when none of these models has only endpoints that are still starting."""
         names = list(models)
@@ -157,7 +199,7 @@ class Fleet:
 
     def _wake(self) -> None:
         self.settled = self.settled or (
-            bool(self.endpoints) and all(each.state != "starting" for each in self.endpoints)
+            bool(self.endpoints or self.replicas) and all(each.state != "starting" for each in self.endpoints)
         )
         self._changed.set()
         self._changed = asyncio.Event()

@@ -12,17 +12,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hanok.errors import StartError
-from hanok.serving.fleet import Endpoint, Fleet
+from hanok.serving.fleet import Endpoint, Fleet, Replicas
 from hanok.serving.launch import EngineProcess, Launch
 from hanok.serving.load_watch import LoadWatch
 from hanok.serving.table import describe, make_endpoint
 from hanok.serving.watch import Watch
-from hanok.spec import ADJUSTABLE, Loaded, Model
+from hanok.spec import ADJUSTABLE, STARTED, Loaded, Model
 from hanok.spec import Endpoint as EndpointSpec
 
 LOOK_EVERY_S = 0.05
@@ -68,6 +68,8 @@ class Exchange:
     openings: Sequence[Opening]
     staying: Sequence[Post]
     leaving: Sequence[Post]
+    replicas: Mapping[str, Replicas]
+    """Of the models that are scaled."""
 
     def specs(self) -> dict[str, EndpointSpec]:
         """What will be declared of each endpoint, by its name, and was of those that stay for a while."""
@@ -96,6 +98,7 @@ class Roster:
         self._watch = Watch(fleet)
         self._load_watch = LoadWatch()
         self._drain_s = 0.0
+        self._counts: Mapping[str, int] = {}
 
     def specs(self) -> dict[str, EndpointSpec]:
         """What is declared of each endpoint, by its name."""
@@ -105,13 +108,15 @@ class Roster:
         """Whether the endpoint of that name is declared now, and does not just stay until another is up."""
         return any(post.endpoint.name == name for post in self._posts)
 
-    def compare(self, loaded: Loaded) -> Exchange:
-        """Find out what has to change for this platform. Nothing changes yet."""
-        left = [*self._posts, *self._staying]
+    def compare(self, loaded: Loaded, counts: Mapping[str, int] | None = None) -> Exchange:
+        """Find out what has to change for this platform, with so many replicas of its scaled models; by default as many
+        as there are. Nothing changes yet."""
+        replicas = {} if self.ports is not None else self._replicas(loaded, {**self._counts, **(counts or {})})
+        left = sorted([*self._posts, *self._staying], key=lambda post: post.endpoint.state != "up")
         kept: list[tuple[Post, Model, EndpointSpec]] = []
         wanted: list[tuple[Model, int]] = []
         for model in loaded.platform.models:
-            for index, spec in enumerate(model.serve):
+            for index, spec in _wanted(model, replicas):
                 post = next((each for each in left if each.is_for(model, spec)), None)
                 if post is None:
                     wanted.append((model, index))
@@ -120,14 +125,19 @@ class Roster:
                     kept.append((post, model, spec))
         staying = [post for post in left if _is_needed(post, kept, wanted)]
         taken = {post.endpoint.name for post in [*staying, *(post for post, _, _ in kept)]}
+        taken |= {post.endpoint.name for post in self._leaving if post.endpoint.model in replicas}
         openings = [_opening(model, index, taken) for model, index in wanted]
         leaving = [post for post in left if post not in staying]
-        return Exchange(loaded=loaded, kept=kept, openings=openings, staying=staying, leaving=leaving)
+        return Exchange(
+            loaded=loaded, kept=kept, openings=openings, staying=staying, leaving=leaving, replicas=replicas
+        )
 
     def apply(self, exchange: Exchange, made: Sequence[Post]) -> None:
         """Exchange them, all at one moment. Those `made` for the openings are started, those that go may finish."""
         gateway = exchange.loaded.platform.gateway
         self._drain_s = gateway.drain_s
+        self._counts = {name: each.count for name, each in exchange.replicas.items()}
+        self.fleet.replicas = dict(exchange.replicas)
         for post, model, spec in exchange.kept:
             _adjust(post, spec, model, gateway.answer_limit_mib)
         self._posts = _in_order(exchange, made)
@@ -162,6 +172,18 @@ class Roster:
         await asyncio.gather(*(post.process.stop() for post in posts if post.process), return_exceptions=True)
         await asyncio.gather(*(post.endpoint.engine.aclose() for post in posts), return_exceptions=True)
 
+    def _replicas(self, loaded: Loaded, counts: Mapping[str, int]) -> dict[str, Replicas]:
+        """How many there are to be of each scaled model: as many as asked for, as far as its bounds allow."""
+        found: dict[str, Replicas] = {}
+        for model in loaded.platform.models:
+            if model.scale is not None and scaled_place(model) is not None:
+                fewest, most = model.scale.min, model.scale.max
+                count = min(max(counts.get(model.name, fewest), fewest), most)
+                known = self.fleet.replicas.get(model.name)
+                because = known.because if known else "as declared"
+                found[model.name] = Replicas(count=count, fewest=fewest, most=most, because=because)
+        return found
+
     def _show(self) -> None:
         self.fleet.replace([post.endpoint for post in [*self._posts, *self._staying]])
 
@@ -193,6 +215,21 @@ class Roster:
         with contextlib.suppress(Exception):  # it is gone either way
             await post.endpoint.engine.aclose()
         del self._leaving[post]
+
+
+def scaled_place(model: Model) -> int | None:
+    """Which of a scaled model's endpoints has replicas: the one whose engine is started here."""
+    if model.scale is None:
+        return None
+    return next((index for index, each in enumerate(model.serve) if each.engine in STARTED), None)
+
+
+def _wanted(model: Model, replicas: Mapping[str, Replicas]) -> Iterator[tuple[int, EndpointSpec]]:
+    """Every endpoint of the model, the scaled one as often as there are to be replicas."""
+    place = scaled_place(model)
+    for index, spec in enumerate(model.serve):
+        times = replicas[model.name].count if index == place and model.name in replicas else 1
+        yield from [(index, spec)] * times
 
 
 def make_posts(loaded: Loaded, openings: Sequence[Opening], *, ports: Mapping[str, int] | None = None) -> list[Post]:
@@ -261,7 +298,8 @@ def _to_follow(loaded: Loaded, posts: Sequence[Post]) -> dict[Endpoint, float]:
     every_s = {
         model.name: model.routing.load_every_s
         for model in loaded.platform.models
-        if len(model.serve) > 1 and (model.routing.policy in LOAD_AWARE or any(each.role for each in model.serve))
+        if model.scale is not None
+        or (len(model.serve) > 1 and (model.routing.policy in LOAD_AWARE or any(each.role for each in model.serve)))
     }
     return {
         post.endpoint: every_s[post.endpoint.model]

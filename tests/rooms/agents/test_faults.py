@@ -11,10 +11,12 @@ import pytest
 
 from hanok.agents import recorder
 from hanok.agents.tool import ToolCall, ToolResult
+from hanok.agents.tools import mcp_client
 from hanok.agents.values import Run
-from hanok.errors import RequestError, StoreError
+from hanok.errors import RequestError, StoreError, ToolUnavailable
 from hanok.ledger import KeyRing
 from hanok.ledger.keys import make_key
+from tests.conftest import free_port
 from tests.rooms.agents.stage import ANN, Count, Deadline, MortalRuns, Script, Stage, call, finished, order, told
 
 
@@ -369,3 +371,72 @@ def test_runs_of_agents_that_a_process_does_not_know_are_left_to_those_that_do_a
     failed = asyncio.run(live_older("run_2", 301))
     assert (failed.state, failed.reason) == ("failed", "agent_not_found")
     assert "no process has known the agent 'newer' for 300 s" in (failed.error or "")
+
+
+# servers that are away
+
+
+def test_a_server_that_is_away_takes_its_tools_with_it_and_not_the_run_and_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waits(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.worked_s += 11.0
+            if call.arguments["x"] == 2:
+                opened.away = False
+            return await super().use(call)
+
+    class Away:
+        """A box that is away for a while."""
+
+        def __init__(self) -> None:
+            self.away = True
+            self.asked = 0
+
+        async def open(self) -> list[Count]:
+            self.asked += 1
+            if self.away:
+                raise ToolUnavailable("the MCP server 'far' does not answer")
+            return [far]
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    far, opened = Count("far_look"), Away()
+    monkeypatch.setattr(mcp_client, "open_mcp", lambda *_: opened)
+    server = {"name": "far", "type": "mcp", "url": "https://far.example/mcp"}
+    turns = [call("far_look", 1), call("look", 1), call("look", 2), call("far_look", 3), {"say": "Done."}]
+    stage = Stage(tmp_path, Script(turns), Waits("look"), agents=worker(tools=["look", server]))
+
+    async def go() -> tuple[Run, list[Any]]:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            return run, [event.data for event in await told(agency, run) if event.type == "tools"]
+
+    run, events = asyncio.run(go())
+    assert (run.state, run.answer, far.effects, opened.asked) == ("done", "Done.", [3], 3), run.error
+    assert events == [
+        {"missing": [{"name": "far", "why": "the MCP server 'far' does not answer"}]},
+        {"found": ["far"]},
+    ]
+    asked = [bytes(request.fields["messages"]).decode() for request in stage.model.asked]
+    assert "Out of reach now, with all their tools: far." in asked[0]
+    assert "There is no tool 'far_look'. There are: look. Out of reach now: those of far." in asked[1].replace("\\", "")
+    assert "Out of reach now, with all their tools" not in asked[3]
+    assert "far_look" in bytes(stage.model.asked[3].fields["tools"]).decode()
+
+
+def test_a_real_server_that_takes_no_connections_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    server = {"name": "far", "type": "mcp", "url": f"http://127.0.0.1:{free_port()}/mcp", "private": True}
+    stage = Stage(tmp_path, Script([{"say": "Without."}]), agents=worker(tools=[server]))
+
+    async def go() -> tuple[Run, list[Any]]:
+        async with stage.alive() as agency:
+            with pytest.raises(ToolUnavailable, match="'far'"):
+                await agency.tools("worker")
+            run = await finished(agency, await agency.start(order("go")))
+            return run, [event.data for event in await told(agency, run) if event.type == "tools"]
+
+    run, events = asyncio.run(go())
+    assert (run.state, run.answer) == ("done", "Without."), run.error
+    assert [each["name"] for each in events[0]["missing"]] == ["far"]

@@ -56,11 +56,8 @@ data:
 ---
 """
 ENGINE = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-model-len", "8192", "--served-model-name", "a", "b"])
-DOCUMENTS: list[Any] = [
-    each
-    for each in yaml.safe_load_all(ENGINE + CONFIG + SCALED + "---\n" + AGENTS + INGESTION + MILVUS + OWN + STACK)
-    if each
-] + list(yaml.safe_load_all(OLD_AGENT))
+ALL = ENGINE + CONFIG + SCALED + "---\n" + AGENTS + INGESTION + MILVUS + OWN + STACK + "---\n" + OLD_AGENT
+DOCUMENTS: list[Any] = [each for each in yaml.safe_load_all(ALL) if each]
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-10, 10**12), st.floats(allow_nan=False), st.text(max_size=12),

@@ -37,6 +37,7 @@ def test_replicas_are_kept_where_hanok_or_a_cluster_starts_the_engine(tmp_path: 
         ([LLAMA], {"max": 0}, "scale.max", "at least 1"),
         ([LLAMA], {"max": 2, "kv_cache": 70}, "scale.kv_cache", "at most 1"),
         ([LLAMA], {"max": 2, "running": None, "waiting": None, "kv_cache": None}, "scale", "must look at one of"),
+        ([LLAMA], {"min": 0, "max": 2, "waiting": None}, "scale", "with `min: 0` must look at `waiting`"),
         ([LLAMA], {"max": 2, "down": {"percent": None}}, "scale.down", "must have `replicas` or `percent`"),
         ([LLAMA], {"max": 2, "down": {"stable_s": 3601}}, "scale.down.stable_s", "at most 3600"),
         ([URL], {"max": 2}, "scale", "its engine is started by others"),

@@ -7,7 +7,7 @@ import math
 from hanok.autoscaling.simulation.hardware import Hardware, Reckoned
 from hanok.errors import PlanError
 from hanok.gpu import Option, Plan
-from hanok.gpu.loading import USUAL, usual_start_s
+from hanok.gpu.loading import IMAGE_S, USUAL, usual_start_s
 from hanok.gpu.planning import roofline_of
 
 NODE_START_S = 90.0
@@ -30,7 +30,7 @@ def hardware_of(plan: Plan, *, name: str) -> Hardware:
         kv_tokens=max(1, option.fit.kv_tokens),
         context_tokens=plan.wanted.deploy.context_tokens,
         most_calls=MOST_CALLS,
-        node_start_s=NODE_START_S,
+        node_start_s=NODE_START_S + IMAGE_S,
         load_s=usual_start_s(option.fit.weights * split.gpus, USUAL),
         gpus=split.gpus,
         replicas_a_node=1 if machine.profile else max(1, machine.gpus // split.gpus),

@@ -79,7 +79,7 @@ def candidates(scale: ModelScale) -> Iterator[ModelScale]:
     for fewest, running, waiting, kv_cache in product(least, RUNNING, WAITING, KV_CACHE):
         targets = {"running": running, "waiting": waiting, "kv_cache": kv_cache}
         found = scale.model_copy(update={"min": fewest, **targets})
-        if any(targets.values()) and _key(found) not in seen:
+        if any(targets.values()) and (fewest or waiting) and _key(found) not in seen:
             seen.add(_key(found))
             yield found
 

@@ -48,11 +48,6 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         yield Placed(stage="apps", folder=HANOK, body=body)
 
 
-def _token(plan: ClusterPlan) -> str | None:
-    """The variable with the token for Hugging Face, where engines load models from there."""
-    return plan.cluster.serving.token if plan.needs_gpus else None
-
-
 # --- The operator and the store ---------------------------------------------------------------------------------------
 
 
@@ -112,8 +107,6 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
     store = plan.cluster.secrets.store
     where = _STORES[store] + (", each as the field `value` under `secret/`" if store == "vault" else "")
     names = {each.name: dotted(each.place) for each in plan.variables}
-    if token := _token(plan):
-        names.setdefault(token, "Hugging Face, for gated models; `cluster: {serving: {token: null}}` where none is")
     for name in sorted(names):
         yield f"put `{plan.secret_prefix}{name}` into {where} ({names[name]})"
     yield _reader(plan)

@@ -14,12 +14,13 @@ from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import HANOK, MODELS, PROMETHEUS
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.replicas import shape_of, workload_name
+from hanok.kubernetes.replicas import is_picked, picker_release, shape_of, workload_name
 from hanok.spec.tree import ModelScale, ScaleSteps
 
 NAME = "keda"
 METRICS = {"running": "vllm:num_requests_running", "kv_cache": "vllm:kv_cache_usage_perc"}
 WAITING, AT_THE_DOOR, ASKED = "vllm:num_requests_waiting", "hanok_waiting_requests", "hanok_requests_total"
+AT_THE_PICKER = "llm_d_epp_flow_control_queue_size"
 NEVER_SCALES = 1_000_000
 """A threshold that no sum reaches: such a trigger says whether there is to be any replica, not how many."""
 _APIS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1"}
@@ -55,7 +56,7 @@ def scaled_object(plan: ClusterPlan, engine: EnginePlan, scale: ModelScale) -> B
         pollingInterval=scale.every_s,
         cooldownPeriod=scale.idle_s if scale.min == 0 else None,
         advanced={"horizontalPodAutoscalerConfig": {"behavior": behavior}},
-        triggers=[_trigger(name, query, threshold) for name, query, threshold in triggers(engine, scale, _TAILS[kind])],
+        triggers=[_trigger(*each) for each in triggers(plan, engine, scale)],
     )
     named = labels(engine.name, NAME)
     return thing("keda.sh/v1alpha1", "ScaledObject", engine.name, MODELS, labels=named, spec=spec)
@@ -73,15 +74,17 @@ def _steps(steps: ScaleSteps) -> Body:
     }
 
 
-def triggers(engine: EnginePlan, scale: ModelScale, tail: str) -> Iterator[tuple[str, str, float]]:
-    """Each target's name, its query, and what one replica should have of it. `tail` ends its pods' names."""
+def triggers(plan: ClusterPlan, engine: EnginePlan, scale: ModelScale) -> Iterator[tuple[str, str, float]]:
+    """Each target's name, its query, and what one replica should have of it."""
+    tail = _TAILS[shape_of(plan, engine)]
     pods = f'namespace="{MODELS}", pod=~"{workload_name(engine)}-{tail}"'
-    at_the_door = f'{AT_THE_DOOR}{{namespace="{HANOK}", model="{engine.model.name}"}}'
+    elsewhere = [] if engine.role else [f'{AT_THE_DOOR}{{namespace="{HANOK}", model="{engine.model.name}"}}']
+    if is_picked(plan, engine) and not engine.role:
+        elsewhere.append(f'{AT_THE_PICKER}{{namespace="{MODELS}", service="{picker_release(engine.model)}-epp"}}')
     if scale.running is not None:
         yield "running", f"sum({METRICS['running']}{{{pods}}})", scale.running
     if scale.waiting is not None:
-        waiting = f"sum({WAITING}{{{pods}}})" if engine.role else f"sum({WAITING}{{{pods}}} or {at_the_door})"
-        yield "waiting", waiting, scale.waiting
+        yield "waiting", f"sum({' or '.join([f'{WAITING}{{{pods}}}', *elsewhere])})", scale.waiting
     if scale.kv_cache is not None:
         yield "kv-cache", f"sum({METRICS['kv_cache']}{{{pods}}})", scale.kv_cache
     if scale.min == 0:

@@ -21,7 +21,7 @@ from hanok.migration.manifests.reasons import CONTAINER, POD
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Note
-from hanok.migration.secrets import DATABASE_STAND_IN
+from hanok.migration.secrets import DATABASE_STAND_IN, is_placeholder, sounds_secret
 from hanok.preflight import Case, Manifest
 from hanok.preflight.charts import charts
 from hanok.preflight.consistency.embedded import Embedded, embedded
@@ -145,6 +145,9 @@ def _read_users(gateway: Gateway, draft: Draft, told: Told, keys: Keys) -> None:
             elif each.secret is not None:
                 keys.of_secret(*each.secret, name)
                 told.carried(workload.manifest, each.path, "models[].serve[].key", "where the configuration names it")
+            elif name not in _OWN_ENV and sounds_secret(name) and not is_placeholder(each.text or ""):
+                message = f"a secret stands in the file. It was not copied: set {name} to it where it is named"
+                told.wrong(workload.manifest, each.path, message)
             elif name not in _OWN_ENV:
                 told.left(workload.manifest, each.path, "a variable of LiteLLM's: set it for Hanok where it is named")
         _tell_pod(workload, container, told)

@@ -44,6 +44,8 @@ def translate_manifests(case: Case, report: Report) -> Translation:
     platform = mend(draft, variables.all(), told, next(iter(files), "stdin"))
     tell_faults(report, told)
     _leave_rest(case.cluster, told)
+    for each in case.platforms:
+        told.left(each.manifest, (), "Hanok's own file: it is a platform already")
     notes = sorted((_worded(each) for each in told.notes), key=lambda each: (files.get(each.file, -1), each.line))
     if not platform:
         raise NothingToCarryOver(notes)

@@ -91,4 +91,8 @@ class ModelScale(Tree):
             raise PydanticCustomError("scale_order", "`min` must be at most `max`")
         if self.running is None and self.waiting is None and self.kv_cache is None:
             raise PydanticCustomError("scale_targets", "must look at one of `running`, `waiting` and `kv_cache`")
+        if self.min == 0 and self.waiting is None:
+            raise PydanticCustomError(
+                "scale_asleep", "with `min: 0` must look at `waiting`: nothing else is told while there is no replica"
+            )
         return self

@@ -143,9 +143,11 @@ def _jobs(plan: ClusterPlan) -> NodeKind:
     jobs = plan.cluster.jobs
     known = plan.catalog.instances.get(jobs.gpu)
     gpus = known.gpus if known else 1
+    machines = -(-jobs.gpus // gpus)
     return NodeKind(
         name=JOBS, instances=[(jobs.gpu, known)] if known else [], gpus=gpus,
-        limits={GPU: -(-jobs.gpus // gpus) * gpus}, labels={WORKLOAD: JOBS},
+        limits={"nodes": machines} if jobs.always else {GPU: machines * gpus},
+        replicas=machines if jobs.always else None, labels={WORKLOAD: JOBS},
         efa=jobs.efa, placement_group=jobs.placement_group,
     )  # fmt: skip
 
