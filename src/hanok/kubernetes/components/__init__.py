@@ -33,6 +33,8 @@ _MODULES = (
     "kagent",
     "prometheus",
     "otel",
+    "langfuse",
+    "mlflow",
     "agentgateway",
     "dcgm",
 )
