@@ -62,9 +62,10 @@ def test_preflight_finds_nothing_in_it(tmp_path: Path) -> None:
 def test_engines_of_one_machine_give_way_to_those_of_the_cluster_and_all_else_stays() -> None:
     written = CHAT.replace("flags: {max-model-len: 16384}}", "max_in_flight: 64, tags: [big]}")
     [model] = config(made(written))["models"]
-    assert model["serve"] == {
-        "engine": "openai", "url": "http://chat.models.svc:8000/v1", "max_in_flight": 64, "tags": ["big"],
-    }  # fmt: skip
+    assert [each["url"] for each in model["serve"]] == [
+        f"http://chat-{number}.chat.models.svc:8000/v1" for number in range(len(model["serve"]))
+    ]
+    assert all((each["max_in_flight"], each["tags"]) == (64, ["big"]) for each in model["serve"])
     assert [each["serve"]["engine"] for each in config(whole())["models"]] == ["openai", "openai", "sentence-encoder"]
 
 

@@ -20,6 +20,7 @@ _MODULES = (
     "lws",
     "keda",
     "llm_d",
+    "litellm",
     "own",
     "entry",
     "redis",
