@@ -29,6 +29,8 @@ _MODULES = (
     "kagent",
     "prometheus",
     "otel",
+    "langfuse",
+    "mlflow",
     "agentgateway",
     "dcgm",
 )
