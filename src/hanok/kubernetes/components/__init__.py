@@ -26,6 +26,7 @@ _MODULES = (
     "lws",
     "keda",
     "llm_d",
+    "litellm",
     "own",
     "entry",
     "redis",
@@ -34,6 +35,8 @@ _MODULES = (
     "kagent",
     "prometheus",
     "otel",
+    "langfuse",
+    "mlflow",
     "agentgateway",
 )
 """Modules of this package; each has its `COMPONENT`."""
