@@ -25,6 +25,7 @@ _MODULES = (
     "vllm",
     "lws",
     "keda",
+    "agentgateway",
     "llm_d",
     "litellm",
     "own",
@@ -37,7 +38,6 @@ _MODULES = (
     "otel",
     "langfuse",
     "mlflow",
-    "agentgateway",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
