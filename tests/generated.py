@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
 import typer
+from typer.testing import CliRunner
 
 from hanok.cli import app
 from hanok.preflight import Rule, layer_of, rules
 from hanok.spec.reference import reference
 
 ROOT = Path(__file__).parents[1]
+RENDERED = ROOT / "examples" / "12-render-eks"
+RENDERING = (
+    ["render", "--target", "eks", "--out", "deploy"],
+    ["preflight", "deploy", "--skip", "HK107", "--certificate", "certificate.json"],
+)
+"""What makes the example's tree and its certificate. Schemas of custom kinds (HK107) are others'."""
 
 _HEAD = """\
 # The `hanok` command
@@ -123,10 +131,15 @@ def _default(value: Any) -> str:
 
 
 def write() -> None:
-    """Write every generated page."""
+    """Write every generated page, and the tree of the example."""
     for path, text in pages().items():
         path.write_text(text, "utf-8")
         print("wrote", path.relative_to(ROOT))
+    with contextlib.chdir(RENDERED):
+        for words in RENDERING:
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, result.output
+    print("wrote", RENDERED.relative_to(ROOT))
 
 
 if __name__ == "__main__":

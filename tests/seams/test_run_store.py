@@ -124,6 +124,14 @@ def test_threads_are_listed_by_their_latest_use_within_a_tenant(store: RunStore)
     assert store.threads(tenant="ours")[0].used_at == 8.0
 
 
+def test_threads_of_runs_below_others_are_listed_where_that_is_asked(store: RunStore) -> None:
+    mine, below = (Thread(id=id_, tenant="ours", used_at=at) for id_, at in (("t", 1.0), ("t2", 2.0)))
+    store.add_run(order("a", thread="t"), thread=mine)
+    store.add_run(order("b", thread="t2", path="a/b", parent="a"), thread=below)
+    assert [each.id for each in store.threads(tenant=None)] == ["t"]
+    assert [each.id for each in store.threads(tenant="ours", below=True)] == ["t2", "t"]
+
+
 def test_threads_are_found_by_their_metadata(store: RunStore) -> None:
     kept: dict[str, dict[str, Any]] = {
         "one": {"n": 1, "who": "ann", "deep": {"a": [1, {"b": None}]}},
@@ -297,6 +305,18 @@ def test_what_is_below_a_run_is_claimed_by_its_id_alone(store: RunStore) -> None
     assert ids(claim(store, "a")) == ["root"]
     assert claim(store, "b") == []
     assert ids(claim(store, "a", ids=["child", "other"])) == ["child"], "though its parent is on the same thread"
+
+
+def test_who_knows_an_agent_claims_its_runs_and_no_others(store: RunStore) -> None:
+    for name, agent in (("a", "old"), ("b", "new"), ("c", "new"), ("d", "gone")):
+        store.add_run(order(name, agent=agent))
+    store.add_run(order("e", path="a/e", agent="gone", parent="a"))
+    assert ids(claim(store, agents=[])) == []
+    assert store.strangers(["old"], now=100.0) == ["b", "c", "d"]
+    assert ids(claim(store, agents=["old"])) == ["a"]
+    assert ids(claim(store, most=1, agents=["old", "new"])) == ["b"]
+    assert store.strangers(["old"], now=101.0) == ["d"], "somebody leads one of c's agent"
+    assert store.strangers([], now=111.0) == ["a", "b", "c", "d"], "their leases are over"
 
 
 def test_leases_are_renewed_and_tell_what_is_wished(store: RunStore) -> None:

@@ -29,10 +29,11 @@ class RunStore(Protocol):
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:
-        """The latest used first."""
+        """The latest used first; those of runs below others only where `below` says so."""
         ...
 
     def change_thread(
@@ -70,14 +71,27 @@ class RunStore(Protocol):
         ...
 
     def claim(
-        self, worker: str, *, now: float, lease_s: float, most: int, ids: Sequence[str] | None = None
+        self,
+        worker: str,
+        *,
+        now: float,
+        lease_s: float,
+        most: int,
+        ids: Sequence[str] | None = None,
+        agents: Sequence[str] | None = None,
     ) -> list[Run]:
         """Take up to `most` runs that are `queued`, or `running` with a lease that is over: the oldest first, one
-        thread's never two at once, nothing below a parent (who leads its children itself) unless `ids` name it.
+        thread's never two at once, nothing below a parent (who leads its children itself) unless `ids` name it; where
+        given, of `agents` alone.
 
         On one thread, what was begun comes first, then the oldest; a run does not wait for one above it. They become
         `running`, with this worker's lease, and `attempt` one higher. `taken_from` says who had one that was running.
         """
+        ...
+
+    def strangers(self, agents: Sequence[str], *, now: float) -> list[str]:
+        """The ids of the oldest runs that wait for somebody who leads them, of none of these agents nor of one of which
+        somebody leads a run now; none below a parent."""
         ...
 
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:

@@ -9,7 +9,6 @@ from hanok.agents.calls import read_call
 from hanok.agents.state import State, Summary, text_of
 from hanok.agents.values import Message
 from hanok.agents.work import Work
-from hanok.wire import BYTES_PER_TOKEN, json_bytes
 
 _TASK = (
     "Sum up this part of a conversation for yourself, so that you can go on without it: what the user wants, what was "
@@ -27,16 +26,12 @@ async def sum_up(state: State, work: Work) -> Summary | None:
     begin = old["messages"] if old else 0
     messages = state.get("messages", [])
     end = len(messages) - memory.keep_messages
-    if end <= begin or _tokens(messages[begin:]) <= memory.context_tokens:
+    if end <= begin or work.length.tokens(messages, begin) <= memory.context_tokens:
         return None
     told = _told(old, messages[begin:end])
     asked = [{"role": "system", "content": _TASK}, {"role": "user", "content": told}]
     reply = await work.think(asked, tools=(), model=memory.summary_model, silent=True)
     return Summary(text=text_of(reply.message), messages=end)
-
-
-def _tokens(messages: Sequence[Message]) -> int:
-    return sum(len(json_bytes(message)) for message in messages) // BYTES_PER_TOKEN
 
 
 def _told(old: Summary | None, messages: Sequence[Message]) -> str:

@@ -68,6 +68,15 @@ class Tool(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A declared server whose tools cannot be had now, and `why`; its `box` may be asked again."""
+
+    name: str
+    why: str
+    box: Toolbox
+
+
 class Toolbox(Protocol):
     """Where tools come from that are several, or must be opened: MCP servers, OpenAPI documents, single tools too."""
 

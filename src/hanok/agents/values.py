@@ -25,6 +25,7 @@ EventType = Literal[
     "wanted",  # {requests: [{id, kind: "approval" | "question", ...}]}: a person is asked; the run waits
     "answered",  # {answers: {id: {...}}, by}: and has answered
     "budget",  # {usage, limits}: what is used of what may be, after each step
+    "tools",  # {missing: [{name, why}]} or {found: [name]}: servers whose tools cannot be had now, or can be again
     "child",  # {run, agent, task}: another agent was given work
     "custom",  # {…}: what a user's own graph tells
     "done",  # {state, reason?, answer, usage}: the end; nothing follows
@@ -103,7 +104,8 @@ class Run:
     `path` is its name in the ledger, `root/child/…` (its own id last); `wanted` are the requests to a person that it
     waits for, by their ids, `answers` those that were answered; `lease_by` is the worker that has it until
     `lease_until`. `attempt` counts how often it was taken up, `takeovers` how often from a process that died, since it
-    last came further than `reached`; `taken_from` is the worker that a claim has just taken it from.
+    last came further than `reached`; `taken_from` is the worker that a claim has just taken it from. `prompt` is the
+    version of its agent's declared prompt that it keeps to.
     """
 
     id: str
@@ -124,6 +126,7 @@ class Run:
     parent: str | None = None
     checkpoint: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    prompt: str | None = None
     attempt: int = 0
     takeovers: int = 0
     reached: str | None = None

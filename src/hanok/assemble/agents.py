@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hanok.agents.prompts.checking import unset_prompts
 from hanok.agents.prompts.load import declared_prompts
 from hanok.agents.prompts.store import Prompts
+from hanok.agents.together import live_together
 from hanok.assemble.watching import AgentsWatch
 from hanok.errors import StartError
 from hanok.gateway import Desk, Giving, Reception
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from hanok.agents.running import HouseAgency
     from hanok.agents.tool import Tool
     from hanok.agents.tools.memory import LongTermMemory
+
+
+_log = logging.getLogger(__name__)
 
 
 class Wing:
@@ -87,6 +93,7 @@ class Wing:
             allot=self._allot,
             in_span=self._in_span,
             told=self._told,
+            pinned=self._pinned,
             recalled=memory.recalled,
             key_ended=self._key_ended,
             extra_tools=memory.tools,
@@ -141,6 +148,8 @@ class Wing:
         if loaded.platform.prompts:
             self._prompts = self._prompts or Prompts(loaded.state)
             await asyncio.to_thread(self._prompts.record, declared_prompts(loaded), now=time.time())
+            for problem in await asyncio.to_thread(unset_prompts, loaded, self._prompts):
+                _log.warning("%s", problem)
         await self.build(loaded)
 
     @property
@@ -158,7 +167,7 @@ class Wing:
         """For ever: lead what waits."""
         await self._built.wait()
         if self.agency is not None and self._memory is not None:
-            await asyncio.gather(self.agency.live(), self._memory.live())
+            await live_together(self.agency.live(), self._memory.live())
 
     async def aclose(self) -> None:
         """Let go of all runs."""
@@ -174,11 +183,19 @@ class Wing:
         assert self._platform is not None, "the wing is built for a platform"
         return self._platform
 
-    def _told(self, agent: Agent) -> str:
-        """What an agent is told: of a declared prompt, the version that is meant now. Raises `AgentError`."""
+    def _told(self, agent: Agent, version: str | None) -> str:
+        """What an agent is told: of a declared prompt, this version, or the one that is meant now. Raises
+        `AgentError`."""
         if agent.prompt is None or self._prompts is None:
             return agent.system_prompt or ""
-        return self._prompts.resolve(agent.prompt).text
+        return self._prompts.resolve(version or agent.prompt).text
+
+    def _pinned(self, agent: Agent) -> str:
+        """The version that is meant now, by its hash. Raises `AgentError`."""
+        assert agent.prompt is not None
+        assert self._prompts is not None
+        version = self._prompts.resolve(agent.prompt)
+        return f"{version.name}@{version.hash}"
 
     def _key_ended(self, caller: Caller) -> str | None:
         return self._keys.ended(caller.key_id)

@@ -72,7 +72,8 @@ def status(name: NameArgument, file: FileOption = None, as_json: JsonOption = Fa
         "documents": f"{found.documents:,}",
         "passages": f"{found.passages:,}",
         "to do": f"{found.new:,} new, {found.changed:,} changed, {found.gone:,} gone, {found.unchanged:,} unchanged"
-        + (f", {found.unsure:,} to be read" if found.unsure else ""),
+        + (f", {found.unsure:,} to be read" if found.unsure else "")
+        + (f", {found.refused:,} refused and the same since" if found.refused else ""),
         "last ingest": _told(report, running),
     }
     table = new_table()

@@ -41,6 +41,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
 
     Example: `hanok check platform.yaml`
     """
+    from hanok.agents.prompts import Prompts, unset_prompts
     from hanok.assemble import plan, prices
 
     try:
@@ -50,6 +51,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
             problems = [asdict(problem) for problem in error.problems]
             print_json({"file": str(file or DEFAULT_FILE), "valid": False, "problems": problems})
         raise
+    warnings = unset_prompts(loaded, Prompts(loaded.state))
     planned = plan(loaded)
     rates = prices(loaded)
     rows = [
@@ -70,7 +72,14 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     if as_json:
         listen = f"{gateway.host}:{gateway.port}"
         print_json(
-            {"file": str(loaded.file), "valid": True, "listen": listen, "state": str(loaded.state), "endpoints": rows}
+            {
+                "file": str(loaded.file),
+                "valid": True,
+                "warnings": [asdict(problem) for problem in warnings],
+                "listen": listen,
+                "state": str(loaded.state),
+                "endpoints": rows,
+            }
         )
         return
     table = new_table("ENDPOINT", "MODEL", "ENGINE", "STARTS", "PRICE", kept=("ENDPOINT", "MODEL"))
@@ -78,6 +87,8 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
         table.add_row(*row.values())
     data.print(table)
     valid = f" {loaded.file} is valid; it would listen on {gateway.host}:{gateway.port}"
+    for problem in warnings:
+        talk.print(Text.assemble(("warning ", "yellow"), str(problem)), soft_wrap=True)
     talk.print(Text.assemble(("✓", "green"), valid), soft_wrap=True)
 
 

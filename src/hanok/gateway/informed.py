@@ -100,8 +100,9 @@ class InformedAnswer:
 
     @property
     def cost_nano_usd(self) -> int:
-        """What the model's call has cost, when it is over."""
-        return 0 if self._telling.opened is None else self._telling.opened.cost_nano_usd
+        """What the search has cost, and the model's call when it is over."""
+        found, opened = self._telling.found, self._telling.opened
+        return found.cost_nano_usd + (0 if opened is None else opened.cost_nano_usd)
 
     def __aiter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ def least_start_s(weights_bytes: float, bytes_per_s: float) -> float:
     return weights_bytes / bytes_per_s + LEAST_START_S
 
 
-def usual_start_s(weights_bytes: float, bytes_per_s: float) -> float:
+def usual_start_s(weights_bytes: float, bytes_per_s: float = USUAL) -> float:
     """The same, usually."""
     return weights_bytes / bytes_per_s + USUAL_START_S
 

@@ -8,7 +8,21 @@ import msgspec
 
 from hanok.errors import EngineBroken, Unknown
 from hanok.spec import Model, Platform, Recipe
-from hanok.wire import Caller, ModelPath, TaskRequest, TaskResult
+from hanok.wire import Answer, Caller, ChatRequest, ModelPath, TaskRequest, TaskResult
+
+
+class AskedBy:
+    """A model path whose tasks are asked, and paid for, by one caller, whoever they say they are from."""
+
+    def __init__(self, models: ModelPath, caller: Caller) -> None:
+        self._models = models
+        self._caller = caller
+
+    async def open(self, request: ChatRequest) -> Answer:
+        return await self._models.open(msgspec.structs.replace(request, caller=self._caller))
+
+    async def perform(self, request: TaskRequest) -> TaskResult:
+        return await self._models.perform(msgspec.structs.replace(request, caller=self._caller))
 
 
 def embedder_of(platform: Platform, recipe: Recipe) -> Model:

@@ -237,11 +237,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What was found for a question, the best first; `looked_for` is the question as it was looked up.
 
-    `notes` say what was left out on the way, as ordering by a model that did not answer. `usage` is what the calls to
-    models took together, where that was counted.
+    `notes` say what was left out on the way, as ordering by a model that did not answer. `usage` and `cost_nano_usd`
+    are what the calls to models took together; None where none was counted.
     """
 
     hits: tuple[Hit, ...]
     looked_for: str
     notes: tuple[str, ...] = ()
     usage: Usage | None = None
+    cost_nano_usd: int = 0

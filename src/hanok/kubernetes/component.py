@@ -35,7 +35,7 @@ class Placed:
 class Chart:
     """One Helm release. `chart` is its name in the lock, which knows the version and where it is.
 
-    `needs` are releases that must be there before; `values` are Helm's.
+    `needs` are releases that must be there before, as far as they are rendered; `values` are Helm's.
     """
 
     chart: str
@@ -46,6 +46,8 @@ class Chart:
     stage: Stage = "controllers"
     folder: str = ""
     """By default the chart's name; in `apps` the namespace's."""
+    wait: bool = True
+    """Whether those after it wait until its pods run. Not where they want a Secret that a later stage makes."""
 
 
 @dataclass(frozen=True, kw_only=True)

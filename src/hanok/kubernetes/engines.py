@@ -12,10 +12,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from hanok.errors import PlanError, Problem, SpecError
-from hanok.gpu import Anatomy, Catalog, Option, plan
+from hanok.gpu import Anatomy, Catalog, Option
 from hanok.gpu.wishes import wishes_of
+from hanok.kubernetes.choosing import Chooser
 from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import engine_url
+from hanok.kubernetes.splits import split_of
 from hanok.spec.tree import Deploy, Endpoint, Model, VllmEndpoint
 from hanok.spec.tree.models import ModelType
 from hanok.spec.written import Written
@@ -66,14 +68,23 @@ class EnginePlan:
 
 
 def plan_engines(
-    models: Sequence[Model], written: Written, catalog: Catalog, anatomy: Callable[[str], Anatomy]
+    models: Sequence[Model],
+    written: Written,
+    catalog: Catalog,
+    anatomy: Callable[[str], Anatomy],
+    *,
+    sliced: bool = False,
 ) -> list[EnginePlan]:
-    """Every engine. Raises `SpecError` with each model that nothing can serve, and why."""
+    """Every engine; `sliced`: on slices of GPUs where these cost less.
+
+    Raises `SpecError` with each model that nothing can serve, and why.
+    """
+    choose = Chooser(catalog=catalog, anatomy=anatomy, sliced=sliced)
     found: list[EnginePlan] = []
     problems: list[Problem] = []
     for index, model in enumerate(models):
         try:
-            found += _of_model(model, index, catalog, anatomy)
+            found += _of_model(model, index, choose)
         except PlanError as error:
             hint = error.hint or "`hanok plan` shows every machine, and why it cannot"
             problems.append(written.problem(_place(model, index), f"{model.name}: {error.message}", hint))
@@ -97,24 +108,22 @@ def is_replaced(endpoint: Endpoint, model: Model) -> bool:
     return endpoint.engine in GIVING_WAY
 
 
-def _of_model(model: Model, index: int, catalog: Catalog, anatomy: Callable[[str], Anatomy]) -> Iterator[EnginePlan]:
+def _of_model(model: Model, index: int, choose: Chooser) -> Iterator[EnginePlan]:
     wishes = next(wishes_of(model), None)
     replaced = [place for place, each in enumerate(model.serve) if is_replaced(each, model)]
     if wishes is None or not replaced:
         return
     served = [place for place in replaced if model.serve[place].engine == "vllm"]
     for endpoint in served or [None]:
-        yield _engine(model, index, endpoint, wishes, catalog, anatomy)
+        yield _engine(model, index, endpoint, wishes, choose)
 
 
-def _engine(
-    model: Model, index: int, endpoint: int | None, deploy: Deploy, catalog: Catalog, anatomy: Callable[[str], Anatomy]
-) -> EnginePlan:
+def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choose: Chooser) -> EnginePlan:
     declared = model.serve[endpoint] if endpoint is not None else None
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
-    known = anatomy(weights)
-    option = _cheapest(known, deploy, catalog)
+    known = choose.anatomy(weights)
+    option = choose.cheapest(known, deploy, split_of(vllm.flags) if vllm else None)
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
@@ -135,13 +144,3 @@ def _name(model: Model, endpoint: int | None, vllm: VllmEndpoint | None) -> str:
     if vllm is None or len([each for each in model.serve if each.engine == "vllm"]) == 1:
         return label(model.name, 50)
     return label(f"{model.name}-{vllm.role or (endpoint or 0) + 1}", 50)
-
-
-def _cheapest(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> Option:
-    """Whole machines first: the rest of a sliced GPU stands idle. Raises `PlanError` where nothing fits."""
-    made = plan(anatomy, deploy, catalog)
-    best = next(iter([*made.options, *made.slices]), None)
-    if best is None:
-        hint = "; ".join(words for words, _ in made.remedies[:3])
-        raise PlanError("no machine of the catalogue serves it", hint=f"it would fit with {hint}" if hint else None)
-    return best

@@ -27,7 +27,8 @@ PROMETHEUS_RELEASE = "prometheus"
 """The release of kube-prometheus-stack; its monitors are found by the label `release`."""
 LANGFUSE = f"http://langfuse-web.{OBSERVABILITY}.svc:3000"
 MLFLOW = f"http://mlflow.{OBSERVABILITY}.svc:5000"
-INFERENCE = f"http://inference.{MODELS}.svc"
+INFERENCE_GATEWAY = "inference"
+INFERENCE = f"http://{INFERENCE_GATEWAY}.{MODELS}.svc"
 """The Gateway in front of InferencePools."""
 GPU_TAINT = "nvidia.com/gpu"
 WORKLOAD = "hanok.dev/workload"
@@ -38,8 +39,8 @@ VARIABLES_SECRET = "hanok-variables"
 
 HUB_SECRET, HUB_SECRET_KEY = "hugging-face", "token"
 """The Secret in the engines' namespace with the token for Hugging Face."""
-EFS_CLASS, FSX_CLASS = "efs", "fsx"
-"""StorageClasses of file systems that many nodes share."""
+DISK_CLASS, EFS_CLASS, FSX_CLASS = "gp3", "efs", "fsx"
+"""StorageClasses of disks, the default on AWS, and of file systems that many nodes share."""
 
 
 def team_space(team: str) -> str:

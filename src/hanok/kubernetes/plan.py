@@ -43,6 +43,15 @@ class ClusterPlan:
     def on_aws(self) -> bool:
         return self.target != "kubernetes"
 
+    def role_arn(self, name: str) -> str | None:
+        """The cloud role of pods of that name, where the account is known: they take it by their ServiceAccount."""
+        return f"arn:aws:iam::{self.cluster.account}:role/{self.cluster.name}-{name}" if self.cluster.account else None
+
+    def role_note(self, name: str, account: str, rights: str) -> str:
+        """What a person must do for a cloud role: `account` is a ServiceAccount, as `hanok/hanok`."""
+        how = "trusted by" if self.cluster.account else "bound by a Pod Identity association to"
+        return f"make the IAM role `{self.cluster.name}-{name}`, {how} the ServiceAccount {account}, to {rights}"
+
     @cached_property
     def image(self) -> str:
         """Hanok's own image."""
@@ -143,7 +152,9 @@ def make_plan(
         written=written,
         cluster=cluster,
         target=target or cluster.target,
-        engines=plan_engines(loaded.platform.models, written, catalog, anatomy),
+        engines=plan_engines(
+            loaded.platform.models, written, catalog, anatomy, sliced=cluster.nodes.sharing.mode == "mig"
+        ),
         lock=lock,
         catalog=catalog,
         version=version,

@@ -82,6 +82,11 @@ class Pool:
         return memory_share(self.shares) if self.mode in ("time-slicing", "mps") else None
 
     @property
+    def sharing_key(self) -> str | None:
+        """The device plugin's configuration for these nodes, as `time-slicing-4`, where several pods use a GPU."""
+        return f"{self.mode}-{self.shares}" if self.mode in ("time-slicing", "mps") else None
+
+    @property
     def most_machines(self) -> int:
         """Machines that its engines and others fill at most, each packed for itself."""
         room = self.gpus * self.shares

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.objects import label
 from hanok.kubernetes.places import ENGINE_PORT, INFERENCE, MODELS, engine_url
+from hanok.spec.tree import Model
 
 if TYPE_CHECKING:
     from hanok.kubernetes.plan import ClusterPlan
 
 Shape = Literal["StatefulSet", "Deployment", "LeaderWorkerSet"]
+MODEL_HEADER = "x-gateway-model-name"
+"""By this header llm-d's gateway tells models apart; for callers who send none, it is taken from the body."""
 MOST_NAMED = 64
 """Of more replicas the Service itself is the endpoint: each is looked at every few seconds."""
 
@@ -32,9 +37,23 @@ def is_picked(plan: ClusterPlan, engine: EnginePlan) -> bool:
     return plan.cluster.serving.route == "llm-d" and engine.type == "chat"
 
 
+def picker_release(model: Model) -> str:
+    """The release of a model's pool and its picker: llm-d cuts longer names."""
+    return label(model.name, 40)
+
+
 def workload_name(engine: EnginePlan) -> str:
     """The workload's name. A LeaderWorkerSet makes a Service of its own name, so it has another than ours."""
     return engine.name if engine.machines == 1 else f"{engine.name}-group"
+
+
+def gateway_endpoints(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    """An engine as endpoints of Hanok's gateway. Behind a picker an engine that prefills is nobody's endpoint."""
+    if is_picked(plan, engine) and engine.role == "prefill":
+        return
+    named = {"headers": {MODEL_HEADER: engine.model.name}} if is_picked(plan, engine) else {}
+    for url in endpoint_urls(plan, engine):
+        yield {"engine": "openai", "url": url, **named}
 
 
 def endpoint_urls(plan: ClusterPlan, engine: EnginePlan) -> list[str]:

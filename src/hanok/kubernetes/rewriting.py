@@ -16,6 +16,8 @@ from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan, is_replaced
 from hanok.kubernetes.places import COLLECTOR, GATEWAY_PORT, MILVUS
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.receivers import receivers
+from hanok.kubernetes.replicas import gateway_endpoints, is_picked
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import ADJUSTABLE, Model
 
@@ -47,7 +49,7 @@ def rewritten(plan: ClusterPlan) -> Body:
     _name_cache(plan, values)
     if plan.milvus:
         values["milvus"] = {**_block(values, "milvus"), "uri": MILVUS}
-    if plan.cluster.observe.collector:
+    if plan.cluster.observe.collector and receivers(plan):
         values["telemetry"] = {**_block(values, "telemetry"), "export": {"to": "otlp", "url": COLLECTOR}}
     for base in _list(values, "knowledge"):
         _leave_to_jobs(base)
@@ -91,21 +93,23 @@ def _name_cache(plan: ClusterPlan, values: Body) -> None:
 
 def _model(plan: ClusterPlan, index: int, written: Body) -> Body:
     model, engines = plan.platform.models[index], list(plan.of_model(index))
-    serve = written["serve"] if isinstance(written["serve"], list) else [written["serve"]]
-    endpoints = list(_endpoints(model, engines, cast("Sequence[Body]", serve)))
-    if engines:
-        written.pop("scale", None)  # KEDA's
-    return {**written, "serve": endpoints if len(endpoints) > 1 else endpoints[0]}
+    endpoints = list(_endpoints(plan, model, engines, _several(written["serve"])))
+    planned = ("deploy", "scale") if engines else ()  # what they say is in the tree
+    kept = {key: value for key, value in written.items() if key not in planned}
+    return {**kept, "serve": endpoints if len(endpoints) > 1 else endpoints[0]}
 
 
-def _endpoints(model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body]) -> Iterator[Body]:
+def _endpoints(plan: ClusterPlan, model: Model, engines: Sequence[EnginePlan], serve: Sequence[Body]) -> Iterator[Body]:
     """Each endpoint as it is, or in its place the cluster's engine; one engine stands for all that name none."""
     by_place = {each.endpoint: each for each in engines}
     for place, (declared, endpoint) in enumerate(zip(model.serve, serve, strict=True)):
         if not engines or not is_replaced(declared, model):
             yield _local(endpoint)
         elif engine := by_place.pop(place, None) or by_place.pop(None, None):
-            yield {"engine": "openai", "url": engine.url, **{key: endpoint[key] for key in ADJUSTABLE if key in endpoint}}
+            kept = {key: endpoint[key] for key in ADJUSTABLE if key in endpoint}
+            if is_picked(plan, engine):
+                kept.pop("role", None)  # the picker pairs engines
+            yield from ({**each, **kept} for each in gateway_endpoints(plan, engine))
 
 
 def _local(endpoint: Body) -> Body:
@@ -124,8 +128,7 @@ def _leave_to_jobs(base: Body) -> None:
     """Jobs ingest, not gateways: each of several would."""
     base["on_start"] = False
     base.pop("schedule", None)
-    sources = base["sources"] if isinstance(base["sources"], list) else [base["sources"]]
-    for source in cast("list[Body]", sources):
+    for source in _several(base["sources"]):
         if "path" in source and is_in_image(source["path"]):
             source["path"] = f"{IMAGE_FOLDER}/{source['path']}"
 
@@ -133,6 +136,11 @@ def _leave_to_jobs(base: Body) -> None:
 def is_in_image(path: str) -> bool:
     """Whether a file or folder can come with the image: it lies below the folder of platform.yaml."""
     return bool(path) and not path.startswith(("/", "~")) and ".." not in path.split("/") and "://" not in path
+
+
+def _several(value: Any) -> Sequence[Body]:
+    """One block stands for a list of one."""
+    return cast("Sequence[Body]", value if isinstance(value, list) else [value])
 
 
 def _block(values: Body, key: str) -> Body:

@@ -11,9 +11,9 @@ from hanok.kubernetes.objects import labels, thing
 Security = Literal["privileged", "baseline", "restricted"]
 GIVEN = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", "flux-system"})
 """Namespaces that are there before us."""
-PRIVILEGED = frozenset({"gpu-operator", "dra-driver", "observability", "efa", "fsx-csi-driver"})
+PRIVILEGED = frozenset({"gpu-operator", "dcgm-exporter", "dra-driver", "observability", "efa", "fsx-csi-driver"})
 """Their pods see devices, drivers or the node's own files (node-exporter)."""
-BASELINE = frozenset({"models", "knowledge", "jobs", "milvus-operator"})
+BASELINE = frozenset({"entry", "kagent", "models", "knowledge", "jobs", "milvus-operator"})
 """Their images are others', some of which run as root."""
 
 

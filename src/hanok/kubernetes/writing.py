@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import yaml
@@ -12,6 +12,8 @@ from hanok.kubernetes.component import Body
 HEADER = "# Rendered by Hanok from platform.yaml. Change that file, not this one.\n"
 MARKDOWN_HEADER = f"<!-- {HEADER.strip(chr(35)).strip()} -->\n"
 WIDTH = 120
+ACCEPTS = "hanok.dev/accepts-"
+"""Annotations with a rule of preflight and the reason why the object is right all the same."""
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -40,5 +42,11 @@ def as_yaml(value: Any) -> str:
 
 
 def as_file(body: Body) -> str:
-    """One object as a file of the tree."""
-    return HEADER + as_yaml(body)
+    """One object as a file of the tree, with the findings of preflight that it accepts."""
+    return HEADER + "".join(_accepted(body)) + as_yaml(body)
+
+
+def _accepted(body: Body) -> Iterator[str]:
+    for name, reason in body.get("metadata", {}).get("annotations", {}).items():
+        if name.startswith(ACCEPTS):
+            yield f"# hanok: ignore {name.removeprefix(ACCEPTS)} {reason}\n"

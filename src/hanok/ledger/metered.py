@@ -107,14 +107,23 @@ class Metered:
             meter.end("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         meter.end("ok")
-        return MeteredResult(result.data, result.usage, result.model, result.endpoint, result.kept, meter.hold)
+        return MeteredResult(
+            result.data,
+            result.usage,
+            result.model,
+            result.endpoint,
+            result.kept,
+            meter.hold,
+            cost_nano_usd=meter.cost_nano_usd,
+        )
 
 
 class MeteredResult(TaskResult, frozen=True):
-    """What a task gave, and where their call stands with its accounts."""
+    """What a task gave, where their call stands with its accounts, and what it cost."""
 
     hold: Hold | None = None
     tier: Tier | None = None
+    cost_nano_usd: int = 0
 
 
 class Meter:

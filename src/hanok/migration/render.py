@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import yaml
@@ -38,6 +39,8 @@ _Dumper.add_representer(str, _as_text)
 def render(translation: Translation, *, source: str, command: str = "litellm") -> str:
     """The file's text, as `hanok import COMMAND` makes it. `source` is what the configuration is called in it."""
     told = [note for note in translation.notes if note.kind in ("changed", "wrong", "left")]
+    if len({note.file for note in translation.notes}) == 1:
+        told = [replace(note, file="") for note in told]  # its name stands in the first line
     lines = [*_head(translation, source, told, command)]
     for key, block in translation.platform.items():
         lines.append("")
@@ -65,6 +68,8 @@ def _head(translation: Translation, source: str, told: Sequence[Note], command: 
         lines += _wrapped(f"Variables it needs: {', '.join(names)}", "")
     if left := sum(note.kind == "left" for note in told):
         lines.append(f"# Things that were not carried over: {left}. The command's report says which, and why.")
+    if command != "litellm" and (wrong := sum(note.kind == "wrong" for note in told)):
+        lines.append(f"# Mistakes in the source: {wrong}. The command's report says where.")
     return lines
 
 
@@ -86,8 +91,12 @@ def _by_model(notes: Sequence[Note]) -> dict[str, list[Note]]:
 
 
 def _comments(notes: Sequence[Note], indent: str) -> list[str]:
-    texts = [f"line {note.line}, {note.path.rpartition('.')[2]}: {note.message}" for note in notes]
+    texts = [f"{_where(note)}, {note.path.rpartition('.')[2]}: {note.message}" for note in notes]
     return [line for text in dict.fromkeys(texts) for line in _wrapped(_one_line(text), indent)]
+
+
+def _where(note: Note) -> str:
+    return f"{note.file}:{note.line}" if note.file else f"line {note.line}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

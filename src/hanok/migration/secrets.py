@@ -14,6 +14,7 @@ from hanok.spec.nodes import Place, dotted
 
 STAND_IN = "stand-in-0123456789"
 URL_STAND_IN = "http://127.0.0.1:9"
+DATABASE_STAND_IN = "postgresql://stand-in@127.0.0.1/stand-in"
 _PROPER = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 _INSIDE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _HANOKS = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-[^{}]*)?\}")

@@ -17,13 +17,12 @@ from hanok.migration.reasons import (
 )
 from hanok.migration.redis import read_redis
 from hanok.migration.routing import Routing
-from hanok.migration.secrets import Variables, take_value
+from hanok.migration.secrets import DATABASE_STAND_IN, Variables, take_value
 from hanok.migration.source import Block
 
 DEFAULT_COOLDOWN_S = 5.0
 _NEVER = 1_000_000
 _POSTGRES = ("postgresql://", "postgres://")
-_DATABASE_STAND_IN = "postgresql://stand-in@127.0.0.1/stand-in"
 _SHARED = "for budgets and limits that several processes share"
 
 
@@ -146,7 +145,7 @@ def _read_database(general: Block, variables: Variables, rest: Rest) -> None:
     if isinstance(written, str) and not written.startswith((*_POSTGRES, "os.environ", "${", "$")):
         general.wrong("database_url", "LiteLLM and Hanok keep their books in PostgreSQL: postgresql://…")
         return
-    url = take_value(general, "database_url", variables, secret_as="DATABASE_URL", stand_in=_DATABASE_STAND_IN)
+    url = take_value(general, "database_url", variables, secret_as="DATABASE_URL", stand_in=DATABASE_STAND_IN)
     if url is None:
         return
     rest.ledger["database"] = url

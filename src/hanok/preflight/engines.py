@@ -44,6 +44,8 @@ _SWITCHES = frozenset({
     "trust-request-chat-template", "numa-bind",
 })  # fmt: skip
 _NO_SWITCHES = frozenset({"disable-access-log-for-endpoints"})
+_OF_THE_GROUP = frozenset({"node-rank", "master-addr"})
+"""Flags whose values a LeaderWorkerSet gives: they say where a pod is among its like, not what it needs."""
 _POOLING = ("embed", "embedding", "score", "classify", "reward", "pooling", "rerank")
 
 
@@ -152,7 +154,8 @@ class Engine:
     @cached_property
     def unsettled(self) -> Sequence[str]:
         """What is only known when it starts: flags with variables in them, a file of flags."""
-        told = [f"`--{flag.name} {flag.value}`" for flag in self.flags if "$" in (flag.value or "")]
+        open_flags = (each for each in self.flags if "$" in (each.value or "") and each.name not in _OF_THE_GROUP)
+        told = [f"`--{flag.name} {flag.value}`" for flag in open_flags]
         told += [f"the model `{self.positional}`"] if "$" in self.positional else []
         return told + (["the flags in the file of `--config`"] if "config" in self.given else [])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -70,6 +71,17 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
             unset = tuple(chain.from_iterable(book.unset.values()))
             return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
     raise SpecError(_sorted(book.problems)) from None
+
+
+def problems_of(loaded: Loaded, findings: list[Finding]) -> list[Problem]:
+    """What was found in a platform that is valid, by its lines; where its file is another by now, without them."""
+    book = Book(loaded.file)
+    with suppress(SpecError):
+        text = read(loaded.file)
+        if digest(text) == loaded.digest:
+            walk(compose(text, loaded.file), (), book, [])
+    _place(findings, book)
+    return _sorted(book.problems)
 
 
 def digest(text: str) -> str:

@@ -23,6 +23,7 @@ from hanok.wire import Charge
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 RUN_BUCKETS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+NANO = 1_000_000_000
 Labels = tuple[str, ...]
 
 
@@ -52,7 +53,7 @@ class Histogram:
 class ModelMetrics:
     """One declared model's numbers."""
 
-    __slots__ = ("duration", "ended", "first_token", "input_tokens", "output_tokens")
+    __slots__ = ("cost_nano_usd", "duration", "ended", "first_token", "input_tokens", "output_tokens", "saved_nano_usd")
 
     def __init__(self) -> None:
         self.ended = {"ok": 0, "cancelled": 0, "failed": 0, "cut": 0}
@@ -60,6 +61,8 @@ class ModelMetrics:
         self.first_token = Histogram()
         self.input_tokens = 0
         self.output_tokens = 0
+        self.cost_nano_usd = 0
+        self.saved_nano_usd = 0
 
 
 class Metrics:
@@ -98,6 +101,8 @@ class Metrics:
             model.first_token.observe(charge.first_token_ms / 1000)
         model.input_tokens += charge.prompt_tokens
         model.output_tokens += charge.completion_tokens
+        model.cost_nano_usd += charge.cost_nano_usd
+        model.saved_nano_usd += charge.saved_nano_usd
         if charge.tier:
             self._tiers[(charge.asked, charge.tier, charge.model)] += 1
 
@@ -188,6 +193,8 @@ class Metrics:
         tokens = CounterMetricFamily(
             "hanok_tokens", "Tokens, by direction: input, output.", labels=["model", "direction"]
         )
+        cost = CounterMetricFamily("hanok_cost_usd", "What calls cost, in USD.", labels=["model"])
+        saved = CounterMetricFamily("hanok_saved_usd", "What calls would have cost more.", labels=["model"])
         duration = HistogramMetricFamily(
             "hanok_request_duration_seconds", "From a model call to the end of its answer.", labels=["model"]
         )
@@ -201,9 +208,11 @@ class Metrics:
                 requests.add_metric([name, status], count)
             tokens.add_metric([name, "input"], model.input_tokens)
             tokens.add_metric([name, "output"], model.output_tokens)
+            cost.add_metric([name], model.cost_nano_usd / NANO)
+            saved.add_metric([name], model.saved_nano_usd / NANO)
             model.duration.add_to(duration, [name])
             model.first_token.add_to(first_token, [name])
-        yield from (requests, tokens, duration, first_token)
+        yield from (requests, tokens, cost, saved, duration, first_token)
         yield _counter("hanok_http_refused", "HTTP requests answered with an error.", "status", self._refused)
         yield _counter("hanok_limited", "Calls kept out by a limit, by its code.", "reason", self._limited)
         yield _counter(

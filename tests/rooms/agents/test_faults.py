@@ -11,10 +11,12 @@ import pytest
 
 from hanok.agents import recorder
 from hanok.agents.tool import ToolCall, ToolResult
+from hanok.agents.tools import mcp_client
 from hanok.agents.values import Run
-from hanok.errors import RequestError, StoreError
+from hanok.errors import RequestError, StoreError, ToolUnavailable
 from hanok.ledger import KeyRing
 from hanok.ledger.keys import make_key
+from tests.conftest import free_port
 from tests.rooms.agents.stage import ANN, Count, Deadline, MortalRuns, Script, Stage, call, finished, order, told
 
 
@@ -328,3 +330,113 @@ def test_a_message_whose_id_is_in_the_thread_gets_another_and_replaces_nothing(t
     assert [text for _, text in found] == ["1", "2", "3"]
     assert [id_ == "mine" for id_, _ in found] == [True, False, False]
     assert len({id_ for id_, _ in found}) == 3
+
+
+# an older process among newer ones
+
+
+def test_runs_of_agents_that_a_process_does_not_know_are_left_to_those_that_do_and_fail_when_nobody_comes(
+    tmp_path: Path,
+) -> None:
+    newer, older = [*worker(), {"name": "newer"}], worker()
+    stage = Stage(tmp_path, Script([{"say": "ok"}], ordered=False), agents=older, runs={"unknown_agent_s": 300})
+    ahead = Stage(tmp_path, Script([{"say": "new"}], ordered=False), agents=newer)
+
+    async def order_and_die(run: str) -> None:
+        deadline = Deadline()
+        async with ahead.alive(deadline) as agency:
+            deadline.dead = True
+            await agency.start(order("go", agent="newer", run_id=run))
+
+    async def live_older(run: str, waits_s: float) -> Run:
+        stage.later_s = ahead.later_s
+        async with stage.alive() as agency:
+            for _ in range(2):  # runs that were ordered later: the queue was looked at
+                await finished(agency, await agency.start(order("mine")))
+                stage.worked_s += waits_s
+            if waits_s > 300:
+                return await finished(agency, await agency.run(run, tenant=None))
+            return await agency.run(run, tenant=None)
+
+    async def live_newer(run: str) -> Run:
+        ahead.later_s = stage.later_s
+        async with ahead.alive() as agency:
+            return await finished(agency, await agency.run(run, tenant=None))
+
+    asyncio.run(order_and_die("run_1"))
+    assert not asyncio.run(live_older("run_1", 140)).ended
+    done = asyncio.run(live_newer("run_1"))
+    assert (done.state, done.answer) == ("done", "new")
+    asyncio.run(order_and_die("run_2"))
+    failed = asyncio.run(live_older("run_2", 301))
+    assert (failed.state, failed.reason) == ("failed", "agent_not_found")
+    assert "no process has known the agent 'newer' for 300 s" in (failed.error or "")
+
+
+# servers that are away
+
+
+def test_a_server_that_is_away_takes_its_tools_with_it_and_not_the_run_and_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waits(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            stage.worked_s += 11.0
+            if call.arguments["x"] == 2:
+                opened.away = False
+            return await super().use(call)
+
+    class Away:
+        """A box that is away for a while."""
+
+        def __init__(self) -> None:
+            self.away = True
+            self.asked = 0
+
+        async def open(self) -> list[Count]:
+            self.asked += 1
+            if self.away:
+                raise ToolUnavailable("the MCP server 'far' does not answer")
+            return [far]
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    far, opened = Count("far_look"), Away()
+    monkeypatch.setattr(mcp_client, "open_mcp", lambda *_: opened)
+    server = {"name": "far", "type": "mcp", "url": "https://far.example/mcp"}
+    turns = [call("far_look", 1), call("look", 1), call("look", 2), call("far_look", 3), {"say": "Done."}]
+    stage = Stage(tmp_path, Script(turns), Waits("look"), agents=worker(tools=["look", server]))
+
+    async def go() -> tuple[Run, list[Any]]:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            return run, [event.data for event in await told(agency, run) if event.type == "tools"]
+
+    run, events = asyncio.run(go())
+    assert (run.state, run.answer, far.effects, opened.asked) == ("done", "Done.", [3], 3), run.error
+    assert events == [
+        {"missing": [{"name": "far", "why": "the MCP server 'far' does not answer"}]},
+        {"found": ["far"]},
+    ]
+    asked = [bytes(request.fields["messages"]).decode() for request in stage.model.asked]
+    assert "Out of reach now, with all their tools: far." in asked[0]
+    assert "There is no tool 'far_look'. There are: look. Out of reach now: those of far." in asked[1].replace("\\", "")
+    assert "Out of reach now, with all their tools" not in asked[3]
+    assert "far_look" in bytes(stage.model.asked[3].fields["tools"]).decode()
+
+
+def test_a_real_server_that_takes_no_connections_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    server = {"name": "far", "type": "mcp", "url": f"http://127.0.0.1:{free_port()}/mcp", "private": True}
+    stage = Stage(tmp_path, Script([{"say": "Without."}]), agents=worker(tools=[server]))
+
+    async def go() -> tuple[Run, list[Any]]:
+        async with stage.alive() as agency:
+            with pytest.raises(ToolUnavailable, match="'far'"):
+                await agency.tools("worker")
+            run = await finished(agency, await agency.start(order("go")))
+            return run, [event.data for event in await told(agency, run) if event.type == "tools"]
+
+    run, events = asyncio.run(go())
+    assert (run.state, run.answer) == ("done", "Without."), run.error
+    assert [each["name"] for each in events[0]["missing"]] == ["far"]

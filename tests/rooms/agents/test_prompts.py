@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -14,9 +15,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from hanok.agents.prompts import Prompts, declared_prompts, hash_of
+from hanok.agents.values import Order
+from hanok.assemble import running
 from hanok.cli.app import app
 from hanok.errors import AgentError, StoreError
 from hanok.spec import load
+from hanok.wire import Caller
 
 
 @pytest.fixture
@@ -140,3 +144,55 @@ def hanok(folder: Path, *arguments: str) -> Result:
 def told(done: Result) -> Any:
     assert done.exit_code == 0, done
     return json.loads(done.stdout)
+
+
+def test_a_label_that_is_not_set_is_told_with_its_line_before_a_run_asks_for_it(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked = CliRunner().invoke(app, ["check", str(folder / "platform.yaml")])
+    assert checked.exit_code == 0
+    assert "platform.yaml:3:11 agents[0].prompt: no version of 'research' is called 'production'" in checked.stderr
+    assert "hanok prompts label research production" in checked.stderr
+    warned = told(CliRunner().invoke(app, ["check", str(folder / "platform.yaml"), "--json"]))["warnings"]
+    assert [(each["line"], each["path"]) for each in warned] == [(3, "agents[0].prompt")]
+
+    async def start() -> None:
+        async with running(load(folder / "platform.yaml")):
+            pass
+
+    asyncio.run(start())
+    assert "agents[0].prompt: no version of 'research' is called 'production'" in caplog.text
+    told(hanok(folder, "label", "research", "production", "--json"))
+    assert told(CliRunner().invoke(app, ["check", str(folder / "platform.yaml"), "--json"]))["warnings"] == []
+
+
+def test_a_run_goes_on_with_the_version_that_it_was_ordered_with(folder: Path) -> None:
+    turns = [
+        {"system": "Be careful.", "tool": "ask_user", "say": "carefully"},
+        {"times": 1, "call": {"name": "ask_user", "arguments": {"question": "How?"}}},
+        {"system": "Be careless.", "say": "carelessly"},
+    ]
+    declared = yaml.safe_load((folder / "platform.yaml").read_text())
+    declared["models"][0]["serve"] = {"engine": "script", "turns": turns}
+    declared["agents"][0] |= {"prompt": "research@production", "questions": True}
+    (folder / "platform.yaml").write_text(yaml.safe_dump(declared))
+    told(hanok(folder, "label", "research", "production", "--json"))
+
+    async def begin_and_change() -> tuple[str | None, str | None, str | None]:
+        async with running(load(folder / "platform.yaml")) as house:
+            agency = house.wing.agency
+            assert agency is not None
+            await house.fleet.wait_started(["m"])
+            input_ = ({"role": "user", "content": "go"},)
+            order = Order(agent="researcher", input=input_, caller=Caller(key_id="k", key_name="k"))
+            asked = await agency.ended((await agency.start(order)).id, tenant=None)
+            (folder / "research.md").write_text("Be careless.")
+            told(hanok(folder, "label", "research", "production", "--json"))
+            answers = {id_: {"text": "as you like"} for id_ in asked.wanted}
+            done = await agency.ended((await agency.answer(asked.id, answers, tenant=None, by="k")).id, tenant=None)
+            other = await agency.ended((await agency.start(order)).id, tenant=None)
+            return asked.prompt, done.answer, other.answer
+
+    version, answer, another = asyncio.run(begin_and_change())
+    assert version == f"research@{hash_of('Be careful.' + chr(10))}"
+    assert (answer, another) == ("carefully", "carelessly")

@@ -50,11 +50,15 @@ def test_a_base_is_filled_told_of_and_deleted(folder: Path) -> None:
     [report] = told(done)["ingests"]
     assert (done.returncode, report["added"], report["passages"]) == (0, 3, 3)
     assert "1 document was refused" in done.stderr
+    usage = told(forked.command(folder, "usage", "--by", "key", "--json", timeout=60))["rows"]
+    assert [(each["group"], each["prompt_tokens"]) for each in usage] == [("local", report["tokens"])]
     (folder / "texts" / "0.txt").write_text("Another text stands here now.")
     (folder / "texts" / "1.txt").unlink()
     status = told(hanok(folder, "status", "docs", "--json"))
-    counts = {name: status[name] for name in ("documents", "passages", "new", "changed", "gone", "unchanged")}
-    assert counts == {"documents": 3, "passages": 3, "new": 1, "changed": 1, "gone": 1, "unchanged": 1}
+    counts = {
+        name: status[name] for name in ("documents", "passages", "new", "refused", "changed", "gone", "unchanged")
+    }
+    assert counts == {"documents": 3, "passages": 3, "new": 0, "refused": 1, "changed": 1, "gone": 1, "unchanged": 1}
     strict = hanok(folder, "ingest", "--all", "--strict", "--json")
     [report] = told(strict)["ingests"]
     assert strict.returncode == 1

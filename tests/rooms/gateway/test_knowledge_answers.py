@@ -71,7 +71,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, engine: FakeEngine) -> Ite
     ]
     models = [
         {"name": "says", "serve": {"engine": "script", "turns": TURNS}, "price": {"input": 1000, "output": 1000}},
-        EMBED,
+        {**EMBED, "price": {"input": 1000}},
         {"name": "fake", "serve": {"engine": "openai", "url": engine.url, "model": "x"}, "retries": 0},
     ]
     teams = [{"name": "poor"}]
@@ -178,7 +178,8 @@ def test_what_has_nothing_to_do_with_the_documents_is_answered_without_a_model(
     before = started.house.metrics.render()
     told = answer(started, question, "strict").json
     assert told["answer"] == said and told["no_information"] is True and told["citations"] == []
-    assert told["usage"]["total_tokens"] == 0
+    assert told["usage"]["completion_tokens"] == 0
+    assert 0 < told["cost_usd"] == pytest.approx(told["usage"]["prompt_tokens"] / 1000)  # the question's vector
     asked = re.compile(rb'hanok_requests_total\{[^}]*model="says"[^}]*\} (\S+)')
     assert asked.findall(before) == asked.findall(started.house.metrics.render())
 

@@ -12,6 +12,7 @@ import msgspec
 
 from hanok.errors import DocumentRefused, EngineRefused, Refusal, SourceUnreadable
 from hanok.knowledge.ingesting import EmbedUnits, Ingest, OpenSource, Report, Tools, ingest
+from hanok.knowledge.ingesting.survey import Survey, survey
 from hanok.knowledge.store import Store
 from hanok.knowledge.stores.memory import MemoryStore
 from hanok.knowledge.values import EVERYONE, Entry, Head, Passage
@@ -166,6 +167,9 @@ class Base:
 
     def run(self, *, rebuild: bool = False) -> Report:
         return asyncio.run(self.ingest(rebuild=rebuild))
+
+    def survey(self) -> Survey:
+        return asyncio.run(survey(self.loaded, self.platform.knowledge[0], self.store, self._tools))
 
     @property
     def alias(self) -> str:

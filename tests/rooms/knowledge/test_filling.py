@@ -182,6 +182,31 @@ def test_filling_goes_on_after_an_error_of_the_system(tmp_path: Path, monkeypatc
     assert not errors
 
 
+def test_a_file_that_fails_in_a_way_that_nobody_foresaw_is_given_up_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    async def cut(_self: Filling, entry: Entry, *_: Any) -> tuple[str, Sequence[Passage]]:
+        if entry.path != "bad":
+            return await lines(entry, b"one")
+        tries.append(entry.path)
+        raise KeyError("a table without a header")
+
+    monkeypatch.setattr(Filling, "_cut", cut)
+
+    async def run() -> None:
+        async with filling(tmp_path) as it:
+            it.attach("bad", "good")
+            assert await it.ended("bad", "good") == ["failed", "completed"]
+            assert it.file("bad").error_code == "server_error"
+            assert "3 times" in it.file("bad").error_message and "without a header" in it.file("bad").error_message
+            assert tries == ["bad"] * 3
+            assert await it.found() == ["good"]
+
+    asyncio.run(run())
+
+
 def test_what_runs_beside_calls_goes_on_after_what_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
     met: list[BaseException] = [ExceptionGroup("several", [OSError("disk")]), ValueError("a bug")]
 

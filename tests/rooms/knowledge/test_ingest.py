@@ -66,6 +66,19 @@ def test_a_collection_that_cannot_be_made_ends_the_ingest_with_the_reason(tmp_pa
         Base(tmp_path, Texts(THREE), store=Full()).run()
 
 
+def test_a_survey_tells_what_was_refused_from_what_is_new(tmp_path: Path) -> None:
+    source = Texts({**THREE, "bad.txt": "UNREADABLE"})
+    base = Base(tmp_path, source)
+    base.run()
+    source.texts |= {"d.txt": "new"}
+    found = base.survey()
+    assert (found.new, found.refused, found.unchanged) == (1, 1, 3)
+    source.texts["bad.txt"] = "UNREADABLE again"
+    assert base.survey().new == 2
+    base.declare(parse={"max_file_mib": 1})
+    assert base.survey().refused == 0
+
+
 def test_what_has_not_changed_is_neither_read_nor_embedded_and_needs_no_model(tmp_path: Path) -> None:
     source = Texts(THREE)
     base = Base(tmp_path, source)
@@ -128,6 +141,19 @@ def test_a_source_that_cannot_be_listed_keeps_its_documents_and_another_does_not
     assert counts(report) == {"unchanged": 1, "removed": 1}
     assert [(each.source, each.message) for each in report.silent] == [("texts 0", "the folder is not there")]
     assert sorted(base.texts()) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_a_first_ingest_that_could_list_no_source_is_a_failure_and_leaves_no_base(tmp_path: Path) -> None:
+    one, two = Texts({}), Texts({})
+    one.unreadable, two.unreadable = "the folder is not there", "the site does not answer"
+    base = Base(tmp_path, one, two, sources=[{"path": "."}, {"path": "two"}])
+    with pytest.raises(KnowledgeError, match=r"nothing was read into 'docs'.*not there; .*does not answer"):
+        base.run()
+    report = Notes(tmp_path, "docs").last()
+    assert report is not None and (report.state, report.completed_at) == ("failed", 0.0)
+    assert asyncio.run(base.store.describe(base.alias)) is None
+    two.unreadable, two.texts = "", {"b.txt": "b"}
+    assert counts(base.run()) == {"added": 1}
 
 
 def test_a_source_declared_by_a_mistyped_place_loses_nothing_before_all_can_be_listed(tmp_path: Path) -> None:

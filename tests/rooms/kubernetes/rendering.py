@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hanok.spec.written import as_written
 from tests.rooms.preflight.conftest import CRDS, anatomy, catalog, facts
 
 Body = dict[str, Any]
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CHAT = """\
 name: acme
 models:
@@ -45,9 +46,13 @@ class Made:
 
     def objects(self) -> Iterator[tuple[str, Body]]:
         """Every Kubernetes object by its path."""
-        for path, text in self.files.items():
-            if path.endswith(".yaml") and not path.endswith("/kustomization.yaml"):
-                yield path, yaml.safe_load(text)
+        yield from self._read
+
+    @cached_property
+    def _read(self) -> list[tuple[str, Body]]:
+        found = self.files.items()
+        kept = [each for each in found if each[0].endswith(".yaml") and not each[0].endswith("/kustomization.yaml")]
+        return [(path, yaml.load(text, Loader=_Loader)) for path, text in kept]
 
     def all(self, kind: str) -> list[Body]:
         return [body for _, body in self.objects() if body["kind"] == kind]

@@ -127,7 +127,8 @@ def test_diff_writes_nothing_and_tells_the_month(tmp_path: Path) -> None:
     told = runner.invoke(app, ["render", str(file), "--out", str(out), "--diff", "--exit-code", "--json"])
     assert told.exit_code == 1, told.output
     answer = json.loads(told.stdout)
-    assert {each["what"] for each in answer["changes"]} == {"added"}
+    added = {each["title"] for each in answer["changes"] if each["what"] == "added"}
+    assert {"Namespace team-shop", "ResourceQuota team-shop/share"} <= added
     assert answer["usd_month"]["before"]["fewest"] == answer["usd_month"]["after"]["fewest"]
     assert {path: path.read_text() for path in out.rglob("*.yaml")} == before
     same = runner.invoke(app, ["render", str(file), "--out", str(tmp_path / "other"), "--json"])

@@ -55,7 +55,12 @@ def imported(folder: Path, text: str, name: str = "all.yaml", *, judged: bool = 
     """What comes of a file; Hanok's own loader takes it. Preflight, which takes its time, is asked where it counts."""
     file = folder / name
     file.write_text(text, encoding="utf-8")
-    case = Case(cluster=gather([file]).cluster, facts=_facts())
+    return imported_from(file, judged=judged)
+
+
+def imported_from(path: Path, *, judged: bool = True) -> Translation:
+    """What comes of a file or a folder."""
+    case = Case(cluster=gather([path]).cluster, facts=_facts())
     silent = Report(case=case, verdict="unknown", claims=[], findings=[], ignored=[])
     made = translate_manifests(case, preflight(case) if judged else silent)
     loaded(made)

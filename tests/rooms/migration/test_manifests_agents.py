@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.migration.clusters import imported, line_of, loaded, notes, vllm
+from hanok.kubernetes.store import write_tree
+from hanok.spec.load import parse
+from tests.rooms.kubernetes.rendering import made as rendered
+from tests.rooms.migration.clusters import imported, imported_from, line_of, loaded, notes, vllm
 from tests.rooms.preflight.conftest import SEEDS
 
 SEED, CHALLENGES = SEEDS / "agentic-ai-platform.md", SEEDS / "agentic-ai-challenges.md"
@@ -82,7 +85,7 @@ spec:
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: old}}
       - {type: McpServer, mcpServer: {kind: RemoteMCPServer, name: lost}}
       - {type: Agent, agent: {name: writer}}
-    a2aConfig: {skills: []}
+    a2aConfig: {skills: [{id: a, name: A}]}
 ---
 apiVersion: kagent.dev/v1alpha2
 kind: Agent
@@ -112,7 +115,13 @@ spec: {provider: Ollama, model: qwen3, ollama: {host: "ollama.kagent:11434"}}
 apiVersion: kagent.dev/v1alpha1
 kind: ToolServer
 metadata: {name: sums, namespace: kagent}
-spec: {description: Sums., config: {stdio: {command: uvx, args: [mcp-sums, "${env:HOME}"]}}}
+spec:
+  description: Sums.
+  config:
+    stdio:
+      command: uvx
+      args: [mcp-sums, "${env:HOME}", --api-key, very-secret-indeed]
+      env: {MODE: fast, SUMS_TOKEN: also-secret}
 ---
 apiVersion: kagent.dev/v1alpha1
 kind: Agent
@@ -137,7 +146,7 @@ spec:
             - name: ingest
               image: example.com/ingest:1.0
               env:
-                - {name: GIT_REPO, value: "https://git.example.com/docs.git"}
+                - {name: GIT_REPO, value: "https://bot:very-secret@git.example.com/docs.git"}
                 - {name: EMBEDDING_MODEL, value: BAAI/bge-m3}
                 - {name: EMBEDDING_URL, value: "http://tei.ai:8080/v1"}
                 - {name: COLLECTION_NAME, value: Our docs}
@@ -184,22 +193,62 @@ def test_agents_of_kagents_first_version_are_read_too(tmp_path: Path) -> None:
     (clerk,) = loaded(made).platform.agents
     assert (clerk.model, clerk.system_prompt, clerk.tools) == ("qwen3", "You reckon.", ["sums"])
     assert made.platform["models"][0]["serve"]["url"] == "http://ollama.kagent:11434/v1"
-    assert made.platform["tools"][0]["command"] == ["uvx", "mcp-sums", "$ {env:HOME}"]
+    assert made.platform["tools"][0]["command"] == ["uvx", "mcp-sums", "$ {env:HOME}", "--api-key", "${env:SUMS_KEY}"]
+    assert made.platform["tools"][0]["env"] == {"MODE": "fast", "SUMS_TOKEN": "${env:SUMS_TOKEN}"}
+    assert not any(each in str(made) for each in ("very-secret-indeed", "also-secret"))
+
+
+def test_an_agent_whose_model_is_not_in_the_files_is_read_all_the_same(tmp_path: Path) -> None:
+    text = OLD_AGENT[OLD_AGENT.index("---") :]
+    made = imported(tmp_path, text)
+    assert made.platform["agents"][0]["model"] == made.platform["models"][0]["name"] == "default-model-config"
+    assert any("is not in these files" in each for each in notes(made, "wrong").values())
 
 
 def test_a_job_that_embeds_becomes_a_knowledge_base(tmp_path: Path) -> None:
     made = imported(tmp_path, vllm("one", args=["--model", "Qwen/Qwen3-8B"]) + INGESTION)
     platform = loaded(made).platform
     (base,) = platform.knowledge
-    assert (base.name, base.schedule, base.sources[0].git) == (
-        "Our-docs",
-        "0 3 * * *",
-        "https://git.example.com/docs.git",
-    )
+    assert (base.name, base.schedule) == ("Our-docs", "0 3 * * *")
+    assert made.platform["knowledge"][0]["sources"] == [{"git": "${env:GIT_REPO}"}]
+    assert "very-secret" not in str(made)
     assert (base.embed.model, platform.milvus.uri) == ("BAAI/bge-m3", "http://milvus.ai:19530")
     assert (base.split[0].size, base.split[0].overlap) == (800, 100)
     assert made.platform["models"][1]["serve"]["url"] == "http://tei.ai:8080/v1"
     assert "the job's own program" in notes(made, "left")[line_of(made_text(tmp_path), "VERBOSE")]
+
+
+HOUSE = """\
+name: house
+models:
+  - name: qwen
+    serve: {engine: vllm, model: Qwen/Qwen3-8B, flags: {max-model-len: 16384}}
+    deploy: {gpu: ["g6e.*"]}
+  - name: embed
+    type: embedding
+    serve: {engine: openai, url: "https://api.openai.com/v1", key: "${env:OPENAI_API_KEY}"}
+knowledge:
+  - {name: docs, sources: {uri: "s3://bucket/docs"}}
+tools:
+  - {name: sums, type: python, code: "def sums(a: int, b: int) -> int:\\n    return a + b\\n"}
+agents:
+  - {name: helper, model: qwen, system_prompt: You help., knowledge: docs, tools: [sums]}
+cluster: {target: eks}
+"""
+
+
+def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_path: Path) -> None:
+    write_tree(rendered(HOUSE).files, tmp_path / "tree")
+    back = loaded(imported_from(tmp_path / "tree", judged=False)).platform
+    before = parse(HOUSE, Path("platform.yaml"), {}, lenient=True).platform
+    assert (back.name, back.names()) == (before.name, before.names())
+    assert (back.agents, back.tools) == (before.agents, before.tools)
+    assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
+    deploy = back.models[0].deploy
+    assert deploy is not None
+    assert (deploy.weights, deploy.context_tokens) == ("Qwen/Qwen3-8B", 16_384)
+    assert deploy.gpu
+    assert all(each.startswith("g6e.") for each in deploy.gpu)
 
 
 def made_text(folder: Path) -> str:
@@ -215,6 +264,7 @@ def test_an_articles_platform_becomes_one_that_hanok_takes(tmp_path: Path) -> No
     assert (agent.model, agent.tools) == ("llama3-70b", ["web_search", "document_search", "calculator"])
     assert (agent.memory.ttl_s, agent.scale.min, agent.scale.max) == (3600, 2, 10)
     assert [each.type for each in platform.tools] == ["http", "knowledge", "python"]
+    assert platform.tools[2].description == "Perform calculations"
     llama = platform.models[0]
     assert llama.fallbacks.error == ["gpt-4o", "claude-3-5-sonnet"]
     assert llama.deploy is not None
@@ -245,6 +295,11 @@ FAULTS = {
     "text-embedding-3-large": "vectors of 3072, and the collection takes 1536",
     "apiVersion: kagent.dev/v1alpha1": "outdated",
     "type: milvus": "kagent has none such",
+    "  llm:": "kagent's Agent has no `llm`",
+    "autoscaling:": "kagent's Agent has no `autoscaling`",
+    "type: redis": "kagent has no memory of type",
+    "consolidationPolicy: WhenEmptyOr": "evicts Deployment ai-inference/vllm-llama3-70b",
+    "name: vllm-llama3-70b": "nothing keeps a drain of nodes",
     "return str(eval": "runs code here",
     "image: langfuse/langfuse": "ClickHouse",
 }

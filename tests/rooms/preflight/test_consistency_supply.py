@@ -277,6 +277,22 @@ def test_code_that_runs_text(look: Look, line: str, rules: list[str]) -> None:
     )
 
 
+def test_tools_of_a_platform_file_run_in_a_sandbox(look: Look) -> None:
+    text = """\
+models: [{name: a, serve: {engine: echo}}]
+tools:
+  - name: calculator
+    type: python
+    code: |
+      def calculator(expression: str) -> float:
+          return eval(expression)
+"""
+    assert found(look, config(text, key="platform.yaml"), *SECRETS) == []
+    assert found(look, config(text.replace("models:", "kind: Odd\nmodels:"), key="platform.yaml"), *SECRETS) == [
+        "HK564"
+    ]
+
+
 def test_in_an_agents_tool_it_is_an_error(look: Look) -> None:
     agent = """
 apiVersion: kagent.dev/v1alpha1

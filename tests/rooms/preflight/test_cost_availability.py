@@ -178,6 +178,7 @@ def test_a_budget_in_another_namespace_guards_nothing(look: Look) -> None:
         (workload("db", kind="StatefulSet", image="redis:8"), ["warning"]),
         (workload("db", image="redis:8"), ["info"]),
         (workload("db", image="redis:8", container={"args": ["--appendonly", "yes"]}), ["warning"]),
+        (workload("db", image="redis:8", container={"args": ["--save", "", "--appendonly", "no"]}), ["info"]),
         (workload("db", image="qdrant/qdrant:v1.15.4"), ["warning"]),
         (workload("db", image="prometheuscommunity/postgres-exporter:v0.18"), []),
         (workload("db", image="postgres:18", container={"command": ["psql", "-c", "select 1"]}), []),

@@ -30,6 +30,15 @@ def test_calls_are_counted_as_they_end() -> None:
     assert seen["hanok_time_to_first_token_seconds_sum", "smart"] == 0.25
 
 
+def test_what_calls_cost_and_what_they_saved_is_told_in_dollars() -> None:
+    metrics = Metrics()
+    metrics.record(charge(cost_nano_usd=1_500_000))
+    metrics.record(charge(cost_nano_usd=500_000, saved_nano_usd=250_000_000))
+    seen = samples(metrics)
+    assert seen["hanok_cost_usd_total", "smart"] == 0.002
+    assert seen["hanok_saved_usd_total", "smart"] == 0.25
+
+
 def test_a_call_that_fell_back_counts_for_the_model_that_served_it() -> None:
     metrics = Metrics()
     metrics.record(charge(model="cheap"))

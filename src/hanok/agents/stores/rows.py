@@ -33,6 +33,7 @@ class _Form(msgspec.Struct, omit_defaults=True):
     checkpoint: str | None
     metadata: dict[str, Any]
     created_at: float
+    prompt: str | None = None
 
 
 class _Standing(msgspec.Struct, omit_defaults=True):

@@ -67,6 +67,7 @@ _BELOW = (
 )
 ROWS_AT_ONCE = 64
 """Of one INSERT."""
+STRANGERS_AT_ONCE = 200
 PRUNED_AT_ONCE = 200
 """Runs forgotten in one transaction, so that others can write in between."""
 RETRY_AFTER_S = 5.0
@@ -100,10 +101,13 @@ class Runs:
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:
         statement, values = _select("threads", THREAD, {"tenant = ?": tenant, "agent = ?": agent})
+        if not below:
+            statement += " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.thread = threads.id AND r.parent IS NOT NULL)"
         if metadata:
             having, more = self._place.having(metadata)
             statement, values = f"{statement} AND {having}", [*values, *more]
@@ -181,15 +185,24 @@ class Runs:
         return [read_run(row) for row in rows]
 
     def claim(
-        self, worker: str, *, now: float, lease_s: float, most: int, ids: Sequence[str] | None = None
+        self,
+        worker: str,
+        *,
+        now: float,
+        lease_s: float,
+        most: int,
+        ids: Sequence[str] | None = None,
+        agents: Sequence[str] | None = None,
     ) -> list[Run]:
-        if most < 1 or (ids is not None and not ids):
+        if most < 1 or (ids is not None and not ids) or (agents is not None and not agents):
             return []
         which = "r.parent IS NULL" if ids is None else f"r.id IN ({_marks(ids)})"
+        if agents is not None:
+            which += f" AND r.agent IN ({_marks(agents)})"
         statement = (
             f"SELECT r.id, r.lease_by FROM runs r WHERE {_OPEN} AND {which} AND {_UNHINDERED} ORDER BY r.number LIMIT ?"  # noqa: S608
         )
-        values = [now, *(ids or ()), now, most]
+        values = [now, *(ids or ()), *(agents or ()), now, most]
         if not self._ask(statement, values):
             return []  # as most often: nobody was kept from writing
         with self._place.writing(synced=False) as connection:
@@ -197,6 +210,16 @@ class Runs:
                 connection.execute(each)
             found = connection.execute(statement + self._place.unlocked, values).fetchall()
             return _take(connection, {row[0]: row[1] for row in found}, worker, now + lease_s)
+
+    def strangers(self, agents: Sequence[str], *, now: float) -> list[str]:
+        led = "SELECT 1 FROM runs o WHERE o.agent = r.agent AND o.state = 'running' AND o.lease_until > ?"
+        others = f"r.agent NOT IN ({_marks(agents)})" if agents else "1 = 1"
+        where = f"{_OPEN} AND r.parent IS NULL AND {others} AND NOT EXISTS ({led})"
+        rows = self._ask(
+            f"SELECT r.id FROM runs r WHERE {where} ORDER BY r.number LIMIT ?",  # noqa: S608
+            [now, *agents, now, STRANGERS_AT_ONCE],
+        )
+        return [row[0] for row in rows]
 
     def renew(self, worker: str, ids: Sequence[str], *, until: float) -> dict[str, Wish | None]:
         if not ids:

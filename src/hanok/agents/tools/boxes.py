@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hanok.agents.tool import Tool, Toolbox
+from hanok.agents.tool import Missing, Tool, Toolbox
+from hanok.agents.tools.ask_user import AskUser
 from hanok.agents.tools.single import Ready
 from hanok.agents.tools.surroundings import Surroundings
-from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox, tools_of
+from hanok.agents.tools.table import called_by_code, declared_tools, open_toolbox
+from hanok.errors import ToolUnavailable
 from hanok.spec import Agent, Platform
 from hanok.spec import Tool as Declared
 
+_ELSEWHERE = ("mcp",)
+"""Kinds that are reached or started: they may be away for a while, and a run does without them."""
 _OF_ONE_AGENT = ("code", "agent", "knowledge")
 """Kinds that are made of more than their declaration, and cost nothing to make."""
 
@@ -22,6 +26,14 @@ class _Open:
     tool: Declared
     agent: Agent | None
     box: Toolbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Had:
+    """The tools that one run has, and the servers whose tools it is without."""
+
+    tools: Sequence[Tool]
+    missing: Sequence[Missing]
 
 
 @dataclass
@@ -41,14 +53,35 @@ class Boxes:
 
     async def tools(self, agent: Agent, platform: Platform) -> list[Tool]:
         """The tools of one agent. Raises `AgentError`, and `ToolUnavailable` naming the one that cannot be had."""
+        had = await self.had(agent, platform)
+        for missing in had.missing:
+            raise ToolUnavailable(missing.why)
+        return list(had.tools)
+
+    async def had(self, agent: Agent, platform: Platform) -> Had:
+        """Those that it has now; servers that cannot be reached are missing. Raises `AgentError`, and
+        `ToolUnavailable` for what is elsewhere only by mistake."""
         others = _Others()
         agents = {each.name: each for each in platform.agents}
         around = replace(self._around, agents=agents, others=lambda: others.tools)
         offered = declared_tools(agent, platform.tools)
         called = called_by_code(offered, agent, platform.tools)
-        boxes = {tool.name: self._box(tool, agent, around) for tool in (*offered, *called)}
-        others.tools = [each for tool in called for each in await boxes[tool.name].open()]
-        return await tools_of(agent, [boxes[tool.name] for tool in offered])
+        declared = {tool.name: tool for tool in (*offered, *called)}
+        boxes = {name: self._box(tool, agent, around) for name, tool in declared.items()}
+        missing: dict[str, Missing] = {}
+        found = {name: await self._opened(tool, boxes[name], missing) for name, tool in declared.items()}
+        others.tools = [each for tool in called for each in found[tool.name]]
+        tools = [each for tool in offered for each in found[tool.name]]
+        return Had(tools=[*tools, AskUser()] if agent.questions else tools, missing=list(missing.values()))
+
+    async def _opened(self, tool: Declared, box: Toolbox, missing: dict[str, Missing]) -> Sequence[Tool]:
+        try:
+            return await box.open()
+        except ToolUnavailable as error:
+            if tool.type not in _ELSEWHERE:
+                raise
+            missing[tool.name] = Missing(name=tool.name, why=error.message, box=box)
+            return ()
 
     def change(self, platform: Platform) -> None:
         """Let go of what this platform declares no more; runs that are led may use it until `tidy`."""

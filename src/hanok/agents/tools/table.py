@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hanok.agents.tool import Tool, Toolbox
-from hanok.agents.tools.ask_user import AskUser
+from hanok.agents.tool import Toolbox
 from hanok.agents.tools.surroundings import Surroundings
 from hanok.errors import AgentError, ToolUnavailable
 from hanok.spec import Agent, AgentTool, CodeTool, KnowledgeTool
@@ -60,9 +59,3 @@ def open_toolbox(tool: Declared, around: Surroundings) -> Toolbox:
         message = f"tool {tool.name!r} of type {tool.type} needs {missing.partition('.')[0]}, which is not installed"
         raise ToolUnavailable(message, hint='pip install "hanok[agents]"') from None
     return opening(tool, around)
-
-
-async def tools_of(agent: Agent, boxes: Iterable[Toolbox]) -> list[Tool]:
-    """The tools that one run of an agent has. Raises `ToolUnavailable` naming the one that cannot be had."""
-    tools = [tool for box in boxes for tool in await box.open()]
-    return [*tools, AskUser()] if agent.questions else tools

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from hanok.errors import HanokError, KeptUnreachable, RequestError, StoreError
+from hanok.knowledge import framing
+from hanok.knowledge.framing import TooLong
 from hanok.knowledge.values import Query, Row, Shape
 
 FRAME_LIMIT_BYTES = 256 * 1024 * 1024
@@ -21,7 +23,6 @@ PART_BYTES = 8 * 1024 * 1024
 TOKEN_LIMIT_BYTES = 256
 GREETING = b"librarian"
 """What a librarian says to a token that is right."""
-_LENGTH_BYTES = 4
 T = TypeVar("T")
 
 
@@ -136,23 +137,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class TooLong(StoreError):
-    """A frame longer than it may be."""
-
-
 async def read_frame(reader: asyncio.StreamReader, limit_bytes: int = FRAME_LIMIT_BYTES) -> bytes:
     """The next frame. Raises `asyncio.IncompleteReadError` at the end, `TooLong` for one beyond the limit."""
-    length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-    if length > limit_bytes:
-        raise TooLong(f"a message of {length:,} bytes is longer than {limit_bytes:,}")
-    return await reader.readexactly(length)
+    return await framing.read_frame(reader, limit_bytes)
 
 
 def frame(content: bytes) -> bytes:
     """The content with its length before it. Raises `TooLong`."""
-    if len(content) > FRAME_LIMIT_BYTES:
-        raise TooLong(f"a message of {len(content):,} bytes is longer than {FRAME_LIMIT_BYTES:,}")
-    return len(content).to_bytes(_LENGTH_BYTES) + content
+    return framing.frame(content, FRAME_LIMIT_BYTES)
 
 
 def encode(value: object) -> bytes:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from hanok.errors import DocumentRefused
+from hanok.knowledge.framing import take_frame
 from hanok.knowledge.parsing.frames import (
-    LENGTH_BYTES,
     PART_CHARACTERS,
     Answer,
     End,
@@ -57,8 +57,8 @@ def main() -> None:
 
 def _serve(orders: BinaryIO, answers: BinaryIO) -> None:
     at_start = _address_space()
-    while head := orders.read(LENGTH_BYTES):
-        order = read_order(orders.read(int.from_bytes(head, "little")))
+    while told := take_frame(orders):
+        order = read_order(told)
         data = orders.read(order.size)
         if len(data) < order.size:
             return

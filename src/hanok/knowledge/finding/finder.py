@@ -12,6 +12,7 @@ import msgspec
 
 from hanok.errors import EngineError, HanokError, OverLimit, RequestError
 from hanok.knowledge.embedding import embed
+from hanok.knowledge.finding.counted import Counted
 from hanok.knowledge.finding.expand import expand
 from hanok.knowledge.finding.rerank import rerank
 from hanok.knowledge.finding.rewrite import rewrite
@@ -133,9 +134,9 @@ class Finder:
 
     # what a search asks for
 
-    async def ask_model(self, caller: Caller, step: Callable[[ModelPath, Caller], Awaitable[T]]) -> T:
-        """One step that asks a model, with a span of its own."""
-        return await step(self._models, in_child_span(caller, self.trace))
+    def count(self) -> Counted:
+        """The way to models, for one search."""
+        return Counted(self._models)
 
     @property
     def store(self) -> Store:
@@ -159,6 +160,7 @@ class _Search:
         self._question = question
         self._retrieve = place.recipe.retrieve
         self._notes: list[str] = []
+        self._models = finder.count()
 
     async def run(self) -> Found:
         looked_for = await self._rewritten()
@@ -166,7 +168,13 @@ class _Search:
         hits = (await self._ordered(looked_for, hits))[: self._k]
         place, store = self._place, self._finder.store
         hits = await expand(store, place.alias, hits, self._retrieve, readers=self._readers, of=place.store)
-        return Found(hits=tuple(hits), looked_for=looked_for, notes=tuple(self._notes))
+        return Found(
+            hits=tuple(hits),
+            looked_for=looked_for,
+            notes=tuple(self._notes),
+            usage=self._models.usage,
+            cost_nano_usd=self._models.cost_nano_usd,
+        )
 
     @property
     def _k(self) -> int:
@@ -217,8 +225,7 @@ class _Search:
             return None
         told = place.recipe.embed
         try:
-            vectors = await self._finder.ask_model(
-                self._question.caller,
+            vectors = await self._ask_model(
                 lambda models, caller: embed(
                     models, place.embedder, [told.query_prefix + text], caller=caller, dimensions=told.dimensions
                 ),
@@ -242,12 +249,16 @@ class _Search:
         """What a model makes; None when it fails. Budgets that are spent end the search."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await self._finder.ask_model(self._question.caller, step)
+                return await self._ask_model(step)
         except OverLimit:
             raise
         except (HanokError, TimeoutError, msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
             self._note(what, error)
             return None
+
+    async def _ask_model(self, step: Callable[[ModelPath, Caller], Awaitable[T]]) -> T:
+        """One step that asks a model, with a span of its own."""
+        return await step(self._models, in_child_span(self._question.caller, self._finder.trace))
 
     def _note(self, what: str, error: BaseException) -> None:
         _log.warning("%s failed, and was left out: %s", what, error or type(error).__name__)

@@ -163,7 +163,7 @@ async def _fill(order: Ingest, notes: Notes, report: Report) -> None:
             await tools.warm()  # while the store is reached: there is something to be read for certain
         target = await _target(order, digest)
         report.declared, report.collection = declared_mark(order.base, model), target.name
-        refusals = _refusals(order, notes, digest)
+        refusals = remembered_refusals(order.base, digest, b"" if order.rebuild else notes.refusals())
         embedder = _embedder(order, model, report)
         try:
             await Run(await _means(order, tools, target, embedder, refusals), report).run()
@@ -202,10 +202,10 @@ async def _target(order: Ingest, digest: str) -> _Target:
     return _Target(alias=alias, name=name, standing=standing)
 
 
-def _refusals(order: Ingest, notes: Notes, digest: str) -> Refusals:
-    parsing = order.base.parse.model_dump()
-    recipe = hashlib.sha256(json_bytes([digest, parsing])).hexdigest()[:16]
-    return Refusals(b"" if order.rebuild else notes.refusals(), recipe=recipe)
+def remembered_refusals(base: Knowledge, digest: str, kept: bytes) -> Refusals:
+    """What was refused before and would be again; `digest` is that of the recipe, `kept` what the notes have."""
+    recipe = hashlib.sha256(json_bytes([digest, base.parse.model_dump()])).hexdigest()[:16]
+    return Refusals(kept, recipe=recipe)
 
 
 def _embedder(order: Ingest, model: Model, report: Report) -> Embedder:
@@ -253,8 +253,11 @@ async def _nothing() -> None: ...
 
 async def _change_over(order: Ingest, target: _Target, report: Report) -> None:
     """Let the alias stand for what was filled, and drop what it stood for before."""
+    told = "; ".join(f"{each.source}: {each.message}" for each in report.silent)
+    if target.standing is None and not report.documents and len(report.silent) == len(order.base.sources):
+        message = f"nothing was read into {order.base.name!r}, as none of its sources could be: {told}"
+        raise KnowledgeError(message, hint=report.silent[0].hint or None)
     if report.silent and target.is_new and target.standing is not None:
-        told = "; ".join(f"{each.source}: {each.message}" for each in report.silent)
         message = f"{order.base.name!r} is not made anew before all of its sources can be read: {told}"
         raise KnowledgeError(message, hint="answers come from the one before; what was ingested now is kept")
     if target.is_new:

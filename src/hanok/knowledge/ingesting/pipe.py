@@ -1,6 +1,6 @@
 """Models asked over a pair of sockets: an ingest in a process of its own embeds through the house that started it.
 
-Each frame is its length (32 bits, little-endian) and MessagePack. What fails travels as a status with OpenAI's error
+Each frame is MessagePack. What fails travels as a status with OpenAI's error
 envelope, as it does over HTTP.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from hanok.errors import EngineRefused, EngineUnreachable, HanokError, Refusal
+from hanok.knowledge.framing import frame, read_frame
 from hanok.wire import Caller, ChatRequest, ModelPath, TaskRequest, TaskResult, Usage, json_bytes
 
-LENGTH_BYTES = 4
 AT_ONCE = 64
 
 
@@ -73,8 +73,8 @@ class PipedModels:
 
     async def hear(self) -> None:
         """Take answers until the other end is gone."""
-        while (frame := await receive(self._reader)) is not None:
-            answered = _decode_answered(frame)
+        while (told := await receive(self._reader)) is not None:
+            answered = _decode_answered(told)
             waiting = self._waiting.get(answered.number)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answered)
@@ -87,9 +87,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mode
     """The answering end: perform what is asked, for that caller, until the other end is gone."""
     slots = asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as group:
-        while (frame := await receive(reader)) is not None:
+        while (told := await receive(reader)) is not None:
             await slots.acquire()
-            task = group.create_task(_answer(_decode_asked(frame), writer, models, caller))
+            task = group.create_task(_answer(_decode_asked(told), writer, models, caller))
             task.add_done_callback(lambda _: slots.release())
 
 
@@ -134,13 +134,12 @@ def send(writer: asyncio.StreamWriter, message: msgspec.Struct) -> None:
 
 def send_bytes(writer: asyncio.StreamWriter, content: bytes) -> None:
     if not writer.is_closing():
-        writer.write(len(content).to_bytes(LENGTH_BYTES, "little") + content)
+        writer.write(frame(content))
 
 
 async def receive(reader: asyncio.StreamReader) -> bytes | None:
     """The next frame; None when the other is gone."""
     try:
-        length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "little")
-        return await reader.readexactly(length)
+        return await read_frame(reader)
     except (asyncio.IncompleteReadError, OSError):
         return None

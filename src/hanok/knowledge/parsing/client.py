@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from hanok.errors import DocumentRefused, KnowledgeError
+from hanok.knowledge.framing import read_frame
 from hanok.knowledge.parsing.frames import (
-    LENGTH_BYTES,
     Answer,
     End,
     Facts,
@@ -258,8 +258,7 @@ class _Parser:
 
     async def _answer(self) -> Answer:
         assert self._process.stdout is not None
-        length = int.from_bytes(await self._process.stdout.readexactly(LENGTH_BYTES), "little")
-        return read_answer(await self._process.stdout.readexactly(length))
+        return read_answer(await read_frame(self._process.stdout))
 
     async def end(self) -> None:
         """Let it end by itself."""

@@ -1,4 +1,4 @@
-"""What a parser process is told and what it answers: lengths (32 bits, little-endian) and MessagePack.
+"""What a parser process is told and what it answers: frames of MessagePack.
 
 A order is one frame and the file's bytes after it. The answer is a refusal, a whole document, or facts about it, parts
 with its passages or stretches, and an end.
@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from hanok.knowledge.framing import frame
 from hanok.knowledge.splitting.semantic import Stretch
 from hanok.knowledge.values import Document, Entry, Passage
 from hanok.spec import DocumentType
 
-LENGTH_BYTES = 4
 PART_CHARACTERS = 250_000
 """About as much as one part has, so that nobody takes long to read it."""
 
@@ -72,6 +72,5 @@ read_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def framed(value: Order | Answer) -> bytes:
-    """A value with its length before it."""
-    body = _encoder.encode(value)
-    return len(body).to_bytes(LENGTH_BYTES, "little") + body
+    """A value as a frame."""
+    return frame(_encoder.encode(value))

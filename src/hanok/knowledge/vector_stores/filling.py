@@ -37,6 +37,8 @@ LOOK_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
 """How often it is looked which vector stores have expired, where nothing else is written."""
 REST_S = 5.0
+TRIES = 3
+"""How often a file is tried whose reading fails in a way that nobody foresaw."""
 AT_ONCE = 4
 """Files that are read at once; more where more calls of the embedder are declared."""
 MIB = 1024 * 1024
@@ -84,6 +86,7 @@ class Filler:
         self._monotonic = monotonic
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._resting: dict[_Key, float] = {}
+        self._unforeseen: Counter[_Key] = Counter()
         self._woken = asyncio.Event()
         self._looked_at = float("-inf")
         self._making = asyncio.Lock()
@@ -238,11 +241,25 @@ class Filler:
             made = _failed(file, "invalid_file", "the file was deleted before it was read")
         except (KnowledgeError, RequestError, StartError) as error:
             made = _failed(file, "server_error", error.message)
+        except HanokError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug, which may be met every time
+            made = self._given_up(file, error)
+        self._unforeseen.pop((file.store, file.file_id), None)
         if made is not None and await self._settle(made):
             await self._remove(file, keep=made.digest or None)
             return
         now = await asyncio.to_thread(self._records.file, file.store, file.file_id, file.owner)
         await self._remove(file, keep=now.digest or None if now else None)
+
+    def _given_up(self, file: Attached, error: Exception) -> Attached:
+        """The file as failed, once it was tried often enough; raises the error again before."""
+        self._unforeseen[file.store, file.file_id] += 1
+        if self._unforeseen[file.store, file.file_id] < TRIES:
+            raise error
+        _log.error("the file %s is given up", file.file_id, exc_info=error)
+        told = f"it was tried {TRIES} times, and reading it failed with {type(error).__name__}: {error}"
+        return _failed(file, "server_error", told)
 
     async def _settle(self, made: Attached) -> bool:
         """Note how it ended; its passages are no more on their way, but there."""

@@ -24,7 +24,7 @@ _DNS = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """Each team's namespace with quota, limits, network policies and a role binding."""
     for team in plan.platform.teams:
-        space = space_of(plan, team)
+        space = _lent(plan, space_of(plan, team))
         name = team_space(team.name)
         yield Placed(stage="namespaces", folder=name, body=namespace(name, {TEAM: name.removeprefix("team-")}))
         yield from (Placed(stage="apps", folder=name, body=each) for each in _of_team(name, team, space))
@@ -33,6 +33,12 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
 def space_of(plan: ClusterPlan, team: Team) -> Space:
     """What a team has in the cluster, as declared or by default."""
     return next((each for each in plan.cluster.teams if each.team == team.name), Space(team=team.name))
+
+
+def _lent(plan: ClusterPlan, space: Space) -> Space:
+    """With queues, a team may be lent what others leave: then the queue counts its GPUs."""
+    jobs = plan.cluster.jobs
+    return space.model_copy(update={"gpus": max(space.gpus, jobs.gpus)}) if jobs.kueue else space
 
 
 def _of_team(name: str, team: Team, space: Space) -> Iterator[Body]:

@@ -74,14 +74,15 @@ def _repository(url: str) -> str:
 
 def release(chart: Chart, pin: Pin, charts: Sequence[Chart]) -> Body:
     """A HelmRelease: tried again where it fails, and its custom resources' definitions kept up."""
+    unwaited: Body = {} if chart.wait else {"disableWait": True}
     spec: Body = {
         "interval": EVERY,
         "timeout": TIMEOUT,
         "releaseName": chart.release,
         **_chart(chart.chart, pin),
-        "dependsOn": [_need(name, charts) for name in chart.needs] or None,
-        "install": {"crds": "CreateReplace", "remediation": {"retries": 3}},
-        "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}},
+        "dependsOn": [_need(each) for each in charts if each.release in chart.needs] or None,
+        "install": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
+        "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
         "values": chart.values or None,
     }
     return thing("helm.toolkit.fluxcd.io/v2", "HelmRelease", chart.release, chart.namespace, spec=given(**spec))
@@ -94,9 +95,8 @@ def _chart(name: str, pin: Pin) -> Body:
     return {"chart": {"spec": {"chart": pin.chart, "version": pin.version, "sourceRef": place}}}
 
 
-def _need(name: str, charts: Sequence[Chart]) -> Body:
-    found = next(each for each in charts if each.release == name)
-    return {"name": name, "namespace": found.namespace}
+def _need(chart: Chart) -> Body:
+    return {"name": chart.release, "namespace": chart.namespace}
 
 
 # --- Folders and steps ------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from hanok.preflight.manifests import NO_BODY, Body, mapping_at, text_at
 from hanok.spec.checks import quoted
 
 DEFAULT_CONFIG = "default-model-config"
+_CHARTS_MODEL = "gpt-4.1-mini"
+"""What the chart of kagent 0.9 makes `default-model-config` of, unless it is told otherwise."""
 _OPENAI = "https://api.openai.com/v1"
 _SETTINGS = {
     "OpenAI": "openAI", "Anthropic": "anthropic", "AzureOpenAI": "azureOpenAI", "Ollama": "ollama", "Gemini": "gemini",
@@ -64,14 +66,23 @@ class Configs:
         namespace, _, short = name.rpartition("/")
         config = self._case.cluster.find("ModelConfig", short, namespace or user.namespace, group="kagent.dev")
         if config is None:
-            first = next(iter(self._draft.models), None)
-            instead = f"; {first} was taken" if first and type_ == "chat" else ""
-            self._told.wrong(user, path, f"ModelConfig {quoted(name)} is not in these files{instead}")
-            return Chosen(model=first if type_ == "chat" else None)
+            return Chosen(model=self._instead(name, user, path) if type_ == "chat" else None)
         key = (config.namespace, config.name, type_)
         if key not in self._known:
             self._known[key] = self._read(config, type_)
         return self._known[key]
+
+    def _instead(self, name: str, user: Manifest, path: Path) -> str:
+        """A model where the ModelConfig is not in the files, as where kagent's chart makes it."""
+        chats = (each for each, model in self._draft.models.items() if model.get("type", "chat") == "chat")
+        model = next(chats, None)
+        if model is None:
+            key = self._keys.variables.refer("OPENAI_API_KEY")
+            endpoint = self.endpoint("OpenAI", _CHARTS_MODEL, "", {}) | {"key": key}
+            model = self._draft.add("models", {"name": as_model(name), "serve": endpoint}, user, path)
+        message = f"ModelConfig {quoted(name)} is not in these files: write which model it means; {model} was taken"
+        self._told.wrong(user, path, message, "agents[].model")
+        return model
 
     def _read(self, config: Manifest, type_: str) -> Chosen:
         told, body = self._told, mapping_at(config.body, "spec")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hanok.migration.manifests.agent_models import host_of
 from hanok.migration.manifests.keys import Keys
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_tool
-from hanok.migration.secrets import plain
+from hanok.migration.secrets import plain, sounds_secret
 from hanok.preflight import Case, Manifest
 from hanok.preflight.manifests import Body, mapping_at, mappings_at, text_at, texts_at, whole_at
 from hanok.spec.checks import quoted
@@ -82,21 +82,51 @@ class Servers:
         self._told.leave_rest(server, path, body, {}, known="url description protocol timeout headersFrom headers")
         return block
 
-    def _headers(self, server: Manifest, path: Path) -> dict[str, str]:
+    def _arguments(self, server: Manifest, path: Path) -> Iterator[str]:
+        """Arguments, without secrets: `--api-key VALUE`, `--token=VALUE`."""
+        secret = False
+        for index, word in enumerate(texts_at(server.body, *path)):
+            flag, equals, value = word.partition("=")
+            here: Path = (*path, index)
+            if secret and not word.startswith("-"):
+                yield self._keys.hide(word, f"{server.name}_key", self._told, server, here, to="tools[].command")
+            elif equals and sounds_secret(flag):
+                shown = self._keys.hide(value, f"{server.name}_key", self._told, server, here, to="tools[].command")
+                yield f"{plain(flag)}={shown}"
+            else:
+                yield plain(word)
+            secret = word.startswith("-") and not equals and sounds_secret(flag)
+
+    def _plain_env(self, server: Manifest, path: Path) -> dict[str, str]:
+        """Variables that are written out."""
         found: dict[str, str] = {}
-        for index, each in enumerate(mappings_at(server.body, *path, "headersFrom")):
-            here: Path = (*path, "headersFrom", index)
+        for name, value in mapping_at(server.body, *path, "env").items():
+            here: Path = (*path, "env", name)
+            if sounds_secret(name):
+                found[name] = self._keys.hide(str(value), name, self._told, server, here, to="tools[].env")
+            else:
+                found[name] = plain(str(value))
+                self._told.carried(server, here, "tools[].env")
+        return found
+
+    def _headers(
+        self, server: Manifest, path: Path, key: str = "headersFrom", target: str = "headers"
+    ) -> dict[str, str]:
+        to = f"tools[].{target}"
+        found: dict[str, str] = {}
+        for index, each in enumerate(mappings_at(server.body, *path, key)):
+            here: Path = (*path, key, index)
             name, value, held = text_at(each, "name"), text_at(each, "value"), mapping_at(each, "valueFrom")
             secret = text_at(held, "name") or text_at(held, "valueRef")
             if held and text_at(held, "type") == "ConfigMap":
-                self._told.left(server, here, "a header from a ConfigMap: write it into platform.yaml")
+                self._told.left(server, here, "from a ConfigMap: write it into platform.yaml")
             elif held and name:
                 wanted = f"{server.name}_{name}"
                 found[name] = self._keys.of_secret(secret or "?", text_at(held, "key") or "?", wanted)
-                self._told.carried(server, here, "tools[].headers", f"set {found[name][6:-1]}")
+                self._told.carried(server, here, to, f"set {found[name][6:-1]}")
             elif name and value:
                 wanted = f"{server.name}_{name}"
-                found[name] = self._keys.hide(value, wanted, self._told, server, here, to="tools[].headers")
+                found[name] = self._keys.hide(value, wanted, self._told, server, here, to=to)
         return found
 
     def _tool_server(self, server: Manifest) -> Block | None:
@@ -107,8 +137,11 @@ class Servers:
             return self._remote(server, (*config, "streamableHttp"), "")
         stdio = mapping_at(body, "stdio")
         if text_at(stdio, "command"):
-            self._told.changed(server, (*config, "stdio"), "started beside Hanok, and not in a pod", "tools[].command")
-            return {"command": [plain(text_at(stdio, "command")), *map(plain, texts_at(stdio, "args"))]}
+            here: Path = (*config, "stdio")
+            self._told.changed(server, here, "started beside Hanok, and not in a pod", "tools[].command")
+            env = self._headers(server, here, "envFrom", "env") | self._plain_env(server, here)
+            command = [plain(text_at(stdio, "command")), *self._arguments(server, (*here, "args"))]
+            return {"command": command} | ({"env": env} if env else {})
         return self._remote(server, (*config, "sse"), "SSE")
 
     def _kmcp(self, server: Manifest) -> Block:

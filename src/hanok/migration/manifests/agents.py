@@ -41,7 +41,7 @@ def read_agents(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         told.take(manifest)
         name = names[(manifest.namespace, manifest.name)]
         if is_sketch(manifest):
-            block = read_sketch(manifest, draft, told, configs)
+            block = read_sketch(manifest, draft, told, configs, keys)
         else:
             block = _Reader(case, manifest, told, configs, servers, names).read(keys)
         draft.add("agents", {"name": name, **block}, manifest, ("spec",))

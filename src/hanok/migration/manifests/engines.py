@@ -14,7 +14,7 @@ from typing import Any, cast
 from hanok.migration.manifests.keys import Keys, given
 from hanok.migration.manifests.pools import choose_gpus
 from hanok.migration.manifests.reasons import CONTAINER, ENGINE_FLAGS, POD
-from hanok.migration.manifests.scales import read_scale
+from hanok.migration.manifests.scales import read_scale, together
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
 from hanok.preflight import Case, Manifest
@@ -48,6 +48,7 @@ class Served:
 def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
     """Every vLLM of the cluster. Models that a gateway leads to are there already: they learn what they need."""
     routed = set(draft.models)
+    scales: dict[str, list[Block]] = {}
     services = Services(case)
     for engine in _usable(case, told):
         served = Served(engine=engine, url=_address(services, engine, told))
@@ -58,10 +59,13 @@ def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         deploy = _read_deploy(case, served, told, to)
         scale = read_scale(case, engine.workload, told, f"{to}.scale")
         for name in behind:
-            _give(draft.models[name], deploy, scale)
+            draft.models[name]["deploy"] = deploy | draft.models[name].get("deploy", {})
             told.carried(served.manifest, engine.path(), f"models[{name}].deploy", "asked as the gateway asks it")
-        if not behind:
-            _add(served, {"deploy": deploy, "scale": scale}, draft, told, keys)
+        for name in behind or _add(served, deploy, draft, told, keys):
+            scales.setdefault(name, []).append(scale)
+    for name, each in scales.items():
+        if scale := together(each):
+            draft.models[name]["scale"] = scale
 
 
 def _usable(case: Case, told: Told) -> Iterator[Engine]:
@@ -112,25 +116,20 @@ def _port(service: Manifest, engine: Engine) -> int:
 def _leading_to(case: Case, engine: Engine, draft: Draft, routed: set[str]) -> Iterator[str]:
     """The models of a gateway with an endpoint that leads to this engine."""
     for name in sorted(routed):
-        for endpoint in _endpoints(draft.models[name]):
+        for endpoint in endpoints_of(draft.models[name]):
             found = target(case, str(endpoint.get("url") or ""), engine.workload.namespace)
             if found is not None and engine.workload in found.workloads:
                 yield name
                 break
 
 
-def _endpoints(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def endpoints_of(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A model's endpoints, also where it has one without a list."""
     serve: Any = model.get("serve")
     return cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve] if serve else [])
 
 
-def _give(model: Block, deploy: Block, scale: Block) -> None:
-    model.setdefault("deploy", deploy)
-    if scale:
-        model.setdefault("scale", scale)
-
-
-def _add(served: Served, needs: Mapping[str, Block], draft: Draft, told: Told, keys: Keys) -> None:
+def _add(served: Served, deploy: Block, draft: Draft, told: Told, keys: Keys) -> Iterator[str]:
     """The models that it answers as: a new one for each name, or one more endpoint of one that there is."""
     engine, manifest = served.engine, served.manifest
     endpoint: Block = {"engine": "openai", "url": served.url, "model": engine.served_names[0]}
@@ -141,11 +140,11 @@ def _add(served: Served, needs: Mapping[str, Block], draft: Draft, told: Told, k
         known = draft.models.get(name)
         if known is not None and known.get("type", "chat") == _type(engine):
             _join(known, endpoint, served, name, told)
-            _give(known, needs["deploy"], needs["scale"])
+            known.setdefault("deploy", deploy)
+            yield name
             continue
         model: Block = {"name": name} | ({"type": _type(engine)} if _type(engine) != "chat" else {})
-        model |= {"serve": [dict(endpoint)], "deploy": needs["deploy"]}
-        model |= {"scale": needs["scale"]} if needs["scale"] else {}
+        model |= {"serve": [dict(endpoint)], "deploy": deploy}
         name = draft.add("models", model, manifest, engine.path())
         if place:
             message = (
@@ -154,11 +153,12 @@ def _add(served: Served, needs: Mapping[str, Block], draft: Draft, told: Told, k
             told.changed(manifest, engine.path("served-model-name"), message, f"models[{name}]")
         else:
             told.carried(manifest, engine.path(), f"models[{name}].serve")
+        yield name
 
 
 def _join(model: Block, endpoint: Block, served: Served, name: str, told: Told) -> None:
     """One more endpoint, unless the same Service leads to both."""
-    there = _endpoints(model)
+    there = endpoints_of(model)
     if any(each.get("url") == endpoint["url"] for each in there):
         message = "the same Service leads to it: one endpoint, and Kubernetes spreads the calls"
         told.changed(served.manifest, served.engine.path(), message, f"models[{name}].serve")

@@ -1,7 +1,7 @@
 """What preflight finds wrong with the manifests that were taken in, as notes.
 
-Errors and warnings are told, where nobody told of that line before, and what is old or needless of what was read; what
-only says how well a cluster is kept (availability, cost), or what is not known, is preflight's own business.
+Errors and warnings are told, where nobody told of that line before, and of what is mere information that which is old,
+needless or missing in what was read; the rest, and what is not known, is preflight's own business.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from hanok.migration.manifests.told import Told
 from hanok.migration.notes import Note
 from hanok.preflight import Finding, Report
-from hanok.preflight.rules import COST_LAYER
 
 _ABSENT = ("HK203", "HK209", "HK210")
 """What is not among the files may well be in the cluster: Secrets, namespaces, hosts."""
-_MINOR = ("HK403", "HK408", "HK409", "HK543", "HK558", "HK573", "HK574")
-"""Only information to preflight: settings that say nothing any more, and what is old."""
+_MINOR = (
+    "HK403", "HK408", "HK409", "HK427", "HK540", "HK543", "HK558", "HK573", "HK574", "HK620", "HK624",
+)  # fmt: skip
+"""Only information to preflight: settings that say nothing any more, what is old, and what is missing around it."""
 _WAYS = ("HTTPRoute", "InferencePool", "EndpointPicker")
 """Ways to the models that were taken in: what is wrong with them is told, though none of it is carried over."""
 
@@ -29,7 +30,7 @@ def tell_faults(report: Report, told: Told) -> None:
 
 def _touches(finding: Finding, told: Told) -> bool:
     grave = finding.severity != "info" or finding.rule.id in _MINOR
-    if not grave or finding.rule.open or finding.layer == COST_LAYER or finding.rule.id in _ABSENT:
+    if not grave or finding.rule.open or finding.rule.id in _ABSENT:
         return False
     manifest = finding.manifest
     return manifest is None or not manifest.kind or manifest.kind in _WAYS or told.has_taken(manifest)

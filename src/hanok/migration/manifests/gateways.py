@@ -21,6 +21,7 @@ from hanok.migration.manifests.reasons import CONTAINER, POD
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Note
+from hanok.migration.secrets import DATABASE_STAND_IN, is_placeholder, sounds_secret
 from hanok.preflight import Case, Manifest
 from hanok.preflight.charts import charts
 from hanok.preflight.consistency.embedded import Embedded, embedded
@@ -30,7 +31,6 @@ from hanok.preflight.manifests import Body, text_at
 from hanok.preflight.workloads import Container, Workload
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
-_DATABASE = "postgresql://stand-in@127.0.0.1/stand-in"
 _OWN_ENV = ("LITELLM_MASTER_KEY", "DATABASE_URL")
 
 
@@ -139,12 +139,15 @@ def _read_users(gateway: Gateway, draft: Draft, told: Told, keys: Keys) -> None:
                 if key.startswith("${env:"):
                     draft.rest.setdefault("gateway", {})["admin_key"] = key
             elif name == "DATABASE_URL" and "database" not in draft.rest.get("ledger", {}):
-                url = keys.carry(each, told, workload.manifest, stand_in=_DATABASE, to="ledger.database")
+                url = keys.carry(each, told, workload.manifest, stand_in=DATABASE_STAND_IN, to="ledger.database")
                 if url.startswith("${env:"):
                     draft.rest.setdefault("ledger", {})["database"] = url
             elif each.secret is not None:
                 keys.of_secret(*each.secret, name)
                 told.carried(workload.manifest, each.path, "models[].serve[].key", "where the configuration names it")
+            elif name not in _OWN_ENV and sounds_secret(name) and not is_placeholder(each.text or ""):
+                message = f"a secret stands in the file. It was not copied: set {name} to it where it is named"
+                told.wrong(workload.manifest, each.path, message)
             elif name not in _OWN_ENV:
                 told.left(workload.manifest, each.path, "a variable of LiteLLM's: set it for Hanok where it is named")
         _tell_pod(workload, container, told)

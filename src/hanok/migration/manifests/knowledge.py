@@ -26,6 +26,8 @@ _BUCKETS = {"S3_BUCKET": "s3", "GCS_BUCKET": "gs", "GS_BUCKET": "gs"}
 _LINK = re.compile(r"(?:SOURCE|DOCS|DOCUMENTS|SITEMAP)_(?:URL|URI)|SITEMAP")
 _GIT = re.compile(r"(?:GIT_)?REPO(?:SITORY)?(?:_URL)?|GIT_URL")
 _FOLDER = re.compile(r"(?:SOURCE|DOCS|DOCUMENTS|DOCUMENT|DATA|INPUT)_(?:PATH|DIR|FOLDER|DIRECTORY)")
+_LOGIN = re.compile(r"://[^/\s@]+@")
+_STAND_IN = "https://127.0.0.1:9/documents"
 _OPENAI = "https://api.openai.com/v1"
 _MILVUS_PORT = 19530
 _JOB = "what a job does with documents is Hanok's own work: `hanok knowledge ingest`"
@@ -133,6 +135,10 @@ class _Job:
         remote = [each for each in found if "path" not in each[1]]
         chosen = remote or found  # beside a bucket a folder is where the job keeps what it fetched
         for name, source in chosen:
+            for key in (each for each in source if _LOGIN.search(source[each])):
+                manifest, path = self._places[name]
+                to = "knowledge[].sources"
+                source[key] = self._keys.hide(source[key], name, self._told, manifest, path, to=to, stand_in=_STAND_IN)
             self._carried(name, "knowledge[].sources", "read with s3fs, gcsfs, …" if "uri" in source else "")
         if not chosen:
             message = "nothing says where its documents come from: put them into the folder `documents`"

@@ -7,7 +7,7 @@ are thresholds for each replica.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hanok.migration.manifests.told import Block, Told
@@ -34,14 +34,19 @@ def read_scale(case: Case, workload: Workload, told: Told, to: str) -> Block:
         told.carried(workload.manifest, ("spec", "replicas"), to, "as many, whatever their load")
         return {"min": count, "max": count}
     told.take(scaler)
-    most = min(max(1, workload.most), _MOST)
-    bounds = {"min": min(workload.least, most), "max": most}
-    found = _thresholds(scaler)
-    if not found:
+    found = thresholds(mapping_at(scaler.body, "spec"))
+    if found:
+        told.carried(scaler, ("spec",), to, ", ".join(f"{key} {value:g}" for key, value in found.items()))
+    else:
         told.changed(scaler, ("spec",), "scales by other metrics: Hanok looks at calls and caches, as by default", to)
-        return bounds
-    told.carried(scaler, ("spec",), to, ", ".join(f"{key} {value:g}" for key, value in found.items()))
-    return bounds | {key: found.get(key) for key in _METRICS}
+    return scale_between(workload.least, workload.most, found)
+
+
+def scale_between(least: int, most: int, found: Mapping[str, float]) -> Block:
+    """`scale` within these bounds; where thresholds were found, nothing else is looked at."""
+    high = min(max(1, most), _MOST)
+    bounds: Block = {"min": min(max(0, least), high), "max": high}
+    return bounds | ({key: found.get(key) for key in _METRICS} if found else {})
 
 
 def _scaler(case: Case, workload: Workload) -> Manifest | None:
@@ -54,12 +59,21 @@ def _scaler(case: Case, workload: Workload) -> Manifest | None:
     return None
 
 
-def _thresholds(scaler: Manifest) -> dict[str, float]:
+def together(scales: Sequence[Block]) -> Block:
+    """`scale` of a model that several workloads serve: their sum, by the first thresholds; empty where each is one."""
+    if not any(scales):
+        return {}
+    bounds = scale_between(sum(each.get("min", 1) for each in scales), sum(each.get("max", 1) for each in scales), {})
+    return next(each for each in scales if each) | bounds
+
+
+def thresholds(spec: Body) -> dict[str, float]:
+    """What the triggers of a ScaledObject, or the metrics of an HPA, want of each replica."""
     found: dict[str, float] = {}
-    for each in mappings_at(scaler.body, "spec", "triggers"):
+    for each in mappings_at(spec, "triggers"):
         metadata = mapping_at(each, "metadata")
         _add(found, f"{metadata.get('query')} {metadata.get('metricName')}", metadata.get("threshold"))
-    for each in mappings_at(scaler.body, "spec", "metrics"):
+    for each in mappings_at(spec, "metrics"):
         for part in ("pods", "object", "external"):
             named, target = text_at(each, part, "metric", "name"), mapping_at(each, part, "target")
             _add(found, named, target.get("averageValue", target.get("value")))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from hanok.migration.manifests.agent_models import Chosen, Configs, number, whole
 from hanok.migration.manifests.agent_tools import is_inside
+from hanok.migration.manifests.keys import Keys
 from hanok.migration.manifests.knowledge import base_for
 from hanok.migration.manifests.scales import agent_scale
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model, as_tool
@@ -22,6 +23,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MILVUS = ("milvus", "knowledge", "vector", "rag", "retrieval")
 _NEEDLESS = ("content-type", "accept", "content-length", "host")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_NEVER = ("llm", "systemPrompt", "replicas", "autoscaling")
+"""What kagent would refuse; tools and memories of other kinds are told one by one."""
 _KNOWN = "llm systemPrompt systemMessage tools memory autoscaling replicas description"
 
 
@@ -35,7 +38,7 @@ def is_sketch(manifest: Manifest) -> bool:
     )
 
 
-def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) -> Block:
+def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs, keys: Keys) -> Block:
     """The agent that it describes, without its name."""
     spec = mapping_at(manifest.body, "spec")
     block: Block = {}
@@ -48,7 +51,7 @@ def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) 
         if text := text_at(spec, key):
             block.setdefault("system_prompt", text)
             told.carried(manifest, ("spec", key), "agents[].system_prompt")
-    tools = [_Tool(manifest, index, each, draft, told).read() for index, each in enumerate(mappings_at(spec, "tools"))]
+    tools = [_Tool(manifest, index, draft, told, keys).read() for index in range(len(mappings_at(spec, "tools")))]
     if names := [each for each in tools if each is not None]:
         block["tools"] = names
     if memory := _memory(manifest, spec, told):
@@ -58,6 +61,8 @@ def read_sketch(manifest: Manifest, draft: Draft, told: Told, configs: Configs) 
         for key in ("replicas", "autoscaling"):
             if key in spec:
                 told.carried(manifest, ("spec", key), "agents[].scale")
+    for key in (each for each in _NEVER if each in spec):
+        told.wrong(manifest, ("spec", key), f"kagent's Agent has no `{key}`: what was meant was carried over")
     told.leave_rest(manifest, ("spec",), spec, {"resources": "Hanok's agents are no pods of their own"}, known=_KNOWN)
     return block
 
@@ -85,6 +90,9 @@ def _memory(manifest: Manifest, spec: Body, told: Told) -> Block:
     if not body:
         return {}
     ttl = number(mapping_at(body, "config").get("ttl", body.get("ttl")))
+    told.wrong(
+        manifest, here, f"kagent has no memory of type {quoted(text_at(body, 'type'))}: it was carried over as meant"
+    )
     message = "threads are kept with the runs (runs.database), not on a server of their own"
     told.changed(manifest, (*here, "type"), message, "agents[].memory")
     if not ttl:
@@ -96,11 +104,12 @@ def _memory(manifest: Manifest, spec: Body, told: Told) -> Block:
 class _Tool:
     """One tool that is written out in the Agent."""
 
-    def __init__(self, manifest: Manifest, index: int, body: Body, draft: Draft, told: Told) -> None:
-        self._manifest, self._draft, self._told, self._body = manifest, draft, told, body
+    def __init__(self, manifest: Manifest, index: int, draft: Draft, told: Told, keys: Keys) -> None:
+        self._manifest, self._draft, self._told, self._keys = manifest, draft, told, keys
         self._path: Path = ("spec", "tools", index)
-        self._name = as_tool(text_at(body, "name"), f"tool-{index + 1}")
-        self._spec = mapping_at(body, "spec") or mapping_at(body, "config")
+        self._body = mapping_at(manifest.body, *self._path)
+        self._name = as_tool(text_at(self._body, "name"), f"tool-{index + 1}")
+        self._spec = mapping_at(self._body, "spec") or mapping_at(self._body, "config")
 
     def read(self) -> str | None:
         """The name of the tool that it becomes; None where Hanok has nothing like it."""
@@ -108,7 +117,7 @@ class _Tool:
         block = self._block(type_)
         if block is None:
             return None
-        description = text_at(self._body, "description") or text_at(self._spec, "description")
+        description = text_at(self._body, "description") or text_at(self._spec, "description") or self._said()
         described = {"description": description[:4000]} if description else {}
         tool: Block = {"name": self._name, "type": block.pop("type")} | described | block
         same = self._draft.tools.get(self._name)
@@ -117,6 +126,12 @@ class _Tool:
         name = self._draft.add("tools", tool, self._manifest, self._path)
         self._told.carried(self._manifest, (*self._path, "name"), f"tools[{name}]")
         return name
+
+    def _said(self) -> str:
+        """What the agent's prompt says of the tool, in a line as `- NAME: …`."""
+        prompt = text_at(self._manifest.body, "spec", "systemPrompt")
+        said = re.search(rf"^\s*[-*]\s*`?{re.escape(self._name)}`?\s*[:：-]\s*(\S.*)$", prompt, re.MULTILINE)
+        return said[1].strip() if said else ""
 
     def _block(self, type_: str) -> Block | None:
         if type_ in ("http", "rest", "api"):
@@ -157,7 +172,8 @@ class _Tool:
             if key.lower() in _NEEDLESS:
                 self._told.carried(self._manifest, here, f"tools[{self._name}]", "Hanok sends it by itself")
             elif sounds_secret(key):
-                self._told.wrong(self._manifest, here, "a secret stands in the file: write it as ${env:NAME}; left out")
+                wanted, to = f"{self._name}_{key}", f"tools[{self._name}].headers"
+                found[key] = self._keys.hide(str(value), wanted, self._told, self._manifest, here, to=to)
             else:
                 found[key] = str(value)
         return found

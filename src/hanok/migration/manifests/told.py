@@ -90,7 +90,7 @@ class Draft:
     def platform(self) -> Block:
         """The blocks in the order in which people look for them."""
         named = {key: list(self.named(key).values()) for key in ("models", "knowledge", "tools", "agents")}
-        first = ("gateway", "ledger", "telemetry", "cache")
+        first = ("name", "state", "gateway", "ledger", "telemetry", "cache")
         blocks = {key: self.rest.get(key) for key in first} | {"models": named.pop("models")}
         blocks |= {"milvus": self.rest.get("milvus")} | named
         blocks |= {key: value for key, value in self.rest.items() if key not in blocks}

@@ -18,14 +18,16 @@ from hanok.migration.manifests.gateways import read_gateways
 from hanok.migration.manifests.keys import Keys
 from hanok.migration.manifests.knowledge import read_knowledge
 from hanok.migration.manifests.mend import mend
+from hanok.migration.manifests.own import read_own
 from hanok.migration.manifests.reasons import KINDS, OTHER_KIND
 from hanok.migration.manifests.receivers import read_receivers
+from hanok.migration.manifests.stacks import read_stacks
 from hanok.migration.manifests.told import Draft, Told
 from hanok.migration.notes import Note, Variable
 from hanok.migration.secrets import Variables
 from hanok.preflight import Case, Cluster, Report
 
-_READERS = (read_gateways, read_engines, read_receivers, read_knowledge, read_agents)
+_READERS = (read_own, read_gateways, read_engines, read_stacks, read_receivers, read_knowledge, read_agents)
 _HINT = re.compile(r"\| hanok preflight -")
 
 
@@ -42,6 +44,8 @@ def translate_manifests(case: Case, report: Report) -> Translation:
     platform = mend(draft, variables.all(), told, next(iter(files), "stdin"))
     tell_faults(report, told)
     _leave_rest(case.cluster, told)
+    for each in case.platforms:
+        told.left(each.manifest, (), "Hanok's own file: it is a platform already")
     notes = sorted((_worded(each) for each in told.notes), key=lambda each: (files.get(each.file, -1), each.line))
     if not platform:
         raise NothingToCarryOver(notes)

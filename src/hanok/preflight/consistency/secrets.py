@@ -15,6 +15,7 @@ from hanok.preflight.consistency.embedded import line_of
 from hanok.preflight.consistency.gateways import gateways
 from hanok.preflight.findings import Finding, Rule, Severity
 from hanok.preflight.manifests import Manifest, Step, at, list_at, mapping_at, mappings_at, text_at
+from hanok.preflight.reading import read_mapping
 from hanok.preflight.workloads import Workload
 
 PLAIN = Rule(
@@ -81,6 +82,7 @@ _RUNS = re.compile(
     r"\b(?P<shell>subprocess\.\w+)\s*\([^)]*shell\s*=\s*True"
 )
 _PYTHON = re.compile(r"^\s*(?:def \w+\(.*\).*:|import [\w.]+(?: as \w+)?|from [\w.]+ import .+)$", re.MULTILINE)
+_PLATFORM = re.compile(r"^models:", re.MULTILINE)
 _NAME_OF_ONE = re.compile(r"[a-z]+(?:[-.][a-z]+)*")
 """What may be the name of a Secret, or of a key in one, and not what it holds."""
 _ENOUGH_BITS = 2.5
@@ -207,10 +209,15 @@ def check_code(case: Case) -> Iterator[Finding]:
             yield from _runs(agent, path, text, "error")
     for config in case.cluster.of("ConfigMap"):
         for key, text in mapping_at(config.body, "data").items():
-            if isinstance(text, str) and (key.endswith(".py") or _PYTHON.search(text)):
+            if isinstance(text, str) and (key.endswith(".py") or _PYTHON.search(text)) and not _is_platform(text):
                 yield from _runs(config, ("data", key), text, "warning")
     for workload in case.workloads:
         yield from _in_arguments(workload)
+
+
+def _is_platform(text: str) -> bool:
+    """Whether it is a platform file, whose tools run in a sandbox that has nothing in it."""
+    return bool(_PLATFORM.search(text)) and "kind" not in (values := read_mapping(text)) and "models" in values
 
 
 def _in_arguments(workload: Workload) -> Iterator[Finding]:

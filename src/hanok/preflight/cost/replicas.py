@@ -132,7 +132,7 @@ def _keeps(workload: Workload) -> bool:
 
 
 def _saves(workload: Workload) -> bool:
-    words = " ".join(word for each in workload.containers for word in each.words)
+    words = " ".join(word or '""' for each in workload.containers for word in each.words)
     return "appendonly yes" in words or ("--save" in words and '--save ""' not in words and "--save ''" not in words)
 
 

@@ -146,6 +146,12 @@ class Runs(Tree):
     lease_s: Number = Field(
         default=15.0, ge=1, le=3600, description="Seconds without a sign of life after which another process goes on."
     )
+    unknown_agent_s: Number = Field(
+        default=600.0,
+        ge=1,
+        le=604_800,
+        description="Seconds that a run waits for a process that knows its agent; then it fails.",
+    )
     takeovers: Whole = Field(
         default=3,
         ge=1,

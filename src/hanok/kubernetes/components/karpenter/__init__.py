@@ -43,8 +43,9 @@ def _charts(plan: ClusterPlan) -> Iterator[Chart]:
 
 def _values(plan: ClusterPlan) -> Body:
     settings: Body = {"clusterName": plan.cluster.name, "interruptionQueue": plan.cluster.name}
-    if any(each.overlay for each in node_kinds(plan)):
-        settings["featureGates"] = {"nodeOverlay": True}
+    gates = {"nodeOverlay": "overlay", "staticCapacity": "replicas"}
+    if wanted := {gate: True for gate, key in gates.items() if any(getattr(each, key) for each in node_kinds(plan))}:
+        settings["featureGates"] = wanted
     size: Body = {"cpu": "1", "memory": "1Gi"}
     return {"settings": settings, "controller": {"resources": {"requests": size, "limits": {"memory": "1Gi"}}}}
 
@@ -111,6 +112,11 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
         )
     if plan.cluster.nodes.reservations:
         yield "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"
+    if plan.cluster.nodes.dra:
+        yield (
+            "AWS supports claims of GPUs (DRA) on static capacity alone: nodes for the most replicas are there at all "
+            "times, and static pools are alpha in Karpenter"
+        )
     if any(each.overlay for each in node_kinds(plan)):
         yield "NodeOverlay is alpha in Karpenter: it is what makes shares of GPUs known before a node is there"
     if plan.cluster.jobs.efa or any(each.machines > 1 for each in plan.engines):

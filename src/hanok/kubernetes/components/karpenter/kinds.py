@@ -45,6 +45,8 @@ class NodeKind:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     weights_gib: int = 0
     overlay: Mapping[str, int] = field(default_factory=dict[str, int])
+    replicas: int | None = None
+    """Of nodes that are there whether pods want them or not."""
     efa: bool = False
     placement_group: str | None = None
 
@@ -95,38 +97,42 @@ def _of_pool(plan: ClusterPlan, pool: Pool) -> NodeKind:
     return NodeKind(
         name=pool.name, instances=pool.machines, gpus=pool.gpus, limits=_limits(plan, pool),
         spot=spot and not multi, labels={**pool.labels, **_sharing(pool)}, efa=multi,
-        weights_gib=weights_gib(pool.engines) if plan.cluster.serving.weights == "node" else 0,
-        overlay=_overlay(pool),
+        weights_gib=weights_gib(pool) if plan.cluster.serving.weights == "node" else 0,
+        overlay=_overlay(pool), replicas=pool.most_machines if pool.claimed else None,
     )  # fmt: skip
 
 
 def _limits(plan: ClusterPlan, pool: Pool) -> dict[str, int]:
     """A machine more than its engines fill, so that one can be replaced before it goes; never beyond what is allowed.
 
-    By the name under which nodes offer GPUs, for Karpenter adds up what they offer; claimed GPUs have none.
+    By the name under which nodes offer GPUs, for Karpenter adds up what they offer. Of claimed
+    GPUs nothing is offered: their nodes are counted.
     """
     wished, allowed = pool.most_machines + 1, plan.cluster.nodes.gpus
     machines = wished if allowed is None else min(wished, allowed // pool.gpus)
     if pool.claimed:
-        return {"cpu": machines * max(math.ceil(each.vcpus or each.cpu) for _, each in pool.machines)}
+        return {"nodes": machines}
     return {pool.device: machines * pool.gpus * pool.shares}
 
 
-def weights_gib(engines: Sequence[EnginePlan]) -> int:
-    """Weights of all engines that may stand on one machine, with a tenth for what comes with them."""
-    return math.ceil(sum(weights_bytes(each.anatomy, Split()) for each in engines) * 1.1 / GIB)
+def weights_gib(pool: Pool) -> int:
+    """Weights of all pods that may stand on one machine: each fetches its own, with a fifth for what is on its way."""
+    return math.ceil(sum(_copies(pool, each) * _engine_gib(each) for each in pool.engines))
+
+
+def _copies(pool: Pool, engine: EnginePlan) -> int:
+    return min(engine.most, max(1, pool.gpus * pool.shares // engine.gpus))
+
+
+def _engine_gib(engine: EnginePlan) -> float:
+    return weights_bytes(engine.anatomy, Split()) * 1.2 / GIB + 5
 
 
 def _sharing(pool: Pool) -> dict[str, str]:
     """Labels by which the GPU operator knows how to share out the GPUs of a node."""
     if pool.mode == "mig":
         return {MIG_CONFIG: f"all-{pool.profile}"}
-    return {} if pool.mode == "whole" else {PLUGIN_CONFIG: sharing_key(pool)}
-
-
-def sharing_key(pool: Pool) -> str:
-    """The device plugin's configuration for such a pool, as `time-slicing-4`."""
-    return f"{pool.mode}-{pool.shares}"
+    return {PLUGIN_CONFIG: pool.sharing_key} if pool.sharing_key else {}
 
 
 def _overlay(pool: Pool) -> dict[str, int]:
@@ -137,9 +143,11 @@ def _jobs(plan: ClusterPlan) -> NodeKind:
     jobs = plan.cluster.jobs
     known = plan.catalog.instances.get(jobs.gpu)
     gpus = known.gpus if known else 1
+    machines = -(-jobs.gpus // gpus)
     return NodeKind(
         name=JOBS, instances=[(jobs.gpu, known)] if known else [], gpus=gpus,
-        limits={GPU: -(-jobs.gpus // gpus) * gpus}, labels={WORKLOAD: JOBS},
+        limits={"nodes": machines} if jobs.always else {GPU: machines * gpus},
+        replicas=machines if jobs.always else None, labels={WORKLOAD: JOBS},
         efa=jobs.efa, placement_group=jobs.placement_group,
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ GIB_PER_CPU = 8
 
 def node_pool(plan: ClusterPlan, kind: NodeKind) -> Body:
     """The NodePool of a kind of node."""
-    spec: Body = {
+    spec: Body = given(replicas=kind.replicas) | {
         "template": {"metadata": {"labels": dict(kind.labels)}, "spec": _nodes(plan, kind)},
         "disruption": _disruption(kind),
         "limits": _limits(kind),

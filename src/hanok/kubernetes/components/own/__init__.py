@@ -27,6 +27,4 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
     yield from image(plan)
 
 
-COMPONENT = Component(
-    name=NAME, wanted=lambda _: True, adapters={"": render}, refuse=refuse, notes=notes
-)
+COMPONENT = Component(name=NAME, wanted=lambda _: True, adapters={"": render}, refuse=refuse, notes=notes)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body
-from hanok.kubernetes.components.own.pods import FILE, NAME, account, container, pod
+from hanok.kubernetes.components.own.pods import FILE, NAME, container, pod
 from hanok.kubernetes.hardening import spread
 from hanok.kubernetes.objects import labels, selector, thing
 from hanok.kubernetes.places import GATEWAY_PORT, HANOK, KEPT, PROMETHEUS_RELEASE
@@ -28,19 +28,23 @@ LABELS = labels(NAME, COMPONENT)
 def gateway(plan: ClusterPlan) -> Iterator[Body]:
     """Everything of the gateway but what it reads."""
     yield thing(
-        "v1", "ServiceAccount", NAME, HANOK, labels=LABELS, annotations=account(plan, f"{plan.cluster.name}-hanok"),
+        "v1", "ServiceAccount", NAME, HANOK, labels=LABELS, annotations=_role(plan),
         automountServiceAccountToken=False,
     )  # fmt: skip
     yield _stateful_set(plan)
     yield from _services()
-    yield thing(
-        "policy/v1", "PodDisruptionBudget", NAME, HANOK, labels=LABELS,
-        spec={"maxUnavailable": 1, "selector": {"matchLabels": selector(NAME)}, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
-    )  # fmt: skip
+    one = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    spec = {**one, "selector": {"matchLabels": selector(NAME)}}
+    yield thing("policy/v1", "PodDisruptionBudget", NAME, HANOK, labels=LABELS, spec=spec)
     if plan.cluster.hanok.max_replicas > plan.cluster.hanok.replicas:
         yield _autoscaler(plan)
     if plan.cluster.observe.prometheus:
         yield _monitor()
+
+
+def _role(plan: ClusterPlan) -> Body | None:
+    role = plan.role_arn("hanok") if plan.on_aws else None
+    return {"eks.amazonaws.com/role-arn": role} if role else None
 
 
 def _stateful_set(plan: ClusterPlan) -> Body:
@@ -54,7 +58,10 @@ def _stateful_set(plan: ClusterPlan) -> Body:
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
         "selector": {"matchLabels": selector(NAME)},
         "template": {
-            "metadata": {"labels": {**LABELS, "hanok.dev/reads": "platform"}, "annotations": {"hanok.dev/start": start_digest(plan)}},
+            "metadata": {
+                "labels": {**LABELS, "hanok.dev/reads": "platform"},
+                "annotations": {"hanok.dev/start": start_digest(plan)},
+            },
             "spec": {
                 **pod(plan, _container(plan), state={}, grace_s=LEAVING_S + drain_s + SPARE_S),
                 "topologySpreadConstraints": spread(selector(NAME)),

@@ -15,7 +15,7 @@ _INSTALL = """\
 # Build it in the folder of platform.yaml; --build-arg TREE is where this tree lies in it:
 #   uv pip compile --generate-hashes {tree}/image/requirements.in -o {tree}/image/requirements.txt
 #   podman build --ignorefile {tree}/image/.containerignore -f {tree}/image/Containerfile -t {image} .
-# The digest of the base image was not known where this was rendered: add it (@sha256:…) for builds that can be repeated.
+# The digest of the base image was not known where this was rendered: add it (@sha256:…) to repeat a build.
 ARG TREE={tree}
 
 FROM {base} AS build
@@ -52,7 +52,9 @@ def image(plan: ClusterPlan) -> Iterator[File]:
         tree="deploy",
         image=plan.image.partition("@")[0],
         base=plan.lock.image("python"),
-        packages=_GIT if any(source.kind == "git" for base in plan.platform.knowledge for source in base.sources) else "",
+        packages=_GIT
+        if any(source.kind == "git" for base in plan.platform.knowledge for source in base.sources)
+        else "",
         copies="".join(f"COPY {each} {IMAGE_FOLDER}/{each}\n" for each in kept_files(plan)),
         folder=IMAGE_FOLDER,
         user=USER,

@@ -9,7 +9,6 @@ from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.own.config import CONFIG, TEXTS, text_items
 from hanok.kubernetes.engines import is_replaced
 from hanok.kubernetes.hardening import container_security, pod_security
-from hanok.kubernetes.objects import given
 from hanok.kubernetes.places import CACHE, POSTGRES_SECRET, REDIS, VARIABLES_SECRET
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import CACHE_VARIABLE, DATABASE, FOLDER, REDIS_VARIABLE, STATE, caches
@@ -54,7 +53,7 @@ def container(plan: ClusterPlan, name: str, args: list[str], **more: object) -> 
 
 def _files(plan: ClusterPlan) -> Body:
     """The platform file and the texts that it names, side by side: a folder, so that changes come in."""
-    sources = [{"configMap": {"name": CONFIG}}]
+    sources: list[Body] = [{"configMap": {"name": CONFIG}}]
     if plan.texts:
         sources.append({"configMap": {"name": TEXTS, "items": text_items(plan)}})
     return {"name": "files", "projected": {"sources": sources}}
@@ -103,10 +102,3 @@ def embedded(plan: ClusterPlan) -> list[str]:
         for endpoint in model.serve
         if endpoint.engine in EMBEDDED and not (any(plan.of_model(index)) and is_replaced(endpoint, model))
     ]
-
-
-def account(plan: ClusterPlan, role: str) -> Body | None:
-    """Annotations of a ServiceAccount that has a cloud role, where the account is known."""
-    if not (plan.on_aws and plan.cluster.account):
-        return None
-    return given(**{"eks.amazonaws.com/role-arn": f"arn:aws:iam::{plan.cluster.account}:role/{role}"})

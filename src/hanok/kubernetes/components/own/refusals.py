@@ -1,4 +1,4 @@
-"""What of a platform Hanok's own pods cannot be given in a cluster, by its line; and what a person must do for the rest."""
+"""What of a platform Hanok's own pods cannot be given, by its line; and what a person must do for the rest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from hanok.errors import Problem
 from hanok.kubernetes.components.own.config import LIMIT_BYTES
 from hanok.kubernetes.components.own.image import kept_files, recipe_is_needed
 from hanok.kubernetes.engines import HERE, is_replaced
+from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.rewriting import is_in_image, rewrite
+from hanok.kubernetes.rewriting import IMAGE_FOLDER, is_in_image, rewrite
 from hanok.kubernetes.texts import all_tools, named_texts
 from hanok.spec.nodes import Place
-from hanok.spec.tree import McpTool
+from hanok.spec.tree import McpTool, Source
 from hanok.spec.written import VARIABLE
 
 
@@ -30,7 +31,7 @@ def _local_addresses(plan: ClusterPlan) -> Iterator[Problem]:
         if place[:1] == ("cluster",) or _gives_way(plan, place) or not _is_here(_filled(plan, value)):
             continue
         if place[:1] in (("ledger",), ("runs",), ("milvus",)):
-            hint = "take it out: the cluster makes one; or write `${env:NAME}`, with the cluster's in `cluster.hanok.variables`"
+            hint = "take it out, and the cluster makes one; or write `${env:NAME}`"
         else:
             hint = "write `${env:NAME:-" + value + "}`, and the cluster's address in `cluster.hanok.variables`"
         yield plan.written.problem(place, f"{value} is an address of one machine", hint)
@@ -67,10 +68,12 @@ def _filled(plan: ClusterPlan, text: str) -> str:
 def _local_folders(plan: ClusterPlan) -> Iterator[Problem]:
     for index, base in enumerate(plan.platform.knowledge):
         for position, source in enumerate(base.sources):
-            if source.kind in ("path", "git") and "://" not in source.place and not _can_come(source.kind, source.place):
+            if not _can_come(source):
                 place = ("knowledge", index, "sources", position, source.kind)
                 message = f"{source.place} is a folder of one machine"
-                hint = "name a bucket (`uri: s3://…`) or a repository (`git: https://…`), or a folder beside platform.yaml"
+                hint = (
+                    "name a bucket (`uri: s3://…`) or a repository (`git: https://…`), or a folder beside platform.yaml"
+                )
                 yield plan.written.problem(place, message, hint)
     for index, model in enumerate(plan.platform.models):
         for position, endpoint in enumerate(model.serve):
@@ -82,9 +85,11 @@ def _local_folders(plan: ClusterPlan) -> Iterator[Problem]:
                 yield plan.written.problem(place, f"{endpoint.model} is a file of one machine", hint)
 
 
-def _can_come(kind: str, place: str) -> bool:
-    """Folders come with the image; a repository's clone does not, and `git@host:path` is no folder."""
-    return is_in_image(place) if kind == "path" else "@" in place and ":" in place
+def _can_come(source: Source) -> bool:
+    """Folders come with the image; a folder's repository does not, and `git@host:path` is no folder."""
+    if "://" in source.place or source.kind not in ("path", "git"):
+        return True
+    return is_in_image(source.place) if source.kind == "path" else "@" in source.place and ":" in source.place
 
 
 def _large_texts(plan: ClusterPlan) -> Iterator[Problem]:
@@ -116,38 +121,52 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """What must be made, and what is otherwise than on one machine."""
-    if recipe_is_needed(plan):
-        yield f"build the image by `image/Containerfile` (not built when the tree was rendered), push it where the cluster finds it, and name it with its digest as `cluster.hanok.image`; the tree says {plan.image}"
-    else:
-        files = ", ".join(kept_files(plan))
-        more = f", with {files} in /srv/platform" if files else ""
-        yield f"{plan.image} must hold what `image/Containerfile` puts in{more}"
+    yield _image(plan)
     if plan.cluster.hanok.max_replicas > plan.cluster.hanok.replicas:
-        yield "the number of gateways follows their processors, which metrics-server tells: install it where it is not there"
+        yield "metrics-server must run: it tells how busy gateways are, by which their number follows"
     yield from _kept_by_one(plan)
     yield from _roles(plan)
     if not plan.platform.gateway.reload:
         yield "`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew"
 
 
+def _image(plan: ClusterPlan) -> str:
+    if recipe_is_needed(plan):
+        return (
+            "build the image by `image/Containerfile` (nobody has, when this was rendered), push it where the cluster "
+            f"finds it, and name it with its digest as `cluster.hanok.image`; the tree says {plan.image}"
+        )
+    files = ", ".join(kept_files(plan))
+    more = f", with {files} in {IMAGE_FOLDER}" if files else ""
+    return f"{plan.image} must hold what `image/Containerfile` puts in{more}"
+
+
 def _kept_by_one(plan: ClusterPlan) -> Iterator[str]:
     """Labels of prompts, and programs of MCP servers."""
-    labelled = {agent.prompt for agent in plan.platform.agents if agent.prompt and "@" in agent.prompt}
+    labelled = sorted({agent.prompt for agent in plan.platform.agents if agent.prompt and "@" in agent.prompt})
     if labelled:
-        told = ", ".join(sorted(labelled))
-        yield f"labels of prompts ({told}) are kept on each gateway's own disk: set them in every pod (`kubectl exec -n hanok hanok-0 -- hanok prompts label …`), as in each new one"
-    programs = sorted({tool.command[0] for _, tool in all_tools(plan.platform) if isinstance(tool, McpTool) and tool.command})
-    if programs:
+        yield (
+            f"labels of prompts ({', '.join(labelled)}) are kept on each gateway's own disk: set them in every pod, "
+            "new ones too: `kubectl exec -n hanok hanok-0 -- hanok prompts label …`"
+        )
+    tools = [tool for _, tool in all_tools(plan.platform) if isinstance(tool, McpTool)]
+    if programs := sorted({tool.command[0] for tool in tools if tool.command}):
         yield f"MCP servers that are started ({', '.join(programs)}) are programs of the image: add them to it"
 
 
 def _roles(plan: ClusterPlan) -> Iterator[str]:
-    buckets = sorted({s.place for base in plan.platform.knowledge for s in base.sources if s.place.startswith("s3://")})
-    bedrock = [m.name for m in plan.platform.models for e in m.serve if e.engine == "litellm" and e.model.startswith(("bedrock/", "sagemaker/"))]
-    if not plan.on_aws or not (buckets or bedrock):
-        return
-    needs = [f"may read {', '.join(buckets)}"] if buckets else []
-    needs += [f"may call the models of {', '.join(sorted(set(bedrock)))}"] if bedrock else []
-    role = f"{plan.cluster.name}-hanok"
-    how = "trusted by" if plan.cluster.account else "bound by a Pod Identity association to"
-    yield f"make the IAM role `{role}`, {how} the ServiceAccount hanok/hanok, which {' and '.join(needs)}"
+    """The role of Hanok's pods, where they ask the cloud."""
+    needs = [f"read {each}" for each in _buckets(plan)] + [f"call the model of {each}" for each in _bedrock(plan)]
+    if plan.on_aws and needs:
+        yield plan.role_note("hanok", f"{HANOK}/hanok", " and ".join(needs))
+
+
+def _buckets(plan: ClusterPlan) -> list[str]:
+    sources = [source.place for base in plan.platform.knowledge for source in base.sources]
+    return sorted({each for each in sources if each.startswith("s3://")})
+
+
+def _bedrock(plan: ClusterPlan) -> list[str]:
+    found = [(model.name, each) for model in plan.platform.models for each in model.serve]
+    by_cloud = ("bedrock/", "sagemaker/")
+    return sorted({name for name, each in found if each.engine == "litellm" and each.model.startswith(by_cloud)})

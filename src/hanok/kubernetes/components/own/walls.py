@@ -16,7 +16,7 @@ PART = "app.kubernetes.io/part-of"
 def walls() -> Iterator[Body]:
     """Nobody comes in anywhere but as is said; callers come to the gateway, from wherever in the cluster they are."""
     yield _policy("nobody-by-default", {"podSelector": {}, "policyTypes": ["Ingress"]})
-    door = {"from": [{"namespaceSelector": {}}], "ports": [port(GATEWAY_PORT)]}
+    door: Body = {"from": [{"namespaceSelector": {}}], "ports": [port(GATEWAY_PORT)]}
     yield _policy(
         "callers", {"podSelector": {"matchLabels": selector("hanok")}, "policyTypes": ["Ingress"], "ingress": [door]}
     )

@@ -51,12 +51,11 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     """Calls come from Hanok's door or llm-d's, looks from Prometheus; out it goes to names and for weights."""
     peers = {"podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}}
     joined = bool(engine.role) or engine.machines > 1
+    mine = {MODEL: label(engine.model.name)} if joined else pods_of(engine)
     ins: list[Body] = [{"from": list(_callers(plan, engine)), "ports": list(_ports(plan, engine))}]
     outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
     return {
-        "podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}
-        if joined
-        else {"matchLabels": pods_of(engine)},
+        "podSelector": {"matchLabels": mine},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [*ins, *([{"from": [peers]}] if joined else [])],
         "egress": [*outs, *([{"to": [peers]}] if joined else [])],
@@ -65,6 +64,8 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
 
 def _callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
     yield _pods_in(HANOK, "hanok")
+    if plan.cluster.serving.litellm.enabled and plan.cluster.serving.litellm.to == "engines":
+        yield _pods_in(HANOK, "litellm")
     if is_picked(plan, engine):
         yield {"podSelector": {}}
     if plan.cluster.observe.prometheus:

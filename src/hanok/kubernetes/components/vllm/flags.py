@@ -37,13 +37,8 @@ def flags_of(plan: ClusterPlan, engine: EnginePlan, part: Part) -> dict[str, Val
     found: dict[str, Value] = {"served-model-name": engine.model.name}
     if (port := own_port(plan, engine)) != ENGINE_PORT:
         found["port"] = port
-    found |= (
-        dict(_planned(engine))
-        | dict(_shared(plan, engine))
-        | dict(_usual(engine))
-        | engine.flags
-        | dict(_joined(engine, part))
-    )
+    found |= dict([*_planned(engine), *_shared(plan, engine), *_usual(engine)])
+    found |= dict([*engine.flags.items(), *_joined(engine, part)])
     return {name: value for name, value in found.items() if value is not False}
 
 

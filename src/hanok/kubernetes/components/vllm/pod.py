@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from hanok.gpu.loading import IMAGE_S, hub_bytes_per_s, usual_start_s
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.vllm.flags import DRAIN_S, Part, arguments
-from hanok.kubernetes.components.vllm.parts import PORT, SIDE_PORT, has_sidecar, own_port, pod_labels
+from hanok.kubernetes.components.vllm.parts import (
+    BEHIND_PORT,
+    PORT,
+    SIDE_PORT,
+    engine_labels,
+    has_sidecar,
+    own_port,
+    pod_labels,
+)
 from hanok.kubernetes.components.vllm.resources import claims, resources, shared_gib
 from hanok.kubernetes.components.vllm.weights import FOLDER, on_disk_bytes, volume
 from hanok.kubernetes.engines import EnginePlan
@@ -32,7 +40,7 @@ def pod(plan: ClusterPlan, engine: EnginePlan, part: Part = "alone") -> Body:
     """A pod template: labels and spec."""
     named = pod_labels(engine)
     if part == "worker":
-        named = {**named, "app.kubernetes.io/name": f"{engine.name}-worker"}
+        named = {**engine_labels(engine), "app.kubernetes.io/name": f"{engine.name}-worker"}
     sidecars = [_sidecar(plan)] if has_sidecar(plan, engine) and part != "worker" else None
     spec = given(
         serviceAccountName=engine.name,
@@ -163,8 +171,14 @@ def _sidecar(plan: ClusterPlan) -> Body:
         "name": "routing-proxy",
         "image": plan.lock.image("llm-d-sidecar"),
         "restartPolicy": "Always",
-        "args": [f"--port={ENGINE_PORT}", "--kv-connector=nixlv2", "--secure-proxy=false"],
+        "args": [
+            f"--port={ENGINE_PORT}",
+            f"--model-server-port={BEHIND_PORT}",
+            "--kv-connector=nixlv2",
+            "--secure-proxy=false",
+        ],
         "ports": [{"name": "sidecar", "containerPort": ENGINE_PORT}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": "sidecar"}, "periodSeconds": 5},
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

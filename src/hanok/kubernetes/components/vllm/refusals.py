@@ -24,7 +24,6 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
     for engine in plan.engines:
         yield from _weights(plan, engine)
         yield from _flags(plan, engine)
-    yield from _halves(plan)
 
 
 def _storage(plan: ClusterPlan) -> Iterator[Problem]:
@@ -48,16 +47,6 @@ def _weights(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
         message = f"{engine.weights} is planned as {wanted}, and is published in 16 bits"
         hint = f"name a checkpoint that is published as {wanted}, or take fp8, which vLLM makes itself"
         yield plan.written.problem(("models", engine.index, "deploy", "quantization"), message, hint)
-
-
-def _halves(plan: ClusterPlan) -> Iterator[Problem]:
-    """A prefill engine without one that decodes, or the other way about."""
-    for engine in plan.engines:
-        roles = {each.role for each in plan.of_model(engine.index)}
-        other = "decode" if engine.role == "prefill" else "prefill"
-        if engine.role and other not in roles:
-            message = f"{engine.model.name} has an engine for {engine.role} and none for {other}"
-            yield plan.written.problem(_place(engine, "role"), message, f"add one with `role: {other}`, or delete it")
 
 
 def _place(engine: EnginePlan, *more: str) -> tuple[str | int, ...]:

@@ -10,6 +10,7 @@ from hanok.kubernetes.objects import given, thing
 from hanok.kubernetes.places import MODELS
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import shape_of, workload_name
+from hanok.kubernetes.writing import ACCEPTS
 
 
 def workload(plan: ClusterPlan, engine: EnginePlan) -> Body:
@@ -22,7 +23,15 @@ def workload(plan: ClusterPlan, engine: EnginePlan) -> Body:
         case "LeaderWorkerSet":
             api, spec = "leaderworkerset.x-k8s.io/v1", _group(plan, engine)
     name, kind = workload_name(engine), shape_of(plan, engine)
-    return thing(api, kind, name, MODELS, labels=engine_labels(engine), spec=given(**spec))
+    return thing(
+        api, kind, name, MODELS, labels=engine_labels(engine), annotations=_accepted(engine), spec=given(**spec)
+    )  # fmt: skip
+
+
+def _accepted(engine: EnginePlan) -> dict[str, str] | None:
+    """That a replica is alone is as the platform file has it; who renders it is told so."""
+    alone = f"{ACCEPTS}HK610"
+    return {alone: "one replica is what the platform file asks for"} if engine.most == 1 else None
 
 
 def replicas(engine: EnginePlan) -> int | None:

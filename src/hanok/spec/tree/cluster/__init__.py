@@ -19,6 +19,7 @@ from hanok.spec.tree.cluster.own import Own
 from hanok.spec.tree.cluster.secrets import Secrets
 from hanok.spec.tree.cluster.serving import Serving
 from hanok.spec.tree.cluster.spaces import Space
+from hanok.spec.tree.cluster.storage import Lustre, Storage
 from hanok.spec.tree.values import Tree
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Entry",
     "Jobs",
     "Kagent",
+    "Lustre",
     "MilvusServer",
     "Nodes",
     "Observe",
@@ -37,6 +39,7 @@ __all__ = [
     "Serving",
     "Sharing",
     "Space",
+    "Storage",
     "Target",
 ]
 Target = Literal["eks", "eks-auto", "kubernetes"]
@@ -75,6 +78,7 @@ class Cluster(Tree):
     hanok: Own = Field(default_factory=Own, description="Hanok's own parts: the gateway, agents and ingestion.")
     entry: Entry = Field(default_factory=Entry, description="Where callers come in.")
     nodes: Nodes = Field(default_factory=Nodes, description="Machines.")
+    storage: Storage = Field(default_factory=Storage, description="File systems that machines share.")
     serving: Serving = Field(default_factory=Serving, description="Engines on GPUs, and the way to them.")
     milvus: MilvusServer = Field(
         default_factory=MilvusServer, description="Milvus, where no `milvus.uri` names a server."

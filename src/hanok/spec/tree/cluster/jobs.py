@@ -15,6 +15,12 @@ class Jobs(Tree):
     ray: bool = Field(default=False, description="KubeRay.")
     gpus: Whole = Field(default=0, ge=0, description="GPUs that jobs may take beside the models'.")
     gpu: str = Field(default="p5.48xlarge", min_length=1, description="Their instance type.")
+    always: bool = Field(default=False, description="Keep all their machines, whether there are jobs or not.")
+    image: str = Field(
+        default="pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime",
+        min_length=1,
+        description="What the runtime `torch` of Kubeflow Trainer runs jobs in; with EFA, one that has its libraries.",
+    )
     efa: bool = Field(default=False, description="EFA between their machines.")
     placement_group: str | None = Field(
         default=None, min_length=1, description="A cluster placement group that is there, for their machines."

@@ -1,0 +1,35 @@
+"""NVIDIA's DCGM exporter alone, where no GPU operator brings it: EKS Auto Mode has drivers and device plugin itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.components.gpu_operator.alerts import alerts
+from hanok.kubernetes.places import PROMETHEUS_RELEASE
+from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.pools import TOLERATION
+
+NAME = SPACE = "dcgm-exporter"
+MAKER = "eks.amazonaws.com/instance-gpu-manufacturer"
+
+
+def render(plan: ClusterPlan) -> Iterator[Piece]:
+    """The exporter on every node with NVIDIA's GPUs, and alerts."""
+    values: Body = {
+        "nodeSelector": {MAKER: "nvidia"},
+        "tolerations": [TOLERATION],
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
+        "serviceMonitor": {"enabled": True, "additionalLabels": {"release": PROMETHEUS_RELEASE}},
+    }
+    yield Chart(chart=NAME, release=NAME, namespace=SPACE, values=values, stage="configs")
+    yield Placed(stage="configs", folder=NAME, body=alerts(plan))
+
+
+def is_wanted(plan: ClusterPlan) -> bool:
+    """In Auto Mode, where there are GPUs and somebody who reads their metrics."""
+    watched = plan.cluster.observe.prometheus and plan.target == "eks-auto"
+    return watched and bool(plan.needs_gpus or plan.cluster.jobs.gpus)
+
+
+COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"": render})

@@ -1,0 +1,37 @@
+"""The example's tree is what Hanok renders now, down to the byte; and nothing is wrong with it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hanok.kubernetes.store import read_tree
+from tests.generated import RENDERED
+from tests.rooms.kubernetes.rendering import faults
+from tests.rooms.kubernetes.test_kubectl import library
+
+
+def test_the_tree_in_the_repository_is_what_is_rendered() -> None:
+    written, rendered = read_tree(RENDERED / "deploy"), dict(library().files)
+    assert sorted(written) == sorted(rendered), "run `make docs`"
+    for path, text in rendered.items():
+        assert written[path] == text, f"{path}: run `make docs`"
+
+
+def test_preflight_finds_nothing_in_it(tmp_path: Path) -> None:
+    assert faults(library(), tmp_path) == []
+
+
+@pytest.mark.slow
+def test_its_certificate_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from hanok.cli import app
+
+    shutil.copytree(RENDERED, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    again = ["certificate", "verify", "certificate.json", "--again", "--proved"]
+    told = CliRunner().invoke(app, again)
+    assert told.exit_code == 0, told.output
