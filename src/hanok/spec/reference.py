@@ -97,6 +97,8 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("cluster.entry", cluster.Entry),
     ("cluster.nodes", cluster.Nodes),
     ("cluster.nodes.sharing", cluster.Sharing),
+    ("cluster.storage", cluster.Storage),
+    ("cluster.storage.fsx", cluster.Lustre),
     ("cluster.serving", cluster.Serving),
     ("cluster.serving.litellm", cluster.LiteLLMProxy),
     ("cluster.storage", cluster.Storage),
