@@ -141,7 +141,8 @@ def test_a_pair_hands_over_keys_and_values() -> None:
 
 
 def test_weights_are_kept_where_all_share_them() -> None:
-    shared = made(PLATFORM.replace("token: null", "token: null, weights: fsx"))
+    where = "storage: {fsx: {subnet: subnet-0a, security_groups: [sg-0a]}}, "
+    shared = made(PLATFORM.replace("{serving: {token: null", "{" + where + "serving: {weights: fsx, token: null"))
     claim = shared.one("PersistentVolumeClaim", "weights")["spec"]
     assert claim["resources"]["requests"]["storage"] == "1200Gi"
     assert claim["accessModes"] == ["ReadWriteMany"]
