@@ -17,7 +17,8 @@ models:
     serve: {engine: vllm, model: Qwen/Qwen3-8B}
     deploy: {context_tokens: 8192, gpu: [g6e.xlarge]}
     scale:
-      {min: 0, max: 5, running: 12, kv_cache: null, idle_s: 600, down: {stable_s: 120, replicas: 1, percent: null, period_s: 60}}
+      {min: 0, max: 5, running: 12, kv_cache: null, idle_s: 600,
+       down: {stable_s: 120, replicas: 1, percent: null, period_s: 60}}
   - name: chat-2
     serve: {engine: vllm, model: Qwen/Qwen3-8B}
     deploy: {context_tokens: 8192, gpu: [g6e.xlarge]}

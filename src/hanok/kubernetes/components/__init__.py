@@ -20,6 +20,7 @@ _MODULES = (
     "lws",
     "keda",
     "llm_d",
+    "litellm",
     "own",
     "entry",
     "redis",
@@ -28,6 +29,8 @@ _MODULES = (
     "kagent",
     "prometheus",
     "otel",
+    "langfuse",
+    "mlflow",
     "agentgateway",
     "dcgm",
 )

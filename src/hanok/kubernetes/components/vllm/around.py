@@ -64,6 +64,8 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
 
 def _callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
     yield _pods_in(HANOK, "hanok")
+    if plan.cluster.serving.litellm.enabled and plan.cluster.serving.litellm.to == "engines":
+        yield _pods_in(HANOK, "litellm")
     if is_picked(plan, engine):
         yield {"podSelector": {}}
     if plan.cluster.observe.prometheus:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hanok.spec.tree.values import Tree, Whole
+
+
+class LiteLLMProxy(Tree):
+    """LiteLLM's proxy, for callers who have its keys."""
+
+    enabled: bool = Field(default=True, description="Keep it.")
+    to: Literal["door", "engines"] = Field(
+        default="door",
+        description="`door`: it asks Hanok's gateway for everything, so that budgets, caches and fallbacks are "
+        "Hanok's; `engines`: it asks engines of the cluster itself, with its own fallbacks.",
+    )
+    replicas: Whole = Field(default=2, ge=1, le=50, description="Proxies.")
+    database: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The variable with the address of its PostgreSQL; without one its master key alone opens it.",
+    )
+
+
+def _as_litellm(value: object) -> object:
+    return {"enabled": value} if isinstance(value, bool) else value
 
 
 class Serving(Tree):
@@ -31,4 +52,7 @@ class Serving(Tree):
     token: str | None = Field(
         default="HF_TOKEN", description="The variable with the token for Hugging Face; null where none is needed."
     )
-    litellm: bool = Field(default=False, description="Keep LiteLLM's proxy beside Hanok's gateway.")
+    litellm: Annotated[LiteLLMProxy, BeforeValidator(_as_litellm)] = Field(
+        default=LiteLLMProxy(enabled=False),
+        description="LiteLLM's proxy beside Hanok's gateway; `true`, `false`, or how.",
+    )
