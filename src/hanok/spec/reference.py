@@ -102,6 +102,7 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("cluster.postgres", cluster.PostgresServer),
     ("cluster.redis", cluster.RedisServer),
     ("cluster.observe", cluster.Observe),
+    ("cluster.observe.alerts", cluster.Told),
     ("cluster.jobs", cluster.Jobs),
     ("cluster.kagent", cluster.Kagent),
     ("cluster.secrets", cluster.Secrets),
