@@ -15,10 +15,12 @@ _MODULES = (
     "karpenter",
     "gpu_operator",
     "dra",
+    "dcgm",
     "storage",
     "vllm",
     "lws",
     "keda",
+    "agentgateway",
     "llm_d",
     "litellm",
     "own",
@@ -31,8 +33,11 @@ _MODULES = (
     "otel",
     "langfuse",
     "mlflow",
-    "agentgateway",
-    "dcgm",
+    "jobs.walls",
+    "jobs.kueue",
+    "jobs.trainer",
+    "jobs.kuberay",
+    "jobs.efa",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
