@@ -89,6 +89,13 @@ def test_training_takes_whole_machines() -> None:
     assert (limits["nvidia.com/gpu"], limits["vpc.amazonaws.com/efa"]) == ("8", "32")
 
 
+def test_a_pattern_says_how_a_pod_asks_for_machines_of_jobs() -> None:
+    pod = tree().one("PodTemplate", "gpu-job")["template"]["spec"]
+    pool = tree().one("NodePool", "jobs")["spec"]["template"]
+    assert pod["nodeSelector"].items() <= pool["metadata"]["labels"].items()
+    assert pod["tolerations"][0]["key"] == pool["spec"]["taints"][0]["key"]
+
+
 def test_jobs_are_put_near_one_another_where_their_machines_stay() -> None:
     assert not tree().all("Topology")
     always = tree(text=PLATFORM.replace("jobs: {", "jobs: {always: true, "))

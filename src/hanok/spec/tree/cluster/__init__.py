@@ -17,7 +17,7 @@ from hanok.spec.tree.cluster.nodes import Nodes, Sharing
 from hanok.spec.tree.cluster.observe import Observe, Told
 from hanok.spec.tree.cluster.own import Own
 from hanok.spec.tree.cluster.secrets import Secrets
-from hanok.spec.tree.cluster.serving import Serving
+from hanok.spec.tree.cluster.serving import LiteLLMProxy, Serving
 from hanok.spec.tree.cluster.spaces import Space
 from hanok.spec.tree.cluster.storage import Lustre, Storage
 from hanok.spec.tree.values import Tree
@@ -27,6 +27,7 @@ __all__ = [
     "Entry",
     "Jobs",
     "Kagent",
+    "LiteLLMProxy",
     "Lustre",
     "MilvusServer",
     "Nodes",
