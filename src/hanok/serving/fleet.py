@@ -175,8 +175,10 @@ class Fleet:
         self._wake()
 
     async def wake(self, model: str) -> None:
-        """Return when the model is not asleep and has not only endpoints that start. Who starts engines sees that a call
-        waits."""
+        """Return when the model is not asleep and has not only endpoints that start.
+
+        Who starts engines sees that a call waits.
+        """
         self.asking[model] = self.asking.get(model, 0) + 1
         self._wake()
         try:

@@ -211,3 +211,12 @@ def test_texts_are_read_from_beside_the_file_and_from_nowhere_else(tmp_path: Pat
     with pytest.raises(SpecError) as error:
         found(text + "- {name: b, file: ../secret.md}\n- {name: c, file: gone.md}\n")
     assert [(each.line, each.path) for each in error.value.problems] == [(4, "prompts[1].file"), (5, "prompts[2].file")]
+
+
+def test_pods_are_given_the_variables_that_they_read_and_no_others() -> None:
+    spans = (
+        "telemetry: {export: {to: langfuse, url: 'https://l.example.com', public_key: pk, secret_key: \"${env:SK}\"}}\n"
+    )
+    tree = made(CHAT + spans)
+    assert "SK" not in str(tree.one("StatefulSet", "hanok")) + str(tree.one("ConfigMap", "hanok-config")["data"])
+    assert not [each for each in tree.all("ExternalSecret") if each["metadata"]["name"] == "hanok-variables"]

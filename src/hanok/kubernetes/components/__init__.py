@@ -14,14 +14,9 @@ _MODULES = (
     "external_secrets",
     "karpenter",
     "gpu_operator",
-    "dcgm",
     "dra",
+    "dcgm",
     "storage",
-    "jobs.walls",
-    "jobs.efa",
-    "jobs.kueue",
-    "jobs.trainer",
-    "jobs.kuberay",
     "vllm",
     "lws",
     "keda",
@@ -38,6 +33,11 @@ _MODULES = (
     "otel",
     "langfuse",
     "mlflow",
+    "jobs.walls",
+    "jobs.kueue",
+    "jobs.trainer",
+    "jobs.kuberay",
+    "jobs.efa",
 )
 """Modules of this package; each has its `COMPONENT`."""
 
