@@ -93,19 +93,13 @@ def _wrong(name: str, runs: Version, known: Vocabulary) -> tuple[str, str] | Non
 
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """What to do before engines can start, and what to expect of them."""
-    if token := plan.cluster.serving.token:
-        yield (
-            f"put the token for Hugging Face into the secret store as {plan.secret_prefix}{token}, "
-            "or say `cluster.serving.token: null` where all models are open"
-        )
     for pool in () if plan.on_aws else plan.pools:
         labels = ",".join(f"{key}={value}" for key, value in pool.labels.items())
         yield (
             f"label at least {pool.most_machines} nodes that have {pool.gpus} {pool.accelerator} each: "
             f"kubectl label node NODE {labels}; they must offer {pool.device}"
         )
-    for engine in plan.engines:
-        yield from _of_engine(plan, engine)
+    yield from dict.fromkeys(said for engine in plan.engines for said in _of_engine(plan, engine))
     if plan.cluster.serving.weights != "node":
         yield f"weights are shared in a volume of the StorageClass {storage_class(plan)}: the first start fills it"
 
