@@ -235,6 +235,7 @@ class FakeAgency:
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:

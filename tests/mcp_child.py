@@ -45,7 +45,7 @@ def make_server() -> MCPServer[Any]:
     async def key(context: Context[Any, Any]) -> str:
         """The idempotency key of this call."""
         meta = context.request_context.meta or {}
-        return str(dict(meta).get("hanok/idempotency-key"))
+        return " ".join(str(dict(meta).get(name)) for name in ("hanok/idempotency-key", "traceparent"))
 
     @server.tool(name="delete everything!")
     def delete() -> str:

@@ -17,7 +17,7 @@ import uvicorn
 from hanok.agents.tool import Tool, ToolCall, ToolResult
 from hanok.agents.tools.mcp_client import McpTools
 from hanok.spec.tree.tools import McpTool
-from hanok.wire import ANONYMOUS
+from hanok.wire import Caller
 from tests.conftest import free_port
 
 CHILD = Path(__file__).with_name("mcp_child.py")
@@ -68,7 +68,7 @@ def call(name: str, **arguments: Any) -> ToolCall:
         id="call_1",
         name=name,
         arguments=arguments,
-        caller=ANONYMOUS,
+        caller=Caller(key_id="", key_name="", trace="00-1-2-01"),
         run="run_1",
         thread="thread_1",
         step=1,

@@ -124,6 +124,14 @@ def test_threads_are_listed_by_their_latest_use_within_a_tenant(store: RunStore)
     assert store.threads(tenant="ours")[0].used_at == 8.0
 
 
+def test_threads_of_runs_below_others_are_listed_where_that_is_asked(store: RunStore) -> None:
+    mine, below = (Thread(id=id_, tenant="ours", used_at=at) for id_, at in (("t", 1.0), ("t2", 2.0)))
+    store.add_run(order("a", thread="t"), thread=mine)
+    store.add_run(order("b", thread="t2", path="a/b", parent="a"), thread=below)
+    assert [each.id for each in store.threads(tenant=None)] == ["t"]
+    assert [each.id for each in store.threads(tenant="ours", below=True)] == ["t2", "t"]
+
+
 def test_threads_are_found_by_their_metadata(store: RunStore) -> None:
     kept: dict[str, dict[str, Any]] = {
         "one": {"n": 1, "who": "ann", "deep": {"a": [1, {"b": None}]}},

@@ -107,9 +107,12 @@ class Agency(Protocol):
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
-    ) -> list[Thread]: ...
+    ) -> list[Thread]:
+        """The latest used first; those of sub-agents only where `below` says so."""
+        ...
 
     async def change_thread(self, id_: str, *, tenant: str | None, metadata: dict[str, Any]) -> Thread: ...
 

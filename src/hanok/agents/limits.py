@@ -61,14 +61,14 @@ def bounds_of(limits: AgentLimits, asked: Mapping[str, float], parent: tuple[Bou
 def check_step(bounds: Bounds, used: Used) -> None:
     """Whether one more model call may be made. Raises `LimitReached`."""
     if used.steps >= bounds.steps:
-        raise LimitReached("steps", f"the run has made its {bounds.steps} model calls")
+        raise LimitReached("steps", f"the run has made its {_counted(bounds.steps, 'model call')}")
     check_spent(bounds, used)
 
 
 def check_tool_call(bounds: Bounds, used: Used, cost_nano_usd: int) -> None:
     """Whether one more tool call may be made. Raises `LimitReached`."""
     if used.tool_calls >= bounds.tool_calls:
-        raise LimitReached("tool_calls", f"the run has made its {bounds.tool_calls} tool calls")
+        raise LimitReached("tool_calls", f"the run has made its {_counted(bounds.tool_calls, 'tool call')}")
     most = bounds.cost_nano_usd
     if most is not None and cost_nano_usd and used.cost_nano_usd + cost_nano_usd > most:
         raise LimitReached("usd", f"the run has too little left of its {most / NANO:g} USD for this tool")
@@ -77,7 +77,7 @@ def check_tool_call(bounds: Bounds, used: Used, cost_nano_usd: int) -> None:
 def check_spent(bounds: Bounds, used: Used) -> None:
     """Whether anything is left. Raises `LimitReached`."""
     if bounds.tokens is not None and used.tokens >= bounds.tokens:
-        raise LimitReached("tokens", f"the run has used its {bounds.tokens} tokens")
+        raise LimitReached("tokens", f"the run has used its {_counted(bounds.tokens, 'token')}")
     if bounds.cost_nano_usd is not None and used.cost_nano_usd >= bounds.cost_nano_usd:
         raise LimitReached("usd", f"the run has spent its {bounds.cost_nano_usd / NANO:g} USD")
 
@@ -93,6 +93,10 @@ def _within(bounds: Bounds, parent: Bounds, used: Used) -> Bounds:
         tokens=None if tokens is None else int(tokens),
         cost_nano_usd=None if cost is None else int(cost),
     )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _is_amount(value: object) -> bool:

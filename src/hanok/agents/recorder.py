@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hanok.agents.batch import Batch, Told
 from hanok.agents.store import RunStore
 from hanok.agents.values import Event, EventType, Receipt, Run
 from hanok.errors import StoreError
@@ -38,46 +39,6 @@ RETRY_S = 0.05
 LONGEST_RETRY_S = 1.0
 MOST_TRIES = 10
 """Writes of an event that fail before its run is let go."""
-
-
-@dataclass(eq=False)
-class _Told:
-    """An event, which has no number before it is written. One that `passes` is a token that was in a message before: it
-    is told, and not kept."""
-
-    event: Event
-    passes: bool = False
-    tries: int = 0
-
-
-@dataclass
-class _Batch:
-    events: list[_Told] = field(default_factory=list[_Told])
-    receipts: list[Receipt] = field(default_factory=list[Receipt])
-    folds: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
-    runs: list[Run] = field(default_factory=list[Run])
-    """Rows that changed."""
-    waiting: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-
-    began: dict[str, int] = field(default_factory=dict[str, int])
-    """The last numbers of its runs before it was numbered."""
-    ended: dict[str, int] = field(default_factory=dict[str, int])
-    """And after that."""
-    tokens: dict[str, int] = field(default_factory=dict[str, int])
-    """The first tokens of runs that have none written."""
-
-    @property
-    def holds(self) -> bool:
-        return bool(self.events or self.receipts or self.folds or self.runs)
-
-    @property
-    def kept(self) -> list[Event]:
-        return [told.event for told in self.events if not told.passes]
-
-    @property
-    def awaited(self) -> set[str]:
-        """Runs of which somebody waits for this write."""
-        return {receipt.run for receipt in self.receipts} | {run.id for run in self.runs}
 
 
 @dataclass(eq=False)
@@ -118,7 +79,7 @@ class Recorder:
         self._in_thread = in_thread
         self._clock = clock
         self._seqs: dict[str, int] = {}
-        self._batch = _Batch()
+        self._batch = Batch()
         self._writing: asyncio.Task[None] | None = None
         self._unsynced = False
         self._syncing: asyncio.Task[None] | None = None
@@ -152,7 +113,7 @@ class Recorder:
             self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
 
     def _add(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
-        self._batch.events.append(_Told(Event(run=run, seq=0, type=type_, data=data, at=self._clock())))
+        self._batch.events.append(Told(Event(run=run, seq=0, type=type_, data=data, at=self._clock())))
 
     def tell_token(self, run: str, step: int, text: str, reasoning: bool) -> None:
         """A piece of text; joined to the one before while that is not written yet."""
@@ -215,7 +176,7 @@ class Recorder:
 
     async def _write(self) -> None:
         while self._batch.holds or self._batch.waiting:
-            batch, self._batch = self._batch, _Batch()
+            batch, self._batch = self._batch, Batch()
             self._number(batch)
             failure: Exception | None = None
             lost = set[str]()
@@ -239,7 +200,7 @@ class Recorder:
                 self._try_later()
                 return
 
-    def _number(self, batch: _Batch) -> None:
+    def _number(self, batch: Batch) -> None:
         """Give its events their numbers. Those of runs that are not led here get them in the store."""
         for told in batch.events:
             run = told.event.run
@@ -251,7 +212,7 @@ class Recorder:
             if told.event.type == "token" and not told.passes and run not in self._token:
                 self._token[run] = batch.tokens[run] = seq
 
-    def _take_back(self, batch: _Batch) -> None:
+    def _take_back(self, batch: Batch) -> None:
         """Numbers are given anew, and what nobody waits for is written with the next."""
         for run, number in batch.began.items():
             if self._seqs.get(run) == batch.ended[run]:
@@ -280,7 +241,7 @@ class Recorder:
             rest_s = min(LONGEST_RETRY_S, RETRY_S * 2 ** min(tries, 10))
             self._soon = asyncio.get_running_loop().call_later(rest_s, self._write_now)
 
-    async def _append(self, batch: _Batch) -> set[str]:
+    async def _append(self, batch: Batch) -> set[str]:
         lost: set[str] = await self._in_thread(
             self._store.append,
             batch.kept,
@@ -310,7 +271,7 @@ class Recorder:
             _log.warning("run %s was taken over by another process", run)
         self._lost(lost - resting)
 
-    def _publish(self, batch: _Batch, lost: set[str]) -> None:
+    def _publish(self, batch: Batch, lost: set[str]) -> None:
         if not self._watchers:
             return
         for told in batch.events:

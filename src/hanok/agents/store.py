@@ -29,10 +29,11 @@ class RunStore(Protocol):
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:
-        """The latest used first."""
+        """The latest used first; those of runs below others only where `below` says so."""
         ...
 
     def change_thread(

@@ -379,7 +379,7 @@ def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], 
     def ready() -> tuple[bool, Mapping[str, Any]]:
         states = {each.name: each.state for each in fleet.endpoints}
         about: Mapping[str, Any] = crew.about() if crew else {}
-        serves = "up" in states.values() or any(fleet.is_resting(model) for model in fleet.replicas)
+        serves = "up" in states.values() or any(fleet.is_asleep(model) for model in fleet.replicas)
         return fleet.settled and serves, {"endpoints": states, "config": config.standing(), **about}
 
     return ready

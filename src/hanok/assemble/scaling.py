@@ -46,7 +46,7 @@ class Scaling:
         self._models: dict[str, _Model] = {}
 
     async def live(self) -> None:
-        """For ever: decide when it is time, or when a call waits for a model that rests."""
+        """For ever: decide when it is time, or when a call waits for a model that is asleep."""
         while True:
             self._follow()
             if changes := self._decide_due():
@@ -82,7 +82,7 @@ class Scaling:
         for name, model in self._models.items():
             count = fleet.replicas[name].count
             asked = fleet.asking.get(name, 0)
-            if now < model.due and not (asked and fleet.is_resting(name)):
+            if now < model.due and not (asked and fleet.is_asleep(name)):
                 continue
             demand = demand_of(fleet.of(name), waiting=waiting.get(name, 0) + asked)
             decision = decide(demand, replicas=count, past=model.past, rule=model.rule, now=now)

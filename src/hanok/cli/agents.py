@@ -91,14 +91,18 @@ def list_runs(
 
 
 def threads(
-    agent: AgentOption = None, limit: MostOption = 20, file: FileOption = None, as_json: JsonOption = False
+    agent: AgentOption = None,
+    limit: MostOption = 20,
+    below: Annotated[bool, typer.Option("--all", help="Those of sub-agents, too.")] = False,
+    file: FileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List conversations, the latest used first.
 
     Example: `hanok agents threads --agent research-agent`
     """
     loaded = load_to_ask(file)
-    found = _asked(loaded, lambda agents: agents.threads(agent=agent, limit=limit))
+    found = _asked(loaded, lambda agents: agents.threads(agent=agent, limit=limit, below=below))
     if as_json:
         print_json({"threads": found})
         return

@@ -97,8 +97,8 @@ class There:
     async def checkpoints(self, id_: str, *, limit: int) -> list[Form]:
         return (await self._ask("GET", f"{_run(id_)}/checkpoints?limit={limit}"))["data"]
 
-    async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
-        found = await self._ask("POST", "/agent-protocol/threads/search", {"limit": limit})
+    async def threads(self, *, agent: str | None, limit: int, below: bool = False) -> list[Form]:
+        found = await self._ask("POST", "/agent-protocol/threads/search", {"limit": limit, "below": below})
         threads = [_thread_form(each) for each in found]
         return [each for each in threads if agent in (None, each["agent"])]
 

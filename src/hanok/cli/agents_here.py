@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import msgspec
 
 from hanok.agents.agency import Agency
 from hanok.agents.memory.values import Owner, owner_of
-from hanok.agents.values import Message, Order, Thread
+from hanok.agents.process_watch import is_dead
+from hanok.agents.values import Message, Order, Run, Thread
 from hanok.cli.agents_reach import Form
+from hanok.cli.terminal import talk
 from hanok.errors import Unknown
 from hanok.gateway.agents.forms import checkpoint_form, event_form, run_form
 from hanok.wire import Caller
@@ -54,9 +57,17 @@ class Here:
     async def _take_up(self, id_: str) -> None:
         """Nobody else may be there to lead a run whose process has died: it is ordered again by its own id."""
         run = await self._agency.run(id_, tenant=None)
+        self._say_if_leased(run)
         if run.state in ("queued", "running") and run.parent is None:
             order = Order(agent=run.agent, input=run.input, caller=run.caller, thread=run.thread, run_id=run.id)
             await self._agency.start(order)
+
+    def _say_if_leased(self, run: Run) -> None:
+        """Nothing is heard of a run before the lease of whoever had it is over, unless that process still lives."""
+        left_s = run.lease_until - time.time()
+        if run.state == "running" and run.lease_by and left_s > 0 and not is_dead(run.lease_by):
+            told = f"Another process had {run.id}; if nothing is heard of it within {left_s:.0f} s, it goes on here."
+            talk.print(told, highlight=False, soft_wrap=True)
 
     async def answer(self, id_: str, answers: dict[str, Form]) -> Form:
         return run_form(await self._agency.answer(id_, answers, tenant=None, by=self._caller.key_name))
@@ -74,8 +85,9 @@ class Here:
         run = await self._agency.run(id_, tenant=None)
         return [checkpoint_form(each) for each in await self._agency.history(run.thread, tenant=None, limit=limit)]
 
-    async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
-        return [_thread_form(each) for each in await self._agency.threads(tenant=None, agent=agent, limit=limit)]
+    async def threads(self, *, agent: str | None, limit: int, below: bool = False) -> list[Form]:
+        found = await self._agency.threads(tenant=None, agent=agent, below=below, limit=limit)
+        return [_thread_form(each) for each in found]
 
     async def memories(self, agent: str, *, user: str | None) -> list[Form]:
         remembering, owner = self._remembered(agent, user)

@@ -57,8 +57,8 @@ class Agents(Protocol):
         """Of a run's thread, the latest first."""
         ...
 
-    async def threads(self, *, agent: str | None, limit: int) -> list[Form]:
-        """The latest used first: `{id, agent, metadata, created_at, used_at}`."""
+    async def threads(self, *, agent: str | None, limit: int, below: bool = False) -> list[Form]:
+        """The latest used first: `{id, agent, metadata, created_at, used_at}`; sub-agents' where `below`."""
         ...
 
     async def memories(self, agent: str, *, user: str | None) -> list[Form]:

@@ -88,7 +88,8 @@ def _show(found: Sequence[Change], bills: tuple[Bill, Bill] | None) -> None:
 
 def _show_edit(edit: Edit) -> None:
     if edit.lines:
-        data.print(f"    {edit.place}:", highlight=False)
+        if edit.place:
+            data.print(f"    {edit.place}:", highlight=False)
         for line in edit.lines:
             style = {"+": "green", "-": "red"}.get(line[:1], "bright_black")
             data.print(Text(f"      {line}", style=style), soft_wrap=True)

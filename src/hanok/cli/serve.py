@@ -94,11 +94,11 @@ async def drain(house: House, server: HttpServer, serving: asyncio.Task[None], d
     await asyncio.wait([serving], timeout=2.0)
 
 
-def greet(loaded: Loaded, server: RunningServer, secret: str, fresh: bool) -> None:
-    """Say where it listens, with which key, and what to try."""
+def greet(loaded: Loaded, server: RunningServer, secret: str, *, tell: bool) -> None:
+    """Say where it listens, with which key, and what to try. `tell` the key also where logs may be kept."""
     model = next((each.name for each in loaded.platform.models if each.type == "chat"), None)
     loopback = server.host in ("127.0.0.1", "localhost", "::1")
-    shown = secret if fresh or (loopback and talk.is_terminal) else f"$(cat {loaded.state / 'local.key'})"
+    shown = secret if tell or (loopback and talk.is_terminal) else f"$(cat {loaded.state / 'local.key'})"
     talk.print(f"[bold]{loaded.platform.name}[/] listens on [bold cyan]{server.url}/v1[/]", highlight=False)
     talk.print(
         f"Key: [bold]{shown}[/]   (yours, kept in {loaded.state / 'local.key'})", highlight=False, soft_wrap=True

@@ -71,7 +71,7 @@ async def supervise(loaded: Loaded, host: str, port: int, *, log_level: str, log
                 if not stopping.is_set():
                     running_server = RunningServer(process_id=os.getpid(), host=host, port=port)
                     write_server(loaded.state, running_server)
-                    greet(loaded, running_server, secret, fresh)
+                    greet(loaded, running_server, secret, tell=fresh and not log_json)
                     loading = asyncio.create_task(show_loading(fleet))
                     await stopping.wait()
                     loading.cancel()

@@ -24,7 +24,7 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON; a new key of this machine is not shown.")] = False,
 ) -> None:
     """Start the platform: the HTTP API, the ledger, and every engine that platform.yaml declares.
 
@@ -46,7 +46,7 @@ def up(
     if gateway.workers > 1:
         uvloop.run(supervise(loaded, *address, log_level=log_level, log_json=log_json))
     else:
-        uvloop.run(_serve(loaded, *address))
+        uvloop.run(_serve(loaded, *address, log_json=log_json))
 
 
 def _file_or_starter(file: Path | None) -> Path:
@@ -56,7 +56,7 @@ def _file_or_starter(file: Path | None) -> Path:
     return file or DEFAULT_FILE
 
 
-async def _serve(loaded: Loaded, host: str, port: int) -> None:
+async def _serve(loaded: Loaded, host: str, port: int, *, log_json: bool) -> None:
     from hanok.assemble import http_server, running
 
     async with running(loaded) as house:
@@ -71,7 +71,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> None:
         await accepting(server, serving)
         calm_the_collector()
         write_server(loaded.state, running_server)
-        greet(loaded, running_server, secret, fresh)
+        greet(loaded, running_server, secret, tell=fresh and not log_json)
         loading = asyncio.create_task(show_loading(house.fleet))
         try:
             await asyncio.wait([serving, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)

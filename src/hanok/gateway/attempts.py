@@ -155,7 +155,7 @@ class _Asking(Generic[Result]):
         """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`."""
         states = {each.state for each in self._how.slots.open_to(self._features)}
         loads = "starting" in states and states.isdisjoint(("up", "down"))
-        if not loads and not self._how.fleet.is_resting(self._how.model):
+        if not loads and not self._how.fleet.is_asleep(self._how.model):
             return False
         try:
             async with asyncio.timeout(self._how.load_wait_s):

@@ -46,6 +46,8 @@ class Chart:
     stage: Stage = "controllers"
     folder: str = ""
     """By default the chart's name; in `apps` the namespace's."""
+    wait: bool = True
+    """Whether those after it wait until its pods run. Not where they want a Secret that a later stage makes."""
 
 
 @dataclass(frozen=True, kw_only=True)

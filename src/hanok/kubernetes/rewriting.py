@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from hanok.kubernetes.component import Body
@@ -20,6 +21,7 @@ from hanok.kubernetes.receivers import receivers
 from hanok.kubernetes.replicas import gateway_endpoints, is_picked
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import ADJUSTABLE, Model
+from hanok.spec.written import VARIABLE
 
 DATABASE, REDIS_VARIABLE, CACHE_VARIABLE = "HANOK_DATABASE", "HANOK_REDIS", "HANOK_CACHE"
 """Variables of Hanok's pods with the addresses of databases that the cluster makes."""
@@ -32,10 +34,16 @@ AT_START = ("name", "state", "ledger", "milvus")
 WORD = "${env:%s}"
 
 
+@lru_cache(maxsize=4)
 def rewrite(plan: ClusterPlan) -> str:
     """The file's text. Its last line names the digest of the texts beside it, so that their change is noticed, too."""
     text = as_yaml(rewritten(plan))
     return text + f"# texts: {_digest(plan.texts)}\n" if plan.texts else text
+
+
+def variables_read(plan: ClusterPlan) -> set[str]:
+    """Variables that Hanok's pods need: not those of what the cluster's own parts do for them, as export spans."""
+    return {found[1] for found in VARIABLE.finditer(rewrite(plan))}
 
 
 def rewritten(plan: ClusterPlan) -> Body:

@@ -68,7 +68,8 @@ def index_gpus(platform: Platform, server: MilvusServer) -> int:
 def index_pool(platform: Platform, server: MilvusServer, catalog: Catalog) -> Pool | None:
     """Machines with one GPU each that a query node finds room on, cheapest first; None where there are none."""
     least = memory_gib(platform, server) * 1024 + FREE_MIB
-    fitting = sorted(_usable(catalog, least), key=lambda each: (each[1].usd_hour or 0, each[0]))
+    on_gpu = vectors_mib(platform, server)
+    fitting = sorted(_usable(catalog, least, on_gpu), key=lambda each: (each[1].usd_hour or 0, each[0]))
     if not fitting:
         return None
     alike = [each for each in fitting if each[1].accelerator == fitting[0][1].accelerator]
@@ -86,10 +87,17 @@ def index_pool(platform: Platform, server: MilvusServer, catalog: Catalog) -> Po
     )
 
 
-def _usable(catalog: Catalog, least_mib: int) -> Iterable[tuple[str, Instance]]:
+def vectors_mib(platform: Platform, server: MilvusServer) -> int:
+    """Memory on the GPU of one query node: its part of the vectors alone."""
+    dimensions = max((each.embed.dimensions or DIMENSIONS for each in recipes(platform)), default=DIMENSIONS)
+    return ceil(dimensions * 4 * server.passages * HEADROOM / server.query_nodes / 1024**2)
+
+
+def _usable(catalog: Catalog, least_mib: int, least_gpu_mib: int) -> Iterable[tuple[str, Instance]]:
     for name, each in catalog.instances.items():
         alone = each.gpus == 1 and each.share == 1 and each.arch == "amd64" and each.usd_hour is not None
         if alone and each.memory_mib >= least_mib:
             accelerator = catalog.accelerators[each.accelerator]
-            if accelerator.refused is None and (accelerator.capability or 0) >= GPU_CAPABILITY:
+            able = accelerator.refused is None and (accelerator.capability or 0) >= GPU_CAPABILITY
+            if able and (accelerator.memory_mib or 0) >= least_gpu_mib:
                 yield name, each

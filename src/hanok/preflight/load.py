@@ -244,12 +244,26 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
     manifest = Manifest(body=body, file=name, node=node, offset=document.offset)
     if manifest.kind and manifest.api_version and not _is_tools_own(manifest):
         found.manifests.append(manifest)
+        if manifest.kind == "ConfigMap":
+            _add_platform(manifest, found)
     elif manifest.kind or manifest.api_version:
         _half(manifest, found)
     elif article or _is_gateways_own(body):
         found.fragments.append(manifest)
     else:
         _pass_over(document, name, found, "a mapping without `kind` and `apiVersion`")
+
+
+def _add_platform(manifest: Manifest, found: _Gathered) -> None:
+    """Hanok's own file, where a ConfigMap holds it as `platform.yaml`: its lines are those of the block."""
+    text, key = text_at(manifest.body, "data", PLATFORM), ("data", PLATFORM)
+    if not text:
+        return
+    before = manifest.line(*key)  # the text of a block begins below its key
+    for document in documents(text, manifest.file, found.findings.append, offset=before):
+        if _is_platform(document.value, named=True):
+            inner = Manifest(body=document.value, file=manifest.file, node=document.node, offset=document.offset)
+            found.platforms.append(PlatformText(text=text, manifest=inner, before=before))
 
 
 def _is_tools_own(manifest: Manifest) -> bool:

@@ -164,7 +164,7 @@ class Fleet:
         """Return when an endpoint's state has changed, or who belongs to the fleet."""
         await self._changed.wait()
 
-    def is_resting(self, model: str) -> bool:
+    def is_asleep(self, model: str) -> bool:
         """Whether nothing serves the model now, and something will when it is asked."""
         known = self.replicas.get(model)
         return known is not None and known.count == 0 and not known.stuck and not self.of(model)
@@ -175,12 +175,14 @@ class Fleet:
         self._wake()
 
     async def wake(self, model: str) -> None:
-        """Return when the model neither rests nor has only endpoints that start. Who starts engines sees that a call
-        waits."""
+        """Return when the model is not asleep and has not only endpoints that start.
+
+        Who starts engines sees that a call waits.
+        """
         self.asking[model] = self.asking.get(model, 0) + 1
         self._wake()
         try:
-            while self.is_resting(model) or (
+            while self.is_asleep(model) or (
                 self.of(model) and all(each.state == "starting" for each in self.of(model))
             ):
                 await self._changed.wait()

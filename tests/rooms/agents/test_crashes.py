@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hanok.agents.running import HouseAgency
+from hanok.agents.using import UNKNOWN_OUTCOME
 from hanok.agents.values import Run
-from hanok.agents.work import UNKNOWN_OUTCOME
 from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
 
 TURNS = [call("look", 1), {"call": [{"name": "look", "arguments": {"x": 2}}, {"name": "send", "arguments": {"x": 3}}]}]

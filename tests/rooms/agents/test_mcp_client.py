@@ -85,8 +85,8 @@ def test_a_server_sees_nothing_of_our_environment_but_what_it_needs_to_run(real:
     assert seen.keys() <= {"PATH", "HOME", "LANG", "LC_CTYPE", "TOKEN", "PID"}
 
 
-def test_the_idempotency_key_travels_with_the_call(real: Box) -> None:
-    assert real.use("key").content == "run_1/1/call_1"
+def test_the_idempotency_key_and_the_span_travel_with_the_call(real: Box) -> None:
+    assert real.use("key").content == "run_1/1/call_1 00-1-2-01"
 
 
 def test_a_tool_that_fails_says_so(real: Box) -> None:
@@ -125,7 +125,7 @@ def test_a_call_that_is_given_up_leaves_the_connection_as_it_is(real: Box) -> No
 def test_tools_of_a_server_that_is_reached_are_used_over_http(reached: Reached, open_box: Open) -> None:
     box = open_box(url=reached.url, private=True, headers={"X-Team": "blue"})
     assert box.use("add", a=1, b=2).content == "3"
-    assert box.use("key").content == "run_1/1/call_1"
+    assert box.use("key").content == "run_1/1/call_1 00-1-2-01"
     sent = json.loads(box.use("sent").content)
     assert (sent["x-team"], sent["accept-encoding"]) == ("blue", "identity")
     assert sent["user-agent"].startswith("hanok/")

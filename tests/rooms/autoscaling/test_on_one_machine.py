@@ -72,10 +72,10 @@ def test_the_first_call_wakes_a_model_that_rests_and_another_file_changes_its_ru
     house: Callable[..., RunningHouse], hold: Path, tmp_path: Path
 ) -> None:
     here = house(model(min=0, max=2, running=2, waiting=1, idle_s=0), gateway={"reload": True})
-    assert here.house.fleet.is_resting("m")
+    assert here.house.fleet.is_asleep("m")
     assert httpx.get(f"{here.url}/health/ready").status_code == 200
     assert ask(here).status_code == 200
-    wait_until(lambda: here.house.fleet.is_resting("m"))
+    wait_until(lambda: here.house.fleet.is_asleep("m"))
     assert here.house.fleet.replicas["m"].because == "nobody asked for 0 s"
     file = tmp_path / "platform.yaml"
     declared = yaml.safe_load(file.read_text())
@@ -94,7 +94,7 @@ def test_a_call_for_a_model_that_cannot_be_started_is_told_why_and_when_to_ask_a
         answer = ask(here)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
     assert "needs the `vllm` program" in answer.json()["error"]["message"]
-    wait_until(lambda: here.house.fleet.is_resting("m"))
+    wait_until(lambda: here.house.fleet.is_asleep("m"))
     assert ask(here).status_code == 200
 
 

@@ -101,6 +101,16 @@ def test_whoever_is_removed_ends_its_calls_first() -> None:
     assert outcome.moments[-1].replicas < 2 == outcome.most
 
 
+def test_whoever_is_not_up_yet_is_removed_first_and_takes_no_call() -> None:
+    burst = [Call(at_s=each / 100, prompt=10, output=200) for each in range(30)]
+    late = [Call(at_s=200.0, prompt=10, output=1)]
+    by = scale(max=3, running=10, waiting=None, kv_cache=None, down={"stable_s": 0}, every_s=1)
+    outcome = run([*burst, *late], by, start_s=100.0)
+    assert (outcome.calls, outcome.most) == (31, 3)
+    assert max(each.up for each in outcome.moments) == 1
+    assert outcome.lasted_s + 2 < outcome.replica_s < outcome.lasted_s + 20
+
+
 def test_a_rule_costs_what_its_nodes_cost() -> None:
     calls = [Call(at_s=float(each), prompt=100, output=10) for each in range(3600)]
     outcome = run(calls, scale(min=3, max=3))

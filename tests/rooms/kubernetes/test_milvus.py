@@ -86,11 +86,18 @@ def test_indexes_on_gpus_have_the_image_the_machines_and_the_toleration() -> Non
     assert (pool.most_gpus, tree(GPU).plan.needs_gpus) == (3, True)
     asked = int(found["queryNode"]["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024
     assert all(instance.memory_mib > asked and instance.gpus == 1 for _, instance in pool.machines)
+    vectors_mib = 10_000_000 / 2 * 1024 * 4 / 1024**2
+    assert (tree(GPU).plan.catalog.accelerators[pool.accelerator].memory_mib or 0) > vectors_mib
 
 
 def test_too_many_passages_for_any_machine_are_refused() -> None:
     with pytest.raises(SpecError, match="raise `cluster"):
         made(GPU.replace("10000000", "900000000"))
+
+
+def test_gpus_that_are_claimed_are_not_for_milvus() -> None:
+    with pytest.raises(SpecError, match="cannot claim them"):
+        made(GPU.replace("cluster: {", "cluster: {nodes: {dra: true}, "))
 
 
 def test_who_has_a_milvus_gets_none() -> None:

@@ -62,11 +62,11 @@ def test_preflight_finds_nothing_in_it(tmp_path: Path) -> None:
 def test_engines_of_one_machine_give_way_to_those_of_the_cluster_and_all_else_stays() -> None:
     written = CHAT.replace("flags: {max-model-len: 16384}}", "max_in_flight: 64, tags: [big]}")
     [model] = config(made(written))["models"]
-    assert [each["url"] for each in model["serve"]] == [
-        f"http://chat-{number}.chat.models.svc:8000/v1" for number in range(len(model["serve"]))
-    ]
-    assert all((each["max_in_flight"], each["tags"]) == (64, ["big"]) for each in model["serve"])
-    assert [each["serve"]["engine"] for each in config(whole())["models"]] == ["openai", "openai", "sentence-encoder"]
+    serve = model["serve"] if isinstance(model["serve"], list) else [model["serve"]]
+    assert all(re.fullmatch(r"http://chat.*\.models\.svc:8000/v1", each.pop("url")) for each in serve)
+    assert {tuple(each) for each in serve} == {("engine", "max_in_flight", "tags")}
+    assert {(each["engine"], each["max_in_flight"], *each["tags"]) for each in serve} == {("openai", 64, "big")}
+    assert not {"deploy", "scale"} & model.keys()
 
 
 def test_the_clusters_file_holds_together_and_knows_the_clusters_databases() -> None:
@@ -211,3 +211,12 @@ def test_texts_are_read_from_beside_the_file_and_from_nowhere_else(tmp_path: Pat
     with pytest.raises(SpecError) as error:
         found(text + "- {name: b, file: ../secret.md}\n- {name: c, file: gone.md}\n")
     assert [(each.line, each.path) for each in error.value.problems] == [(4, "prompts[1].file"), (5, "prompts[2].file")]
+
+
+def test_pods_are_given_the_variables_that_they_read_and_no_others() -> None:
+    spans = (
+        "telemetry: {export: {to: langfuse, url: 'https://l.example.com', public_key: pk, secret_key: \"${env:SK}\"}}\n"
+    )
+    tree = made(CHAT + spans)
+    assert "SK" not in str(tree.one("StatefulSet", "hanok")) + str(tree.one("ConfigMap", "hanok-config")["data"])
+    assert not [each for each in tree.all("ExternalSecret") if each["metadata"]["name"] == "hanok-variables"]

@@ -75,6 +75,11 @@ def test_grafanas_password_comes_from_the_store() -> None:
     assert {each["secretKey"] for each in keys} == {"admin-user", "admin-password"}
 
 
+def test_nobody_waits_for_grafana_whose_secret_comes_later() -> None:
+    release = tree().one("HelmRelease", "prometheus")["spec"]
+    assert release["install"]["disableWait"] is release["upgrade"]["disableWait"] is True
+
+
 def test_alerts_go_where_the_file_says_and_the_address_is_in_no_file() -> None:
     receiver = values()["alertmanager"]["config"]["receivers"][1]["slack_configs"][0]
     assert receiver["api_url_file"] == "/etc/alertmanager/secrets/alerts-receiver/url"

@@ -141,8 +141,8 @@ def test_a_pair_hands_over_keys_and_values() -> None:
 
 
 def test_weights_are_kept_where_all_share_them() -> None:
-    where = "storage: {fsx: {subnet: subnet-0a, security_groups: [sg-0a]}}, "
-    shared = made(PLATFORM.replace("{serving: {token: null", "{" + where + "serving: {weights: fsx, token: null"))
+    lustre = "storage: {fsx: {subnet: subnet-0a1b2c, security_groups: [sg-0a1b2c]}}"
+    shared = made(PLATFORM.replace("serving: {token: null}", f"serving: {{token: null, weights: fsx}}, {lustre}"))
     claim = shared.one("PersistentVolumeClaim", "weights")["spec"]
     assert claim["resources"]["requests"]["storage"] == "1200Gi"
     assert claim["accessModes"] == ["ReadWriteMany"]

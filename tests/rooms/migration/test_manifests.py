@@ -160,13 +160,13 @@ spec:
     spec:
       nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: gpus}
       requirements:
-        - {key: karpenter.k8s.aws/instance-family, operator: In, values: [g6e, p5]}
+        - {key: karpenter.k8s.aws/instance-family, operator: In, values: [g6e, p5, m7i]}
         - {key: karpenter.sh/capacity-type, operator: In, values: [spot]}
 """
     tainted = pool.replace("name: gpus}", "name: others}", 1).replace(
         "    spec:\n", "    spec:\n      taints: [T]\n", 1
     )
-    tainted = tainted.replace("T]", "{key: a, effect: NoSchedule}]").replace("[g6e, p5]", "[g5]")
+    tainted = tainted.replace("T]", "{key: a, effect: NoSchedule}]").replace("[g6e, p5, m7i]", "[g5]")
     made = imported(tmp_path, vllm("one", args=["--model", "Qwen/Qwen3-8B"]) + pool + tainted)
     assert made.platform["models"][0]["deploy"]["gpu"] == ["g6e.*", "p5.*"]
     assert made.platform["models"][0]["deploy"]["spot"] is True

@@ -90,7 +90,7 @@ def put(documents: Any, place: tuple[Any, ...], odd: Any, *, drop: bool) -> None
 CHANGE = st.tuples(st.sampled_from(PLACES), ODD, st.booleans())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(CHANGE, min_size=1, max_size=8), twice=st.booleans())
 def test_whatever_stands_in_manifests_hanok_takes_what_comes_of_them(
     tmp_path: Path, changes: list[Any], twice: bool
@@ -103,7 +103,7 @@ def test_whatever_stands_in_manifests_hanok_takes_what_comes_of_them(
         imported(tmp_path, text, judged=False)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10_000), word=st.sampled_from(["\t", "{{", "'", "&a ", "*a", ": ", "\n---\n", "]", "!!x "]))
 def test_however_a_file_is_broken_nothing_breaks_off(tmp_path: Path, at: int, word: str) -> None:
     text = ENGINE + "---\n" + AGENTS + INGESTION
@@ -118,7 +118,7 @@ def test_an_article_whose_code_is_no_python_is_read_all_the_same(tmp_path: Path)
     assert made.platform["models"][0]["name"] == "a"
 
 
-@pytest.mark.parametrize("count", [100])
+@pytest.mark.parametrize("count", [60])
 def test_many_engines_are_read_in_a_moment(tmp_path: Path, count: int) -> None:
     text = "".join(vllm(f"e{each}", args=["--model", f"Qwen/Q{each}"]) for each in range(count))
     assert len(imported(tmp_path, text, judged=False).platform["models"]) == count

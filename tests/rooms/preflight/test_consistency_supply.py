@@ -342,6 +342,23 @@ def test_milvus(look: Look, spec: str, rules: list[str]) -> None:
     assert found(look, MILVUS + f"  {spec}\n", *RELEASES) == rules
 
 
+def test_secrets_that_a_chart_makes_up_anew(look: Look) -> None:
+    named = "{secretKeyRef: {name: kept, key: k}}"
+    values = "langfuse: {salt: %s, encryptionKey: %s, nextauth: {secret: %s}}"
+    argo = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: l}\n"
+        "spec:\n  source: {chart: langfuse, helm: {valuesObject: {%s}}}\n"
+    )
+    flux = (
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: l}\n"
+        "spec:\n  chartRef: {kind: OCIRepository, name: langfuse}\n  values: {%s}\n"
+    )
+    told = only(look(argo % (values % (named, "{}", "{value: x}"))), "HK577")
+    assert (told.severity, told.message.split(":")[0]) == ("warning", "encryptionKey")
+    assert only(look(flux % "postgresql: {deploy: true}"), "HK577").severity == "info"
+    assert found(look, argo % (values % (named, named, named)), "HK577") == []
+
+
 def test_images_of_nodes(look: Look) -> None:
     text = (
         "apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata: {name: n}\nspec:\n  amiSelectorTerms: [%s]\n"

@@ -233,3 +233,14 @@ def test_a_price_below_the_providers_is_told(look: Look, price: str, found: bool
 def test_spot_is_reckoned_with_where_the_file_asks_for_it(look: Look) -> None:
     bill = look({"platform.yaml": chat("weights: Qwen/Qwen3-8B, spot: true")}).case.bill
     assert bill.most.low < bill.most.high < bill.most.on_demand
+
+
+def test_a_platform_file_in_a_configmap_is_held_to_the_same_rules_at_its_lines(look: Look) -> None:
+    text = "models:\n- {name: a, serve: {engine: echo}}\n- {name: a, serve: {engine: echo}}\n"
+    held = "".join(f"    {line}\n" for line in text.splitlines())
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hanok, namespace: a}\ndata:\n  platform.yaml: |\n"
+    report = look({"configmap.yaml": head + held})
+    [finding] = [each for each in report.findings if each.rule.id == "HK701"]
+    assert (finding.line, finding.path) == (8, "models[1].name")
+    good = look({"configmap.yaml": head + held.replace("- {name: a", "- {name: b", 1)})
+    assert "HK701" not in ids(good)

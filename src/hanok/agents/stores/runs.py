@@ -101,10 +101,13 @@ class Runs:
         tenant: str | None,
         agent: str | None = None,
         metadata: dict[str, Any] | None = None,
+        below: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[Thread]:
         statement, values = _select("threads", THREAD, {"tenant = ?": tenant, "agent = ?": agent})
+        if not below:
+            statement += " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.thread = threads.id AND r.parent IS NOT NULL)"
         if metadata:
             having, more = self._place.having(metadata)
             statement, values = f"{statement} AND {having}", [*values, *more]

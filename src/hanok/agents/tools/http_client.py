@@ -156,11 +156,15 @@ def _checked(request: Request, fits: Fits) -> Place:
 
 
 def _keyed(request: Request, call: ToolCall) -> Request:
-    """With a key by which a server knows a request that it has had already: it tells nothing of the run."""
+    """With a key by which a server knows a request that it has had already (it tells nothing of the run), and the span
+    that it belongs to, where there are spans."""
     named = {name.lower() for name in request.headers}
-    if request.method in _SAFE or "idempotency-key" in named:
-        return request
-    return replace(request, headers={**request.headers, "idempotency-key": key_of(call)})
+    more: dict[str, str] = {}
+    if request.method not in _SAFE and "idempotency-key" not in named:
+        more["idempotency-key"] = key_of(call)
+    if call.caller.trace is not None and "traceparent" not in named:
+        more["traceparent"] = call.caller.trace
+    return replace(request, headers={**request.headers, **more}) if more else request
 
 
 def key_of(call: ToolCall) -> str:

@@ -38,7 +38,7 @@ from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.mcp_launch import launched
 from hanok.agents.tools.mcp_listing import Listed, Offer, choose
 from hanok.agents.tools.mcp_mending import Mended
-from hanok.agents.tools.mcp_names import IDEMPOTENCY_KEY
+from hanok.agents.tools.mcp_names import IDEMPOTENCY_KEY, TRACEPARENT
 from hanok.agents.tools.mcp_results import result_of
 from hanok.agents.tools.mcp_web_client import reached
 from hanok.agents.tools.surroundings import Surroundings
@@ -303,6 +303,8 @@ class _Link:
     async def call(self, name: str, call: ToolCall, *, timeout_s: float) -> CallToolResult:
         """Call a tool. Raises `_Lost`, `_Refused`."""
         meta: Any = {IDEMPOTENCY_KEY: call.idempotency_key}
+        if call.caller.trace is not None:
+            meta[TRACEPARENT] = call.caller.trace
         client, arguments = self._client.result(), dict(call.arguments)
         return await self._asked(client.call_tool(name, arguments, read_timeout_seconds=timeout_s, meta=meta))
 

@@ -9,6 +9,8 @@ NAME_LIMIT = 64
 """What every provider takes as a function's name: https://platform.openai.com/docs/api-reference/chat/create."""
 IDEMPOTENCY_KEY = "hanok/idempotency-key"
 """In a call's `_meta`: the same when the call is repeated after a crash."""
+TRACEPARENT = "traceparent"
+"""Likewise: the span that the call belongs to, as in the header of that name (W3C Trace Context)."""
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 

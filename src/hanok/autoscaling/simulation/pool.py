@@ -132,11 +132,11 @@ class _Pool:
         """What a replica has done: those it drained for are gone, those who wait may come."""
         self._ended += ended
         self._foresee(replica)
-        if replica.draining and not replica.in_flight:
+        if not replica.draining:
+            self._hand_out()
+        elif not replica.in_flight and replica in self._draining:
             self._account()
             self._draining.remove(replica)
-        elif self._queue:
-            self._hand_out()
 
     def _hand_out(self) -> None:
         while self._queue and (replica := self._pick()) is not None:

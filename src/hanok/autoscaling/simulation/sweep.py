@@ -15,10 +15,10 @@ from hanok.autoscaling.simulation.pool import simulate
 from hanok.autoscaling.trace import Call
 from hanok.spec import ModelScale
 
-RUNNING = (4.0, 8.0, 16.0, 32.0, None)
+RUNNING = (4.0, 16.0, None)
 WAITING = (1.0, 4.0, None)
 KV_CACHE = (0.7, None)
-MIN_SHARES = (0.0, 0.25, 0.5)
+MIN_SHARES = (0.0, 0.33, 0.66)
 """How far from min to max the fewest are tried: where a start takes minutes, that counts most."""
 P99 = 0.99
 

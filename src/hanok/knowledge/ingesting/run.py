@@ -144,7 +144,7 @@ class Run:
         try:
             async with asyncio.TaskGroup() as group:
                 if self._means.make is not None:
-                    self._making = group.create_task(self._means.make())
+                    self._making = group.create_task(_do(self._means.make))
                 group.create_task(self._list())
                 for _ in range(self._means.readers):
                     group.create_task(self._read())
@@ -443,6 +443,10 @@ class Run:
             await self._means.store.remove(self._means.collection, document=document)
             self._report.removed += 1
         self._means.refusals.keep_only(self._seen.documents, all_listed=not self._seen.silent)
+
+
+async def _do(step: Callable[[], Awaitable[None]]) -> None:
+    await step()
 
 
 def _passage(hit: Hit, *, prefixed: bool) -> Passage:

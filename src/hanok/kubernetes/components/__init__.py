@@ -15,10 +15,12 @@ _MODULES = (
     "karpenter",
     "gpu_operator",
     "dra",
+    "dcgm",
     "storage",
     "vllm",
     "lws",
     "keda",
+    "agentgateway",
     "llm_d",
     "litellm",
     "own",
@@ -29,8 +31,13 @@ _MODULES = (
     "kagent",
     "prometheus",
     "otel",
-    "agentgateway",
-    "dcgm",
+    "langfuse",
+    "mlflow",
+    "jobs.walls",
+    "jobs.kueue",
+    "jobs.trainer",
+    "jobs.kuberay",
+    "jobs.efa",
 )
 """Modules of this package; each has its `COMPONENT`."""
 

@@ -21,6 +21,7 @@ from hanok.kubernetes.places import (
     VARIABLES_SECRET,
 )
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.rewriting import variables_read
 from hanok.spec.nodes import dotted
 
 NAME = "external-secrets"
@@ -42,8 +43,8 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
     yield Chart(chart=NAME, release=NAME, namespace=NAME, values=_values(plan))
     if plan.cluster.secrets.store != "existing":
         yield Placed(stage="configs", folder=NAME, body=_store(plan))
-    if plan.variables:
-        wanted = {each.name: each.name for each in plan.variables}
+    read = variables_read(plan)
+    if wanted := {each.name: each.name for each in plan.variables if each.name in read}:
         body = external_secret(plan, VARIABLES_SECRET, HANOK, wanted, component=NAME)
         yield Placed(stage="apps", folder=HANOK, body=body)
 

@@ -15,7 +15,7 @@ from hanok.kubernetes.places import HANOK, KNOWLEDGE, OBSERVABILITY, PROMETHEUS_
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import TOLERATION
 from hanok.kubernetes.roles import account_with, bucket_rights, refuse_bucket, role_of
-from hanok.kubernetes.vectors import memory_gib
+from hanok.kubernetes.vectors import memory_gib, vectors_mib
 
 NAME, OPERATOR = "milvus", "milvus-operator"
 PODS = {"app.kubernetes.io/instance": NAME, "app.kubernetes.io/name": "milvus"}
@@ -206,9 +206,13 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
     """A bucket that nobody reaches, and GPU indexes for which there is no machine large enough."""
     server = plan.cluster.milvus
     yield from refuse_bucket(plan, server.bucket, _role(plan), ("cluster", "milvus", "bucket"))
+    if plan.index_gpus and plan.cluster.nodes.dra:
+        message = "Milvus' operator asks for GPUs as a resource, and cannot claim them"
+        hint = "leave `dra` out, or take an index that needs no GPU"
+        yield plan.written.problem(("cluster", "nodes", "dra"), message, hint)
     if plan.on_aws and plan.index_gpus and plan.index_pool is None:
-        need = memory_gib(plan.platform, server)
-        message = f"no machine with one GPU has {need} GiB for a query node"
+        need, on_gpu = memory_gib(plan.platform, server), vectors_mib(plan.platform, server) / 1024
+        message = f"no machine with one GPU has {need} GiB for a query node, and {on_gpu:.0f} GiB on the GPU"
         yield plan.written.problem(("cluster", "milvus", "query_nodes"), message, "raise `cluster.milvus.query_nodes`")
 
 

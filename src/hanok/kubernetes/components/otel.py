@@ -41,7 +41,7 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         },
         "pdb": {"create": True, "minAvailable": "", "maxUnavailable": 1},
     }
-    yield Chart(chart=NAME, release=OPERATOR, namespace=OPERATOR, values=values, needs=("cert-manager", "prometheus"))
+    yield Chart(chart=NAME, release=OPERATOR, namespace=OPERATOR, values=values, needs=("cert-manager",))
     yield from (Placed(stage="apps", folder=OBSERVABILITY, body=each) for each in _objects(plan))
 
 

@@ -30,8 +30,11 @@ _UNSEEN = ("kubeControllerManager", "kubeScheduler", "kubeEtcd", "kubeProxy")
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
-    """The chart; rules, dashboards, secrets and walls beside it."""
-    yield Chart(chart=NAME, release=PROMETHEUS_RELEASE, namespace=OBSERVABILITY, values=_values(plan))
+    """The chart; rules, dashboards, secrets and walls beside it.
+
+    Its custom resources are wanted early, and Grafana's Secret comes late, so nobody waits for its pods.
+    """
+    yield Chart(chart=NAME, release=PROMETHEUS_RELEASE, namespace=OBSERVABILITY, values=_values(plan), wait=False)
     for body in _objects(plan):
         yield Placed(stage="apps", folder=OBSERVABILITY, body=body)
 

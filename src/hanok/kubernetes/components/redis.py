@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Component, Piece, Placed
+from hanok.kubernetes.generated import PASSWORD, generated_secret
 from hanok.kubernetes.hardening import container_security, pod_security
 from hanok.kubernetes.objects import labels, selector, thing
 from hanok.kubernetes.places import CACHE, HANOK, REDIS
@@ -106,22 +107,13 @@ def _pod(plan: ClusterPlan, name: str, flags: list[str], memory_gib: int, *, on_
 
 
 def _password(name: str) -> Iterator[Body]:
-    """Made once by External Secrets, without signs that an address would have to escape."""
-    generator = {"apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": name}
-    spec = {"length": 40, "digits": 10, "symbols": 0, "noUpper": False, "allowRepeat": True}
-    yield thing(generator["apiVersion"], "Password", name, HANOK, labels=labels(name, NAME), spec=spec)
-    data = {
-        "password": "{{ .password }}",
-        "url": f"redis://:{{{{ .password }}}}@{name}.{HANOK}.svc:{PORT}/0",
-        "users.acl": "user default on ~* &* +@all >{{ .password }}\n",
+    """Without signs that an address would have to escape."""
+    texts = {
+        "password": PASSWORD,
+        "url": f"redis://:{PASSWORD}@{name}.{HANOK}.svc:{PORT}/0",
+        "users.acl": f"user default on ~* &* +@all >{PASSWORD}\n",
     }
-    target = {"name": name, "creationPolicy": "Owner", "template": {"engineVersion": "v2", "data": data}}
-    wanted = {
-        "refreshPolicy": "CreatedOnce",
-        "target": target,
-        "dataFrom": [{"sourceRef": {"generatorRef": generator}}],
-    }
-    yield thing("external-secrets.io/v1", "ExternalSecret", name, HANOK, labels=labels(name, NAME), spec=wanted)
+    return generated_secret(name, HANOK, texts, component=NAME)
 
 
 def _wall(name: str) -> Body:

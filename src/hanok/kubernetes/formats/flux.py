@@ -74,14 +74,15 @@ def _repository(url: str) -> str:
 
 def release(chart: Chart, pin: Pin, charts: Sequence[Chart]) -> Body:
     """A HelmRelease: tried again where it fails, and its custom resources' definitions kept up."""
+    unwaited: Body = {} if chart.wait else {"disableWait": True}
     spec: Body = {
         "interval": EVERY,
         "timeout": TIMEOUT,
         "releaseName": chart.release,
         **_chart(chart.chart, pin),
         "dependsOn": [_need(each) for each in charts if each.release in chart.needs] or None,
-        "install": {"crds": "CreateReplace", "remediation": {"retries": 3}},
-        "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}},
+        "install": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
+        "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
         "values": chart.values or None,
     }
     return thing("helm.toolkit.fluxcd.io/v2", "HelmRelease", chart.release, chart.namespace, spec=given(**spec))

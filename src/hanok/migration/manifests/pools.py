@@ -34,7 +34,11 @@ def choose_gpus(case: Case, workload: Workload, told: Told, *, to: str) -> Block
             told.carried(pool, path, f"{to}.gpu", f"{_PART}: {', '.join(patterns)}")
     if not pools or any(not found for _, found in limited):
         return {}  # a pool without limits may start any type
-    names = dict.fromkeys(each for _, found in limited for _, patterns in found for each in patterns)
+    plain = case.facts.catalog.families
+    named = (each for _, found in limited for _, patterns in found for each in patterns)
+    names = dict.fromkeys(each for each in named if each.partition(".")[0] not in plain)  # those have no GPU
+    if not names:
+        return {}
     return {"gpu": list(names)} | ({"spot": True} if all(_is_spot(pool) for pool in pools) else {})
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import charts
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.image import read_image
 from hanok.preflight.manifests import Manifest, Step, mapping_at, mappings_at, text_at
@@ -44,8 +46,18 @@ MOVING_AMI = Rule(
     "pin a release that you tried: `alias: al2023@v20260801`",
 )
 
+MADE_UP = Rule(
+    "HK577",
+    "warning",
+    "a chart that makes up what must never change",
+    "name a Secret: `salt: {secretKeyRef: {name, key}}`, and so on; keep the values where they are not lost",
+)
+
 INDEX_NODE_UNTIL = (2, 6)
 """Milvus' first version without index nodes. Source: milvus-operator v1.3.8, pkg/controllers/components.go."""
+_LANGFUSE_KEPT = (("salt",), ("encryptionKey",), ("nextauth", "secret"))
+"""Its chart makes up each that is not given, and finds it again by asking the cluster, which not every renderer can.
+Source: langfuse-k8s 2.0.0, README."""
 _KAGENT_TOOLS = ("McpServer", "Agent", "Builtin")
 
 
@@ -114,4 +126,26 @@ def check_karpenter(case: Case) -> Iterator[Finding]:
                 yield MOVING_AMI.on(manifest, "spec", "amiSelectorTerms", index, "alias", message=message)
 
 
-CHECKS = (check_milvus, check_agents, check_karpenter)
+def check_langfuse(case: Case) -> Iterator[Finding]:
+    """Langfuse's secrets that its chart would make up: by Argo CD at each sync, by others once, in one place only."""
+    for chart in charts(case.cluster):
+        if chart.name != "langfuse":
+            continue
+        ours = mapping_at(chart.values, "langfuse")
+        lost = [".".join(path) for path in _LANGFUSE_KEPT if not _is_given(mapping_at(ours, *path))]
+        if lost:
+            anew = chart.manifest.kind == "Application"
+            when = (
+                "at each sync, and what was stored cannot be read"
+                if anew
+                else "once, and it is kept in the cluster alone"
+            )
+            message = f"{' and '.join(lost)}: the chart makes it up {when}"
+            yield MADE_UP.on(chart.manifest, *chart.place, message=message, severity="warning" if anew else "info")
+
+
+def _is_given(block: Mapping[str, Any]) -> bool:
+    return bool(text_at(block, "value") or text_at(block, "secretKeyRef", "name"))
+
+
+CHECKS = (check_milvus, check_agents, check_karpenter, check_langfuse)

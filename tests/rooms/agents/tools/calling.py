@@ -12,13 +12,14 @@ from hanok.agents.tools.http_tool import HttpToolbox
 from hanok.spec import HttpTool
 from hanok.spec.tree.templates import names_in
 from hanok.web.client import Web
-from hanok.wire import ANONYMOUS
+from hanok.wire import Caller
 
 
-def call_of(name: str, arguments: Mapping[str, Any], key: str = "key-1") -> ToolCall:
+def call_of(name: str, arguments: Mapping[str, Any], key: str = "key-1", trace: str | None = None) -> ToolCall:
     """A call with these arguments."""
+    caller = Caller(key_id="", key_name="", trace=trace)
     return ToolCall(
-        id="c1", name=name, arguments=arguments, caller=ANONYMOUS, run="r", thread="t", step=1, idempotency_key=key
+        id="c1", name=name, arguments=arguments, caller=caller, run="r", thread="t", step=1, idempotency_key=key
     )
 
 
@@ -48,9 +49,9 @@ def opened(toolbox: Toolbox) -> Sequence[Tool]:
     return asyncio.run(toolbox.open())
 
 
-def use_one(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+def use_one(tool: Tool, arguments: Mapping[str, Any], *, trace: str | None = None) -> ToolResult:
     """What one call gives."""
-    return asyncio.run(tool.use(call_of(tool.spec.name, arguments)))
+    return asyncio.run(tool.use(call_of(tool.spec.name, arguments, trace=trace)))
 
 
 def use(
@@ -59,9 +60,10 @@ def use(
     *,
     web: Web | None = None,
     waits: Waits | None = None,
+    trace: str | None = None,
     **declared: Any,
 ) -> ToolResult:
     """Declare a tool and use it once. Times are real unless `waits` counts them."""
     toolbox = HttpToolbox(declare(url, **declared), web=web, clock=(waits or Waits()).clock)
     (tool,) = opened(toolbox)
-    return use_one(tool, arguments or {})
+    return use_one(tool, arguments or {}, trace=trace)

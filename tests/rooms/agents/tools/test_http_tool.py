@@ -66,6 +66,14 @@ def test_a_calls_key_is_the_same_each_time_and_tells_nothing_of_the_run(site: Si
     assert "key-1" not in first
 
 
+def test_a_call_says_which_span_it_belongs_to_unless_the_declaration_says_another(site: Site) -> None:
+    url = json_page(site, "/a", {})
+    use(url, trace="00-1-2-01")
+    use(url, trace="00-1-2-01", headers={"traceparent": "00-3-4-01"})
+    use(url)
+    assert [headers.get("traceparent") for _, _, headers in site.asked] == ["00-1-2-01", "00-3-4-01", None]
+
+
 def test_arguments_that_are_left_out_have_their_declared_defaults(site: Site) -> None:
     schema = {"q": "string", "n": {"type": "integer", "default": 5}, "more": {"default": None}}
     json_page(site, "/s/5?q=x", {})

@@ -54,12 +54,13 @@ class ThreadChange(msgspec.Struct, kw_only=True):
 
 
 class ThreadsSearch(msgspec.Struct, kw_only=True):
-    """`POST /threads/search`, `/threads/count`"""
+    """`POST /threads/search`, `/threads/count`. `below` is ours: sub-agents' threads, too."""
 
     metadata: Metadata | None = None
     values: dict[str, Any] | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
     select: list[str] | None = None
+    below: bool = False
     limit: Limit = 10
     offset: Offset = 0
 

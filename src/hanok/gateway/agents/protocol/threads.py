@@ -127,6 +127,7 @@ class Threads:
             tenant=caller.tenant,
             agent=agent if isinstance(agent, str) else None,
             metadata=metadata or None,
+            below=asked.below,
             limit=MOST_SEARCHED,
         )
         shown: list[Thread] = []

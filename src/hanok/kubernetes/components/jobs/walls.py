@@ -8,17 +8,38 @@ from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import GPU_TAINT, JOBS, WORKLOAD
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.pools import GPU, TOLERATION
 
 NAME = "jobs"
 
 
-def render(_: ClusterPlan) -> Iterator[Piece]:
-    """Jobs reach one another and the world; nobody else reaches them."""
+def render(plan: ClusterPlan) -> Iterator[Piece]:
+    """Jobs reach one another and the world; nobody else reaches them. And how a pod asks for their machines."""
     spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
     body = thing(
         "networking.k8s.io/v1", "NetworkPolicy", "own-pods-only", JOBS, labels=labels("walls", NAME), spec=spec
     )  # fmt: skip
     yield Placed(stage="apps", folder=JOBS, body=body)
+    if plan.cluster.jobs.gpus:
+        yield Placed(stage="apps", folder=JOBS, body=_pattern(plan))
+
+
+def _pattern(plan: ClusterPlan) -> Body:
+    """To copy from: machines of jobs are for pods that say so, whoever makes them."""
+    container: Body = {
+        "name": "job",
+        "image": plan.cluster.jobs.image,
+        "resources": {"requests": {"cpu": "4", "memory": "16Gi"}, "limits": {"memory": "16Gi", GPU: "1"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec: Body = {
+        "nodeSelector": {WORKLOAD: JOBS},
+        "tolerations": [TOLERATION],
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "restartPolicy": "Never",
+        "containers": [container],
+    }
+    return thing("v1", "PodTemplate", "gpu-job", JOBS, labels=labels("gpu-job", NAME), template={"spec": spec})
 
 
 def is_wanted(plan: ClusterPlan) -> bool:

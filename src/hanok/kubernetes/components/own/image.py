@@ -22,7 +22,7 @@ FROM {base} AS build
 ARG TREE
 COPY ${{TREE}}/image/requirements.txt /tmp/requirements.txt
 RUN python -m venv /opt/hanok \\
- && /opt/hanok/bin/pip install --no-cache-dir --no-compile --require-hashes -r /tmp/requirements.txt
+ && /opt/hanok/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
 
 FROM {base}
 {packages}COPY --from=build /opt/hanok /opt/hanok

@@ -11,7 +11,7 @@ from hanok.kubernetes.engines import is_replaced
 from hanok.kubernetes.hardening import container_security, pod_security
 from hanok.kubernetes.places import CACHE, POSTGRES_SECRET, REDIS, VARIABLES_SECRET
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.rewriting import CACHE_VARIABLE, DATABASE, FOLDER, REDIS_VARIABLE, STATE, caches
+from hanok.kubernetes.rewriting import CACHE_VARIABLE, DATABASE, FOLDER, REDIS_VARIABLE, STATE, caches, variables_read
 
 NAME = "hanok"
 FILE = f"{FOLDER}/platform.yaml"
@@ -64,12 +64,13 @@ def _files(plan: ClusterPlan) -> Body:
 
 def _variables(plan: ClusterPlan) -> Iterator[Body]:
     yield {"name": "HOME", "value": "/tmp"}  # noqa: S108
-    used = {each.name for each in plan.written.variables() if each.place[:1] != ("cluster",)}
+    used = variables_read(plan)
     for name, value in sorted(plan.cluster.hanok.variables.items()):
         if name in used:
             yield {"name": name, "value": value}
     for each in plan.variables:
-        yield _from_secret(each.name, VARIABLES_SECRET, each.name)
+        if each.name in used:
+            yield _from_secret(each.name, VARIABLES_SECRET, each.name)
     if plan.postgres:
         yield _from_secret(DATABASE, POSTGRES_SECRET, "uri")
     if plan.redis:

@@ -14,10 +14,10 @@ from hanok.spec.tree.cluster.entry import Entry
 from hanok.spec.tree.cluster.jobs import Jobs
 from hanok.spec.tree.cluster.kagent import Kagent
 from hanok.spec.tree.cluster.nodes import Nodes, Sharing
-from hanok.spec.tree.cluster.observe import Observe
+from hanok.spec.tree.cluster.observe import Observe, Told
 from hanok.spec.tree.cluster.own import Own
 from hanok.spec.tree.cluster.secrets import Secrets
-from hanok.spec.tree.cluster.serving import Serving
+from hanok.spec.tree.cluster.serving import LiteLLMProxy, Serving
 from hanok.spec.tree.cluster.spaces import Space
 from hanok.spec.tree.cluster.storage import Lustre, Storage
 from hanok.spec.tree.values import Tree
@@ -27,6 +27,7 @@ __all__ = [
     "Entry",
     "Jobs",
     "Kagent",
+    "LiteLLMProxy",
     "Lustre",
     "MilvusServer",
     "Nodes",
@@ -41,6 +42,7 @@ __all__ = [
     "Space",
     "Storage",
     "Target",
+    "Told",
 ]
 Target = Literal["eks", "eks-auto", "kubernetes"]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from hanok.spec.tree.cluster.data import Bucket
-from hanok.spec.tree.values import Tree, Whole
+from hanok.spec.tree.values import HttpUrl, Tree, Whole
 
 
 class Told(Tree):
@@ -27,7 +27,15 @@ class Observe(Tree):
     alerts: Told | None = Field(default=None, description="Who hears of alerts; by default they are shown only.")
     collector: bool = Field(default=True, description="An OpenTelemetry collector that takes spans and hands them on.")
     langfuse: bool = Field(default=False, description="Langfuse in the cluster.")
+    langfuse_url: HttpUrl | None = Field(
+        default=None, description="The address that people open it by; by default by a forwarded port."
+    )
     mlflow: bool = Field(default=False, description="MLflow in the cluster.")
+    mlflow_database: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Host of the PostgreSQL with MLflow's database `mlflow`, where the cluster makes none.",
+    )
     bucket: Bucket | None = Field(
         default=None, description="S3 bucket of Langfuse and MLflow; by default each keeps its files on a volume."
     )

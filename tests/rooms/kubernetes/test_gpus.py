@@ -1,0 +1,138 @@
+"""GPUs in a cluster: slices, shares and claims from the model's plan to the pod, and alerts on them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hanok.errors import SpecError
+from hanok.gpu.monitor.thresholds import Thresholds
+from hanok.spec import Target
+from tests.rooms.kubernetes.rendering import Made, faults, made
+
+SLICED = """\
+name: acme
+models:
+  - name: small
+    serve: {engine: vllm, model: meta-llama/Llama-3.1-8B-Instruct, flags: {max-model-len: 8192}}
+    deploy: {gpu: ["g7e.*"], concurrency: 1}
+    scale: {min: 2, max: 3}
+cluster:
+  nodes: {sharing: {mode: mig}}
+  observe: {collector: false}
+"""
+TURNS = """\
+name: acme
+models:
+  - name: tiny
+    serve: {engine: vllm, model: Qwen/Qwen3-0.6B, flags: {max-model-len: 512}}
+    deploy: {gpu: ["g6.*"], concurrency: 1}
+    scale: {min: 2, max: 3}
+  - name: chat
+    serve: {engine: vllm, model: meta-llama/Llama-3.1-8B-Instruct, flags: {max-model-len: 8192}}
+    deploy: {gpu: ["g6e.*"], concurrency: 1}
+    scale: {min: 2, max: 3}
+cluster:
+  nodes: {sharing: {mode: time-slicing, replicas: 3}}
+  observe: {collector: false}
+"""
+CLAIMED = TURNS.replace("sharing: {mode: time-slicing, replicas: 3}", "dra: true")
+SLICE, SHARED = "gpu-g7e-2xlarge-1g-24gb", "gpu-g6-xlarge-shared"
+
+
+@cache
+def tree(text: str, target: Target = "eks") -> Made:
+    return made(text, target=target)
+
+
+def container(found: Made, name: str) -> dict[str, Any]:
+    return found.one("StatefulSet", name)["spec"]["template"]["spec"]["containers"][0]
+
+
+def operator(found: Made) -> dict[str, Any]:
+    return found.one("HelmRelease", "gpu-operator")["spec"]["values"]
+
+
+def node_labels(found: Made, name: str) -> dict[str, str]:
+    return found.one("NodePool", name)["spec"]["template"]["metadata"]["labels"]
+
+
+def test_a_slice_is_asked_for_cut_and_known_before_there_is_a_node() -> None:
+    found = tree(SLICED)
+    assert container(found, "small")["resources"]["limits"]["nvidia.com/mig-1g.24gb"] == "1"
+    assert node_labels(found, SLICE)["nvidia.com/mig.config"] == "all-1g.24gb"
+    assert operator(found)["mig"] == {"strategy": "mixed"}
+    overlay = found.one("NodeOverlay", SLICE)["spec"]
+    assert overlay["capacity"] == {"nvidia.com/mig-1g.24gb": "4"}
+    assert {"key": "karpenter.sh/nodepool", "operator": "In", "values": [SLICE]} in overlay["requirements"]
+    gates = found.one("HelmRelease", "karpenter")["spec"]["values"]["settings"]["featureGates"]
+    assert gates == {"nodeOverlay": True}
+    assert found.one("NodePool", SLICE)["spec"]["limits"] == {"nvidia.com/mig-1g.24gb": "8"}
+
+
+def test_small_models_take_turns_and_large_ones_do_not() -> None:
+    found = tree(TURNS)
+    assert container(found, "tiny")["resources"]["limits"]["nvidia.com/gpu.shared"] == "1"
+    assert container(found, "chat")["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "--gpu-memory-utilization=0.306" in container(found, "tiny")["args"]
+    assert node_labels(found, SHARED)["nvidia.com/device-plugin.config"] == "time-slicing-3"
+    config = operator(found)["devicePlugin"]["config"]
+    assert config == {"name": "device-plugin"}, "no default: other nodes keep whole GPUs"
+    told = yaml.safe_load(found.one("ConfigMap", "device-plugin")["data"]["time-slicing-3"])["sharing"]["timeSlicing"]
+    assert (told["renameByDefault"], told["failRequestsGreaterThanOne"]) == (True, True)
+    assert told["resources"] == [{"name": "nvidia.com/gpu", "replicas": 3}]
+
+
+def test_claimed_gpus_have_templates_and_nodes_that_stay() -> None:
+    found = tree(CLAIMED)
+    pod = found.one("StatefulSet", "tiny")["spec"]["template"]["spec"]
+    [claim] = pod["resourceClaims"]
+    template = found.one("ResourceClaimTemplate", claim["resourceClaimTemplateName"])
+    assert template["metadata"]["namespace"] == "models"
+    [request] = template["spec"]["spec"]["devices"]["requests"]
+    assert request["exactly"] == {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount", "count": 1}
+    assert operator(found)["devicePlugin"] == {"enabled": False}
+    pool = found.one("NodePool", "gpu-g6-xlarge")["spec"]
+    assert (pool["replicas"], pool["limits"]) == (3, {"nodes": "4"})
+
+
+@pytest.mark.parametrize("text", [SLICED, TURNS, CLAIMED], ids=["slices", "turns", "claims"])
+def test_preflight_finds_nothing_in_it(text: str, tmp_path: Path) -> None:
+    assert faults(tree(text), tmp_path) == []
+
+
+def test_drivers_are_those_of_the_nodes_image_on_eks_alone() -> None:
+    off = {"enabled": False}
+    assert (operator(tree(TURNS))["driver"], operator(tree(TURNS))["toolkit"]) == (off, off)
+    assert "driver" not in operator(tree(TURNS, "kubernetes"))
+
+
+def test_auto_mode_has_the_exporter_alone() -> None:
+    auto = tree(TURNS.replace("nodes: {sharing: {mode: time-slicing, replicas: 3}}", "name: acme"), "eks-auto")
+    names = {each["metadata"]["name"] for each in auto.all("HelmRelease")}
+    assert "dcgm-exporter" in names
+    assert "gpu-operator" not in names
+    assert auto.one("PrometheusRule", "gpus")
+
+
+def test_alerts_have_the_thresholds_of_gpu_top() -> None:
+    rules = tree(TURNS).one("PrometheusRule", "gpus")["spec"]["groups"][0]["rules"]
+    said = {each["alert"]: each["expr"] for each in rules}
+    limits = Thresholds()
+    assert said["GpuHot"] == f"DCGM_FI_DEV_GPU_TEMP >= {limits.hot_c:g}"
+    assert said["GpuMemoryFull"].endswith(f">= {limits.full:g}")
+    assert said["GpuPowerL40s"] == 'DCGM_FI_DEV_POWER_USAGE{modelName=~"NVIDIA L40S.*"} > 315'
+    assert "GpuThrottledL4" in said
+
+
+def test_ways_to_share_that_exclude_one_another_are_refused() -> None:
+    with pytest.raises(SpecError) as both:
+        made(TURNS.replace("nodes: {", "nodes: {dra: true, "))
+    with pytest.raises(SpecError) as own:
+        made(TURNS.replace("nodes: {", "nodes: {ami: bottlerocket@v1.50, "))
+    for each in (both, own):
+        assert each.value.problems[0].path == "cluster.nodes.sharing.mode"

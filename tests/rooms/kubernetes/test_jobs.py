@@ -1,0 +1,134 @@
+"""Jobs beside the models: queues and shares, training over EFA, and file systems."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanok.errors import SpecError
+from hanok.spec import Target
+from tests.rooms.kubernetes.rendering import Made, faults, made
+
+PLATFORM = """\
+name: acme
+models:
+  - name: chat
+    serve: {engine: vllm, model: meta-llama/Llama-3.1-8B-Instruct, flags: {max-model-len: 8192}}
+    deploy: {gpu: [g6e.xlarge], concurrency: 1}
+    scale: {min: 2, max: 3}
+teams: [{name: search}, {name: shop}]
+cluster:
+  serving: {weights: fsx}
+  storage: {fsx: {subnet: subnet-0a1b2c, security_groups: [sg-0a1b2c]}}
+  jobs: {kueue: true, trainer: true, ray: true, gpus: 16, efa: true, placement_group: train, fsx_gib: 2400}
+  teams: [{team: search, gpus: 4}]
+  observe: {collector: false}
+"""
+
+
+@cache
+def tree(target: Target = "eks", text: str = PLATFORM) -> Made:
+    return made(text, target=target)
+
+
+def quotas(found: Made, queue: str, flavor: str) -> dict[str, Any]:
+    [group] = found.one("ClusterQueue", queue)["spec"]["resourceGroups"]
+    [kept] = [each for each in group["flavors"] if each["name"] == flavor]
+    return {each["name"]: each["nominalQuota"] for each in kept["resources"]}
+
+
+def test_each_team_has_its_share_and_the_rest_is_lent() -> None:
+    found = tree()
+    own, nobodys = quotas(found, "team-search", "jobs"), quotas(found, "shared", "jobs")
+    assert (own["nvidia.com/gpu"], own["vpc.amazonaws.com/efa"]) == ("4", "16")
+    assert nobodys["nvidia.com/gpu"] == "12"
+    assert quotas(found, "team-shop", "general") == {
+        "cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "0", "vpc.amazonaws.com/efa": "0",
+    }  # fmt: skip
+    spec = found.one("ClusterQueue", "team-search")["spec"]
+    assert (spec["cohortName"], spec["preemption"]["reclaimWithinCohort"]) == ("platform", "Any")
+    assert spec["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "team-search"}}
+
+
+def test_jobs_are_queued_by_one_name_in_every_namespace() -> None:
+    queues = {each["metadata"]["namespace"]: each["spec"]["clusterQueue"] for each in tree().all("LocalQueue")}
+    assert queues == {"team-search": "team-search", "team-shop": "team-shop", "jobs": "shared"}
+    assert {each["metadata"]["name"] for each in tree().all("LocalQueue")} == {"jobs"}
+
+
+def test_what_is_lent_is_not_refused_by_the_teams_quota() -> None:
+    [quota] = [each for each in tree().all("ResourceQuota") if each["metadata"]["namespace"] == "team-search"]
+    assert quota["spec"]["hard"]["requests.nvidia.com/gpu"] == "16"
+
+
+def test_machines_of_jobs_have_efa_on_each_network_card() -> None:
+    spec = tree().one("EC2NodeClass", "jobs")["spec"]
+    faces = spec["networkInterfaces"]
+    assert faces[:3] == [
+        {"networkCardIndex": 0, "deviceIndex": 0, "interfaceType": "interface"},
+        {"networkCardIndex": 0, "deviceIndex": 1, "interfaceType": "efa-only"},
+        {"networkCardIndex": 1, "deviceIndex": 0, "interfaceType": "efa-only"},
+    ]
+    assert len(faces) == 33
+    assert spec["placementGroupSelector"] == {"name": "train"}
+    assert tree().one("NodePool", "jobs")["spec"]["limits"] == {"nvidia.com/gpu": "16"}
+    auto = tree("eks-auto").one("NodeClass", "jobs")["spec"]["advancedNetworking"]["networkInterfaces"]
+    assert auto[0]["secondaryIPv4PrefixCount"] == 1
+    plugin = tree().one("HelmRelease", "efa-device-plugin")["spec"]["values"]
+    assert plugin["supportedInstanceLabels"]["values"] == ["p5.48xlarge"]
+
+
+def test_training_takes_whole_machines() -> None:
+    [job] = tree().one("ClusterTrainingRuntime", "torch")["spec"]["template"]["spec"]["replicatedJobs"]
+    pod = job["template"]["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"hanok.dev/workload": "jobs"}
+    limits = pod["containers"][0]["resources"]["limits"]
+    assert (limits["nvidia.com/gpu"], limits["vpc.amazonaws.com/efa"]) == ("8", "32")
+
+
+def test_a_pattern_says_how_a_pod_asks_for_machines_of_jobs() -> None:
+    pod = tree().one("PodTemplate", "gpu-job")["template"]["spec"]
+    pool = tree().one("NodePool", "jobs")["spec"]["template"]
+    assert pod["nodeSelector"].items() <= pool["metadata"]["labels"].items()
+    assert pod["tolerations"][0]["key"] == pool["spec"]["taints"][0]["key"]
+
+
+def test_jobs_are_put_near_one_another_where_their_machines_stay() -> None:
+    assert not tree().all("Topology")
+    always = tree(text=PLATFORM.replace("jobs: {", "jobs: {always: true, "))
+    assert always.one("ResourceFlavor", "jobs")["spec"]["topologyName"] == "jobs"
+    assert always.one("Topology", "jobs")["spec"]["levels"][-1] == {"nodeLabel": "kubernetes.io/hostname"}
+    assert always.one("NodePool", "jobs")["spec"]["replicas"] == 2
+
+
+def test_disks_are_encrypted_and_made_where_their_pods_stand() -> None:
+    disks = tree().one("StorageClass", "gp3")
+    assert disks["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert disks["volumeBindingMode"] == "WaitForFirstConsumer"
+    assert tree("eks-auto").one("StorageClass", "gp3")["provisioner"] == "ebs.csi.eks.amazonaws.com"
+    shared = tree().one("PersistentVolumeClaim", "weights")["spec"]["storageClassName"]
+    lustre = tree().one("StorageClass", shared)
+    assert (lustre["provisioner"], lustre["parameters"]["subnetId"]) == ("fsx.csi.aws.com", "subnet-0a1b2c")
+    assert tree().one("PersistentVolumeClaim", "shared")["spec"]["resources"]["requests"] == {"storage": "2400Gi"}
+
+
+@pytest.mark.parametrize("target", ["eks", "eks-auto"])
+def test_preflight_finds_nothing_in_it(target: Target, tmp_path: Path) -> None:
+    assert faults(tree(target), tmp_path) == []
+
+
+def test_what_is_missing_is_refused_by_its_line() -> None:
+    def refused(old: str, new: str) -> list[str]:
+        with pytest.raises(SpecError) as found:
+            made(PLATFORM.replace(old, new))
+        return [each.path for each in found.value.problems]
+
+    assert refused("gpus: 4", "gpus: 20") == ["cluster.jobs.gpus"]
+    assert refused("gpus: 16,", "gpus: 16, gpu: g6e.xlarge,") == ["cluster.jobs.efa"]
+    assert refused("gpus: 16,", "gpus: 16, gpu: p9.huge,") == ["cluster.jobs.gpu"]
+    assert refused("storage: {fsx: {subnet: subnet-0a1b2c, security_groups: [sg-0a1b2c]}}", "name: acme") == [
+        "cluster.jobs.fsx_gib"
+    ]
