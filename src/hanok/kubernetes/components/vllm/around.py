@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body
-from hanok.kubernetes.components.vllm.parts import MODEL, PORT, engine_labels, has_sidecar, pods_of
+from hanok.kubernetes.components.vllm.parts import MODEL, NAME, PORT, engine_labels, has_sidecar, pods_of
 from hanok.kubernetes.engines import EnginePlan
-from hanok.kubernetes.objects import label, thing
-from hanok.kubernetes.places import ENGINE_PORT, HANOK, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
+from hanok.kubernetes.objects import label, labels, thing
+from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.replicas import is_picked, shape_of
+from hanok.kubernetes.replicas import is_picked, picker_release, shape_of
 
 SCRAPE_EVERY = "15s"
 _SPACE = "kubernetes.io/metadata.name"
@@ -26,6 +26,21 @@ def around(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
     yield thing("networking.k8s.io/v1", "NetworkPolicy", engine.name, MODELS, labels=named, spec=_walls(plan, engine))
     if plan.cluster.observe.prometheus:
         yield _monitor(engine)
+
+
+def closed() -> Body:
+    """Nobody comes in to the engines' namespace but as another policy says."""
+    name = "nobody-by-default"
+    spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    return thing("networking.k8s.io/v1", "NetworkPolicy", name, MODELS, labels=labels(name, NAME), spec=spec)
+
+
+def pods_in(space: str, name: str) -> Body:
+    """Those pods of another namespace, as a policy names them."""
+    return {
+        "namespaceSelector": {"matchLabels": {_SPACE: space}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
+    }
 
 
 def _service(plan: ClusterPlan, engine: EnginePlan) -> Body:
@@ -52,7 +67,7 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     peers = {"podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}}
     joined = bool(engine.role) or engine.machines > 1
     mine = {MODEL: label(engine.model.name)} if joined else pods_of(engine)
-    ins: list[Body] = [{"from": list(_callers(plan, engine)), "ports": list(_ports(plan, engine))}]
+    ins: list[Body] = [{"from": list(callers(plan, engine)), "ports": list(_ports(plan, engine))}]
     outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
     return {
         "podSelector": {"matchLabels": mine},
@@ -62,21 +77,15 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     }
 
 
-def _callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
-    yield _pods_in(HANOK, "hanok")
+def callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    yield pods_in(HANOK, "hanok")
     if plan.cluster.serving.litellm.enabled and plan.cluster.serving.litellm.to == "engines":
-        yield _pods_in(HANOK, "litellm")
+        yield pods_in(HANOK, "litellm")
     if is_picked(plan, engine):
-        yield {"podSelector": {}}
+        yield {"podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": INFERENCE_GATEWAY}}}
+        yield {"podSelector": {"matchLabels": {"llm-d-router-gateway": f"{picker_release(engine.model)}-epp"}}}
     if plan.cluster.observe.prometheus:
-        yield _pods_in(OBSERVABILITY, "prometheus")
-
-
-def _pods_in(space: str, name: str) -> Body:
-    return {
-        "namespaceSelector": {"matchLabels": {_SPACE: space}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
-    }
+        yield pods_in(OBSERVABILITY, "prometheus")
 
 
 def _ports(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
