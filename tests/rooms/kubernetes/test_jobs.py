@@ -112,6 +112,8 @@ def test_disks_are_encrypted_and_made_where_their_pods_stand() -> None:
     shared = tree().one("PersistentVolumeClaim", "weights")["spec"]["storageClassName"]
     lustre = tree().one("StorageClass", shared)
     assert (lustre["provisioner"], lustre["parameters"]["subnetId"]) == ("fsx.csi.aws.com", "subnet-0a1b2c")
+    driver = tree().one("HelmRelease", "fsx-csi-driver")["spec"]["values"]
+    assert driver["csidriver"]["fsGroupPolicy"] == "File", "engines are not root, and a new Lustre is root's"
     assert tree().one("PersistentVolumeClaim", "shared")["spec"]["resources"]["requests"] == {"storage": "2400Gi"}
 
 

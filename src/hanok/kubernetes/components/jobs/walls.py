@@ -1,4 +1,4 @@
-"""The namespace of jobs that are no team's: its walls, and what machines of jobs must be known by."""
+"""Where jobs are: the walls of the namespace that is no team's, and what machines of jobs must be known by."""
 
 from __future__ import annotations
 
