@@ -30,6 +30,15 @@ def test_every_format_has_the_same_objects() -> None:
     assert bodies("flux") == bodies("argocd") == bodies("flat")
 
 
+def test_flux_tries_an_install_until_it_works_and_takes_charts_as_they_were_published() -> None:
+    tree = made(SCALED + REPOSITORY)
+    for each in tree.all("HelmRelease"):
+        assert each["spec"]["install"]["strategy"]["name"] == "RetryOnFailure"
+        assert each["spec"]["upgrade"]["remediation"] == {"retries": 3}
+    layers = {each["spec"]["layerSelector"]["operation"] for each in tree.all("OCIRepository")}
+    assert layers == {"copy"}
+
+
 def test_argo_cd_applies_charts_before_what_needs_them() -> None:
     tree = made(SCALED + REPOSITORY, form="argocd")
     waves = {
