@@ -24,7 +24,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON; a new key of this machine is not shown.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log lines as JSON; a new key of this machine is not shown.")
+    ] = False,
 ) -> None:
     """Start the platform: the HTTP API, the ledger, and every engine that platform.yaml declares.
 
