@@ -9,7 +9,7 @@ from hanok.kubernetes.component import Body, Chart, File, Piece
 from hanok.kubernetes.formats.paths import FOLDERS, file_of, folder_of, kustomization
 from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.objects import given, label, thing
-from hanok.kubernetes.places import FLUX
+from hanok.kubernetes.places import FLUX, INGESTION
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import HEADER
 
@@ -18,6 +18,8 @@ EVERY, RETRY, TIMEOUT = "10m", "2m", "30m"
 CHARTS_EVERY = "24h"
 CHART_LAYER: Body = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
 """The chart as it was published: unpacked and packed anew, it may lack what Flux ignores, and has another digest."""
+UNWAITED = (f"apps/{INGESTION}",)
+"""Folders whose objects are not ready for hours, though nothing is wrong: https://fluxcd.io/flux/components/kustomize/"""
 _STAGES = (SOURCES, *(folder for stage, folder in FOLDERS.items() if stage != "apps"))
 
 
@@ -137,7 +139,7 @@ def _step(plan: ClusterPlan, name: str, folder: str, before: Sequence[str]) -> B
         "timeout": TIMEOUT,
         "path": "./" + "/".join(each for each in (root, folder) if each),
         "prune": True,
-        "wait": True,
+        "wait": folder not in UNWAITED,
         "sourceRef": {"kind": "GitRepository", "name": FLUX},
         "dependsOn": [{"name": each} for each in before] or None,
     }
