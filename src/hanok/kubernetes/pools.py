@@ -12,14 +12,14 @@ from typing import Literal
 
 from hanok.gpu import Split
 from hanok.gpu.catalog import Instance
-from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan
-from hanok.kubernetes.objects import label
+from hanok.kubernetes.objects import Body, label
 from hanok.kubernetes.places import GPU_TAINT, WORKLOAD
 from hanok.spec.tree.cluster import Nodes, Sharing
 
 GENERAL = "general"
 GPU = "nvidia.com/gpu"
+PLUGIN_CONFIG, MIG_CONFIG = "nvidia.com/device-plugin.config", "nvidia.com/mig.config"
 SHARED = f"{GPU}.shared"
 """What NVIDIA's device plugin calls the shares of a GPU where it renames them."""
 TAINT: Body = {"key": GPU_TAINT, "value": "true", "effect": "NoSchedule"}
@@ -85,6 +85,13 @@ class Pool:
     def sharing_key(self) -> str | None:
         """The device plugin's configuration for these nodes, as `time-slicing-4`, where several pods use a GPU."""
         return f"{self.mode}-{self.shares}" if self.mode in ("time-slicing", "mps") else None
+
+    @property
+    def operator_labels(self) -> dict[str, str]:
+        """Labels of its nodes by which the GPU operator knows how to share out their GPUs."""
+        if self.mode == "mig":
+            return {MIG_CONFIG: f"all-{self.profile}"}
+        return {PLUGIN_CONFIG: self.sharing_key} if self.sharing_key else {}
 
     @property
     def most_machines(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from hanok.kubernetes.component import Body
 HEADER = "# Rendered by Hanok from platform.yaml. Change that file, not this one.\n"
 MARKDOWN_HEADER = f"<!-- {HEADER.strip(chr(35)).strip()} -->\n"
 WIDTH = 120
+_NUMBERS = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|0o[0-7]+")
+"""Texts that Kubernetes' reader of YAML takes for numbers and PyYAML's writer does not: `1e+06`, a digest's `12e34`."""
 ACCEPTS = "hanok.dev/accepts-"
 """Annotations with a rule of preflight and the reason why the object is right all the same."""
 
@@ -24,7 +27,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 
 def _text(dumper: Any, text: str) -> Any:
-    style = "|" if "\n" in text else None
+    style = "|" if "\n" in text else "'" if _NUMBERS.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

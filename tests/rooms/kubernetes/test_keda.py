@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hanok.errors import SpecError
+from hanok.kubernetes.writing import as_yaml
 from tests.rooms.kubernetes.rendering import Made, made
 
 PLATFORM = """\
@@ -62,3 +63,8 @@ def test_who_scales_needs_metrics() -> None:
         made(PLATFORM.replace("token: null}", "token: null}, observe: {prometheus: false}"))
     [problem] = refused.value.problems
     assert problem.path == "models[0].scale"
+
+
+def test_a_number_in_text_is_text_to_every_reader() -> None:
+    text = as_yaml({"threshold": "1e+06", "digest": "12e34", "mode": "0o644"})
+    assert text == "threshold: '1e+06'\ndigest: '12e34'\nmode: '0o644'\n"

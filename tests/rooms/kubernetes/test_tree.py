@@ -77,3 +77,11 @@ def test_a_file_of_others_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="was not rendered by Hanok"):
         write_tree(made(TEAMS).files, tmp_path)
     write_tree(made(TEAMS).files, tmp_path, force=True)
+
+
+def test_another_tree_in_a_folder_below_is_left_alone(tmp_path: Path) -> None:
+    write_tree(made(TEAMS).files, tmp_path / "deploy")
+    there = read_tree(tmp_path / "deploy")
+    write_tree(made(CHAT).files, tmp_path)
+    assert read_tree(tmp_path / "deploy") == there
+    assert read_tree(tmp_path) == dict(made(CHAT).files)

@@ -97,7 +97,7 @@ def _trigger(name: str, query: str, threshold: float) -> Body:
     metadata = {
         "serverAddress": PROMETHEUS,
         "query": query,
-        "threshold": f"{threshold:g}",
+        "threshold": f"{threshold:.10g}",
         "activationThreshold": "0",
         "ignoreNullValues": "false",
     }

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.components.vllm.around import pods_in
 from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.objects import label, labels, thing
-from hanok.kubernetes.places import ENGINE_PORT, INFERENCE_GATEWAY, MODELS, PROMETHEUS_RELEASE
+from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import MODEL_HEADER, is_picked, picker_release
 from hanok.kubernetes.writing import as_yaml
@@ -19,6 +20,8 @@ from hanok.spec.tree import Model
 
 NAME = "llm-d-router"
 PAIRS = "pairs.yaml"
+PROXIES = {"gateway.networking.k8s.io/gateway-name": INFERENCE_GATEWAY}
+"""The label of a Gateway's own pods."""
 FOR_EVER = "0s"
 """No timeout: answers end when they end; Hanok's gateway has its own."""
 BLOCKS = 31_250
@@ -28,11 +31,12 @@ _GATEWAYS = "gateway.networking.k8s.io/v1"
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """The Gateway, and for each model its pool with a picker, and the route to it."""
-    for body in (_parameters(), _gateway(), _policy()):
+    for body in (_parameters(), _gateway(), _policy(), _door(plan)):
         yield Placed(stage="apps", folder=MODELS, body=body)
     for engines in _models(plan):
         yield _picker(plan, engines)
-        yield Placed(stage="apps", folder=MODELS, body=_route(engines[0].model))
+        for body in (_route(engines[0].model), _wall(plan, engines[0].model)):
+            yield Placed(stage="apps", folder=MODELS, body=body)
 
 
 def _models(plan: ClusterPlan) -> Iterator[list[EnginePlan]]:
@@ -94,6 +98,27 @@ def _route(model: Model) -> Body:
     }
     spec: Body = {"parentRefs": [{"name": INFERENCE_GATEWAY}], "rules": [rule]}
     return _named(_GATEWAYS, "HTTPRoute", name, spec)
+
+
+def _door(plan: ClusterPlan) -> Body:
+    """Hanok's gateway comes in, and nobody else."""
+    return _policed(plan, INFERENCE_GATEWAY, PROXIES, [pods_in(HANOK, "hanok")])
+
+
+def _wall(plan: ClusterPlan, model: Model) -> Body:
+    """The Gateway's proxies ask a picker, nobody else."""
+    name = f"{picker_release(model)}-epp"
+    return _policed(plan, name, {"llm-d-router-gateway": name}, [{"podSelector": {"matchLabels": PROXIES}}])
+
+
+def _policed(plan: ClusterPlan, name: str, pods: Body, callers: list[Body]) -> Body:
+    watch = [pods_in(OBSERVABILITY, "prometheus")] if plan.cluster.observe.prometheus else []
+    spec: Body = {
+        "podSelector": {"matchLabels": pods},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [*callers, *watch]}],
+    }
+    return _named("networking.k8s.io/v1", "NetworkPolicy", name, spec)
 
 
 def _named(api: str, kind: str, name: str, spec: Body) -> Body:

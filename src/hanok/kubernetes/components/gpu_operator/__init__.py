@@ -90,6 +90,9 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
     for pool in _turns(plan):
         names = ", ".join(each.name for each in pool.engines)
         yield f"{names} share GPUs ({pool.mode}): each is told to take {pool.memory_utilization:.1%} of the memory"
+    for pool in () if plan.on_aws else plan.pools:
+        for key, value in pool.operator_labels.items():
+            yield f"nodes of {pool.name} need the label `{key}={value}`, too: by it the operator shares out their GPUs"
     if not plan.on_aws:
         yield "the operator installs NVIDIA's driver on nodes that have none"
 

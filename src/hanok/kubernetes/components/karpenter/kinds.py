@@ -26,7 +26,6 @@ SYSTEM_ONLY_GIB = 50
 """A root disk where images and pods are on the machine's own NVMe."""
 NVME_LEFT = 0.9
 """Share of NVMe that is left of what is sold (GB, file system)."""
-PLUGIN_CONFIG, MIG_CONFIG = "nvidia.com/device-plugin.config", "nvidia.com/mig.config"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +95,7 @@ def _of_pool(plan: ClusterPlan, pool: Pool) -> NodeKind:
     spot = plan.cluster.nodes.spot or all(each.deploy.spot for each in pool.engines)
     return NodeKind(
         name=pool.name, instances=pool.machines, gpus=pool.gpus, limits=_limits(plan, pool),
-        spot=spot and not multi, labels={**pool.labels, **_sharing(pool)}, efa=multi,
+        spot=spot and not multi, labels={**pool.labels, **pool.operator_labels}, efa=multi,
         weights_gib=weights_gib(pool) if plan.cluster.serving.weights == "node" else 0,
         overlay=_overlay(pool), replicas=pool.most_machines if pool.claimed else None,
     )  # fmt: skip
@@ -126,13 +125,6 @@ def _copies(pool: Pool, engine: EnginePlan) -> int:
 
 def _engine_gib(engine: EnginePlan) -> float:
     return weights_bytes(engine.anatomy, Split()) * 1.2 / GIB + 5
-
-
-def _sharing(pool: Pool) -> dict[str, str]:
-    """Labels by which the GPU operator knows how to share out the GPUs of a node."""
-    if pool.mode == "mig":
-        return {MIG_CONFIG: f"all-{pool.profile}"}
-    return {PLUGIN_CONFIG: pool.sharing_key} if pool.sharing_key else {}
 
 
 def _overlay(pool: Pool) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Component, Piece, Placed
-from hanok.kubernetes.components.vllm.around import around
+from hanok.kubernetes.components.vllm.around import around, closed
 from hanok.kubernetes.components.vllm.parts import NAME
 from hanok.kubernetes.components.vllm.refusals import notes, refuse
 from hanok.kubernetes.components.vllm.weights import shared_claim
@@ -27,6 +27,7 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
 def _bodies(plan: ClusterPlan) -> Iterator[Body]:
     if token := plan.cluster.serving.token:
         yield external_secret(plan, HUB_SECRET, MODELS, {HUB_SECRET_KEY: token}, component=NAME)
+    yield closed()
     yield from shared_claim(plan)
     for engine in plan.engines:
         yield workload(plan, engine)

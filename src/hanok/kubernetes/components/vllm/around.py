@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body
-from hanok.kubernetes.components.vllm.parts import MODEL, PORT, engine_labels, has_sidecar, pods_of
+from hanok.kubernetes.components.vllm.parts import MODEL, NAME, PORT, engine_labels, has_sidecar, pods_of
 from hanok.kubernetes.engines import EnginePlan
-from hanok.kubernetes.objects import label, thing
-from hanok.kubernetes.places import ENGINE_PORT, HANOK, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
+from hanok.kubernetes.objects import label, labels, thing
+from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.replicas import is_picked, shape_of
+from hanok.kubernetes.replicas import is_picked, picker_release, shape_of
 
 SCRAPE_EVERY = "15s"
 _SPACE = "kubernetes.io/metadata.name"
@@ -28,9 +28,25 @@ def around(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
         yield _monitor(engine)
 
 
+def closed() -> Body:
+    """Nobody comes in to the engines' namespace but as another policy says."""
+    name = "nobody-by-default"
+    spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    return thing("networking.k8s.io/v1", "NetworkPolicy", name, MODELS, labels=labels(name, NAME), spec=spec)
+
+
+def pods_in(space: str, name: str) -> Body:
+    """Those pods of another namespace, as a policy names them."""
+    return {
+        "namespaceSelector": {"matchLabels": {_SPACE: space}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
+    }
+
+
 def _service(plan: ClusterPlan, engine: EnginePlan) -> Body:
-    """Without an address of its own where it gives replicas their names."""
-    door = "sidecar" if has_sidecar(plan, engine) else PORT
+    """Without an address of its own where it gives replicas their names. The sidecar's port goes by number: ports of
+    init containers have names that not every Kubernetes (before 1.33) and not every network plugin looks up."""
+    door = ENGINE_PORT if has_sidecar(plan, engine) else PORT
     headless = {"clusterIP": "None"} if shape_of(plan, engine) == "StatefulSet" else {}
     return {**headless, "selector": pods_of(engine), "ports": [{"name": PORT, "port": ENGINE_PORT, "targetPort": door}]}
 
@@ -52,7 +68,7 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     peers = {"podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}}
     joined = bool(engine.role) or engine.machines > 1
     mine = {MODEL: label(engine.model.name)} if joined else pods_of(engine)
-    ins: list[Body] = [{"from": list(_callers(plan, engine)), "ports": list(_ports(plan, engine))}]
+    ins: list[Body] = [{"from": list(callers(plan, engine)), "ports": list(_ports(plan, engine))}]
     outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
     return {
         "podSelector": {"matchLabels": mine},
@@ -62,27 +78,21 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
     }
 
 
-def _callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
-    yield _pods_in(HANOK, "hanok")
+def callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
+    yield pods_in(HANOK, "hanok")
     if plan.cluster.serving.litellm.enabled and plan.cluster.serving.litellm.to == "engines":
-        yield _pods_in(HANOK, "litellm")
+        yield pods_in(HANOK, "litellm")
     if is_picked(plan, engine):
-        yield {"podSelector": {}}
+        yield {"podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": INFERENCE_GATEWAY}}}
+        yield {"podSelector": {"matchLabels": {"llm-d-router-gateway": f"{picker_release(engine.model)}-epp"}}}
     if plan.cluster.observe.prometheus:
-        yield _pods_in(OBSERVABILITY, "prometheus")
-
-
-def _pods_in(space: str, name: str) -> Body:
-    return {
-        "namespaceSelector": {"matchLabels": {_SPACE: space}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
-    }
+        yield pods_in(OBSERVABILITY, "prometheus")
 
 
 def _ports(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
     yield {"protocol": "TCP", "port": PORT}
     if has_sidecar(plan, engine):
-        yield {"protocol": "TCP", "port": "sidecar"}
+        yield {"protocol": "TCP", "port": ENGINE_PORT}
 
 
 def _tcp(port: int) -> Body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from hanok.errors import Problem
 from hanok.kubernetes.components.vllm.flags import OURS
@@ -12,7 +13,9 @@ from hanok.kubernetes.components.vllm.pod import start_s
 from hanok.kubernetes.components.vllm.weights import storage_class
 from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.preflight.fit.load_flags import Version, Vocabulary, version, vocabulary
+
+if TYPE_CHECKING:
+    from hanok.preflight.fit.load_flags import Version, Vocabulary
 
 AS_PUBLISHED = ("auto", "none", "fp8")
 """Formats that vLLM has or makes of published weights while it loads them; all others must be published so."""
@@ -59,6 +62,10 @@ def _place(engine: EnginePlan, *more: str) -> tuple[str | int, ...]:
 
 
 def _flags(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
+    if not engine.flags:
+        return
+    from hanok.preflight.fit.load_flags import vocabulary
+
     runs = _version(plan)
     for name in engine.flags:
         if found := _wrong(name, runs, vocabulary()):
@@ -67,6 +74,8 @@ def _flags(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
 
 def _version(plan: ClusterPlan) -> Version:
     """vLLM's version that is rendered, by its tag; the newest known where that says none."""
+    from hanok.preflight.fit.load_flags import version, vocabulary
+
     found = re.search(r"\d+\.\d+(\.\d+)?", plan.lock.pin("vllm").version)
     return version(found[0]) if found else vocabulary().newest
 
@@ -93,9 +102,9 @@ def _wrong(name: str, runs: Version, known: Vocabulary) -> tuple[str, str] | Non
 
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """What to do before engines can start, and what to expect of them."""
-    if token := plan.cluster.serving.token:
+    if token := plan.cluster.serving.token:  # pods wait for its Secret, also where no model asks for it
         yield (
-            f"put the token for Hugging Face into the secret store as {plan.secret_prefix}{token}, "
+            f"put the token for Hugging Face into the secret store as `{plan.secret_prefix}{token}`, "
             "or say `cluster.serving.token: null` where all models are open"
         )
     for pool in () if plan.on_aws else plan.pools:
@@ -104,8 +113,7 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
             f"label at least {pool.most_machines} nodes that have {pool.gpus} {pool.accelerator} each: "
             f"kubectl label node NODE {labels}; they must offer {pool.device}"
         )
-    for engine in plan.engines:
-        yield from _of_engine(plan, engine)
+    yield from dict.fromkeys(said for engine in plan.engines for said in _of_engine(plan, engine))
     if plan.cluster.serving.weights != "node":
         yield f"weights are shared in a volume of the StorageClass {storage_class(plan)}: the first start fills it"
 
