@@ -24,7 +24,10 @@ cluster shares; `apps`: what stands in one namespace and does the work."""
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """One object, and where it belongs. `folder` is the component's name; in `apps` the namespace's."""
+    """One object, and where it belongs. `folder` is the component's name; in `apps` the namespace's.
+
+    Or in `apps` another, where nobody should wait for it (`INGESTION`).
+    """
 
     stage: Stage
     folder: str

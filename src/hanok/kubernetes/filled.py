@@ -36,9 +36,11 @@ def template(plan: ClusterPlan, text: str) -> str:
 
 
 def fetched(plan: ClusterPlan, text: str) -> list[str]:
-    """Variables of a text that come from the store: those with neither a default nor a plain value."""
-    plain = plan.cluster.hanok.variables
-    return [each[1] for each in VARIABLE.finditer(text) if each[1] not in plain and each[2] is None]
+    """Variables of a text that come from the store: those with neither a default nor a plain value.
+
+    A secret's default is for one machine: in the cluster its value comes from the store.
+    """
+    return [each[1] for each in VARIABLE.finditer(text) if _is_fetched(plan, each[1], each[2])]
 
 
 def expression(plan: ClusterPlan, text: str) -> str:
@@ -63,7 +65,12 @@ def _quoted(text: str) -> str:
 
 
 def _word(plan: ClusterPlan, name: str, default: str | None) -> str:
-    plain = plan.cluster.hanok.variables
-    if name in plain:
-        return plain[name]
-    return f"{{{{ .{name} }}}}" if default is None else default
+    if _is_fetched(plan, name, default):
+        return f"{{{{ .{name} }}}}"
+    return plan.cluster.hanok.variables.get(name, default or "")
+
+
+def _is_fetched(plan: ClusterPlan, name: str, default: str | None) -> bool:
+    if name in plan.cluster.hanok.variables:
+        return False
+    return default is None or any(each.name == name for each in plan.variables)

@@ -71,6 +71,17 @@ def test_keys_are_filled_in_the_cluster() -> None:
     assert headers["otlp_http/mlflow"] == {"x-mlflow-experiment-id": "7"}
 
 
+def test_a_secrets_default_is_for_one_machine_and_not_for_the_cluster() -> None:
+    own = MODEL + (
+        "telemetry: {export: {to: langfuse, url: 'http://localhost:3000', public_key: '${env:P:-pk}', "
+        "secret_key: '${env:S:-none-on-this-laptop}'}}\ncluster: {observe: {langfuse: true}}\n"
+    )
+    for name in ("hanok-collector", "langfuse-project"):
+        spec = tree(own).one("ExternalSecret", name)["spec"]
+        assert "none-on-this-laptop" not in str(spec)
+        assert "S" in {each["secretKey"] for each in spec["data"]}
+
+
 def test_hanoks_pods_send_spans_to_it_alone() -> None:
     [written] = [each for each in tree().all("ConfigMap") if "platform.yaml" in each.get("data", {})]
     export = yaml.safe_load(written["data"]["platform.yaml"])["telemetry"]["export"]

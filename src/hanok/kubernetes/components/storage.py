@@ -18,6 +18,9 @@ NAME = "storage"
 SPACE = "kube-system"
 EFS_DRIVER, FSX_DRIVER = "efs-csi-driver", "fsx-csi-driver"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_WRITABLE: Body = {"csidriver": {"fsGroupPolicy": "File"}}
+"""A new Lustre belongs to root. By this the kubelet gives it to a pod's `fsGroup`; by default it leaves volumes that
+many nodes write as they are, and engines, which are not root, could not keep weights there."""
 SHARED = "shared"
 """The volume of all jobs."""
 
@@ -29,7 +32,7 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         yield Chart(chart=EFS_DRIVER, release=EFS_DRIVER, namespace=SPACE)
         yield Placed(stage="configs", folder=NAME, body=_efs(plan))
     if uses_fsx(plan):
-        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE)
+        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE, values=_WRITABLE)
         yield Placed(stage="configs", folder=NAME, body=_fsx(plan))
     if plan.cluster.jobs.fsx_gib:
         yield Placed(stage="apps", folder=JOBS, body=_of_jobs(plan.cluster.jobs.fsx_gib))
