@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from hanok.errors import Problem
 from hanok.spec.nodes import Place
 from hanok.spec.tree import Platform
-from hanok.spec.written import VARIABLE, Written
+from hanok.spec.written import VARIABLE, Variable, Written
 
 ADDRESS = re.compile(r"(?<=[A-Za-z0-9])://(?:[^\s:/@]*:)?(?P<password>[^\s:/@?#]+)@")
 """With a password in it, or a token alone in its place."""
@@ -95,13 +95,22 @@ def _arguments(platform: Platform, written: Written) -> Iterator[Problem]:
 
 
 def _named_secrets(platform: Platform, written: Written) -> Iterator[Problem]:
-    """Plain values for variables that stand where secrets do."""
+    """Plain values for variables that stand where secrets do. Of headers and the like, only some are."""
     plain = platform.cluster.hanok.variables if platform.cluster else {}
-    for name in sorted(secret_variables(platform, written) & plain.keys()):
+    known = {written.standing(place) for place, _ in secrets(platform, ())}
+    free = {each.name for each in written.variables() if each.place in known and not _is_surely_one(each)}
+    for name in sorted((secret_variables(platform, written) - free) & plain.keys()):
         if _is_secret(plain[name]):
             message = f"{name} stands where a secret does, so its value cannot be in the tree"
             place = ("cluster", "hanok", "variables", name)
             yield written.problem(place, message, "take it out, and put the value into the secret store")
+
+
+def _is_surely_one(used: Variable) -> bool:
+    """Whether a place for secrets holds one: of a block of anybody's keys, what is called like one."""
+    if any(step in _FREE for step in used.place[:-1]):
+        return _is_called(used.place) or bool(_CALLED.search(used.name))
+    return True
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

@@ -50,7 +50,7 @@ def test_several_mistakes_are_as_many_errors_in_the_order_of_the_file(check: Run
     assert done.stderr.splitlines() == [
         "error: platform.yaml:1:1 zzz: unknown key 'zzz'",
         "  hint: known keys here: name, state, gateway, ledger, telemetry, cache, batches, models, tiers, knowledge, "
-        "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits",
+        "vector_stores, milvus, prompts, tools, agents, runs, teams, users, budgets, limits, cluster",
         "platform.yaml:5:3 models[0].retry: unknown key 'retry'",
         "  hint: did you mean 'retries'?",
         "platform.yaml:6:11 gateway.prot: unknown key 'prot'",

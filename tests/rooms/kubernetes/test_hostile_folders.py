@@ -34,7 +34,7 @@ def test_what_is_no_file_of_ours_is_not_written_over(tmp_path: Path, make: objec
 def test_what_a_killed_run_left_behind_goes_with_the_next(tmp_path: Path) -> None:
     (tmp_path / ".hanok-abc").write_text("# Ren")
     write_tree({"x.yaml": OURS}, tmp_path)
-    assert os.listdir(tmp_path) == ["x.yaml"]
+    assert [each.name for each in tmp_path.iterdir()] == ["x.yaml"]
 
 
 @pytest.mark.parametrize(
