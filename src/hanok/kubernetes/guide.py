@@ -25,8 +25,8 @@ Put this folder into the repository{path}, then hand Argo CD the Application tha
 kubectl apply -n argocd -f {root}clusters/{environment}.yaml
 ```
 
-What comes before what it needs fails, and is tried again until that is there: in a new cluster some Applications are red for
-a quarter of an hour.
+What comes before what it needs fails, and is tried again until that is there: in a new cluster some Applications are
+red for a quarter of an hour.
 """
 _FLAT = """\
 The numbers are the order; each stage's charts are in the helmfile:

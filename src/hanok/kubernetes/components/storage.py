@@ -18,9 +18,6 @@ NAME = "storage"
 SPACE = "kube-system"
 EFS_DRIVER, FSX_DRIVER = "efs-csi-driver", "fsx-csi-driver"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
-_WRITABLE: Body = {"csidriver": {"fsGroupPolicy": "File"}}
-"""A new Lustre belongs to root. By this the kubelet gives it to a pod's `fsGroup`; by default it leaves volumes that
-many nodes write as they are, and engines, which are not root, could not keep weights there."""
 SHARED = "shared"
 """The volume of all jobs."""
 
@@ -32,10 +29,17 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         yield Chart(chart=EFS_DRIVER, release=EFS_DRIVER, namespace=SPACE)
         yield Placed(stage="configs", folder=NAME, body=_efs(plan))
     if uses_fsx(plan):
-        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE, values=_WRITABLE)
+        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE, values=_fsx_values(plan))
         yield Placed(stage="configs", folder=NAME, body=_fsx(plan))
     if plan.cluster.jobs.fsx_gib:
         yield Placed(stage="apps", folder=JOBS, body=_of_jobs(plan.cluster.jobs.fsx_gib))
+
+
+def _fsx_values(plan: ClusterPlan) -> Body:
+    """A new Lustre belongs to root: by `File` the kubelet gives it to a pod's `fsGroup`, as engines need, which are not
+    root; by default it leaves volumes that many nodes write as they are. And the region, for pods on our machines
+    cannot ask the metadata service."""
+    return {"csidriver": {"fsGroupPolicy": "File"}, "controller": {"region": plan.cluster.region}}
 
 
 def uses_efs(plan: ClusterPlan) -> bool:
