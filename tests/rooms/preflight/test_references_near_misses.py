@@ -488,3 +488,30 @@ def test_long_texts_are_looked_through_in_time(tmp_path: Path, piece: str) -> No
     (tmp_path / "long.yaml").write_text(text)
     case = Case(cluster=gather([tmp_path]).cluster, facts=facts())
     assert all(finding.rule.id != "HK201" for check in checks("references") for finding in check(case))
+
+
+@pytest.mark.parametrize(
+    ("path", "wait", "kind", "told_of"),
+    [
+        ("./live/apps/ingestion", "true", "CronJob", True),
+        ("./live/apps/ingestion", "false", "CronJob", False),
+        ("./live/apps/other", "true", "CronJob", False),
+        ("./live/apps/ingestion", "true", "Job", False),
+    ],
+)
+def test_disks_of_cronjobs_hold_up_only_the_step_that_waits(
+    look: Look, path: str, wait: str, kind: str, told_of: bool
+) -> None:
+    pods = "template: {spec: {volumes: [{name: a, persistentVolumeClaim: {claimName: disk}}]}}"
+    spec = f"{{jobTemplate: {{spec: {{{pods}}}}}}}" if kind == "CronJob" else f"{{{pods}}}"
+    files = {
+        "live/apps/ingestion/all.yaml": (
+            f"apiVersion: batch/v1\nkind: {kind}\nmetadata: {{name: a, namespace: x}}\nspec: {spec}\n---\n"
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: disk, namespace: x}\nspec: {}\n"
+        ),
+        "live/step.yaml": (
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a, namespace: f}\n"
+            f"spec: {{path: {path}, wait: {wait}}}\n"
+        ),
+    }
+    assert ("HK580" in [each.rule.id for each in look(files).findings]) is told_of
