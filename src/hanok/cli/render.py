@@ -90,13 +90,10 @@ def plan_of(file: Path, given: Given) -> ClusterPlan:
     from hanok import __version__
     from hanok.gpu import load_catalog, read_catalog
     from hanok.kubernetes import make_plan
-    from hanok.kubernetes.load import load_lock, load_texts, shipped
-    from hanok.spec.load import parse, read
-    from hanok.spec.written import as_written
+    from hanok.kubernetes.load import as_platform, load_lock, load_texts, shipped
+    from hanok.spec.load import read
 
-    text = read(file)
-    loaded = parse(text, file, lenient=True)
-    written = as_written(text, file)
+    loaded, written = as_platform(read(file), file)
     return make_plan(
         loaded,
         written,

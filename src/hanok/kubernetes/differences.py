@@ -57,7 +57,7 @@ def _objects(files: Mapping[str, str]) -> dict[Key, Standing]:
         if path.endswith("/kustomization.yaml"):  # which only lists files
             continue
         body = _body(path, text)
-        key = (path,) if isinstance(body, str) or "metadata" not in body else _key(body)
+        key = (path,) if isinstance(body, str) or not isinstance(body.get("metadata"), dict) else _key(body)
         found[key] = (path, body)
     return found
 
@@ -68,7 +68,7 @@ def _body(path: str, text: str) -> Body | str:
         return text
     try:
         loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none; nested too deeply
         return text
     return cast("Body", loaded) if isinstance(loaded, dict) else text
 

@@ -36,11 +36,12 @@ def template(plan: ClusterPlan, text: str) -> str:
 
 
 def fetched(plan: ClusterPlan, text: str) -> list[str]:
-    """Variables of a text that come from the store: those with neither a default nor a plain value.
-
-    A secret's default is for one machine: in the cluster its value comes from the store.
-    """
+    """Variables of a text that come from the store: those without a plain value that are secret or have no default."""
     return [each[1] for each in VARIABLE.finditer(text) if _is_fetched(plan, each[1], each[2])]
+
+
+def _is_fetched(plan: ClusterPlan, name: str, default: str | None) -> bool:
+    return name not in plan.cluster.hanok.variables and (default is None or name in plan.secret_variables)
 
 
 def expression(plan: ClusterPlan, text: str) -> str:
@@ -67,10 +68,4 @@ def _quoted(text: str) -> str:
 def _word(plan: ClusterPlan, name: str, default: str | None) -> str:
     if _is_fetched(plan, name, default):
         return f"{{{{ .{name} }}}}"
-    return plan.cluster.hanok.variables.get(name, default or "")
-
-
-def _is_fetched(plan: ClusterPlan, name: str, default: str | None) -> bool:
-    if name in plan.cluster.hanok.variables:
-        return False
-    return default is None or any(each.name == name for each in plan.variables)
+    return plan.cluster.hanok.variables.get(name) or default or ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,11 +15,13 @@ from hanok.errors import Problem, SpecError
 from hanok.kubernetes.lock import Lock, Pin
 from hanok.kubernetes.rewriting import is_in_image
 from hanok.kubernetes.texts import named_texts
-from hanok.spec.load import read
+from hanok.spec.load import parse, read
 from hanok.spec.nodes import Place, compose, construct, problem, where
 from hanok.spec.tree import Loaded
-from hanok.spec.written import Book, Written, walk
+from hanok.spec.written import Book, Written, as_written, walk
 
+_ALERTS = ("cluster", "observe", "alerts")
+"""Where the cluster block has a secret, which is fetched there."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -47,6 +49,32 @@ def load_lock(file: Path) -> Lock:
     if book.problems:
         raise SpecError(book.problems)
     return Lock(pins=pins, source=str(file))
+
+
+def as_platform(text: str, file: Path) -> tuple[Loaded, Written]:
+    """A platform as a cluster has it: variables have the values of `cluster.hanok.variables`, never those of here.
+
+    Raises `SpecError`.
+    """
+    written = as_written(text, file)
+    plain: dict[str, str] = {}
+    if isinstance(given := written.at(("cluster", "hanok", "variables")), dict):
+        found = cast("Mapping[Any, Any]", given).items()
+        plain = {name: value for name, value in found if isinstance(name, str) and isinstance(value, str)}
+    problems = list(_unknown(written, plain))
+    if problems:
+        raise SpecError(problems)
+    return parse(text, file, plain, lenient=True), written
+
+
+def _unknown(written: Written, plain: Mapping[str, str]) -> Iterator[Problem]:
+    """Variables of the cluster block without a value: what stands there must be known now."""
+    for each in written.variables():
+        asked = each.place[:1] == ("cluster",) and each.place[:3] != _ALERTS
+        if asked and each.default is None and each.name not in plain:
+            message = f"the value of {each.name} is not known where the tree is rendered"
+            hint = f"write it here, or into `cluster.hanok.variables`, or a default: ${{env:{each.name}:-…}}"
+            yield written.problem(each.place, message, hint)
 
 
 def load_texts(loaded: Loaded, written: Written) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hanok.kubernetes.engines import EnginePlan, plan_engines
 from hanok.kubernetes.lock import Lock
 from hanok.kubernetes.places import GATEWAY, MILVUS
 from hanok.kubernetes.pools import Pool, plan_pools
-from hanok.kubernetes.secrets import refuse_secrets, secrets
+from hanok.kubernetes.secrets import refuse_secrets, secret_variables
 from hanok.kubernetes.vectors import index_gpus, index_pool
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
 from hanok.spec.written import Variable, Written
@@ -98,17 +98,21 @@ class ClusterPlan:
         return GATEWAY
 
     @cached_property
+    def secret_variables(self) -> set[str]:
+        """Names of variables that stand where secrets do. Their defaults are for one machine."""
+        return secret_variables(self.platform, self.written)
+
+    @cached_property
     def variables(self) -> list[Variable]:
         """Variables that come from the secret store, each once, by name.
 
         Those without a plain value in `cluster.hanok.variables`: of secrets all, of others those without a default.
         """
         plain, found = self.cluster.hanok.variables, dict[str, Variable]()
-        secret = {self.written.standing(place) for place, _ in secrets(self.platform, ())}
         for each in self.written.variables():
             if each.place[:1] == ("cluster",) or each.name in plain:
                 continue
-            if each.default is None or each.place in secret:
+            if each.default is None or each.name in self.secret_variables:
                 found.setdefault(each.name, each)
         return [found[name] for name in sorted(found)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any, cast
 
@@ -50,6 +50,7 @@ def rewritten(plan: ClusterPlan) -> Body:
     """The same as values."""
     values = copy.deepcopy(plan.written.values)
     values.pop("cluster", None)
+    values = _without_defaults(values, plan.secret_variables)
     values["state"] = STATE
     values["gateway"] = {**_block(values, "gateway"), "host": "0.0.0.0", "port": GATEWAY_PORT, "workers": 1}
     values["models"] = [_model(plan, index, each) for index, each in enumerate(values["models"])]
@@ -62,6 +63,17 @@ def rewritten(plan: ClusterPlan) -> Body:
     for base in _list(values, "knowledge"):
         _leave_to_jobs(base)
     return values
+
+
+def _without_defaults(value: Any, names: Set[str]) -> Any:
+    """The same, and these variables without their defaults, which are one machine's: a secret one never gets in."""
+    if isinstance(value, dict):
+        return {key: _without_defaults(each, names) for key, each in cast("Body", value).items()}
+    if isinstance(value, list):
+        return [_without_defaults(each, names) for each in cast("list[Any]", value)]
+    if isinstance(value, str):
+        return VARIABLE.sub(lambda found: WORD % found[1] if found[1] in names else found[0], value)
+    return value
 
 
 def start_digest(plan: ClusterPlan) -> str:

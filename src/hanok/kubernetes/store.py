@@ -1,13 +1,16 @@
 """The tree on disk: written file by file, each as a whole; what we wrote before and is no more, is removed.
 
 A folder below with a guide of its own is another tree, and left alone, as is whatever is hidden.
+One writes at a time, and nothing is followed out of the folder: a link is never ours.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from hanok.errors import StartError
@@ -16,13 +19,14 @@ from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.writing import HEADER, MARKDOWN_HEADER, as_yaml
 
 LOCK_HEADER = "# The versions that this platform is rendered with. `hanok render --update-lock` takes newer ones.\n"
+_UNFINISHED = ".hanok-"
 _FIRST = (HEADER.encode(), MARKDOWN_HEADER.encode())
 
 
 def read_tree(folder: Path) -> dict[str, str]:
     """The files of ours that are there, by path. Raises `StartError` for a folder that cannot be read."""
     try:
-        return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in _ours(folder)}
+        return {path.relative_to(folder).as_posix(): path.read_text("utf-8", "replace") for path in _ours(folder)}
     except OSError as error:
         raise StartError(f"{folder} cannot be read: {error.strerror}", hint="name another folder") from None
 
@@ -33,14 +37,14 @@ def write_tree(files: Mapping[str, str], folder: Path, *, force: bool = False) -
     Raises `StartError` where a file stands in the way that is not ours, unless `force`, or nothing can be written.
     """
     try:
-        if not force:
-            _refuse_others(files, folder)
-        for path, text in files.items():
-            _write(folder / path, text)
-        for path in list(_ours(folder)):
-            if path.relative_to(folder).as_posix() not in files:
-                path.unlink()
-                _tidy(path.parent, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            _refuse_links(files, folder)
+            if not force:
+                _refuse_others(files, folder)
+            for path, text in files.items():
+                _write(folder / path, text)
+            _remove_others(files, folder)
     except OSError as error:
         raise StartError(f"{folder} cannot be written: {error.strerror}", hint="name another with --out") from None
 
@@ -56,9 +60,37 @@ def write_lock(file: Path, pins: Mapping[str, Pin]) -> None:
         raise StartError(f"{file} cannot be written: {error.strerror}", hint="look at its permissions") from None
 
 
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Until the one before is done; the lock goes with its process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_links(files: Mapping[str, str], folder: Path) -> None:
+    """A folder in the tree that is a link would lead what is written somewhere else."""
+    for path in sorted({parent for each in files for parent in Path(each).parents}):
+        if path != Path() and (folder / path).is_symlink():
+            message = f"{folder / path} is a link to somewhere else"
+            raise StartError(message, hint="remove it, or name another folder with --out")
+
+
+def _remove_others(files: Mapping[str, str], folder: Path) -> None:
+    """Ours that are not in the tree any more, and what a run that was killed left behind."""
+    left = (each for each in folder.rglob(f"{_UNFINISHED}*") if each.is_file())
+    for path in [*_ours(folder), *left]:
+        if path.relative_to(folder).as_posix() not in files:
+            path.unlink(missing_ok=True)
+            _tidy(path.parent, folder)
+
+
 def _refuse_others(files: Mapping[str, str], folder: Path) -> None:
     for path in files:
-        if (folder / path).exists() and not _is_ours(folder / path):
+        if os.path.lexists(folder / path) and not _is_ours(folder / path):
             message = f"{folder / path} was not rendered by Hanok"
             raise StartError(message, hint="name another folder with --out, or write over it with --force")
 
@@ -77,6 +109,8 @@ def _is_tree(folder: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
     with path.open("rb") as handle:
         return handle.read(max(map(len, _FIRST))).startswith(_FIRST)
 
@@ -84,14 +118,18 @@ def _is_ours(path: Path) -> bool:
 def _write(path: Path, text: str) -> None:
     """As a whole or not at all; what is the same is left alone."""
     data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".hanok-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _tidy(folder: Path, root: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from hanok.errors import Problem, SpecError
 from hanok.kubernetes import guide
+from hanok.kubernetes.clashes import clash, refuse_clashes, refuse_twice
 from hanok.kubernetes.component import Body, Chart, Component, Note, Piece
 from hanok.kubernetes.components import components
 from hanok.kubernetes.lock import Pin
@@ -42,7 +43,7 @@ class Rendered:
 def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
     """The tree. Raises `SpecError` with all that the target cannot be given, by its line."""
     wanted = [each for each in components() if each.wanted(plan)]
-    problems = [problem for each in wanted for problem in each.refuse(plan)]
+    problems = [*refuse_clashes(plan), *(problem for each in wanted for problem in each.refuse(plan))]
     if form == "argocd" and plan.cluster.repository.url is None:
         hint = "name it, as `cluster: {repository: {url: https://…}}`: Argo CD's Applications need it"
         problems.append(plan.written.problem(("cluster",), "the tree's repository is not known", hint))
@@ -50,9 +51,10 @@ def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
         raise SpecError(problems)
     pieces = [piece for each in wanted for piece in _adapter(each, plan)(plan)]
     pieces += namespaces(pieces)
+    refuse_twice(plan, pieces)
     notes = [Note(component=each.name, message=message) for each in wanted for message in each.notes(plan)]
     return Rendered(
-        files=_files([*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))]),
+        files=_files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))]),
         components=[each.name for each in wanted],
         notes=notes,
         pins=_pins(plan, wanted, pieces),
@@ -82,10 +84,10 @@ def _layout(form: Format) -> Layout:
     return getattr(import_module(module), function)
 
 
-def _files(laid: Iterable[tuple[str, Body | str]]) -> dict[str, str]:
+def _files(plan: ClusterPlan, laid: Iterable[tuple[str, Body | str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, content in laid:
         if path in found:
-            raise AssertionError(f"two components make {path}")
+            raise clash(plan, ("file", path))
         found[path] = content if isinstance(content, str) else as_file(content)
     return dict(sorted(found.items()))

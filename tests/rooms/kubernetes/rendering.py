@@ -11,14 +11,12 @@ from typing import Any
 import yaml
 
 from hanok.kubernetes import ClusterPlan, Format, Rendered, make_plan, render
-from hanok.kubernetes.load import shipped
+from hanok.kubernetes.load import as_platform, shipped
 from hanok.kubernetes.lock import Lock
 from hanok.kubernetes.store import write_tree
 from hanok.preflight import Case, Finding, Report, gather, preflight
 from hanok.preflight.schema.load import load_custom
 from hanok.spec import Target
-from hanok.spec.load import parse
-from hanok.spec.written import as_written
 from tests.rooms.preflight.conftest import CRDS, anatomy, catalog, facts
 
 Body = dict[str, Any]
@@ -70,7 +68,7 @@ def made(
     """The tree of a platform, given as text. Raises `SpecError`."""
     file = Path("platform.yaml")
     plan = make_plan(
-        parse(text, file, {}, lenient=True), as_written(text, file), target=target, lock=lock or shipped(),
+        *as_platform(text, file), target=target, lock=lock or shipped(),
         catalog=catalog(), anatomy=anatomy, version="0.1.0", texts=texts or {},
     )  # fmt: skip
     return Made(plan=plan, rendered=render(plan, form))

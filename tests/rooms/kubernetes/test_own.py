@@ -183,6 +183,18 @@ def test_the_recipe_installs_what_this_platform_needs_as_nobody() -> None:
     assert {"*", "!docs", "!flows/mine.py"} <= set(files["image/.containerignore"].splitlines())
 
 
+def test_the_recipe_takes_a_wheel_beside_it_wherever_the_tree_lies_and_compiles_what_the_base_has_not() -> None:
+    files = whole().files
+    assert {"!**/image/requirements.txt", "!**/image/*.whl"} <= set(files["image/.containerignore"].splitlines())
+    assert "--find-links /tmp/image" in files["image/Containerfile"]
+    assert "compileall" in files["image/Containerfile"]
+
+
+def test_commands_in_a_pod_find_the_platform_file() -> None:
+    spec = whole().one("StatefulSet", "hanok")["spec"]["template"]["spec"]
+    assert spec["containers"][0]["workingDir"] == "/etc/hanok"
+
+
 @pytest.mark.parametrize(
     ("more", "place"),
     [

@@ -12,6 +12,7 @@ from hanok.preflight.references import (
     tree,
     unread,
     uses,
+    waiting,
 )
 
 MODULES = (
@@ -26,4 +27,5 @@ MODULES = (
     scaling,
     hosts,
     unread,
+    waiting,
 )
