@@ -109,8 +109,8 @@ def test_every_replica_is_an_endpoint_of_its_own() -> None:
 
 
 def test_no_engine_is_put_on_a_gpu_that_vllms_image_has_no_code_for() -> None:
-    small = "name: acme\nmodels:\n  - {name: embed, type: embedding, serve: {engine: sentence-encoder}, deploy: {weights: WEIGHTS}}\n"
-    pools = made(small.replace("WEIGHTS", "Qwen/Qwen3-Embedding-0.6B")).all("NodePool")
+    served = "serve: {engine: sentence-encoder}, deploy: {weights: Qwen/Qwen3-Embedding-0.6B}"
+    pools = made(f"name: acme\nmodels: [{{name: embed, type: embedding, {served}}}]\n").all("NodePool")
     wanted = [each for pool in pools for each in pool["spec"]["template"]["spec"]["requirements"]]
     assert {value for each in wanted if each["key"] == "kubernetes.io/arch" for value in each["values"]} == {"amd64"}
 
