@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hanok.cli.plan import make_plans, user_catalog
+from hanok.cli.plan import load_to_plan, make_plans, user_catalog
 from hanok.cli.simulate_compared import Comparison
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, JsonOption, talk
 from hanok.errors import PlanError
-from hanok.spec import Loaded, Model, ModelScale, load
+from hanok.spec import Loaded, Model, ModelScale
 
 if TYPE_CHECKING:
     from hanok.autoscaling.simulation import Setting
@@ -74,7 +74,7 @@ def simulate(
     """
     from hanok.autoscaling.simulation import Setting
 
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_plan(file or DEFAULT_FILE)
     declared = _model(loaded, model)
     scale = _scale(declared, fewest, most)
     limit_s = ttft_p99 or (declared.deploy.latency.ttft_s if declared.deploy else None)
