@@ -108,6 +108,13 @@ def test_every_replica_is_an_endpoint_of_its_own() -> None:
     assert tree().one("Service", "chat")["spec"]["clusterIP"] == "None"
 
 
+def test_no_engine_is_put_on_a_gpu_that_vllms_image_has_no_code_for() -> None:
+    served = "serve: {engine: sentence-encoder}, deploy: {weights: Qwen/Qwen3-Embedding-0.6B}"
+    pools = made(f"name: acme\nmodels: [{{name: embed, type: embedding, {served}}}]\n").all("NodePool")
+    wanted = [each for pool in pools for each in pool["spec"]["template"]["spec"]["requirements"]]
+    assert {value for each in wanted if each["key"] == "kubernetes.io/arch" for value in each["values"]} == {"amd64"}
+
+
 def test_the_number_of_scaled_replicas_is_left_to_keda() -> None:
     assert "replicas" not in tree().one("StatefulSet", "chat")["spec"]
     assert tree().one("StatefulSet", "embed")["spec"]["replicas"] == 1

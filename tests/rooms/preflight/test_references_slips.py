@@ -277,6 +277,14 @@ def test_digits_that_are_no_port_are_names(look: Look, port: str) -> None:
     assert "no container" in only(look(APP.replace("targetPort: http", f"targetPort: '{port}'")), "HK212").message
 
 
+def test_a_sidecars_port_is_found_by_its_number_alone(look: Look) -> None:
+    ports = "ports: [{name: door, containerPort: 80}]"
+    sidecar = f"initContainers: [{{name: door, image: 'door:1', restartPolicy: Always, {ports}}}]"
+    text = APP.replace("      containers:", f"      {sidecar}\n      containers:")
+    assert "HK232" not in ids(look(text)), "the other containers' names are found"
+    assert "`door`" in only(look(text.replace("targetPort: http", "targetPort: door")), "HK232").message
+
+
 def test_references_of_many_objects_are_followed_once_each(look: Look) -> None:
     """A search in place of an index would look at a million pairs here."""
     one = APP + "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app, namespace: shop}\n---\n" + SERVICE_MONITOR
