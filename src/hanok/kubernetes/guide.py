@@ -41,7 +41,7 @@ _HOW: Mapping[str, str] = {"flux": _FLUX, "argocd": _ARGO, "flat": _FLAT}
 def guide(plan: ClusterPlan, form: str, notes: Sequence[Note]) -> str:
     """The page, in Markdown."""
     repository = plan.cluster.repository
-    root = repository.path.strip("./")
+    root = repository.root
     words = {
         "environment": plan.cluster.environment,
         "branch": repository.branch,

@@ -54,7 +54,7 @@ def _source(chart: Chart, pin: Pin) -> Body:
 
 def _folders(plan: ClusterPlan, folders: Sequence[str]) -> Iterator[Body]:
     repository = plan.cluster.repository
-    root = repository.path.strip("./")
+    root = repository.root
     for folder in folders:
         path = "/".join(each for each in (root, folder) if each)
         source = {"repoURL": repository.url, "targetRevision": repository.branch, "path": path}
