@@ -86,7 +86,7 @@ def plan(
         "load": {"requests_per_s": requests_per_s, "prompt_tokens": prompt, "output_tokens": output},
         "latency": {"ttft_s": ttft, "tpot_ms": tpot},
     }  # fmt: skip
-    loaded = None if file is None and model is not None else _load(file or DEFAULT_FILE)
+    loaded = None if file is None and model is not None else load_to_plan(file or DEFAULT_FILE)
     named = _deploys(loaded, model)
     figures, source = _catalog(catalog)
     plans, refusals = make_plans(named, wishes, figures, folder=loaded.folder if loaded else Path(), hub=hub)
@@ -97,11 +97,17 @@ def plan(
         raise typer.Exit(EXIT_NOTHING_FITS)
 
 
-def _load(file: Path) -> Loaded:
-    """The platform; who names a model where the file belongs is told so. Raises `SpecError`, `PlanError`."""
+def load_to_plan(file: Path) -> Loaded:
+    """The platform, for which keys and passwords need not be set; who names a model where the file belongs is told so.
+
+    Raises `SpecError`, `PlanError`.
+    """
     if not file.exists() and file.suffix not in (".yaml", ".yml"):
         raise PlanError(f"{file}: no such file", hint=f"to plan a model: `hanok plan --model {file}`")
-    return load(file)
+    loaded = load(file, lenient=True)
+    for index in range(len(loaded.platform.models)):
+        loaded.require(f"models[{index}].deploy")
+    return loaded
 
 
 def _deploys(loaded: Loaded | None, model: str | None) -> list[tuple[str, Deploy]]:

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hanok.cli.plan import make_plans, user_catalog
+from hanok.cli.plan import load_to_plan, make_plans, user_catalog
+from hanok.cli.simulate_compared import Comparison
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, JsonOption, talk
 from hanok.errors import PlanError
-from hanok.spec import Loaded, Model, ModelScale, load
+from hanok.spec import Loaded, Model, ModelScale
 
 if TYPE_CHECKING:
-    from hanok.autoscaling.simulation import Setting, Tried
+    from hanok.autoscaling.simulation import Setting
     from hanok.autoscaling.trace import Call
 
 EXIT_NONE_MEETS = 1
 MOST_BY_DEFAULT = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What was tried for one model: the fixed ones, the declared rule, and where asked for the candidates."""
-
-    model: str
-    setting: Setting
-    trace: Path
-    fixed: list[Tried]
-    rules: list[Tried]
-    limit_s: float | None
-    best: Tried | None
 
 
 def simulate(
@@ -87,7 +74,7 @@ def simulate(
     """
     from hanok.autoscaling.simulation import Setting
 
-    loaded = load(file or DEFAULT_FILE)
+    loaded = load_to_plan(file or DEFAULT_FILE)
     declared = _model(loaded, model)
     scale = _scale(declared, fewest, most)
     limit_s = ttft_p99 or (declared.deploy.latency.ttft_s if declared.deploy else None)

@@ -12,7 +12,7 @@ from hanok.cli.simulate_view import chosen, shown, spoken
 
 if TYPE_CHECKING:
     from hanok.autoscaling.simulation import Outcome, Tried
-    from hanok.cli.simulate import Comparison
+    from hanok.cli.simulate_compared import Comparison
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 960, 170, 56, 22
 POINTS = 240

@@ -15,7 +15,7 @@ from hanok.gpu import DENSE_ERROR
 
 if TYPE_CHECKING:
     from hanok.autoscaling.simulation import Hardware, Outcome, Tried
-    from hanok.cli.simulate import Comparison
+    from hanok.cli.simulate_compared import Comparison
 
 SHOWN = 12
 WIDEST = 100

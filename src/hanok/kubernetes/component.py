@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hanok.errors import Problem
+from hanok.kubernetes.objects import Body
 
 if TYPE_CHECKING:
     from hanok.kubernetes.plan import ClusterPlan
 
-Body = dict[str, Any]
 Stage = Literal["namespaces", "provisioners", "nodes", "controllers", "configs", "apps"]
 """In this order. `provisioners`: what makes machines; `nodes`: machines and disks, without which nothing further
 finds a place; `controllers`: what must run before its custom resources are understood; `configs`: what the whole
@@ -24,7 +24,10 @@ cluster shares; `apps`: what stands in one namespace and does the work."""
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """One object, and where it belongs. `folder` is the component's name; in `apps` the namespace's."""
+    """One object, and where it belongs. `folder` is the component's name; in `apps` the namespace's.
+
+    Or in `apps` another, where nobody should wait for it (`INGESTION`).
+    """
 
     stage: Stage
     folder: str

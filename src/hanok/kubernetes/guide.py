@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hanok.kubernetes.component import Note
+from hanok.kubernetes.component import Note, Piece
+from hanok.kubernetes.formats.flat import steps
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import MARKDOWN_HEADER
 
@@ -18,34 +19,35 @@ flux get kustomizations --watch
 ```
 """
 _ARGO = """\
-Put this folder into the repository{path}, then hand Argo CD its Applications; it applies them in waves:
+Put this folder into the repository{path}, then hand Argo CD the Application that makes all others, in waves:
 
 ```sh
-kubectl apply -n argocd -f {root}clusters/{environment}
+kubectl apply -n argocd -f {root}clusters/{environment}.yaml
 ```
+
+What comes before what it needs fails, and is tried again until that is there: in a new cluster some Applications are
+red for a quarter of an hour.
 """
 _FLAT = """\
-The numbers are the order; charts come between the namespaces and the rest:
+The numbers are the order; each stage's charts are in the helmfile:
 
 ```sh
-kubectl apply -k {root}1-namespaces
-helmfile --file {root}helmfile.yaml apply
-kubectl apply --server-side -k {root}2-controllers   # where it is there, and so with those that follow
-kubectl apply --server-side -k {root}3-configs
-kubectl apply --server-side -k {root}4-apps
+{steps}
 ```
 """
 _HOW: Mapping[str, str] = {"flux": _FLUX, "argocd": _ARGO, "flat": _FLAT}
 
 
-def guide(plan: ClusterPlan, form: str, notes: Sequence[Note]) -> str:
+def guide(plan: ClusterPlan, form: str, notes: Sequence[Note], pieces: Sequence[Piece]) -> str:
     """The page, in Markdown."""
     repository = plan.cluster.repository
     root = repository.root
+    before = f"{root}/" if root else "./"
     words = {
         "environment": plan.cluster.environment,
         "branch": repository.branch,
-        "root": f"{root}/" if root else "./",
+        "root": before,
+        "steps": "\n".join(steps(pieces, before)),
         "path": f", as `{root}`" if root else "",
     }
     told = [

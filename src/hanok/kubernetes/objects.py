@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hanok.kubernetes.component import Body
-
+Body = dict[str, Any]
+"""An object, or a part of one."""
 NAME_LIMIT = 63
 _FORBIDDEN = re.compile(r"[^a-z0-9]+")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hanok.kubernetes.objects import label
 
 HANOK, MODELS, KNOWLEDGE, OBSERVABILITY, JOBS = "hanok", "models", "knowledge", "observability", "jobs"
-ENTRY, KAGENT = "entry", "kagent"
-"""Namespaces of the platform's own workloads."""
+ENTRY, KAGENT, RAY = "entry", "kagent", "ray-system"
+"""Namespaces of the platform's own workloads, and of KubeRay's operator."""
 FLUX = "flux-system"
+INGESTION = "ingestion"
+"""The folder of what ingests into knowledge bases, in Hanok's namespace. Nobody waits for what is in it."""
 GATEWAY_PORT, ENGINE_PORT = 4242, 8000
 GATEWAY = f"http://hanok.{HANOK}.svc:{GATEWAY_PORT}"
 KEPT = "hanok-kept"

@@ -12,9 +12,8 @@ from typing import Literal
 
 from hanok.gpu import Split
 from hanok.gpu.catalog import Instance
-from hanok.kubernetes.component import Body
 from hanok.kubernetes.engines import EnginePlan
-from hanok.kubernetes.objects import label
+from hanok.kubernetes.objects import Body, label
 from hanok.kubernetes.places import GPU_TAINT, WORKLOAD
 from hanok.spec.tree.cluster import Nodes, Sharing
 

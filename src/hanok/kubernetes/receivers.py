@@ -137,12 +137,14 @@ def _langfuse(
 
 def _receiver(plan: ClusterPlan, name: str, url: str, secrets: Mapping[str, str], plain: Mapping[str, str]) -> Receiver:
     needs = dict.fromkeys(each for text in (url, *secrets.values(), *plain.values()) for each in fetched(plan, text))
-    hidden = {key: text for key, text in plain.items() if fetched(plan, text)}
+    both = {**plain, **secrets}
+    filled = {key: template(plan, text) for key, text in both.items()}
+    hidden = {key for key, text in both.items() if fetched(plan, text)}
     return Receiver(
         name=name,
         url=template(plan, url),
-        headers={key: template(plan, text) for key, text in {**hidden, **secrets}.items()},
-        plain={key: template(plan, text) for key, text in plain.items() if key not in hidden and key not in secrets},
+        headers={key: text for key, text in filled.items() if key in hidden},
+        plain={key: text for key, text in filled.items() if key not in hidden},
         needs=tuple(needs),
     )
 

@@ -1,5 +1,6 @@
 """The tree on disk: written file by file, each as a whole; what we wrote before and is no more, is removed.
 
+A folder below with a guide of its own is another tree, and left alone, as is whatever is hidden.
 One writes at a time, and nothing is followed out of the folder: a link is never ours.
 """
 
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hanok.errors import StartError
+from hanok.kubernetes.guide import PATH as GUIDE
 from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.writing import HEADER, MARKDOWN_HEADER, as_yaml
 
@@ -94,7 +96,16 @@ def _refuse_others(files: Mapping[str, str], folder: Path) -> None:
 
 
 def _ours(folder: Path) -> Iterator[Path]:
-    return (each for each in sorted(folder.rglob("*")) if _is_ours(each))
+    """Our files of this tree."""
+    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if each.is_file():
+            yield from (each,) if _is_ours(each) else ()
+        elif not each.name.startswith(".") and not each.is_symlink() and not _is_tree(each):
+            yield from _ours(each)
+
+
+def _is_tree(folder: Path) -> bool:
+    return (folder / GUIDE).is_file() and _is_ours(folder / GUIDE)
 
 
 def _is_ours(path: Path) -> bool:

@@ -54,7 +54,7 @@ def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
     refuse_twice(plan, pieces)
     notes = [Note(component=each.name, message=message) for each in wanted for message in each.notes(plan)]
     return Rendered(
-        files=_files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes))]),
+        files=_files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))]),
         components=[each.name for each in wanted],
         notes=notes,
         pins=_pins(plan, wanted, pieces),

@@ -19,7 +19,7 @@ MODELS = [
     ECHO,
     {
         "name": "chat",
-        "serve": {"engine": "openai", "url": "http://127.0.0.1:9/v1"},
+        "serve": {"engine": "openai", "url": "http://127.0.0.1:9/v1", "key": "${env:SET_ONLY_WHERE_IT_RUNS}"},
         "deploy": {"weights": "Qwen/Qwen3-8B", "context_tokens": 16384, "concurrency": 4, "gpu": ["g6.*", "g6e.*"]},
     },
     {

@@ -24,6 +24,13 @@ def test_preflight_finds_nothing_in_it(tmp_path: Path) -> None:
     assert faults(library(), tmp_path) == []
 
 
+def test_every_name_that_it_looks_for_in_the_secret_store_is_told() -> None:
+    stored = [each for secret in library().all("ExternalSecret") for each in secret["spec"].get("data", [])]
+    assert stored
+    for each in stored:
+        assert f"`{each['remoteRef']['key']}`" in library().files["APPLY.md"]
+
+
 @pytest.mark.slow
 def test_its_certificate_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner

@@ -30,6 +30,15 @@ def test_every_format_has_the_same_objects() -> None:
     assert bodies("flux") == bodies("argocd") == bodies("flat")
 
 
+def test_flux_tries_an_install_until_it_works_and_takes_charts_as_they_were_published() -> None:
+    tree = made(SCALED + REPOSITORY)
+    for each in tree.all("HelmRelease"):
+        assert each["spec"]["install"]["strategy"]["name"] == "RetryOnFailure"
+        assert each["spec"]["upgrade"]["remediation"] == {"retries": 3}
+    layers = {each["spec"]["layerSelector"]["operation"] for each in tree.all("OCIRepository")}
+    assert layers == {"copy"}
+
+
 def test_argo_cd_applies_charts_before_what_needs_them() -> None:
     tree = made(SCALED + REPOSITORY, form="argocd")
     waves = {
@@ -39,6 +48,10 @@ def test_argo_cd_applies_charts_before_what_needs_them() -> None:
     assert waves["namespaces"] < waves["keda"] < waves["apps-team-search"]
     source = tree.one("Application", "apps-team-search")["spec"]["source"]
     assert source["path"] == "deploy/apps/team-search"
+    root = yaml.safe_load(tree.files["clusters/production.yaml"])
+    assert root["spec"]["source"]["path"] == "deploy/clusters/production", "waves are of one Application's parts"
+    assert root["spec"]["syncPolicy"]["retry"]["limit"] == -1
+    assert "-f deploy/clusters/production.yaml" in tree.files["APPLY.md"]
 
 
 def test_argo_cd_needs_to_know_the_repository() -> None:
@@ -54,6 +67,18 @@ def test_a_flat_tree_has_its_charts_in_a_helmfile() -> None:
     assert {"name": keda["chart"].partition("/")[0], "url": shipped().pin("keda").repository} in helmfile[
         "repositories"
     ]
+
+
+def test_a_flat_tree_says_in_which_order_it_is_applied() -> None:
+    tree = made(SCALED, form="flat")
+    told = [line for line in tree.files["APPLY.md"].splitlines() if line.startswith(("kubectl", "helmfile"))]
+    folders = sorted({path.partition("/")[0] for path in tree.files if path[0].isdigit()})
+    assert [line.rpartition("./")[2] for line in told if line.startswith("kubectl")] == folders
+    assert told.index("kubectl apply --server-side -k ./3-nodes") > told.index(
+        "helmfile --file ./helmfile.yaml --selector stage=provisioners apply"
+    ), "machines come by Karpenter, and all other charts stand on them"
+    releases = {each["name"]: each for each in yaml.safe_load(tree.files["helmfile.yaml"])["releases"]}
+    assert (releases["karpenter"]["labels"], releases["prometheus"]["wait"]) == ({"stage": "provisioners"}, False)
 
 
 @pytest.mark.parametrize("form", ["argocd", "flat"])

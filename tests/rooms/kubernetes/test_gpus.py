@@ -109,6 +109,11 @@ def test_drivers_are_those_of_the_nodes_image_on_eks_alone() -> None:
     off = {"enabled": False}
     assert (operator(tree(TURNS))["driver"], operator(tree(TURNS))["toolkit"]) == (off, off)
     assert "driver" not in operator(tree(TURNS, "kubernetes"))
+    claims = {
+        each: tree(CLAIMED, each).one("HelmRelease", "dra-driver")["spec"]["values"] for each in ("eks", "kubernetes")
+    }
+    assert "nvidiaDriverRoot" not in claims["eks"]
+    assert claims["kubernetes"]["nvidiaDriverRoot"] == "/run/nvidia/driver"
 
 
 def test_auto_mode_has_the_exporter_alone() -> None:

@@ -85,8 +85,23 @@ def test_training_takes_whole_machines() -> None:
     [job] = tree().one("ClusterTrainingRuntime", "torch")["spec"]["template"]["spec"]["replicatedJobs"]
     pod = job["template"]["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"hanok.dev/workload": "jobs"}
+    space = tree().one("Namespace", "team-search")["metadata"]["labels"]
+    assert space["pod-security.kubernetes.io/enforce"] == "restricted", "so a team's training is nobody's root"
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 1000)
+    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     limits = pod["containers"][0]["resources"]["limits"]
     assert (limits["nvidia.com/gpu"], limits["vpc.amazonaws.com/efa"]) == ("8", "32")
+
+
+def test_the_operator_of_ray_reaches_jobs_of_ray() -> None:
+    release = tree().one("HelmRelease", "kuberay-operator")["metadata"]["namespace"]
+    for space in ("jobs", "team-search"):
+        [policy] = [
+            each for each in tree().all("NetworkPolicy")
+            if each["metadata"]["namespace"] == space and each["metadata"]["name"] == "own-pods-only"
+        ]  # fmt: skip
+        _, operator = policy["spec"]["ingress"][0]["from"]
+        assert operator["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": release}
 
 
 def test_a_pattern_says_how_a_pod_asks_for_machines_of_jobs() -> None:
@@ -112,6 +127,8 @@ def test_disks_are_encrypted_and_made_where_their_pods_stand() -> None:
     shared = tree().one("PersistentVolumeClaim", "weights")["spec"]["storageClassName"]
     lustre = tree().one("StorageClass", shared)
     assert (lustre["provisioner"], lustre["parameters"]["subnetId"]) == ("fsx.csi.aws.com", "subnet-0a1b2c")
+    driver = tree().one("HelmRelease", "fsx-csi-driver")["spec"]["values"]
+    assert driver["csidriver"]["fsGroupPolicy"] == "File", "engines are not root, and a new Lustre is root's"
     assert tree().one("PersistentVolumeClaim", "shared")["spec"]["resources"]["requests"] == {"storage": "2400Gi"}
 
 

@@ -75,6 +75,15 @@ def test_headers_and_keys_come_from_the_store_alone() -> None:
     assert header["valueFrom"] == {"type": "Secret", "name": "tracker", "key": "authorization"}
 
 
+def test_what_is_plain_in_the_cluster_is_not_asked_of_the_store() -> None:
+    text = AGENTS.replace('env:TRACKER}"}', 'env:TRACKER}", X-Tenant: "${env:TENANT}"}')
+    spec = made(text.replace("cluster: {", "cluster: {hanok: {variables: {TENANT: acme}}, ")).one(
+        "ExternalSecret", "tracker"
+    )["spec"]
+    assert [each["secretKey"] for each in spec["data"]] == ["TRACKER"]
+    assert spec["target"]["template"]["data"]["x-tenant"] == "acme"
+
+
 def test_the_next_api_is_refused_in_words() -> None:
     pins = dict(shipped().pins)
     pins["kagent"] = pins["kagent"].model_copy(update={"api": "v1alpha3"})

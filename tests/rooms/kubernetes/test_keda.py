@@ -53,7 +53,11 @@ def test_each_target_is_a_trigger_with_what_one_replica_should_have() -> None:
     found = {each["name"]: each["metadata"] for each in spec()["triggers"]}
     assert list(found) == ["running", "waiting", "asked"]
     assert found["running"]["threshold"] == "12"
-    assert found["running"]["query"] == 'sum(vllm:num_requests_running{namespace="models", pod=~"chat-[0-9]+"})'
+    running, none = found["running"]["query"].split(" or ")
+    assert running == 'sum(vllm:num_requests_running{namespace="models", pod=~"chat-[0-9]+"})'
+    assert none == 'sum(kube_statefulset_replicas{namespace="models", statefulset="chat"} == 0)', (
+        "no replica is no fault"
+    )
     assert "hanok_waiting_requests" in found["waiting"]["query"]
     assert {each["metricType"] for each in spec()["triggers"]} == {"AverageValue"}
 

@@ -71,6 +71,10 @@ def test_a_pair_is_led_by_the_sidecar_of_who_answers() -> None:
     assert sidecar["restartPolicy"] == "Always"
     assert "--model-server-port=8200" in sidecar["args"]
     assert "--port=8200" in pod["containers"][0]["args"]
+    [door] = tree().one("Service", "pair-decode")["spec"]["ports"]
+    walls = tree().one("NetworkPolicy", "pair-decode")["spec"]["ingress"][0]["ports"]
+    assert door["targetPort"] == 8000, "names of init containers' ports are not looked up everywhere"
+    assert {each["port"] for each in walls} == {"http", 8000}
     assert "initContainers" not in tree().one("Deployment", "pair-prefill")["spec"]["template"]["spec"]
     config = yaml.safe_load(
         tree().one("HelmRelease", "pair")["spec"]["values"]["router"]["epp"]["pluginsCustomConfig"]["pairs.yaml"]

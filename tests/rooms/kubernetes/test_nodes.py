@@ -115,6 +115,14 @@ def test_auto_mode_gets_its_own_classes_and_labels_and_no_karpenter() -> None:
     assert not auto.all("EC2NodeClass")
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("eks", "enableNetworkPolicy"), ("eks-auto", "enable-network-policy-controller"), ("eks-auto", "access entry")],
+)
+def test_what_the_tree_cannot_do_in_aws_is_told(target: Target, words: str) -> None:
+    assert words in tree(target).files["APPLY.md"]
+
+
 def test_a_cluster_of_others_gets_no_nodes() -> None:
     assert not tree("kubernetes").all("NodePool")
     assert "karpenter" not in tree("kubernetes").rendered.components

@@ -71,6 +71,26 @@ def test_keys_are_filled_in_the_cluster() -> None:
     assert headers["otlp_http/mlflow"] == {"x-mlflow-experiment-id": "7"}
 
 
+def test_a_secrets_default_is_for_one_machine_and_not_for_the_cluster() -> None:
+    own = MODEL + (
+        "telemetry: {export: {to: langfuse, url: 'http://localhost:3000', public_key: '${env:P:-pk}', "
+        "secret_key: '${env:S:-none-on-this-laptop}'}}\ncluster: {observe: {langfuse: true}}\n"
+    )
+    for name in ("hanok-collector", "langfuse-project"):
+        spec = tree(own).one("ExternalSecret", name)["spec"]
+        assert "none-on-this-laptop" not in str(spec)
+        assert "S" in {each["secretKey"] for each in spec["data"]}
+
+
+def test_headers_that_are_plain_in_the_cluster_need_no_secret() -> None:
+    text = MODEL + (
+        "telemetry: {export: {url: 'https://tempo.example', headers: {X-Scope: '${env:TENANT}'}}}\n"
+        "cluster: {hanok: {variables: {TENANT: acme}}}\n"
+    )
+    assert config(text)["exporters"]["otlp_http/otlp"]["headers"] == {"x-scope": "acme"}
+    assert "hanok-collector" not in [each["metadata"]["name"] for each in tree(text).all("ExternalSecret")]
+
+
 def test_hanoks_pods_send_spans_to_it_alone() -> None:
     [written] = [each for each in tree().all("ConfigMap") if "platform.yaml" in each.get("data", {})]
     export = yaml.safe_load(written["data"]["platform.yaml"])["telemetry"]["export"]

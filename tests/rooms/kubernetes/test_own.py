@@ -153,6 +153,23 @@ def test_another_recipe_is_another_job_and_nothing_else_is() -> None:
     assert job(PLATFORM.replace("schedule:", "split: [{strategy: markdown}], schedule:")) != name
 
 
+def test_other_pods_are_another_job_because_those_of_one_that_is_there_cannot_be_changed() -> None:
+    def job(text: str) -> str:
+        return made(text, texts=TEXTS).all("Job")[0]["metadata"]["name"]
+
+    assert (
+        job(PLATFORM.replace("cluster: {", "cluster: {hanok: {memory_gib: 4}, "))
+        != whole().all("Job")[0]["metadata"]["name"]
+    )
+
+
+def test_nobody_waits_for_ingests_nor_for_disks_that_nothing_has_used_yet() -> None:
+    steps = {each["spec"]["path"]: each["spec"]["wait"] for each in whole().all("Kustomization")}
+    assert [path for path, wait in steps.items() if not wait] == ["./apps/ingestion"]
+    stands = {path.rpartition("/")[0] for path, each in whole().objects() if "ingest-docs" in each["metadata"]["name"]}
+    assert stands == {"apps/ingestion"}
+
+
 def test_the_recipe_installs_what_this_platform_needs_as_nobody() -> None:
     files = whole().files
     assert "hanok[agents,local,postgres,rag,redis,s3]==0.1.0" in files["image/requirements.in"]
@@ -164,6 +181,18 @@ def test_the_recipe_installs_what_this_platform_needs_as_nobody() -> None:
     assert "--require-hashes" in files["image/Containerfile"]
     assert {"COPY docs /srv/platform/docs", "COPY flows/mine.py /srv/platform/flows/mine.py"} <= set(lines)
     assert {"*", "!docs", "!flows/mine.py"} <= set(files["image/.containerignore"].splitlines())
+
+
+def test_the_recipe_takes_a_wheel_beside_it_wherever_the_tree_lies_and_compiles_what_the_base_has_not() -> None:
+    files = whole().files
+    assert {"!**/image/requirements.txt", "!**/image/*.whl"} <= set(files["image/.containerignore"].splitlines())
+    assert "--find-links /tmp/image" in files["image/Containerfile"]
+    assert "compileall" in files["image/Containerfile"]
+
+
+def test_commands_in_a_pod_find_the_platform_file() -> None:
+    spec = whole().one("StatefulSet", "hanok")["spec"]["template"]["spec"]
+    assert spec["containers"][0]["workingDir"] == "/etc/hanok"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,14 @@ telemetry: {export: {to: otlp, url: "http://collector.example:4318"}}
 cluster: {observe: {alerts: {to: slack, url: "${env:SLACK_URL}", channel: "#platform"}}}
 """
 )
-OTHERS = {"up", "kube_job_status_failed", "kube_pod_container_resource_limits", "container_memory_working_set_bytes"}
+OTHERS = {
+    "up",
+    "kube_cronjob_status_last_successful_time",
+    "kube_job_status_active",
+    "kube_job_status_failed",
+    "kube_pod_container_resource_limits",
+    "container_memory_working_set_bytes",
+}
 """Of Prometheus itself, kube-state-metrics and the kubelet."""
 
 

@@ -7,10 +7,12 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from hanok.errors import SpecError
+from hanok.kubernetes.places import MLFLOW
 from tests.rooms.kubernetes.rendering import Made, faults, made
 
 MODEL = "name: acme\nmodels: [{name: m, serve: {engine: openai, url: 'https://api.example/v1', key: '${env:KEY}'}}]\n"
@@ -84,6 +86,11 @@ def test_mlflow_has_a_database_of_its_own_or_one_that_is_named() -> None:
     assert tree(other).one("ExternalSecret", "mlflow-postgres-app")
     with pytest.raises(SpecError, match="nobody says where MLflow"):
         made(other.replace(", mlflow_database: db.example", ""))
+
+
+def test_mlflow_answers_to_the_names_that_it_is_called_by() -> None:
+    hosts = values("mlflow")["extraEnvVars"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert urlsplit(MLFLOW).netloc in hosts
 
 
 def test_charts_stand_where_their_secrets_are_made_so_that_nothing_waits_for_ever() -> None:

@@ -53,6 +53,18 @@ def test_a_secret_in_plain_text_is_refused_by_its_line() -> None:
     assert (problem.line, problem.path) == (6, "models[1].serve.key")
 
 
+def test_a_secrets_variable_with_its_value_beside_it_is_refused_by_its_line() -> None:
+    text = (
+        CHAT
+        + "gateway: {admin_key: '${env:ADMIN_KEY}'}\ncluster: {hanok: {variables: {ADMIN_KEY: hunter2-hunter2-1}}}\n"
+    )
+    with pytest.raises(SpecError) as refused:
+        made(text)
+    [problem] = refused.value.problems
+    assert (problem.line, problem.path) == (7, "cluster.hanok.variables.ADMIN_KEY")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_model_that_fits_nowhere_is_refused_by_its_line() -> None:
     with pytest.raises(SpecError) as refused:
         made(CHAT.replace('gpu: ["g6e.*"]', "gpu: [g6.xlarge]"))
@@ -77,3 +89,11 @@ def test_a_file_of_others_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="was not rendered by Hanok"):
         write_tree(made(TEAMS).files, tmp_path)
     write_tree(made(TEAMS).files, tmp_path, force=True)
+
+
+def test_another_tree_in_a_folder_below_is_left_alone(tmp_path: Path) -> None:
+    write_tree(made(TEAMS).files, tmp_path / "deploy")
+    there = read_tree(tmp_path / "deploy")
+    write_tree(made(CHAT).files, tmp_path)
+    assert read_tree(tmp_path / "deploy") == there
+    assert read_tree(tmp_path) == dict(made(CHAT).files)

@@ -125,7 +125,15 @@ def test_a_model_that_no_machine_holds_is_spread_over_a_group_of_pods() -> None:
     assert "readinessProbe" not in worker
     assert leader["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert leader["resources"]["limits"]["vpc.amazonaws.com/efa"] == "32"
-    assert spread.one("HelmRelease", "lws")
+    for part in ("leaderTemplate", "workerTemplate"):
+        affinity = group[part]["spec"]["affinity"]["podAffinity"]
+        [near] = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+        assert near["podAffinityTerm"]["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-key"]
+        assert near["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    security = spread.one("HelmRelease", "lws")["spec"]["values"]["podSecurityContext"]
+    space = spread.one("Namespace", "lws-system")["metadata"]["labels"]
+    assert space["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}, "its namespace takes no pod without one"
     [own] = spread.plan.engines
     assert endpoint_urls(spread.plan, own) == ["http://huge-group-0.huge-group.models.svc:8000/v1"]
 

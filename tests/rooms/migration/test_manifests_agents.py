@@ -244,6 +244,8 @@ def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_p
     assert (back.name, back.names()) == (before.name, before.names())
     assert (back.agents, back.tools) == (before.agents, before.tools)
     assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
+    assert [each.serve[0].engine for each in back.models] == ["openai", "openai"]
+    assert len(back.models[0].serve) == 1  # its one replica, by its pod's name
     deploy = back.models[0].deploy
     assert deploy is not None
     assert (deploy.weights, deploy.context_tokens) == ("Qwen/Qwen3-8B", 16_384)

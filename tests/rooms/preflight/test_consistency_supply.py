@@ -366,3 +366,21 @@ def test_images_of_nodes(look: Look) -> None:
     assert found(look, text % "{alias: al2023@latest}", "HK576") == ["HK576"]
     assert found(look, text % "{alias: al2023@v20260801}", "HK576") == []
     assert found(look, text % "{name: al2023}", "HK576") == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "rules"),
+    [
+        ("target: {template: {data: {a: b}}}, data: []", ["HK578"]),
+        ("data: [{secretKey: a, remoteRef: {key: a}}]", []),
+        ("dataFrom: [%s]", ["HK579"]),
+        ("refreshInterval: 1h, dataFrom: [%s]", ["HK579"]),
+        ("refreshPolicy: CreatedOnce, dataFrom: [%s]", []),
+        ("refreshInterval: 0s, dataFrom: [%s]", []),
+        ("dataFrom: [{sourceRef: {generatorRef: {kind: ECRAuthorizationToken, name: a}}}]", []),
+    ],
+)
+def test_what_external_secrets_asks_for(look: Look, spec: str, rules: list[str]) -> None:
+    made = "{sourceRef: {generatorRef: {kind: Password, name: a}}}"
+    head = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: a}\n"
+    assert found(look, head + "spec: {" + spec.replace("%s", made) + "}\n", "HK578", "HK579") == rules

@@ -35,19 +35,13 @@ def _share(rate: str, label: str, value: str) -> str:
 
 
 def knowledge_alerts() -> list[Alert]:
-    """Documents that are not in; jobs that do not end well."""
+    """Jobs that do not end well. Which documents were not taken is told by their logs alone."""
     return [
         Alert(
             name="HanokIngestFails", minutes=15, severity="warning",
             expr='max by (job_name) (kube_job_status_failed{namespace="hanok"}) > 0',
             summary="{{ $labels.job_name }} has failed",
-            todo="Passages are those of the last good ingest. The job's log names document and reason.",
-        ),
-        Alert(
-            name="HanokDocumentsRefused", minutes=0, severity="info",
-            expr="max by (base) (hanok_knowledge_refused_documents) > 0",
-            summary="{{ $value }} documents of {{ $labels.base }} were not taken",
-            todo="`hanok knowledge status` names them, each with the reason.",
+            todo="Passages are those of the last good ingest. `kubectl logs -n hanok job/NAME` tells why.",
         ),
     ]  # fmt: skip
 

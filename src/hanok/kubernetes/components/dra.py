@@ -14,12 +14,15 @@ from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import TOLERATION, Pool
 
 NAME = SPACE = "dra-driver"
+OPERATORS = "/run/nvidia/driver"
+"""Where the GPU operator's driver is on a node. EKS' images have theirs at the root, which is the chart's default."""
 WHOLE, SLICE = "gpu.nvidia.com", "mig.nvidia.com"
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """The driver, and templates."""
     values: Body = {
+        **({} if plan.on_aws else {"nvidiaDriverRoot": OPERATORS}),
         "gpuResourcesEnabledOverride": True,
         "resources": {"gpus": {"enabled": True}, "computeDomains": {"enabled": False}},
         "webhook": {"enabled": False},
@@ -50,6 +53,15 @@ def _exactly(pool: Pool, count: int) -> Body:
     }  # fmt: skip
 
 
+def notes(plan: ClusterPlan) -> Iterator[str]:
+    """Where the driver is looked for."""
+    if not plan.on_aws:
+        yield (
+            f"NVIDIA's driver is looked for at {OPERATORS}, where the GPU operator puts it: on nodes that bring their "
+            "own, say `nvidiaDriverRoot: /` in the chart's values"
+        )
+
+
 COMPONENT = Component(
-    name=NAME, wanted=lambda plan: plan.cluster.nodes.dra and plan.needs_gpus, adapters={"v1": render}
+    name=NAME, wanted=lambda plan: plan.cluster.nodes.dra and plan.needs_gpus, adapters={"v1": render}, notes=notes
 )

@@ -81,15 +81,24 @@ def triggers(plan: ClusterPlan, engine: EnginePlan, scale: ModelScale) -> Iterat
     elsewhere = [] if engine.role else [f'{AT_THE_DOOR}{{namespace="{HANOK}", model="{engine.model.name}"}}']
     if is_picked(plan, engine) and not engine.role:
         elsewhere.append(f'{AT_THE_PICKER}{{namespace="{MODELS}", service="{picker_release(engine.model)}-epp"}}')
+    none = _none(plan, engine) if scale.min == 0 else ""
     if scale.running is not None:
-        yield "running", f"sum({METRICS['running']}{{{pods}}})", scale.running
+        yield "running", f"sum({METRICS['running']}{{{pods}}}){none}", scale.running
     if scale.waiting is not None:
-        yield "waiting", f"sum({' or '.join([f'{WAITING}{{{pods}}}', *elsewhere])})", scale.waiting
+        yield "waiting", f"sum({' or '.join([f'{WAITING}{{{pods}}}', *elsewhere])}){none}", scale.waiting
     if scale.kv_cache is not None:
-        yield "kv-cache", f"sum({METRICS['kv_cache']}{{{pods}}})", scale.kv_cache
+        yield "kv-cache", f"sum({METRICS['kv_cache']}{{{pods}}}){none}", scale.kv_cache
     if scale.min == 0:
         asked = f'{ASKED}{{namespace="{HANOK}", model="{engine.model.name}"}}'
         yield "asked", f"sum(increase({asked}[1m])) or vector(0)", NEVER_SCALES
+
+
+def _none(plan: ClusterPlan, engine: EnginePlan) -> str:
+    """Nothing, where no replica is wanted: such an engine tells nothing of itself, and is yet well. Else KEDA takes
+    the trigger for broken, and Flux waits for the whole namespace. A LeaderWorkerSet has a StatefulSet of its name."""
+    kind = "deployment" if shape_of(plan, engine) == "Deployment" else "statefulset"
+    metric = "kube_deployment_spec_replicas" if kind == "deployment" else "kube_statefulset_replicas"
+    return f' or sum({metric}{{namespace="{MODELS}", {kind}="{workload_name(engine)}"}} == 0)'
 
 
 def _trigger(name: str, query: str, threshold: float) -> Body:

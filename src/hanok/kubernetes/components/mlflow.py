@@ -21,6 +21,15 @@ SECRET = f"{DATABASE}-app"
 """Made by CloudNativePG with `username` and `password`; or by External Secrets with the same keys."""
 STORED = {"username": "MLFLOW_DATABASE_USER", "password": "MLFLOW_DATABASE_PASSWORD"}
 OPERATOR = "cnpg-system"
+HOSTS = [
+    *(f"{NAME}{rest}:{PORT}" for rest in ("", f".{OBSERVABILITY}", f".{OBSERVABILITY}.svc")),
+    f"{NAME}.{OBSERVABILITY}.svc.cluster.local:{PORT}",
+    "localhost:*",
+    "127.0.0.1:*",
+]
+"""Names that it is called by: by default it answers to addresses alone, and to a name 403. Probes are let by.
+https://mlflow.org/docs/latest/self-hosting/security/network
+"""
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
@@ -72,7 +81,11 @@ def _values(plan: ClusterPlan) -> Body:
             },
             "existingDatabaseSecret": {"name": SECRET, "usernameKey": "username", "passwordKey": "password"},
         },
-        "extraEnvVars": {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        "extraEnvVars": {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(HOSTS),
+        },
         "serviceAccount": {"automount": False, **({"annotations": {ROLE: role}} if role else {})},
     }
     if bucket := plan.cluster.observe.bucket:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hanok.kubernetes.closed import own_pods_only
 from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import HANOK, team_space
@@ -27,7 +28,7 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         space = _lent(plan, space_of(plan, team))
         name = team_space(team.name)
         yield Placed(stage="namespaces", folder=name, body=namespace(name, {TEAM: name.removeprefix("team-")}))
-        yield from (Placed(stage="apps", folder=name, body=each) for each in _of_team(name, team, space))
+        yield from (Placed(stage="apps", folder=name, body=each) for each in _of_team(plan, team, space))
 
 
 def space_of(plan: ClusterPlan, team: Team) -> Space:
@@ -41,10 +42,11 @@ def _lent(plan: ClusterPlan, space: Space) -> Space:
     return space.model_copy(update={"gpus": max(space.gpus, jobs.gpus)}) if jobs.kueue else space
 
 
-def _of_team(name: str, team: Team, space: Space) -> Iterator[Body]:
+def _of_team(plan: ClusterPlan, team: Team, space: Space) -> Iterator[Body]:
+    name = team_space(team.name)
     yield _quota(name, space)
     yield _limits(name)
-    yield _closed(name)
+    yield own_pods_only(plan, name, NAME)
     yield _way_out(name)
     yield _people(name, team, space)
 
@@ -68,14 +70,6 @@ def _limits(name: str) -> Body:
         "default": {"memory": "512Mi"},
     }
     return thing("v1", "LimitRange", "usual", name, labels=labels("usual", NAME), spec={"limits": [limit]})
-
-
-def _closed(name: str) -> Body:
-    """Nobody comes in but the namespace's own pods."""
-    spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
-    return thing(
-        "networking.k8s.io/v1", "NetworkPolicy", "own-pods-only", name, labels=labels("walls", NAME), spec=spec
-    )
 
 
 def _way_out(name: str) -> Body:

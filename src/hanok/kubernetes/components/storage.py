@@ -29,10 +29,17 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         yield Chart(chart=EFS_DRIVER, release=EFS_DRIVER, namespace=SPACE)
         yield Placed(stage="configs", folder=NAME, body=_efs(plan))
     if uses_fsx(plan):
-        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE)
+        yield Chart(chart=FSX_DRIVER, release=FSX_DRIVER, namespace=SPACE, values=_fsx_values(plan))
         yield Placed(stage="configs", folder=NAME, body=_fsx(plan))
     if plan.cluster.jobs.fsx_gib:
         yield Placed(stage="apps", folder=JOBS, body=_of_jobs(plan.cluster.jobs.fsx_gib))
+
+
+def _fsx_values(plan: ClusterPlan) -> Body:
+    """A new Lustre belongs to root: by `File` the kubelet gives it to a pod's `fsGroup`, as engines need, which are not
+    root; by default it leaves volumes that many nodes write as they are. And the region, for pods on our machines
+    cannot ask the metadata service."""
+    return {"csidriver": {"fsGroupPolicy": "File"}, "controller": {"region": plan.cluster.region}}
 
 
 def uses_efs(plan: ClusterPlan) -> bool:

@@ -1,11 +1,11 @@
-"""Agents and knowledge: runs, steps, tools; documents, passages; the Milvus below them."""
+"""Agents and knowledge: runs, steps, tools; ingests; the Milvus below them."""
 
 from __future__ import annotations
 
 from hanok.kubernetes.alerts.work import MEMORY, RUNS_FAILING, SLOW_MS
 from hanok.kubernetes.dashboards.panel import RED, Board, Panel, Row
 from hanok.kubernetes.dashboards.queries import lines, per_second, quantiles, share, total
-from hanok.kubernetes.places import KNOWLEDGE
+from hanok.kubernetes.places import HANOK, KNOWLEDGE
 
 _AGENT = 'agent=~"$agent"'
 _PODS = f'namespace="{KNOWLEDGE}", container="querynode"'
@@ -43,15 +43,15 @@ def _agents() -> Row:
 
 
 def _knowledge() -> Row:
+    """By what the cluster tells of ingests: their own reports are on the disks of their jobs."""
+    jobs, kept = f'namespace="{HANOK}", job_name=~"ingest-.+"', f'namespace="{HANOK}", cronjob=~"ingest-.+"'
     return Row(title="Knowledge", panels=[
-        Panel(title="Passages", queries=lines(total("hanok_knowledge_passages", "base", how="max"), "base")),
-        Panel(title="Documents", queries=lines(total("hanok_knowledge_documents", "base", how="max"), "base")),
-        Panel(title="Documents that were not taken", thresholds=((1, RED),),
-              queries=lines(total("hanok_knowledge_refused_documents", "base", how="max"), "base")),
-        Panel(title="Since the last ingest", unit="s", kind="bargauge", width=12, queries=lines(
-            "time() - (max by (base) (hanok_knowledge_last_success_timestamp_seconds) > 0)", "base")),
-        Panel(title="Being ingested", most=1, width=12,
-              queries=lines(total("hanok_knowledge_ingesting", "base", how="max"), "base")),
+        Panel(title="Since the last ingest on schedule", unit="s", kind="bargauge", width=12, queries=lines(
+            f"time() - max by (cronjob) (kube_cronjob_status_last_successful_time{{{kept}}})", "cronjob")),
+        Panel(title="Being ingested", most=1, queries=lines(
+            f"sum by (job_name) (kube_job_status_active{{{jobs}}})", "job_name")),
+        Panel(title="Ingests that have failed", thresholds=((1, RED),), queries=lines(
+            f"max by (job_name) (kube_job_status_failed{{{jobs}}})", "job_name")),
     ])  # fmt: skip
 
 

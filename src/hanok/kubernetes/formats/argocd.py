@@ -1,5 +1,7 @@
-"""Argo CD: charts and folders as Applications, applied in waves.
+"""Argo CD: charts and folders as Applications, which one Application makes in waves.
 
+Argo waits for no Application to be well before it makes the next wave (who has it wait is stuck: some charts want
+Secrets of later waves). So what comes too early fails, and is tried again until what it needs is there.
 Argo renders charts anew at each sync, so that a chart which makes up passwords makes up others each time: components
 give every secret by name. https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/
 """
@@ -19,11 +21,15 @@ from hanok.kubernetes.writing import HEADER
 ARGO, PROJECT = "argocd", "default"
 HERE = "https://kubernetes.default.svc"
 WAVE = "argocd.argoproj.io/sync-wave"
-RETRIES: Body = {"limit": 5, "backoff": {"duration": "30s", "factor": 2, "maxDuration": "10m"}}
+RETRIES: Body = {"limit": -1, "backoff": {"duration": "30s", "factor": 2, "maxDuration": "10m"}}
+"""Without end: after its last try Argo leaves a commit alone until the next one."""
+ROOT = "applications"
+"""The Application of all others."""
 
 
 def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, Body | str]]:
-    """Objects in `infrastructure` and `apps`; in `clusters/ENVIRONMENT` an Application for each chart and folder."""
+    """Objects in `infrastructure` and `apps`; in `clusters/ENVIRONMENT` an Application for each chart and folder, and
+    beside it, as `clusters/ENVIRONMENT.yaml`, the one that makes these."""
     objects = [(f"{folder_of(each)}/{file_of(each.body)}", each.body) for each in pieces if isinstance(each, Placed)]
     yield from objects
     yield from ((each.path, HEADER + each.text) for each in pieces if isinstance(each, File))
@@ -31,6 +37,7 @@ def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, B
     charts = [each for each in pieces if isinstance(each, Chart)]
     for body in (*_charts(plan, charts), *_folders(plan, folders_of(path for path, _ in objects))):
         yield f"{root}/{file_of(body)}", body
+    yield f"{root}.yaml", _application(ROOT, ARGO, 0, _folder(plan, root))
 
 
 def _charts(plan: ClusterPlan, charts: Sequence[Chart]) -> Iterator[Body]:
@@ -53,13 +60,15 @@ def _source(chart: Chart, pin: Pin) -> Body:
 
 
 def _folders(plan: ClusterPlan, folders: Sequence[str]) -> Iterator[Body]:
-    repository = plan.cluster.repository
-    root = repository.root
     for folder in folders:
-        path = "/".join(each for each in (root, folder) if each)
-        source = {"repoURL": repository.url, "targetRevision": repository.branch, "path": path}
         name = label(folder.removeprefix("infrastructure/").replace("/", "-"))
-        yield _application(name, "default", _wave(folder), source)
+        yield _application(name, "default", _wave(folder), _folder(plan, folder))
+
+
+def _folder(plan: ClusterPlan, folder: str) -> Body:
+    repository = plan.cluster.repository
+    path = "/".join(each for each in (repository.root, folder) if each)
+    return {"repoURL": repository.url, "targetRevision": repository.branch, "path": path}
 
 
 def _wave(folder: str) -> int:

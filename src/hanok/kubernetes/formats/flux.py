@@ -9,13 +9,17 @@ from hanok.kubernetes.component import Body, Chart, File, Piece
 from hanok.kubernetes.formats.paths import FOLDERS, file_of, folder_of, kustomization
 from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.objects import given, label, thing
-from hanok.kubernetes.places import FLUX
+from hanok.kubernetes.places import FLUX, INGESTION
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import HEADER
 
 SOURCES = "infrastructure/sources"
 EVERY, RETRY, TIMEOUT = "10m", "2m", "30m"
 CHARTS_EVERY = "24h"
+CHART_LAYER: Body = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
+"""The chart as it was published: unpacked and packed anew, it may lack what Flux ignores, and has another digest."""
+UNWAITED = (f"apps/{INGESTION}",)
+"""Folders whose objects are not ready for hours, though nothing is wrong: https://fluxcd.io/flux/components/kustomize/"""
 _STAGES = (SOURCES, *(folder for stage, folder in FOLDERS.items() if stage != "apps"))
 
 
@@ -62,7 +66,7 @@ def source(name: str, pin: Pin) -> Body:
     """An OCIRepository of one chart at its version, or a HelmRepository."""
     if pin.repository is None:
         ref = given(tag=None if pin.digest else pin.version, digest=pin.digest)
-        spec = {"interval": CHARTS_EVERY, "url": pin.chart, "ref": ref}
+        spec = {"interval": CHARTS_EVERY, "url": pin.chart, "ref": ref, "layerSelector": CHART_LAYER}
         return thing("source.toolkit.fluxcd.io/v1", "OCIRepository", name, FLUX, spec=spec)
     spec = {"interval": CHARTS_EVERY, "url": pin.repository}
     return thing("source.toolkit.fluxcd.io/v1", "HelmRepository", _repository(pin.repository), FLUX, spec=spec)
@@ -73,7 +77,11 @@ def _repository(url: str) -> str:
 
 
 def release(chart: Chart, pin: Pin, charts: Sequence[Chart]) -> Body:
-    """A HelmRelease: tried again where it fails, and its custom resources' definitions kept up."""
+    """A HelmRelease: tried again where it fails, and its custom resources' definitions kept up.
+
+    In a new cluster much fails at first, as one chart's hooks at another's webhook that is not up yet: an install is
+    tried until it works, and nothing is taken away between. An upgrade that fails three times goes back.
+    """
     unwaited: Body = {} if chart.wait else {"disableWait": True}
     spec: Body = {
         "interval": EVERY,
@@ -81,7 +89,11 @@ def release(chart: Chart, pin: Pin, charts: Sequence[Chart]) -> Body:
         "releaseName": chart.release,
         **_chart(chart.chart, pin),
         "dependsOn": [_need(each) for each in charts if each.release in chart.needs] or None,
-        "install": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
+        "install": {
+            "crds": "CreateReplace",
+            "strategy": {"name": "RetryOnFailure", "retryInterval": RETRY},
+            **unwaited,
+        },
         "upgrade": {"crds": "CreateReplace", "remediation": {"retries": 3}, **unwaited},
         "values": chart.values or None,
     }
@@ -127,7 +139,7 @@ def _step(plan: ClusterPlan, name: str, folder: str, before: Sequence[str]) -> B
         "timeout": TIMEOUT,
         "path": "./" + "/".join(each for each in (root, folder) if each),
         "prune": True,
-        "wait": True,
+        "wait": folder not in UNWAITED,
         "sourceRef": {"kind": "GitRepository", "name": FLUX},
         "dependsOn": [{"name": each} for each in before] or None,
     }

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from hanok.migration.manifests.keys import Keys, given
 from hanok.migration.manifests.pools import choose_gpus
-from hanok.migration.manifests.reasons import CONTAINER, ENGINE_FLAGS, POD
+from hanok.migration.manifests.reasons import CONTAINER, ENGINE_FLAGS, ENGINES_OWN, POD
 from hanok.migration.manifests.scales import read_scale, together
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
@@ -209,7 +209,7 @@ def _tell(served: Served, told: Told, model: str) -> None:
     """A note for every flag, and for whatever else stands in the pod."""
     engine, manifest = served.engine, served.manifest
     for flag in engine.flags:
-        to, reason = ENGINE_FLAGS.get(flag.name, (None, "a setting of the engine: it stays in its manifest"))
+        to, reason = ENGINE_FLAGS.get(flag.name, (None, ENGINES_OWN))
         path = engine.path(flag)
         if to is not None:
             told.carried(manifest, path, f"{model}.{to}", reason)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_ENGINES_OWN = "a setting of the engine: it stays in its manifest"
+ENGINES_OWN = "a setting of the engine: it stays in its manifest"
+"""Of every other flag."""
 
 ENGINE_FLAGS: dict[str, tuple[str | None, str]] = {
     "model": ("deploy.weights", ""),

@@ -3,6 +3,7 @@
 from hanok.preflight.consistency import (
     apis,
     embeddings,
+    fetched,
     images,
     metrics,
     names,
@@ -21,5 +22,6 @@ MODULES = (
     apis,
     images,
     secrets,
+    fetched,
     releases,
 )

@@ -133,8 +133,7 @@ class Target:
 
 def target(case: Case, address: str, namespace: str) -> Target | None:
     """The Service of the tree behind an address, and the pods that it selects; None where either is missing."""
-    host = _host(address)
-    name, _, rest = host.partition(".")
+    name, _, rest = _without_pod(_host(address)).partition(".")
     where = rest.split(".")[0] if rest else namespace
     if not name or (rest and not _in_cluster(rest)):
         return None
@@ -143,6 +142,12 @@ def target(case: Case, address: str, namespace: str) -> Target | None:
         return _behind_pool(case, name, where)
     selected = case.inventory.pods(where, labels_at(service.body, "spec", "selector"))
     return Target(service=service, workloads=selected) if selected else None
+
+
+def _without_pod(host: str) -> str:
+    """Pods of a headless Service have names of their own before its: `POD.SERVICE.NAMESPACE.svc`."""
+    parts = host.split(".")
+    return ".".join(parts[1:]) if parts[3:4] == ["svc"] else host
 
 
 def _behind_pool(case: Case, name: str, namespace: str) -> Target | None:

@@ -11,6 +11,7 @@ from hanok.preflight.references import (
     tree,
     unread,
     uses,
+    waiting,
 )
 
 MODULES = (
@@ -24,4 +25,5 @@ MODULES = (
     scaling,
     hosts,
     unread,
+    waiting,
 )

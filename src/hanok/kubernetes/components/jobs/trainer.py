@@ -19,6 +19,8 @@ SPACE = "kubeflow-system"
 RUNTIME = "torch"
 EFA = "vpc.amazonaws.com/efa"
 STEP = "trainer.kubeflow.org/trainjob-ancestor-step"
+USER, HOME = 1000, "/tmp"  # noqa: S108 - a folder of the container's own
+"""Not root: teams' namespaces take no other pods. PyTorch looks for a name and a home, which this user has not."""
 SHM_GIB = 64
 """Shared memory of a machine's processes: NCCL and the loaders of data use it."""
 
@@ -47,18 +49,29 @@ def _pod(plan: ClusterPlan) -> Body:
     return given(
         nodeSelector={WORKLOAD: JOBS} if jobs.gpus else None,
         tolerations=[TOLERATION] if jobs.gpus else None,
-        securityContext={"seccompProfile": {"type": "RuntimeDefault"}},
+        securityContext=_security(),
         containers=[_container(plan)],
         volumes=[{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SHM_GIB}Gi"}}],
     )
+
+
+def _security() -> Body:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def _container(plan: ClusterPlan) -> Body:
     return given(
         name="node",
         image=plan.cluster.jobs.image,
+        env=[{"name": "HOME", "value": HOME}, {"name": "USER", "value": "job"}],
         resources=_resources(plan),
-        securityContext={"allowPrivilegeEscalation": False},
+        securityContext={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         volumeMounts=[{"name": "shm", "mountPath": "/dev/shm"}],  # noqa: S108 - a mount of its own
     )
 

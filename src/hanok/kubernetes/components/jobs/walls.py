@@ -1,9 +1,10 @@
-"""The namespace of jobs that are no team's: its walls, and what machines of jobs must be known by."""
+"""Where jobs are: the walls of the namespace that is no team's, and what machines of jobs must be known by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hanok.kubernetes.closed import own_pods_only
 from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import GPU_TAINT, JOBS, WORKLOAD
@@ -15,11 +16,7 @@ NAME = "jobs"
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """Jobs reach one another and the world; nobody else reaches them. And how a pod asks for their machines."""
-    spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
-    body = thing(
-        "networking.k8s.io/v1", "NetworkPolicy", "own-pods-only", JOBS, labels=labels("walls", NAME), spec=spec
-    )  # fmt: skip
-    yield Placed(stage="apps", folder=JOBS, body=body)
+    yield Placed(stage="apps", folder=JOBS, body=own_pods_only(plan, JOBS, NAME))
     if plan.cluster.jobs.gpus:
         yield Placed(stage="apps", folder=JOBS, body=_pattern(plan))
 

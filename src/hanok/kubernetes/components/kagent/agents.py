@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -15,12 +14,12 @@ from hanok.kubernetes.components.kagent.expressing import (
     servers,
 )
 from hanok.kubernetes.external import external_secret
+from hanok.kubernetes.filled import filled_secret
 from hanok.kubernetes.objects import given, label, labels, thing
 from hanok.kubernetes.places import GATEWAY, KAGENT
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.texts import all_tools
 from hanok.spec.tree import Agent, McpTool
-from hanok.spec.written import VARIABLE
 
 NAME = "kagent"
 API, TOOLS_API = "kagent.dev/v1alpha2", "kagent.dev/v1alpha1"
@@ -165,13 +164,7 @@ def _written(plan: ClusterPlan, tool: McpTool, header: str) -> str:
 
 def _headers(plan: ClusterPlan, name: str, written: Mapping[str, str]) -> Body:
     """A Secret with each header whole, its variables filled by External Secrets."""
-    variables = {found[1]: found[1] for text in written.values() for found in VARIABLE.finditer(text)}
-    data = {label(each): VARIABLE.sub(_as_template, text) for each, text in written.items()}
-    return _templated(external_secret(plan, name, KAGENT, variables, component=NAME), data)
-
-
-def _as_template(found: re.Match[str]) -> str:
-    return f"{{{{ .{found[1]} }}}}"
+    return filled_secret(plan, name, KAGENT, {label(each): text for each, text in written.items()}, component=NAME)
 
 
 def _started(name: str, tool: McpTool) -> Body:

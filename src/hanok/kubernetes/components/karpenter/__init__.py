@@ -110,6 +110,13 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
             f"account {SPACE}/{SERVICE_ACCOUNT} by an EKS Pod Identity association; the role of nodes with an access "
             f"entry; and the SQS queue `{name}` for interruptions"
         )
+    else:
+        role = plan.cluster.nodes.role or f"AmazonEKSAutoNodeRole-{name}"
+        yield (
+            f"the node role `{role}` needs an access entry of type EC2 with the access policy AmazonEKSAutoNodePolicy: "
+            "EKS makes one only for the role of its own node pools"
+        )
+    yield _enforced(plan)
     if plan.cluster.nodes.reservations:
         yield "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"
     if plan.cluster.nodes.dra:
@@ -121,6 +128,16 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
         yield "NodeOverlay is alpha in Karpenter: it is what makes shares of GPUs known before a node is there"
     if plan.cluster.jobs.efa or any(each.machines > 1 for each in plan.engines):
         yield "EFA needs a security group that allows all traffic to and from itself"
+
+
+def _enforced(plan: ClusterPlan) -> str:
+    """Neither has network policies enforced unless asked to."""
+    if plan.target == "eks":
+        return 'network policies are words until the add-on vpc-cni has `{"enableNetworkPolicy": "true"}`'
+    return (
+        "network policies are words until the ConfigMap kube-system/amazon-vpc-cni says "
+        '`enable-network-policy-controller: "true"`'
+    )
 
 
 COMPONENT = Component(

@@ -14,7 +14,7 @@ from hanok.kubernetes.components.own.image import image
 from hanok.kubernetes.components.own.ingestion import ingestion
 from hanok.kubernetes.components.own.refusals import notes, refuse
 from hanok.kubernetes.components.own.walls import walls
-from hanok.kubernetes.places import HANOK
+from hanok.kubernetes.places import HANOK, INGESTION
 from hanok.kubernetes.plan import ClusterPlan
 
 NAME = "hanok"
@@ -22,8 +22,9 @@ NAME = "hanok"
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """Always there: it is what all else serves."""
-    for body in (*config_maps(plan), *gateway(plan), *walls(), *ingestion(plan)):
+    for body in (*config_maps(plan), *gateway(plan), *walls()):
         yield Placed(stage="apps", folder=HANOK, body=body)
+    yield from (Placed(stage="apps", folder=INGESTION, body=body) for body in ingestion(plan))
     yield from image(plan)
 
 

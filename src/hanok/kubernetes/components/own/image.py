@@ -14,22 +14,25 @@ RECIPE, REQUIREMENTS, IGNORE = "image/Containerfile", "image/requirements.in", "
 _INSTALL = """\
 # Build it in the folder of platform.yaml; --build-arg TREE is where this tree lies in it:
 #   uv pip compile --generate-hashes {tree}/image/requirements.in -o {tree}/image/requirements.txt
+# Where hanok=={version} is in no index: put its wheel into {tree}/image, add `--find-links {tree}/image` to the first.
 #   podman build --ignorefile {tree}/image/.containerignore -f {tree}/image/Containerfile -t {image} .
 # The digest of the base image was not known where this was rendered: add it (@sha256:…) to repeat a build.
 ARG TREE={tree}
 
 FROM {base} AS build
 ARG TREE
-COPY ${{TREE}}/image/requirements.txt /tmp/requirements.txt
+COPY ${{TREE}}/image /tmp/image
 RUN python -m venv /opt/hanok \\
- && /opt/hanok/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
+ && /opt/hanok/bin/pip install --no-cache-dir --require-hashes --find-links /tmp/image -r /tmp/image/requirements.txt
 
 FROM {base}
 {packages}COPY --from=build /opt/hanok /opt/hanok
 {copies}ENV PATH=/opt/hanok/bin:$PATH PYTHONPATH={folder} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# The base comes without compiled modules, and on a read-only root each process would compile them anew.
+RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 RUN install -d -o {user} -g {user} {state} && install -d {config}
 USER {user}:{user}
-WORKDIR {state}
+WORKDIR {config}
 EXPOSE 4242
 ENTRYPOINT ["hanok"]
 CMD ["up", "{config}/platform.yaml", "--log-json"]
@@ -51,6 +54,7 @@ def image(plan: ClusterPlan) -> Iterator[File]:
     text = _INSTALL.format(
         tree="deploy",
         image=plan.image.partition("@")[0],
+        version=plan.version,
         base=plan.lock.image("python"),
         packages=_GIT
         if any(source.kind == "git" for base in plan.platform.knowledge for source in base.sources)
@@ -103,7 +107,8 @@ def _folder(path: str) -> str:
 def _ignored(plan: ClusterPlan) -> Iterator[str]:
     """Everything but what the recipe copies."""
     yield "*"
-    yield "!deploy/image/requirements.txt"
+    yield "!**/image/requirements.txt"
+    yield "!**/image/*.whl"
     for each in kept_files(plan):
         yield f"!{each}"
     yield "**/.hanok"

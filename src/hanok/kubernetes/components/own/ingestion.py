@@ -1,7 +1,9 @@
 """Ingestion: jobs, one for each knowledge base, not gateways, of which each would do it.
 
-What `on_start` says is a Job whose name holds the digest of the base: another recipe or other sources are another Job.
-A disk that only one pod at a time may have keeps two ingests of one base apart.
+What `on_start` says is a Job whose name holds the digest of the base and of its pods: another recipe, other sources or
+another image are another Job. A disk that only one pod at a time may have keeps two ingests of one base apart.
+They stand in a folder of their own, which nobody waits for: an ingest takes hours, and a disk that nobody has used yet
+is bound to none.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ def ingestion(plan: ClusterPlan) -> Iterator[Body]:
         yield _disk(name)
         yield _scheduled(plan, name, base)
         if base.on_start:
-            digest = hashlib.sha256(json.dumps([written, plan.image], sort_keys=True, default=str).encode()).hexdigest()
-            yield _once(plan, name, f"{name}-{digest[:8]}", base)
+            yield _once(name, written, _job(plan, name, base))
 
 
 def _disk(name: str) -> Body:
@@ -57,8 +58,10 @@ def _scheduled(plan: ClusterPlan, name: str, base: Knowledge) -> Body:
     return thing("batch/v1", "CronJob", name, HANOK, labels=labels(name, COMPONENT), spec=given(**spec))
 
 
-def _once(plan: ClusterPlan, disk: str, name: str, base: Knowledge) -> Body:
-    return thing("batch/v1", "Job", name, HANOK, labels=labels(disk, COMPONENT), spec=_job(plan, disk, base))
+def _once(disk: str, written: Body, spec: Body) -> Body:
+    """Its pods count, too: the API server refuses to change those of a Job that is there."""
+    digest = hashlib.sha256(json.dumps([written, spec], sort_keys=True, default=str).encode()).hexdigest()
+    return thing("batch/v1", "Job", f"{disk}-{digest[:8]}", HANOK, labels=labels(disk, COMPONENT), spec=spec)
 
 
 def _job(plan: ClusterPlan, disk: str, base: Knowledge) -> Body:

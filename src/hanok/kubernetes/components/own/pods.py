@@ -39,6 +39,7 @@ def container(plan: ClusterPlan, name: str, args: list[str], **more: object) -> 
         "image": plan.image,
         "command": ["hanok"],
         "args": args,
+        "workingDir": FOLDER,  # so that `kubectl exec … hanok keys create …` finds platform.yaml
         "env": list(_variables(plan)),
         "resources": _resources(plan),
         "securityContext": container_security(),

@@ -122,6 +122,7 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """What must be made, and what is otherwise than on one machine."""
     yield _image(plan)
+    yield _first_key(plan)
     if plan.cluster.hanok.max_replicas > plan.cluster.hanok.replicas:
         yield "metrics-server must run: it tells how busy gateways are, by which their number follows"
     yield from _kept_by_one(plan)
@@ -139,6 +140,13 @@ def _image(plan: ClusterPlan) -> str:
     files = ", ".join(kept_files(plan))
     more = f", with {files} in {IMAGE_FOLDER}" if files else ""
     return f"{plan.image} must hold what `image/Containerfile` puts in{more}"
+
+
+def _first_key(plan: ClusterPlan) -> str:
+    """How anybody comes in at all."""
+    team = f" --team {plan.platform.teams[0].name}" if plan.platform.teams else ""
+    more = "; or by POST /admin/keys with the admin key" if plan.platform.gateway.admin_key else ""
+    return f"keys are made when it runs: `kubectl exec -n {HANOK} hanok-0 -- hanok keys create NAME{team}`{more}"
 
 
 def _kept_by_one(plan: ClusterPlan) -> Iterator[str]:

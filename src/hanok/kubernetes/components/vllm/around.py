@@ -44,8 +44,9 @@ def pods_in(space: str, name: str) -> Body:
 
 
 def _service(plan: ClusterPlan, engine: EnginePlan) -> Body:
-    """Without an address of its own where it gives replicas their names."""
-    door = "sidecar" if has_sidecar(plan, engine) else PORT
+    """Without an address of its own where it gives replicas their names. The sidecar's port goes by number: ports of
+    init containers have names that not every Kubernetes (before 1.33) and not every network plugin looks up."""
+    door = ENGINE_PORT if has_sidecar(plan, engine) else PORT
     headless = {"clusterIP": "None"} if shape_of(plan, engine) == "StatefulSet" else {}
     return {**headless, "selector": pods_of(engine), "ports": [{"name": PORT, "port": ENGINE_PORT, "targetPort": door}]}
 
@@ -91,7 +92,7 @@ def callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
 def _ports(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
     yield {"protocol": "TCP", "port": PORT}
     if has_sidecar(plan, engine):
-        yield {"protocol": "TCP", "port": "sidecar"}
+        yield {"protocol": "TCP", "port": ENGINE_PORT}
 
 
 def _tcp(port: int) -> Body:

@@ -82,13 +82,21 @@ def _spread(named: Body, key: str) -> Body:
 
 
 def _near(engine: EnginePlan) -> Body | None:
-    """Who hands keys and values to others stands in their zone, where that can be had."""
-    if engine.role is None:
-        return None
-    model = {"llm-d.ai/model": pod_labels(engine)["llm-d.ai/model"]}
-    term = {"labelSelector": {"matchLabels": model}, "topologyKey": ZONE}
-    preferred = [{"weight": 100, "podAffinityTerm": term}]
-    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    """Who hands keys and values to others stands in their zone, where that can be had; so do the pods of one replica,
+    which speak at every token, and whose EFA ends at the zone."""
+    terms = [*([_of_model(engine)] if engine.role else []), *([_of_group(engine)] if engine.machines > 1 else [])]
+    preferred = [{"weight": 100, "podAffinityTerm": {**each, "topologyKey": ZONE}} for each in terms]
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}} if preferred else None
+
+
+def _of_model(engine: EnginePlan) -> Body:
+    return {"labelSelector": {"matchLabels": {"llm-d.ai/model": pod_labels(engine)["llm-d.ai/model"]}}}
+
+
+def _of_group(engine: EnginePlan) -> Body:
+    """LeaderWorkerSet labels each pod with its replica."""
+    mine = {"hanok.dev/model": engine_labels(engine)["hanok.dev/model"]}
+    return {"labelSelector": {"matchLabels": mine}, "matchLabelKeys": ["leaderworkerset.sigs.k8s.io/group-key"]}
 
 
 # --- The container ----------------------------------------------------------------------------------------------------

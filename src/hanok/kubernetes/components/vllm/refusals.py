@@ -102,6 +102,11 @@ def _wrong(name: str, runs: Version, known: Vocabulary) -> tuple[str, str] | Non
 
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """What to do before engines can start, and what to expect of them."""
+    if token := plan.cluster.serving.token:  # pods wait for its Secret, also where no model asks for it
+        yield (
+            f"put the token for Hugging Face into the secret store as `{plan.secret_prefix}{token}`, "
+            "or say `cluster.serving.token: null` where all models are open"
+        )
     for pool in () if plan.on_aws else plan.pools:
         labels = ",".join(f"{key}={value}" for key, value in pool.labels.items())
         yield (

@@ -34,7 +34,7 @@ class Nodes(Tree):
         default=[], description="Reserved capacity for machines with GPUs, as capacity blocks; taken before all other."
     )
     sharing: Sharing = Field(default_factory=Sharing, description="GPUs that several engines share.")
-    dra: bool = Field(default=False, description="Claim GPUs by Dynamic Resource Allocation (Kubernetes 1.34.2).")
+    dra: bool = Field(default=False, description="Claim GPUs by Dynamic Resource Allocation (Kubernetes 1.34).")
     role: str | None = Field(
         default=None, description="IAM role of nodes; by default `KarpenterNodeRole-CLUSTER` or the Auto Mode one."
     )

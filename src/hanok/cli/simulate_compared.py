@@ -1,0 +1,23 @@
+"""What `hanok simulate` has found, for whoever shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hanok.autoscaling.simulation import Setting, Tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What was tried for one model: the fixed ones, the declared rule, and where asked for the candidates."""
+
+    model: str
+    setting: Setting
+    trace: Path
+    fixed: list[Tried]
+    rules: list[Tried]
+    limit_s: float | None
+    best: Tried | None
