@@ -95,10 +95,11 @@ def _arguments(platform: Platform, written: Written) -> Iterator[Problem]:
 
 
 def _named_secrets(platform: Platform, written: Written) -> Iterator[Problem]:
-    """Plain values for variables that stand where secrets do."""
+    """Plain values for variables that stand where secrets do; a tenant's name in a header is none."""
     plain = platform.cluster.hanok.variables if platform.cluster else {}
     for name in sorted(secret_variables(platform, written) & plain.keys()):
-        if _is_secret(plain[name]):
+        text = plain[name]
+        if _has_password(text) or any(_MADE_BY_CHANCE.fullmatch(word) for word in text.split() if "://" not in word):
             message = f"{name} stands where a secret does, so its value cannot be in the tree"
             place = ("cluster", "hanok", "variables", name)
             yield written.problem(place, message, "take it out, and put the value into the secret store")
