@@ -48,6 +48,8 @@ def _instant(written: Any) -> float:
     return datetime.fromisoformat(str(written)[:26]).timestamp()
 
 
+LONGEST_S = 366 * 86_400.0
+"""From the first call to the last: every step of the time between is walked through."""
 _FORMS = (
     _Form(names=("time_s", "input_tokens", "output_tokens"), seconds=float),
     _Form(names=("timestamp", "input_length", "output_length"), seconds=lambda value: float(value) / 1000),
@@ -72,6 +74,9 @@ def parse(lines: Iterable[str], *, name: str) -> list[Call]:
         call = replace(call, at_s=call.at_s - first)
         if calls and call.at_s < calls[-1].at_s:
             raise PlanError(f"{name}:{number}: this call comes before the one above it", hint="sort the trace by time")
+        if call.at_s > LONGEST_S:
+            message = f"{name}:{number}: this call comes {call.at_s / 86_400:,.0f} days after the first"
+            raise PlanError(message, hint="a trace is of a year at most; are its times in seconds?")
         calls.append(call)
     if not calls:
         raise PlanError(f"{name} has no calls", hint=f"a trace has lines of {FORMS}")
@@ -88,15 +93,22 @@ def _rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, Row]]:
         yield head[0], _object(head[1], f"{name}:{head[0]}")
         yield from ((number, _object(line, f"{name}:{number}")) for number, line in numbered)
         return
-    columns = [each.strip() for each in next(csv.reader([head[1]]))]
+    columns = [each.strip() for each in _cells(head[1], f"{name}:{head[0]}")]
     for number, line in numbered:
-        yield number, dict(zip(columns, next(csv.reader([line])), strict=False))
+        yield number, dict(zip(columns, _cells(line, f"{name}:{number}"), strict=False))
+
+
+def _cells(line: str, place: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        raise PlanError(f"{place}: not a line of CSV", hint=f"a trace has lines of {FORMS}") from None
 
 
 def _object(line: str, place: str) -> Row:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise PlanError(f"{place}: not a JSON object", hint=f"a trace has lines of {FORMS}")

@@ -41,7 +41,7 @@ _HOW: Mapping[str, str] = {"flux": _FLUX, "argocd": _ARGO, "flat": _FLAT}
 def guide(plan: ClusterPlan, form: str, notes: Sequence[Note], pieces: Sequence[Piece]) -> str:
     """The page, in Markdown."""
     repository = plan.cluster.repository
-    root = repository.path.strip("./")
+    root = repository.root
     before = f"{root}/" if root else "./"
     words = {
         "environment": plan.cluster.environment,

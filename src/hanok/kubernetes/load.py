@@ -101,10 +101,23 @@ def _take(name: str, given: Any, pins: dict[str, Pin], book: Book) -> None:
         _blame(book, (name,), f"no component is called {name!r}", "delete it")
         return
     try:
-        pins[name] = Pin.model_validate({**pins[name].model_dump(exclude_unset=True), **(given or {})})
+        taken = Pin.model_validate({**pins[name].model_dump(exclude_unset=True), **(given or {})})
     except (ValidationError, TypeError) as error:
         told = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else "must be a block"
         _blame(book, (name,), told, "as `version: 1.2.3`")
+    else:
+        _keep(name, taken, pins, book)
+
+
+def _keep(name: str, taken: Pin, pins: dict[str, Pin], book: Book) -> None:
+    """A pin that still says where its image or chart is."""
+    before = pins[name]
+    lost = [key for key in ("image", "chart") if getattr(before, key) and not getattr(taken, key)]
+    if taken.chart and taken.repository is None and not taken.chart.startswith("oci://"):
+        lost.append("repository")
+    for key in lost:
+        _blame(book, (name,), f"its `{key}` cannot be null", "name another, or delete the line")
+    pins[name] = taken
 
 
 def _blame(book: Book, place: Place, message: str, hint: str) -> None:

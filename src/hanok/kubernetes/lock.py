@@ -13,10 +13,18 @@ from hanok.spec.tree import Tree
 class Pin(Tree):
     """One component's version. A chart is an `oci://` address, or a name in `repository`."""
 
-    version: str = Field(description="As its makers write it.")
-    chart: str | None = Field(default=None, description="`oci://…`, or a chart's name in `repository`.")
-    repository: str | None = Field(default=None, description="Address of a Helm repository.")
-    image: str | None = Field(default=None, description="An image without its tag.")
+    version: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$", description="As its makers write it.")
+    chart: str | None = Field(
+        default=None,
+        pattern=r"^(oci://)?[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        description="`oci://…`, or a chart's name in `repository`.",
+    )
+    repository: str | None = Field(
+        default=None, pattern=r"^(https|http|oci)://\S+$", description="Address of a Helm repository."
+    )
+    image: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*$", description="An image without its tag."
+    )
     digest: str | None = Field(
         default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="Of the chart, or of the image."
     )

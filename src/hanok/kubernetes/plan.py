@@ -11,6 +11,8 @@ from functools import cached_property
 
 from hanok.errors import SpecError
 from hanok.gpu import Anatomy, Catalog
+from hanok.gpu.catalog import Instance
+from hanok.gpu.hosts import all_instances
 from hanok.kubernetes.engines import EnginePlan, plan_engines
 from hanok.kubernetes.lock import Lock
 from hanok.kubernetes.places import GATEWAY, MILVUS
@@ -91,6 +93,11 @@ class ClusterPlan:
     def keeps_passages(self) -> bool:
         declared = self.platform
         return bool(declared.knowledge) or "vector_stores" in declared.model_fields_set
+
+    @cached_property
+    def instances(self) -> Mapping[str, Instance]:
+        """Every instance type that the catalogue knows."""
+        return all_instances(self.catalog)
 
     @cached_property
     def gateway(self) -> str:

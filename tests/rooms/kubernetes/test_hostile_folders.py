@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hanok.errors import StartError
+from hanok.errors import SpecError, StartError
+from hanok.kubernetes.load import load_lock
 from hanok.kubernetes.store import read_tree, write_tree
 from hanok.kubernetes.writing import HEADER
+from tests.rooms.kubernetes.rendering import made
 
 OURS = HEADER + "a: 1\n"
 
@@ -47,3 +49,32 @@ def test_a_file_that_was_changed_by_hand_into_anything_is_compared(tmp_path: Pat
 
     (tmp_path / "x.yaml").write_bytes(HEADER.encode() + body)
     assert differences(read_tree(tmp_path), {"x.yaml": OURS})
+
+
+LOCKS = [
+    "vllm: {image: null}",
+    "keda: {repository: null}",
+    "keda: {chart: 'a b'}",
+    'vllm: {version: "1\\n2"}',
+    "keda: {repository: 'file:///etc'}",
+    "'../x': {version: 1}",
+]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_that_names_nothing_that_can_be_fetched_is_refused_by_line(tmp_path: Path, lock: str) -> None:
+    (tmp_path / "platform.lock").write_text(lock)
+    with pytest.raises(SpecError) as refused:
+        load_lock(tmp_path / "platform.lock")
+    assert all(each.line == 1 for each in refused.value.problems)
+
+
+@pytest.mark.parametrize("path", ["../..", "/etc", "a/../..", "$(x)", "a b"])
+def test_the_trees_place_lies_in_its_repository(path: str) -> None:
+    with pytest.raises(SpecError, match=r"cluster\.repository\.path"):
+        made(f"name: a\nmodels: [{{name: c, serve: {{engine: echo}}}}]\ncluster: {{repository: {{path: '{path}'}}}}\n")
+
+
+def test_a_hidden_folder_keeps_its_dot() -> None:
+    platform = "name: a\nmodels: [{name: c, serve: {engine: echo}}]\ncluster: {repository: {path: ./.gitops/x/}}\n"
+    assert "--path=.gitops/x/clusters/production" in made(platform).files["APPLY.md"]

@@ -67,7 +67,7 @@ def _folders(plan: ClusterPlan, folders: Sequence[str]) -> Iterator[Body]:
 
 def _folder(plan: ClusterPlan, folder: str) -> Body:
     repository = plan.cluster.repository
-    path = "/".join(each for each in (repository.path.strip("./"), folder) if each)
+    path = "/".join(each for each in (repository.root, folder) if each)
     return {"repoURL": repository.url, "targetRevision": repository.branch, "path": path}
 
 

@@ -132,7 +132,7 @@ def _path(plan: ClusterPlan, name: str) -> str:
 
 
 def _step(plan: ClusterPlan, name: str, folder: str, before: Sequence[str]) -> Body:
-    root = plan.cluster.repository.path.strip("./")
+    root = plan.cluster.repository.root
     spec: Body = {
         "interval": EVERY,
         "retryInterval": RETRY,

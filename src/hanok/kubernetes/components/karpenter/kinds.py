@@ -10,7 +10,6 @@ from functools import cached_property
 
 from hanok.gpu import GIB, Split
 from hanok.gpu.catalog import Instance
-from hanok.gpu.hosts import all_instances
 from hanok.gpu.memory import weights_bytes
 from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.places import JOBS, WORKLOAD
@@ -85,7 +84,7 @@ def _general(plan: ClusterPlan) -> NodeKind:
 
 
 def _general_instances(plan: ClusterPlan, patterns: Sequence[str]) -> list[tuple[str, Instance]]:
-    known = all_instances(plan.catalog).items()
+    known = plan.instances.items()
     found = [(name, each) for name, each in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
     return sorted(found, key=lambda each: (each[1].usd_hour or math.inf, each[0]))
 

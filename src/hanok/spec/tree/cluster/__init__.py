@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.cluster.data import MilvusServer, PostgresServer, RedisServer
 from hanok.spec.tree.cluster.entry import Entry
@@ -45,6 +46,16 @@ __all__ = [
     "Told",
 ]
 Target = Literal["eks", "eks-auto", "kubernetes"]
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise PydanticCustomError("path_outside", "must lie in the repository, without `..`")
+    return path
+
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/@+-]+$")]
+"""What stands in commands and addresses as it is."""
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A DNS label, as Kubernetes takes it for names."""
 
@@ -53,10 +64,15 @@ class Repository(Tree):
     """The repository that the tree is kept in, where the cluster looks for it."""
 
     url: str | None = Field(default=None, min_length=1, description="Its address; needed by `--format argocd`.")
-    branch: str = Field(default="main", min_length=1, description="Its branch.")
-    path: str = Field(
-        default=".", min_length=1, description="The folder of the rendered tree in it, relative to its root."
+    branch: Word = Field(default="main", description="Its branch.")
+    path: Annotated[Word, AfterValidator(_inside)] = Field(
+        default=".", description="The folder of the rendered tree in it, relative to its root."
     )
+
+    @property
+    def root(self) -> str:
+        """That folder in short; empty where it is the whole."""
+        return "/".join(each for each in self.path.split("/") if each not in ("", "."))
 
 
 class Cluster(Tree):
