@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -62,18 +63,24 @@ def render(
     from hanok.kubernetes import render as make
     from hanok.kubernetes.store import read_tree, write_lock, write_tree
 
+    if exit_code and not diff:
+        raise PlanError("--exit-code belongs to --diff", hint="`hanok render --diff --exit-code`")
     given = Given(target=target.value if target else None, catalog=catalog, update_lock=update_lock)
     made = plan_of(file or DEFAULT_FILE, given)
     rendered = make(made, form.value)
+    before = read_tree(out)
     if diff:
         from hanok.cli.render_diff import show_differences
 
-        differs = show_differences(read_tree(out), rendered.files, catalog, as_json=as_json)
+        differs = show_differences(before, rendered.files, catalog, as_json=as_json)
         raise typer.Exit(EXIT_DIFFERS if differs and exit_code else 0)
     write_tree(rendered.files, out, force=force)
     if rendered.pins:
         write_lock(lock_of(made.loaded), rendered.pins)
-    _tell(made, rendered, out, as_json=as_json)
+    if as_json:
+        print_json(_form(made, rendered, out))
+    else:
+        _tell(made, rendered, out, before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +129,10 @@ def _anatomy(folder: Path, model: str) -> Anatomy:
         raise PlanError(error.message, hint=hint) from None
 
 
-def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_form(plan, rendered, out))
-        return
+def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, before: Mapping[str, str]) -> None:
+    """What is in it, and of what a person must do that which was not told the last time."""
+    from hanok.kubernetes.guide import PATH
+
     table = new_table("COMPONENT", "VERSION", kept=("COMPONENT",))
     for name in rendered.components:
         pin = plan.lock.pins.get(name)
@@ -133,8 +140,16 @@ def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, *, as_json: bool) ->
     data.print(table)
     _tell_of_newer(plan)
     for note in rendered.notes:
-        talk.print(f"[yellow]{note.component}[/]: {note.message}", soft_wrap=True, highlight=False)
-    talk.print(f"{len(rendered.files)} files in {out}; prove them: [bold]hanok preflight {out}[/]", highlight=False)
+        if note.message not in before.get(PATH, ""):
+            talk.print(f"[yellow]{note.component}[/]: {note.message}", soft_wrap=True, highlight=False)
+    changed = sum(before.get(path) != text for path, text in rendered.files.items())
+    what = (
+        f"{changed} of {len(rendered.files)} files written"
+        if changed
+        else f"nothing changed of {len(rendered.files)} files"
+    )
+    talk.print(f"{what}; what is to be done before is in {out / PATH}", highlight=False)
+    talk.print(f"prove it: [bold]hanok preflight {out}[/]", highlight=False)
 
 
 def _tell_of_newer(plan: ClusterPlan) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hanok.errors import SpecError
-from hanok.gpu.monitor.thresholds import Thresholds
+from hanok.gpu.thresholds import Thresholds
 from hanok.spec import Target
 from tests.rooms.kubernetes.rendering import Made, faults, made
 

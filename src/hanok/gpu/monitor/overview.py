@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from hanok.gpu.monitor.prices import Price, Pricing
 from hanok.gpu.monitor.readings import Load, Pod, Reading, merged
-from hanok.gpu.monitor.thresholds import (
+from hanok.gpu.monitor.watch import Seen
+from hanok.gpu.thresholds import (
     BOARDS,
     Board,
     Mark,
@@ -22,7 +23,6 @@ from hanok.gpu.monitor.thresholds import (
     marks,
     power_ceiling_w,
 )
-from hanok.gpu.monitor.watch import Seen
 
 
 @dataclass(frozen=True, kw_only=True)

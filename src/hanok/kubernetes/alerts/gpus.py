@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hanok.gpu.monitor.thresholds import BOARDS, Thresholds
+from hanok.gpu.thresholds import BOARDS, Thresholds
 from hanok.kubernetes.alerts.alert import Alert, Recorded
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import Pool

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hanok.gpu.monitor.thresholds import BOARDS, Thresholds
+from hanok.gpu.thresholds import BOARDS, Thresholds
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import OBSERVABILITY, PROMETHEUS_RELEASE

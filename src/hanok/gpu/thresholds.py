@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hanok.gpu.monitor.readings import Reading
+if TYPE_CHECKING:
+    from hanok.gpu.monitor.readings import Reading
 
 Mark = Literal["lost", "hot", "throttled", "xid", "full", "power", "bandwidth", "under-used", "idle"]
 """Worst first."""
