@@ -21,6 +21,8 @@ from hanok.kubernetes.spaces import namespaces
 from hanok.kubernetes.writing import as_file
 
 Format = Literal["flux", "argocd", "flat"]
+UNFILLED = "variable-not-set"
+"""What stands for a variable without a value where a file is read leniently (`spec.load.NOT_SET`)."""
 FORMATS: Mapping[Format, str] = {
     "flux": "hanok.kubernetes.formats.flux:lay_out",
     "argocd": "hanok.kubernetes.formats.argocd:lay_out",
@@ -53,11 +55,24 @@ def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
     pieces += namespaces(pieces)
     refuse_twice(plan, pieces)
     notes = [Note(component=each.name, message=message) for each in wanted for message in each.notes(plan)]
+    files = _files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))])
+    _refuse_unfilled(plan, files)
     return Rendered(
-        files=_files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))]),
+        files=files,
         components=[each.name for each in wanted],
         notes=notes,
         pins=_pins(plan, wanted, pieces),
+    )
+
+
+def _refuse_unfilled(plan: ClusterPlan, files: Mapping[str, str]) -> None:
+    """A stand-in for a variable's value is no value: what the tree itself says cannot come from the secret store."""
+    if not any(UNFILLED in text for text in files.values()):
+        return
+    hint = "give it a default, or a value in `cluster.hanok.variables`"
+    fetched = [each for each in plan.variables if each.name not in plan.secret_variables]
+    raise SpecError(
+        [plan.written.problem(each.place, f"{each.name} has no value in the cluster", hint) for each in fetched]
     )
 
 

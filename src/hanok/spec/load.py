@@ -31,7 +31,9 @@ from hanok.spec.written import VARIABLE
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 
-_STAND_INS = ("variable-not-set", "http://variable-not-set.invalid/v1", "1", "true")
+NOT_SET = "variable-not-set"
+"""What stands, in some form, for a variable without a value where that is let pass."""
+_STAND_INS = (NOT_SET, f"http://{NOT_SET}.invalid/v1", "1", "true")
 _BEGINNING = re.compile(r"\$\{env:", re.IGNORECASE)
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hanok.errors import SpecError
-from tests.rooms.kubernetes.rendering import made
+from tests.rooms.kubernetes.rendering import CHAT, made
 
 SECRET = "SEKRET9d8f7a6b5c4d3e"
 DOOR = "https://x.example/v1"
@@ -114,3 +114,12 @@ def test_a_file_of_an_ordinary_platform_betrays_nothing() -> None:
     tool = _tool(query={"q": "{query}", "count": "5"}, headers={"X-Token": "Bearer ${env:TOKEN}"})
     options = {"aws_region_name": "us-east-1", "api_key": "${env:BEDROCK}", "max_tokens": 5, "tokenizer": "x/y"}
     assert made(_text({**tool, **_litellm(**options), "ledger": {"redis": "redis://r.example:6379/0"}})).files
+
+
+def test_a_variable_without_a_value_where_the_tree_needs_one_is_refused_by_its_line() -> None:
+    text = CHAT.replace("flags: {max-model-len: 16384}", 'flags: {max-model-len: 16384, revision: "${env:REVISION}"}')
+    with pytest.raises(SpecError) as refused:
+        made(text)
+    assert "REVISION" in refused.value.problems[0].message
+    filled = made(text + "cluster: {hanok: {variables: {REVISION: v3}}}\n")
+    assert "--revision=v3" in str(filled.one("StatefulSet", "chat"))

@@ -127,6 +127,8 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
         yield "metrics-server must run: it tells how busy gateways are, by which their number follows"
     yield from _kept_by_one(plan)
     yield from _roles(plan)
+    if any(agent.model_fields_set & {"scale"} for agent in plan.platform.agents) and not plan.cluster.kagent.enabled:
+        yield "agents' `scale` counts for kagent alone: gateways lead their runs, as many as `cluster.hanok` says"
     if not plan.platform.gateway.reload:
         yield "`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew"
 
