@@ -199,7 +199,16 @@ class _LivingHouse:
         else:
             self._stopping.set()
             self._turn()
+        self._end_rest()
         self._loop.close()
+
+    def _end_rest(self) -> None:
+        """End what is left on the loop, as `asyncio.run` does: else the collector finds it amid another test."""
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True) if left else asyncio.sleep(0))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     def _turn(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was stopped before the end: a crash
