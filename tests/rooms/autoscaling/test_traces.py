@@ -11,7 +11,7 @@ from hanok.autoscaling.load import load_trace
 from hanok.autoscaling.trace import Call, parse, select
 from hanok.errors import PlanError
 
-TRACES = Path("/work/shared/data/traces")
+TRACES = Path(__file__).parents[4] / "shared" / "data" / "traces"
 PLAIN = ["time_s,input_tokens,output_tokens", "10,100,5", "10.5,200,7"]
 FORMS = [
     PLAIN,
