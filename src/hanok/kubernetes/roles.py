@@ -15,8 +15,7 @@ ROLE = "eks.amazonaws.com/role-arn"
 
 def role_of(plan: ClusterPlan, purpose: str, declared: str | None = None) -> str | None:
     """The ARN of the role for a purpose: as declared, else `CLUSTER-PURPOSE` of the account, where that is told."""
-    account = plan.cluster.account
-    return declared or (f"arn:aws:iam::{account}:role/{plan.cluster.name}-{purpose}" if account else None)
+    return declared or plan.role_arn(purpose)
 
 
 def account_with(role: str | None, name: str, namespace: str, component: str) -> Body:

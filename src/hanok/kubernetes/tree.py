@@ -19,10 +19,9 @@ from hanok.kubernetes.lock import Pin
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.spaces import namespaces
 from hanok.kubernetes.writing import as_file
+from hanok.spec.written import NOT_SET
 
 Format = Literal["flux", "argocd", "flat"]
-UNFILLED = "variable-not-set"
-"""What stands for a variable without a value where a file is read leniently (`spec.load.NOT_SET`)."""
 FORMATS: Mapping[Format, str] = {
     "flux": "hanok.kubernetes.formats.flux:lay_out",
     "argocd": "hanok.kubernetes.formats.argocd:lay_out",
@@ -67,7 +66,7 @@ def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
 
 def _refuse_unfilled(plan: ClusterPlan, files: Mapping[str, str]) -> None:
     """A stand-in for a variable's value is no value: what the tree itself says cannot come from the secret store."""
-    if not any(UNFILLED in text for text in files.values()):
+    if not any(NOT_SET in text for text in files.values()):
         return
     hint = "give it a default, or a value in `cluster.hanok.variables`"
     fetched = [each for each in plan.variables if each.name not in plan.secret_variables]

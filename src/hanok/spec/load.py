@@ -27,12 +27,10 @@ from hanok.spec.explain import explain
 from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, construct, position, problem, walk, where
 from hanok.spec.prompts_load import check_files
 from hanok.spec.tree import Loaded, Platform
-from hanok.spec.written import VARIABLE
+from hanok.spec.written import NOT_SET, VARIABLE
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 
-NOT_SET = "variable-not-set"
-"""What stands, in some form, for a variable without a value where that is let pass."""
 _STAND_INS = (NOT_SET, f"http://{NOT_SET}.invalid/v1", "1", "true")
 _BEGINNING = re.compile(r"\$\{env:", re.IGNORECASE)
 

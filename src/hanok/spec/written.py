@@ -15,6 +15,8 @@ from hanok.errors import Problem
 from hanok.spec.nodes import Book, Place, compose, construct, problem, walk, where
 
 VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+NOT_SET = "variable-not-set"
+"""What stands, in some form, for a variable without a value where that is let pass."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from hanok.kubernetes.places import ENTRY, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import langfuse_keys
 from hanok.kubernetes.roles import ROLE, bucket_rights, refuse_bucket, role_of
+from hanok.kubernetes.walls import all_of
 
 NAME, OPERATOR = "langfuse", "clickhouse-operator"
 PINNED, PROJECT = "langfuse-pinned", "langfuse-project"
@@ -75,7 +76,7 @@ def _files_secret() -> dict[str, str]:
 
 def _walls() -> Body:
     """Its databases are for its own namespace; its door also for callers who come in by the Gateway."""
-    entry = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ENTRY}}}
+    entry = all_of(ENTRY)
     spec: Body = {
         "podSelector": {"matchLabels": {"app.kubernetes.io/instance": NAME}},
         "policyTypes": ["Ingress"],

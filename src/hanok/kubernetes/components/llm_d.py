@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
-from hanok.kubernetes.components.vllm.around import pods_in
 from hanok.kubernetes.engines import EnginePlan
 from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import MODEL_HEADER, is_picked, picker_release
+from hanok.kubernetes.walls import pods_in
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import Model
 

@@ -16,6 +16,7 @@ from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import TOLERATION
 from hanok.kubernetes.roles import account_with, bucket_rights, refuse_bucket, role_of
 from hanok.kubernetes.vectors import memory_gib, vectors_mib
+from hanok.kubernetes.walls import all_of
 
 NAME, OPERATOR = "milvus", "milvus-operator"
 PODS = {"app.kubernetes.io/instance": NAME, "app.kubernetes.io/name": "milvus"}
@@ -171,16 +172,12 @@ def _walls() -> Body:
         "podSelector": {},
         "policyTypes": ["Ingress"],
         "ingress": [
-            {"from": [{"podSelector": {}}, _all_of(OPERATOR)]},
-            {"from": [_all_of(HANOK)], "ports": [{"protocol": "TCP", "port": PORT}]},
-            {"from": [_all_of(OBSERVABILITY)], "ports": [{"protocol": "TCP", "port": METRICS_PORT}]},
+            {"from": [{"podSelector": {}}, all_of(OPERATOR)]},
+            {"from": [all_of(HANOK)], "ports": [{"protocol": "TCP", "port": PORT}]},
+            {"from": [all_of(OBSERVABILITY)], "ports": [{"protocol": "TCP", "port": METRICS_PORT}]},
         ],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", NAME, KNOWLEDGE, labels=labels(NAME, NAME), spec=spec)
-
-
-def _all_of(namespace: str) -> Body:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
 
 
 def _monitor() -> Body:

@@ -14,6 +14,7 @@ from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import ENTRY, HANOK, JOBS, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.roles import ROLE, bucket_rights, refuse_bucket, role_of
+from hanok.kubernetes.walls import all_of
 
 NAME = "mlflow"
 DATABASE, PORT, DATABASE_PORT = "mlflow-postgres", 5000, 5432
@@ -106,7 +107,7 @@ def _pods() -> dict[str, str]:
 
 def _walls() -> Body:
     """MLflow asks nobody who they are: spans come by the collector, models from jobs, people by the Gateway."""
-    spaces = [_all_of(each) for each in (HANOK, JOBS, ENTRY)]
+    spaces = [all_of(each) for each in (HANOK, JOBS, ENTRY)]
     spec: Body = {
         "podSelector": {"matchLabels": _pods()},
         "policyTypes": ["Ingress"],
@@ -120,14 +121,10 @@ def _database_walls() -> Body:
     spec: Body = {
         "podSelector": servers,
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {}}, _all_of(OPERATOR)]}],
+        "ingress": [{"from": [{"podSelector": {}}, all_of(OPERATOR)]}],
     }
     marks = labels(DATABASE, NAME)
     return thing("networking.k8s.io/v1", "NetworkPolicy", DATABASE, OBSERVABILITY, labels=marks, spec=spec)
-
-
-def _all_of(namespace: str) -> Body:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
 
 
 # --- What cannot be, and what is left to do ---------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import Receiver, receivers, refuse_local
+from hanok.kubernetes.walls import all_of
 
 NAME, OPERATOR = "otel-operator", "opentelemetry-operator"
 COLLECTOR = "hanok"
@@ -132,7 +133,7 @@ def _variable(receiver: Receiver, name: str) -> str:
 
 def _walls() -> Body:
     """In come Hanok's pods, and Prometheus and the operator."""
-    door = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": HANOK}}}
+    door = all_of(HANOK)
     ports = [{"protocol": "TCP", "port": each} for each in (GRPC_PORT, HTTP_PORT)]
     spec: Body = {
         "podSelector": {"matchLabels": PODS},

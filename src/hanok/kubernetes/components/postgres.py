@@ -12,6 +12,7 @@ from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY, POSTGRES
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.walls import all_of
 
 NAME = "postgres-operator"
 SPACE = "cnpg-system"
@@ -82,8 +83,8 @@ def _wall() -> Body:
     ingress = [
         {"from": [{"podSelector": reads}], "ports": [_port(PORT)]},
         {"from": [{"podSelector": servers}], "ports": [_port(PORT), _port(STATUS_PORT)]},
-        {"from": [_space(SPACE)], "ports": [_port(PORT), _port(STATUS_PORT)]},
-        {"from": [_space(OBSERVABILITY)], "ports": [_port(METRICS_PORT)]},
+        {"from": [all_of(SPACE)], "ports": [_port(PORT), _port(STATUS_PORT)]},
+        {"from": [all_of(OBSERVABILITY)], "ports": [_port(METRICS_PORT)]},
     ]
     spec = {"podSelector": servers, "policyTypes": ["Ingress"], "ingress": ingress}
     return thing("networking.k8s.io/v1", "NetworkPolicy", POSTGRES, HANOK, labels=labels(POSTGRES, NAME), spec=spec)
@@ -91,10 +92,6 @@ def _wall() -> Body:
 
 def _port(number: int) -> Body:
     return {"protocol": "TCP", "port": number}
-
-
-def _space(name: str) -> Body:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def refuse(plan: ClusterPlan) -> Iterator[Problem]:

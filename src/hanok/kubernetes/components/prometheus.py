@@ -16,6 +16,7 @@ from hanok.kubernetes.filled import fetched, filled_secret
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY, PROMETHEUS_RELEASE, WORKLOAD
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.walls import all_of
 
 NAME = "prometheus"
 GRAFANA_SECRET, GRAFANA_USER, GRAFANA_PASSWORD = "grafana-admin", "GRAFANA_ADMIN_USER", "GRAFANA_ADMIN_PASSWORD"
@@ -140,7 +141,7 @@ def _alerts_url(plan: ClusterPlan) -> str:
 
 def _walls() -> Body:
     """Prometheus answers whoever asks; so only those may ask that must."""
-    spaces = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": each}}} for each in READERS]
+    spaces = [all_of(each) for each in READERS]
     spec: Body = {
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
         "policyTypes": ["Ingress"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.kubernetes.alerts.gateway import FAILING, SEGMENTS, SLOW_S
-from hanok.kubernetes.dashboards.panel import RED, YELLOW, Board, Panel, Query, Row
+from hanok.kubernetes.dashboards.panel import RED, YELLOW, Board, Panel, Query, Row, figure
 from hanok.kubernetes.dashboards.queries import grown, lines, per_second, quantiles, share, total
 
 _MODEL = 'model=~"$model"'
@@ -21,19 +21,13 @@ def _now() -> Row:
     calls = f"sum(rate(hanok_requests_total{{{_MODEL}}}[5m]))"
     slow = f"histogram_quantile(0.99, sum by (le) (rate(hanok_time_to_first_token_seconds_bucket{{{_MODEL}}}[5m])))"
     return Row(title="Now", panels=[
-        _figure("Calls a second", calls, "reqps"),
-        _figure("Failing", share(failed, calls), "percentunit", ((FAILING, RED),)),
-        _figure("First token, p99", slow, "s", ((SLOW_S, RED),)),
-        _figure("Running", "sum(hanok_in_flight_requests)"),
-        _figure("Waiting for a slot", f"sum(hanok_waiting_requests{{{_MODEL}}})", thresholds=((10, YELLOW),)),
-        _figure("Spent in the time shown", f"sum(increase(hanok_cost_usd_total{{{_MODEL}}}[$__range]))", "currencyUSD"),
+        figure("Calls a second", calls, "reqps"),
+        figure("Failing", share(failed, calls), "percentunit", ((FAILING, RED),)),
+        figure("First token, p99", slow, "s", ((SLOW_S, RED),)),
+        figure("Running", "sum(hanok_in_flight_requests)"),
+        figure("Waiting for a slot", f"sum(hanok_waiting_requests{{{_MODEL}}})", thresholds=((10, YELLOW),)),
+        figure("Spent in the time shown", f"sum(increase(hanok_cost_usd_total{{{_MODEL}}}[$__range]))", "currencyUSD"),
     ])  # fmt: skip
-
-
-def _figure(title: str, expr: str, unit: str = "short", thresholds: tuple[tuple[float, str], ...] = ()) -> Panel:
-    return Panel(
-        title=title, queries=[Query(expr=expr)], unit=unit, kind="stat", width=4, height=4, thresholds=thresholds
-    )
 
 
 def _calls() -> Row:

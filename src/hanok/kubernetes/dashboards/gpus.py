@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.kubernetes.alerts.gpus import ACTIVE, IDLE_USD, LIMITS, MEMORY, PAID_USD
-from hanok.kubernetes.dashboards.panel import GREEN, RED, YELLOW, Board, Panel, Query, Row
+from hanok.kubernetes.dashboards.panel import GREEN, RED, YELLOW, Board, Panel, Query, Row, figure
 from hanok.kubernetes.dashboards.queries import lines, per_second, share
 
 _PICK = 'Hostname=~"$node"'
@@ -21,19 +21,13 @@ def gpu_board(*, priced: bool) -> Board:
 def _now() -> Row:
     used = f"avg(DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{_PICK}}})"
     return Row(title="Now", panels=[
-        _figure("GPUs", f"count(DCGM_FI_DEV_GPU_TEMP{{{_PICK}}})"),
-        _figure("In use", used, "percentunit", ((LIMITS.idle, YELLOW), (LIMITS.busy, GREEN))),
-        _figure("Hottest", f"max(DCGM_FI_DEV_GPU_TEMP{{{_PICK}}})", "celsius", ((LIMITS.hot_c, RED),)),
-        _figure("Power", f"sum(DCGM_FI_DEV_POWER_USAGE{{{_PICK}}})", "watt"),
-        _figure("Fullest memory", f"max({_picked(MEMORY)})", "percentunit", ((LIMITS.full, RED),)),
-        _figure("Idle for an hour", f"count(avg_over_time(({ACTIVE % _PICK})[1h:5m]) < {LIMITS.idle:g}) or vector(0)"),
+        figure("GPUs", f"count(DCGM_FI_DEV_GPU_TEMP{{{_PICK}}})"),
+        figure("In use", used, "percentunit", ((LIMITS.idle, YELLOW), (LIMITS.busy, GREEN))),
+        figure("Hottest", f"max(DCGM_FI_DEV_GPU_TEMP{{{_PICK}}})", "celsius", ((LIMITS.hot_c, RED),)),
+        figure("Power", f"sum(DCGM_FI_DEV_POWER_USAGE{{{_PICK}}})", "watt"),
+        figure("Fullest memory", f"max({_picked(MEMORY)})", "percentunit", ((LIMITS.full, RED),)),
+        figure("Idle for an hour", f"count(avg_over_time(({ACTIVE % _PICK})[1h:5m]) < {LIMITS.idle:g}) or vector(0)"),
     ])  # fmt: skip
-
-
-def _figure(title: str, expr: str, unit: str = "short", thresholds: tuple[tuple[float, str], ...] = ()) -> Panel:
-    return Panel(
-        title=title, queries=[Query(expr=expr)], unit=unit, kind="stat", width=4, height=4, thresholds=thresholds
-    )
 
 
 def _picked(expr: str) -> str:

@@ -187,3 +187,10 @@ def _options(kind: Kind) -> dict[str, Any]:
     if kind == "bargauge":
         return {"reduceOptions": reduced, "orientation": "horizontal", "displayMode": "basic"}
     return {"reduceOptions": reduced, "colorMode": "value", "graphMode": "area", "textMode": "auto"}
+
+
+def figure(title: str, expr: str, unit: str = "short", thresholds: tuple[tuple[float, str], ...] = ()) -> Panel:
+    """One number, large; `thresholds` are the figures from which it has a colour."""
+    return Panel(
+        title=title, queries=[Query(expr=expr)], unit=unit, kind="stat", width=4, height=4, thresholds=thresholds
+    )

@@ -11,6 +11,7 @@ from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import is_picked, picker_release, shape_of
+from hanok.kubernetes.walls import pods_in
 
 SCRAPE_EVERY = "15s"
 _SPACE = "kubernetes.io/metadata.name"
@@ -33,14 +34,6 @@ def closed() -> Body:
     name = "nobody-by-default"
     spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"]}
     return thing("networking.k8s.io/v1", "NetworkPolicy", name, MODELS, labels=labels(name, NAME), spec=spec)
-
-
-def pods_in(space: str, name: str) -> Body:
-    """Those pods of another namespace, as a policy names them."""
-    return {
-        "namespaceSelector": {"matchLabels": {_SPACE: space}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
-    }
 
 
 def _service(plan: ClusterPlan, engine: EnginePlan) -> Body:
