@@ -298,7 +298,8 @@ class NoEndpoint(EngineError):
 
 
 class Overloaded(EngineError):
-    """Every endpoint of the model is full, and the queue is too (`queue_full`) or was too slow (`queue_timeout`)."""
+    """Every endpoint of the model is full, and the queue is too (`queue_full`) or was too slow (`queue_timeout`); or
+    too many runs wait already (`queue_full`)."""
 
     status = 429
     type = "overloaded_error"

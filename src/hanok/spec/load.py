@@ -24,10 +24,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from hanok.errors import Problem, SpecError
 from hanok.spec.checks import Finding, check_references, quoted
 from hanok.spec.explain import explain
-from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, construct, position, problem, walk, where
+from hanok.spec.nodes import NOT_TEXT, Book, Place, compose, position, problem, walk, where
 from hanok.spec.prompts_load import check_files
 from hanok.spec.tree import Loaded, Platform
-from hanok.spec.written import NOT_SET, VARIABLE
+from hanok.spec.written import NOT_SET, VARIABLE, Written, as_written
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -46,11 +46,14 @@ def load(file: Path, environment: Mapping[str, str] | None = None, *, lenient: b
 
 def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *, lenient: bool = False) -> Loaded:
     """Check a platform given as text; `file` is for messages and relative paths. Raises `SpecError`."""
+    return check(as_written(text, file), environment, lenient=lenient)
+
+
+def check(written: Written, environment: Mapping[str, str] | None = None, *, lenient: bool = False) -> Loaded:
+    """Check a platform as it is written, whose book takes what is wrong. Raises `SpecError`."""
     environment = os.environ if environment is None else environment
-    book = Book(file)
-    root = compose(text, file)
-    walk(root, (), book, [])
-    filled = _fill(construct(root, file), (), environment, book)
+    file, book = written.book.file, written.book
+    filled = _fill(written.values, (), environment, book)
     book.blamed |= book.unset.keys()
     if lenient:
         _stand_in(filled, book)
@@ -69,7 +72,8 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None, *
         if not book.problems:
             state = folder / platform.state
             unset = tuple(chain.from_iterable(book.unset.values()))
-            return Loaded(platform=platform, file=file, folder=folder, state=state, digest=digest(text), unset=unset)
+            known = digest(written.text)
+            return Loaded(platform=platform, file=file, folder=folder, state=state, digest=known, unset=unset)
     raise SpecError(_sorted(book.problems)) from None
 
 

@@ -97,7 +97,7 @@ def compose(text: str, file: Path) -> MappingNode:
         if loader:
             loader.dispose()
     if node is None or node.tag == f"{_TAG}null":
-        raise SpecError([problem(file, 0, 0, (), "is empty", "write a starter with `hanok init`")])
+        raise SpecError([problem(file, 0, 0, (), "is empty", "write a starter over it with `hanok init --force`")])
     if not isinstance(node, MappingNode):
         hint = "it begins with keys such as `name:` and `models:`"
         mark = node.start_mark

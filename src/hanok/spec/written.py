@@ -32,6 +32,7 @@ class Variable:
 class Written:
     """A platform file as it stands: `values` as YAML gives them."""
 
+    text: str
     values: dict[str, Any]
     book: Book
 
@@ -66,7 +67,7 @@ def as_written(text: str, file: Path) -> Written:
     book = Book(file)
     root = compose(text, file)
     walk(root, (), book, [])
-    return Written(values=construct(root, file), book=book)
+    return Written(text=text, values=construct(root, file), book=book)
 
 
 def _step(value: Any, step: str | int) -> Any:

@@ -174,7 +174,7 @@ T = "tools[0]"
         ),
         (
             "agents: [{name: a, tools: [search], approvals: ['delete_*']}]",
-            f"{A}.approvals[0]: no tool of this agent is called 'delete_*'|declared tool of this agents: search",
+            f"{A}.approvals[0]: no tool of this agent is called 'delete_*'|declared tools of this agent: search",
         ),
         (
             "agents: [{name: a, tools: [search, {name: c, type: code, functions: [search]}], approvals: [search]}]",

@@ -848,7 +848,7 @@ def test_a_byte_order_mark_is_no_mistake(accept: Accept, check: Check) -> None:
     assert [each[:3] for each in check(b"\xef\xbb\xbf" + f"zzz: x\n{MODEL}".encode())] == [(1, 1, "zzz")]
 
 
-EMPTY = Told(0, 0, "", "is empty", "write a starter with `hanok init`")
+EMPTY = Told(0, 0, "", "is empty", "write a starter over it with `hanok init --force`")
 
 
 @cases(

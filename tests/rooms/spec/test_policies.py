@@ -54,6 +54,10 @@ telemetry: {export: {url: "http://localhost:4318"}}
         ("users: [{name: a, team: b}]", "4:25 users[0].team: no team is called 'b'"),
         ("ledger: {redis: 'http://x'}", "4:17 ledger.redis: must begin with redis://"),
         ("ledger: {database: 'mysql://x'}", "4:20 ledger.database: must begin with postgresql://"),
+        (
+            "runs: {database: 'valkey://x'}",
+            "4:18 runs.database: must begin with postgresql:// or postgres:// or redis://",
+        ),
         ("gateway: {workers: 2}\nbudgets: [{of: key, usd: 1}]", "4:20 gateway.workers: several workers cannot agree"),
         ("gateway: {admin_key: short}", "4:22 gateway.admin_key: "),
         ("telemetry: {export: {to: langfuse, url: 'http://x'}}", "4:21 telemetry.export: langfuse needs"),

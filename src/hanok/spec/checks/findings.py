@@ -42,8 +42,14 @@ def unknown(what: str, name: str, declared: Sequence[str], place: tuple[str | in
     """A name of nothing, and what was perhaps meant."""
     near = difflib.get_close_matches(name, declared, n=1)
     known = ", ".join(declared) or "none"
-    hint = f"did you mean {quoted(near[0])}?" if near else f"declared {what}s: {known}"
+    hint = f"did you mean {quoted(near[0])}?" if near else f"declared {_several(what)}: {known}"
     return Finding(place=place, message=f"no {what} is called {quoted(name)}", hint=hint)
+
+
+def _several(what: str) -> str:
+    """`tool of this agent` → `tools of this agent`."""
+    first, of, whose = what.partition(" of ")
+    return f"{first}s{of}{whose}"
 
 
 def circles(after: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

@@ -9,22 +9,25 @@ from hanok.spec.checks.findings import Finding
 from hanok.spec.tree import Platform
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
 def check_records(platform: Platform) -> Iterator[Finding]:
-    """The ledger's servers, and receivers of spans."""
+    """Servers of the ledger and of agents' runs, and receivers of spans."""
     yield from _unfit_books(platform)
     yield from _unfit_exports(platform)
 
 
 def _unfit_books(platform: Platform) -> Iterator[Finding]:
     books = platform.ledger
-    for name, secret, schemes in (
-        ("database", books.database, ("postgresql://", "postgres://")),
-        ("redis", books.redis, REDIS_SCHEMES),
+    for place, secret, schemes in (
+        (("ledger", "database"), books.database, _POSTGRES_SCHEMES),
+        (("ledger", "redis"), books.redis, REDIS_SCHEMES),
+        (("runs", "database"), platform.runs.database, (*_POSTGRES_SCHEMES, *REDIS_SCHEMES)),
     ):
         if secret is not None and not secret.get_secret_value().startswith(schemes):
-            yield Finding(place=("ledger", name), message=f"must begin with {' or '.join(schemes)}")
+            hint = "a Valkey is named so, too" if schemes[-1] == REDIS_SCHEMES[-1] else None
+            yield Finding(place=place, message=f"must begin with {' or '.join(schemes)}", hint=hint)
     if platform.gateway.workers > 1 and books.redis is None and (platform.budgets or platform.limits):
         yield Finding(
             place=("gateway", "workers"),

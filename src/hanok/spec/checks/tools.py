@@ -23,6 +23,7 @@ from hanok.spec.tree import (
     Tool,
 )
 from hanok.spec.tree.templates import PLACEHOLDER, names_in
+from hanok.spec.tree.tools import is_plain
 
 Place = tuple[str | int, ...]
 SEVERAL = (McpTool, OpenApiTool)
@@ -121,7 +122,7 @@ def _unfit_schema(schema: dict[str, Any], place: Place) -> Iterator[Finding]:
         message = f"describes a value of type {schema['type']!r}, and arguments are an object"
         hint = "write `{type: object, properties: …}`, or in short `{query: string}`"
         yield Finding(place=(*place, "parameters", "type"), message=message, hint=hint)
-    elif importlib.util.find_spec("jsonschema") is not None:
+    elif not is_plain(schema) and importlib.util.find_spec("jsonschema") is not None:  # which is slow to import
         validators: Any = importlib.import_module("jsonschema")
         try:
             validators.Draft202012Validator.check_schema(schema)

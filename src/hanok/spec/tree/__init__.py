@@ -2,6 +2,9 @@
 
 Every key has a default that works on a laptop and a description with its unit; the JSON schema (`hanok schema`) and
 docs/platform-yaml.md are generated from here. Unknown keys are refused.
+
+Each command reads this, so it is made to be quick: annotations are values, not texts that Pydantic would have to
+evaluate (no `from __future__ import annotations` here), and defaults that are blocks are `unsaid`, not validated.
 """
 
 from hanok.spec.tree.agents import Agent, AgentLimits, LongTerm, Memory, Pattern, Prompt, Runs, Scale

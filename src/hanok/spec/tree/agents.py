@@ -1,14 +1,12 @@
 """Agents: a model, what it is told, what it may use, what it remembers, and where it stops."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.tools import ToolUse
-from hanok.spec.tree.values import Number, Tree, Whole
+from hanok.spec.tree.values import Number, Tree, Whole, unsaid
 
 AGENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -28,7 +26,7 @@ class Prompt(Tree):
     file: str | None = Field(default=None, min_length=1, description="Or a file that holds it, relative to this one.")
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Prompt:
+    def _exactly_one(self) -> Self:
         if (self.text is None) == (self.file is None):
             raise PydanticCustomError("prompt_source", "must have exactly one of `text` and `file`")
         return self
@@ -80,14 +78,23 @@ class Memory(Tree):
 
 
 class Scale(Tree):
-    """How many replicas a cluster runs; on one machine they are tasks of one process."""
+    """How many pods of a cluster lead its runs; on one machine they are tasks of one process.
 
-    min: Whole = Field(default=1, ge=0, description="Fewest.")
-    max: Whole = Field(default=1, ge=1, description="Most.")
-    target_cpu: Whole = Field(default=70, ge=1, le=100, description="CPU utilisation that is aimed at, in percent.")
+    Gateways lead the runs of all agents: there are as many as the agent that wants most. Of an agent that kagent leads,
+    the pods are its own.
+    """
+
+    min: Whole = Field(default=1, ge=1, le=1000, description="Fewest.")
+    max: Whole = Field(default=1, ge=1, le=1000, description="Most pods.")
+    target_cpu: Whole = Field(
+        default=70,
+        ge=1,
+        le=100,
+        description="Between `min` and `max`: so many that they use this share of the CPU they request, in percent.",
+    )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Scale:
+    def _in_order(self) -> Self:
         if self.min > self.max:
             raise PydanticCustomError("scale_order", "`min` must be at most `max`")
         return self
@@ -120,12 +127,12 @@ class Agent(Tree):
         default=[], description="Patterns of tools whose calls a person must approve, as `delete_*`."
     )
     questions: bool = Field(default=False, description="Whether it may ask its user questions (tool `ask_user`).")
-    memory: Memory = Field(default=Memory(), description="What it remembers.")
-    limits: AgentLimits = Field(default=AgentLimits(), description="Where a run ends.")
-    scale: Scale = Field(default=Scale(), description="Replicas in a cluster.")
+    memory: Memory = Field(default=unsaid(Memory), description="What it remembers.")
+    limits: AgentLimits = Field(default=unsaid(AgentLimits), description="Where a run ends.")
+    scale: Scale = Field(default=unsaid(Scale), description="Replicas in a cluster.")
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Agent:
+    def _holds_together(self) -> Self:
         if self.system_prompt is not None and self.prompt is not None:
             raise PydanticCustomError("agent_prompt", "must have at most one of `system_prompt` and `prompt`")
         if (self.pattern == "graph") != (self.graph is not None):
@@ -139,7 +146,9 @@ class Runs(Tree):
     """Where runs of agents are kept, and how many there may be."""
 
     database: SecretStr | None = Field(
-        default=None, description="PostgreSQL, as `postgresql://user@host/db`; by default SQLite in the state folder."
+        default=None,
+        description="`postgresql://user@host/db` (extra `postgres`), or `redis://host:6379/0` for Redis or Valkey"
+        " (extra `redis`); by default SQLite in the state folder.",
     )
     concurrent: Whole = Field(default=100, ge=1, le=10_000, description="Runs at once in one process; others queue.")
     queue: Whole = Field(default=10_000, ge=1, description="The most runs that wait; more are refused.")

@@ -1,7 +1,5 @@
 """Files and batches, and the hours in which batches run."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

@@ -1,7 +1,5 @@
 """Which answers are kept, where, and for whom."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, SecretStr

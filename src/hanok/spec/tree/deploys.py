@@ -1,12 +1,10 @@
 """What a model needs of GPUs, for the planner."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from hanok.spec.tree.values import Number, Tree, Whole
+from hanok.spec.tree.values import Number, Tree, Whole, unsaid
 
 
 class PlannedLoad(Tree):
@@ -47,8 +45,8 @@ class Deploy(Tree):
     concurrency: Whole = Field(
         default=8, ge=1, le=100_000, description="Calls of so many tokens that must fit into memory at once."
     )
-    load: PlannedLoad = Field(default=PlannedLoad(), description="The calls that are expected.")
-    latency: PlannedLatency = Field(default=PlannedLatency(), description="How soon answers must come.")
+    load: PlannedLoad = Field(default=unsaid(PlannedLoad), description="The calls that are expected.")
+    latency: PlannedLatency = Field(default=unsaid(PlannedLatency), description="How soon answers must come.")
     gpu: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
         default=[], description="GPUs or instance types to choose from, or patterns such as `g6e.*`; by default all."
     )
@@ -56,4 +54,9 @@ class Deploy(Tree):
     spot: bool = Field(default=False, description="Reckon with the price of spot instances.")
     memory_utilization: Number | None = Field(
         default=None, gt=0, le=1, description="Share of a GPU's memory for the engine; by default vLLM's own, 0.92."
+    )
+    flags: dict[str, str | int | float | bool] = Field(
+        default={},
+        repr=False,
+        description="Further flags of `vllm serve` in a cluster, as an engine `vllm` has them; its own win over these.",
     )

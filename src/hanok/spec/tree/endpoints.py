@@ -1,8 +1,6 @@
 """Where models are served: one block for each engine, and what all endpoints have."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
@@ -168,7 +166,7 @@ class Turn(Tree):
         return any(each is not None for each in (self.when, self.tool, self.system, self.schema_, self.after))
 
     @model_validator(mode="after")
-    def _says_something(self) -> Turn:
+    def _says_something(self) -> Self:
         json_given = "json_" in self.model_fields_set
         if self.say is None and not self.call and not json_given and self.error is None:
             raise PydanticCustomError("turn_empty", "must have `say`, `call`, `json` or `error`")
@@ -193,7 +191,7 @@ class ScriptEndpoint(_Endpoint):
     delay_ms: Number = Field(default=0.0, ge=0, description="Milliseconds before each word.")
 
     @model_validator(mode="after")
-    def _errors_can_be_placed(self) -> ScriptEndpoint:
+    def _errors_can_be_placed(self) -> Self:
         if self.ordered and any(turn.error is not None and not turn.conditional for turn in self.turns):
             raise PydanticCustomError(
                 "turn_order",

@@ -1,12 +1,10 @@
 """The HTTP door."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole
+from hanok.spec.tree.values import HttpUrl, Number, Tree, Whole, unsaid
 
 
 class KeptResponses(Tree):
@@ -66,8 +64,8 @@ class Gateway(Tree):
         default=False,
         description="Answer an SDK's own retry of a call with the answer of its first attempt.",
     )
-    a2a: A2a = Field(default=A2a(), description="Agents over the A2A protocol.")
+    a2a: A2a = Field(default=unsaid(A2a), description="Agents over the A2A protocol.")
     reload: bool = Field(default=True, description="Take up changes of this file while running.")
     responses: KeptResponses = Field(
-        default=KeptResponses(), description="How long, and how many, answers of `/v1/responses` are kept."
+        default=unsaid(KeptResponses), description="How long, and how many, answers of `/v1/responses` are kept."
     )

@@ -1,14 +1,12 @@
 """Knowledge: documents, how they become passages, and how they are found and told again."""
 
-from __future__ import annotations
-
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.values import HttpUrl, Number, PageUrl, Tree, Whole, as_list
+from hanok.spec.tree.values import HttpUrl, Number, PageUrl, Tree, Whole, as_list, unsaid
 
 DocumentType = Literal["code", "documentation", "chat_logs", "text", "table"]
 """What a document is, by which it is split: told by a source, or by the file's name."""
@@ -94,7 +92,7 @@ class Source(Tree):
         return str(getattr(self, self.kind))
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Source:
+    def _exactly_one(self) -> Self:
         given = [kind for kind in SOURCE_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             told = " and ".join(given) or "none of them"
@@ -133,7 +131,7 @@ class Split(Tree):
     headings: bool = Field(default=True, description="Put the path of headings before each passage.")
 
     @model_validator(mode="after")
-    def _overlap_within_size(self) -> Split:
+    def _overlap_within_size(self) -> Self:
         if self.size is not None and self.overlap is not None and self.overlap * 2 > self.size:
             raise PydanticCustomError("split_overlap", "`overlap` must be at most half of `size`")
         return self
@@ -197,7 +195,7 @@ class Retrieve(Tree):
     rewrite: str | None = Field(default=None, description="A chat model that writes the question anew before looking.")
 
     @model_validator(mode="after")
-    def _enough_candidates(self) -> Retrieve:
+    def _enough_candidates(self) -> Self:
         if self.fetch_k < self.k:
             raise PydanticCustomError("retrieve_fetch_k", "`fetch_k` must be at least `k`")
         if not self.lexical_weight and not self.dense_weight:
@@ -220,13 +218,13 @@ class Answering(Tree):
 class Recipe(Tree):
     """What happens to documents, wherever they come from."""
 
-    parse: Parsing = Field(default=Parsing(), description="How files become text.")
+    parse: Parsing = Field(default=unsaid(Parsing), description="How files become text.")
     split: Annotated[list[Split], BeforeValidator(as_list)] = Field(
         default=[], description="How text becomes passages, before the rules that hold for everyone."
     )
-    embed: Embedding = Field(default=Embedding(), description="How passages become vectors.")
-    index: Index = Field(default=Index(), description="How Milvus finds what is near.")
-    retrieve: Retrieve = Field(default=Retrieve(), description="How passages are found.")
+    embed: Embedding = Field(default=unsaid(Embedding), description="How passages become vectors.")
+    index: Index = Field(default=unsaid(Index), description="How Milvus finds what is near.")
+    retrieve: Retrieve = Field(default=unsaid(Retrieve), description="How passages are found.")
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -242,7 +240,7 @@ class Knowledge(Recipe):
     sources: Annotated[list[Source], BeforeValidator(as_list)] = Field(
         min_length=1, description="Where its documents come from."
     )
-    answer: Answering = Field(default=Answering(), description="How passages become an answer.")
+    answer: Answering = Field(default=unsaid(Answering), description="How passages become an answer.")
     schedule: Annotated[str, AfterValidator(_as_schedule)] | None = Field(
         default=None, description='When it is ingested again, in UTC: cron as `"0 3 * * *"`, or `@daily`.'
     )

@@ -1,7 +1,5 @@
 """Models, as callers name them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field
@@ -12,7 +10,7 @@ from hanok.spec.tree.endpoints import Endpoint
 from hanok.spec.tree.money import Price
 from hanok.spec.tree.routing import Breaker, Fallbacks, Hedge, Queue, Routing, Timeouts
 from hanok.spec.tree.scaling import ModelScale
-from hanok.spec.tree.values import Name, Tree, Whole, as_list
+from hanok.spec.tree.values import Name, Tree, Whole, as_list, unsaid
 
 
 def _as_routing(value: object) -> object:
@@ -42,7 +40,7 @@ class Model(Tree):
         min_length=1, description="One endpoint, or a list of them; `routing` says which takes a call."
     )
     routing: Annotated[Routing, BeforeValidator(_as_routing)] = Field(
-        default=Routing(), description="Which endpoint takes a call; a policy, or a policy with options."
+        default=unsaid(Routing), description="Which endpoint takes a call; a policy, or a policy with options."
     )
     price: Price | None = Field(
         default=None,
@@ -52,12 +50,12 @@ class Model(Tree):
         default=4096, ge=1, description="Tokens that a budget sets aside for an answer when the caller names no limit."
     )
     fallbacks: Annotated[Fallbacks, BeforeValidator(_as_fallbacks)] = Field(
-        default=Fallbacks(), description="Other models to try; a list, or lists by what went wrong."
+        default=unsaid(Fallbacks), description="Other models to try; a list, or lists by what went wrong."
     )
     retries: Whole = Field(default=2, ge=0, le=10, description="Further attempts before the first byte, per model.")
-    timeouts: Timeouts = Field(default=Timeouts(), description="How long to wait for its engines.")
-    queue: Queue = Field(default=Queue(), description="Calls that wait for a full endpoint.")
-    breaker: Breaker = Field(default=Breaker(), description="When to leave a failing endpoint alone.")
+    timeouts: Timeouts = Field(default=unsaid(Timeouts), description="How long to wait for its engines.")
+    queue: Queue = Field(default=unsaid(Queue), description="Calls that wait for a full endpoint.")
+    breaker: Breaker = Field(default=unsaid(Breaker), description="When to leave a failing endpoint alone.")
     hedge: Hedge | None = Field(default=None, description="Ask a second endpoint when the first is slow.")
     cache: Annotated[ModelCache | None, BeforeValidator(_as_cache)] = Field(
         default=None, description="Keep its answers: `true`, `false`, or how; by default as `cache.all_models` says."

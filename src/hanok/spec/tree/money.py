@@ -1,7 +1,5 @@
 """What tokens cost, and what may be used of money, tokens and calls."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

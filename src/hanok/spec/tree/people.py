@@ -1,7 +1,5 @@
 """Who may use what."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hanok.spec.tree.values import Name, Number, Tree

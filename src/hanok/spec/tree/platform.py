@@ -1,10 +1,9 @@
 """The whole of one platform.yaml, and where it came from."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hanok.errors import Problem, SpecError
 from hanok.spec.tree.agents import Agent, Prompt, Runs
@@ -19,7 +18,7 @@ from hanok.spec.tree.people import Team, User
 from hanok.spec.tree.records import Books, Telemetry
 from hanok.spec.tree.tiers import Auto
 from hanok.spec.tree.tools import Tool
-from hanok.spec.tree.values import Name, Tree
+from hanok.spec.tree.values import Name, Tree, unsaid
 
 
 class Platform(Tree):
@@ -29,22 +28,22 @@ class Platform(Tree):
     state: str = Field(
         default=".hanok", min_length=1, description="Folder for everything that is kept, relative to this file."
     )
-    gateway: Gateway = Field(default=Gateway(), description="The HTTP door.")
-    ledger: Books = Field(default=Books(), description="Where charges, keys and budgets are kept.")
-    telemetry: Telemetry = Field(default=Telemetry(), description="OpenTelemetry spans.")
-    cache: Cache = Field(default=Cache(), description="Answers that are kept and given again.")
-    batches: Batches = Field(default=Batches(), description="Files, and batches of calls that have time.")
+    gateway: Gateway = Field(default=unsaid(Gateway), description="The HTTP door.")
+    ledger: Books = Field(default=unsaid(Books), description="Where charges, keys and budgets are kept.")
+    telemetry: Telemetry = Field(default=unsaid(Telemetry), description="OpenTelemetry spans.")
+    cache: Cache = Field(default=unsaid(Cache), description="Answers that are kept and given again.")
+    batches: Batches = Field(default=unsaid(Batches), description="Files, and batches of calls that have time.")
     models: list[Model] = Field(min_length=1, description="The models on offer.")
     tiers: list[Auto] = Field(default=[], description="Names whose model Hanok picks by each request's tier.")
     knowledge: list[Knowledge] = Field(default=[], description="Documents to ask.")
     vector_stores: VectorStores = Field(
-        default=VectorStores(), description="Vector stores that callers make for themselves."
+        default=unsaid(VectorStores), description="Vector stores that callers make for themselves."
     )
-    milvus: Milvus = Field(default=Milvus(), description="Where passages are kept.")
+    milvus: Milvus = Field(default=unsaid(Milvus), description="Where passages are kept.")
     prompts: list[Prompt] = Field(default=[], description="What agents are told, in versions.")
     tools: list[Tool] = Field(default=[], description="What agents may use.")
     agents: list[Agent] = Field(default=[], description="Agents.")
-    runs: Runs = Field(default=Runs(), description="Where runs of agents are kept.")
+    runs: Runs = Field(default=unsaid(Runs), description="Where runs of agents are kept.")
     teams: list[Team] = Field(default=[], description="Teams of keys.")
     users: list[User] = Field(default=[], description="Users that keys act for.")
     budgets: list[Budget] = Field(default=[], description="What may be spent.")
@@ -70,14 +69,13 @@ class Platform(Tree):
         return next((model for model in self.models if model.name == name), None)
 
 
-class Loaded(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
     """A platform and where it came from: `file` for messages, `folder` for relative paths, `state` made absolute.
 
     `digest` is the SHA-256 of the file's text. `unset` are the values that stand for variables which are not set here,
     where a file was read leniently.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     platform: Platform
     file: Path

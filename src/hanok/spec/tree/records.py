@@ -1,7 +1,5 @@
 """What is written down of calls: the ledger's books, and spans."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr

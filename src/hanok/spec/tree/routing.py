@@ -1,7 +1,5 @@
 """Which endpoint takes a call, how long it may take, and what is tried when it fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated, Literal
 

@@ -4,12 +4,12 @@ Each key is one of Kubernetes' HorizontalPodAutoscaler as KEDA makes it, with it
 in `hanok simulate` and kept by `hanok up` can be kept by a cluster to the letter.
 """
 
-from __future__ import annotations
+from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.values import Number, Tree, Whole
+from hanok.spec.tree.values import Number, Tree, Whole, unsaid
 
 
 class ScaleSteps(Tree):
@@ -30,7 +30,7 @@ class ScaleSteps(Tree):
     period_s: Whole = Field(default=15, ge=1, le=1800, description="Seconds of a period.")
 
     @model_validator(mode="after")
-    def _allows_something(self) -> ScaleSteps:
+    def _allows_something(self) -> Self:
         if self.replicas is None and self.percent is None:
             raise PydanticCustomError("scale_steps", "must have `replicas` or `percent`: else nothing may ever change")
         return self
@@ -57,7 +57,7 @@ class ModelScale(Tree):
     """Replicas of a model's engine: of the numbers that `running`, `waiting` and `kv_cache` ask for, the largest."""
 
     min: Whole = Field(default=1, ge=0, le=1000, description="Fewest. 0: none while nobody asks (see `idle_s`).")
-    max: Whole = Field(ge=1, le=1000, description="Most.")
+    max: Whole = Field(ge=1, le=1000, description="Most replicas.")
     running: Number | None = Field(
         default=16.0, ge=0.001, description="Calls at once that one replica should answer; null: do not look at them."
     )
@@ -69,8 +69,8 @@ class ModelScale(Tree):
     kv_cache: Number | None = Field(
         default=0.7, ge=0.001, le=1, description="Share of its KV cache that a replica should use; null: do not look."
     )
-    up: ScaleUp = Field(default=ScaleUp(), description="How more are added.")
-    down: ScaleDown = Field(default=ScaleDown(), description="How some are removed.")
+    up: ScaleUp = Field(default=unsaid(ScaleUp), description="How more are added.")
+    down: ScaleDown = Field(default=unsaid(ScaleDown), description="How some are removed.")
     every_s: Whole = Field(
         default=15, ge=1, le=3600, description="Seconds between two decisions; a cluster's autoscaler keeps to 15."
     )
@@ -86,7 +86,7 @@ class ModelScale(Tree):
     )
 
     @model_validator(mode="after")
-    def _can_be_kept(self) -> ModelScale:
+    def _can_be_kept(self) -> Self:
         if self.min > self.max:
             raise PydanticCustomError("scale_order", "`min` must be at most `max`")
         if self.running is None and self.waiting is None and self.kv_cache is None:

@@ -1,7 +1,5 @@
 """Placeholders: `{name}` in a text stands for an argument, `{{name}}` for `{name}` itself."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any, cast

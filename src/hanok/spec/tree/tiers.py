@@ -1,14 +1,12 @@
 """Names whose model Hanok picks."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from hanok.spec.tree.values import Name, Number, Tree, Whole
+from hanok.spec.tree.values import Name, Number, Tree, Whole, unsaid
 
 TierName = Literal["simple", "moderate", "complex"]
 
@@ -75,8 +73,8 @@ class Auto(Tree):
     timeout_s: Number = Field(
         default=2.0, gt=0, le=60, description="Seconds the classifier may take; then the rules decide."
     )
-    rules: TierRules = Field(default=TierRules(), description="How the rules decide.")
-    examples: TierExamples = Field(default=TierExamples(), description="Your own examples, for `examples`.")
+    rules: TierRules = Field(default=unsaid(TierRules), description="How the rules decide.")
+    examples: TierExamples = Field(default=unsaid(TierExamples), description="Your own examples, for `examples`.")
     sticky: bool = Field(
         default=True, description="Within a session, do not fall below the tier that an earlier call was given."
     )

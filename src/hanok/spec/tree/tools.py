@@ -1,8 +1,6 @@
 """Tools: what agents may use, each in a few lines."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -38,6 +36,16 @@ def _as_schema(value: object) -> object:
     named = {name: cast("Schema", each) if isinstance(each, dict) else {"type": each} for name, each in given.items()}
     needed = [name for name, each in named.items() if "default" not in each]
     return {"type": "object", "properties": named, "required": needed, "additionalProperties": False}
+
+
+def is_plain(schema: Schema) -> bool:
+    """Whether it says no more than arguments' types, as the short form does: that is a JSON Schema for sure."""
+    properties: object = schema.get("properties")
+    if not isinstance(properties, dict):
+        return not schema
+    named = cast("dict[str, object]", properties)
+    types = {name: cast("Schema", each).get("type") if isinstance(each, dict) else None for name, each in named.items()}
+    return all(each in _JSON_TYPES for each in types.values()) and _as_schema(types) == schema
 
 
 Parameters = Annotated[Schema, BeforeValidator(_as_schema)]
@@ -137,7 +145,7 @@ class McpTool(_Web, _Tool):
     prefix: bool = Field(default=True, description="Offer its tools as `NAME__tool`, so that no two are alike.")
 
     @model_validator(mode="after")
-    def _one_way(self) -> McpTool:
+    def _one_way(self) -> Self:
         if bool(self.command) == (self.url is not None):
             raise PydanticCustomError("mcp_way", "must have exactly one of `command` and `url`")
         return self

@@ -1,8 +1,6 @@
 """What values of platform.yaml are made of: names, URLs, numbers, tags, and `Tree`, the shape of every block."""
 
-from __future__ import annotations
-
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
@@ -42,6 +40,14 @@ class Tree(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
     )
+
+
+Block = TypeVar("Block", bound=Tree)
+
+
+def unsaid(block: type[Block]) -> Block:
+    """A block that a file does not have: its defaults, unchecked, so that no validator is built for them."""
+    return block.model_construct()
 
 
 def as_list(value: object) -> object:

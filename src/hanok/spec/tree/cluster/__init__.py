@@ -3,8 +3,6 @@
 Nothing in here changes what runs on one machine. Every block has a default, so that `hanok render` works without any.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -17,7 +15,7 @@ from hanok.spec.tree.cluster.kagent import Kagent
 from hanok.spec.tree.cluster.nodes import Nodes, Sharing
 from hanok.spec.tree.cluster.observe import Observe, Told
 from hanok.spec.tree.cluster.own import Own
-from hanok.spec.tree.cluster.secrets import Secrets
+from hanok.spec.tree.cluster.secrets import Secrets, Store
 from hanok.spec.tree.cluster.serving import LiteLLMProxy, Serving
 from hanok.spec.tree.cluster.spaces import Space
 from hanok.spec.tree.cluster.storage import Lustre, Storage
@@ -42,6 +40,7 @@ __all__ = [
     "Sharing",
     "Space",
     "Storage",
+    "Store",
     "Target",
     "Told",
 ]

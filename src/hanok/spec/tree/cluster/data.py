@@ -1,7 +1,5 @@
 """Databases in a cluster: made by operators there, or reached by URL."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints

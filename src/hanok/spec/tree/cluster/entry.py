@@ -1,7 +1,5 @@
 """Where callers come in."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

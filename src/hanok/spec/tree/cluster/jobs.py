@@ -1,7 +1,5 @@
 """Queues and training in a cluster."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hanok.spec.tree.values import Tree, Whole

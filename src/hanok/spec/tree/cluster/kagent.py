@@ -1,7 +1,5 @@
 """Agents as resources of kagent."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hanok.spec.tree.values import Tree

@@ -1,7 +1,5 @@
 """What is watched in a cluster, and where it is shown."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, SecretStr

@@ -1,6 +1,6 @@
 """Hanok's own parts in a cluster."""
 
-from __future__ import annotations
+from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,7 +26,7 @@ class Own(Tree):
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Own:
+    def _in_order(self) -> Self:
         if self.replicas > self.max_replicas:
             raise PydanticCustomError("own_order", "`replicas` must be at most `max_replicas`")
         return self

@@ -1,7 +1,5 @@
 """Engines on GPUs in a cluster, and the way to them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field

@@ -1,7 +1,5 @@
 """What a team has in the cluster."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hanok.spec.tree.values import Number, Tree, Whole

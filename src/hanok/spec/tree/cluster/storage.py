@@ -1,7 +1,5 @@
 """File systems that many machines of a cluster share."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
