@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from hanok.spec import Budget, Gateway, Limit, Loaded, Platform, Rates
@@ -21,7 +22,7 @@ def fixed(running: Loaded, declared: Loaded) -> Loaded:
     old, new = running.platform, declared.platform
     gateway = new.gateway.model_copy(update={name: getattr(old.gateway, name) for name in GATEWAY_AT_NEXT_START})
     platform = new.model_copy(update={"gateway": gateway, **{name: getattr(old, name) for name in AT_NEXT_START}})
-    return declared.model_copy(update={"platform": platform, "state": running.state})
+    return replace(declared, platform=platform, state=running.state)
 
 
 def at_next_start(running: Loaded, declared: Loaded) -> list[str]:

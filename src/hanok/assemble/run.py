@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -89,7 +90,7 @@ def only(loaded: Loaded, *models: str) -> Loaded:
     kept = [_comparing_nothing(each) for each in loaded.platform.models if each.name in names]
     gateway = loaded.platform.gateway.model_copy(update={"reload": False})
     update = {"models": kept, "tiers": tiers, "gateway": gateway}
-    return loaded.model_copy(update={"platform": loaded.platform.model_copy(update=update)})
+    return replace(loaded, platform=loaded.platform.model_copy(update=update))
 
 
 def _comparing_nothing(model: Model) -> Model:

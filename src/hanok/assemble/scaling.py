@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -22,6 +22,8 @@ from hanok.serving.roster import scaled_place
 from hanok.spec import STARTED, Loaded
 
 LONGEST_LOOK_S = 60.0
+START_AGAIN_S = 15.0
+"""When an engine that could not be started is tried again, where a decision would be later."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,8 @@ class _Model:
     rule: Rule
     due: float
     past: Past
+    calls: int = 0
+    """That its replicas have been given until then."""
 
 
 class Scaling:
@@ -70,7 +74,7 @@ class Scaling:
         self._models = {
             name: known[name]
             if name in known and known[name].rule == rule
-            else _Model(rule=rule, due=now, past=known[name].past if name in known else Past(active_at=now))
+            else replace(known.get(name, _Model(rule=rule, due=now, past=Past(active_at=now))), rule=rule, due=now)
             for name, rule in declared.items()
         }
 
@@ -85,24 +89,40 @@ class Scaling:
             if now < model.due and not (asked and fleet.is_asleep(name)):
                 continue
             demand = demand_of(fleet.of(name), waiting=waiting.get(name, 0) + asked)
-            decision = decide(demand, replicas=count, past=model.past, rule=model.rule, now=now)
-            self._models[name] = _Model(rule=model.rule, due=now + model.rule.every_s, past=decision.past)
+            calls = sum(each.calls for each in fleet.of(name))
+            past = replace(model.past, active_at=now) if _is_busy(fleet.of(name), model, calls) else model.past
+            decision = decide(demand, replicas=count, past=past, rule=model.rule, now=now)
+            self._models[name] = replace(model, due=now + model.rule.every_s, past=decision.past, calls=calls)
             if decision.replicas != count:
                 changes[name] = decision
             fleet.note(name, msgspec.structs.replace(fleet.replicas[name], because=decision.because, stuck=False))
         return changes
 
     async def _change(self, changes: Mapping[str, Decision]) -> None:
+        """Each model by itself: that the engine of one cannot be started is no fault of the others."""
         for name, decision in changes.items():
-            before = self._house.fleet.replicas[name].count
-            _log.info("%s: %d → %d replicas: %s", name, before, decision.replicas, decision.because)
-        try:
-            await self._scale({name: decision.replicas for name, decision in changes.items()})
-        except StartError as error:
-            _log.error("the number of replicas cannot be changed: %s", error)
-            for name in changes:
-                known = self._house.fleet.replicas[name]
-                self._house.fleet.note(name, msgspec.structs.replace(known, because=error.message, stuck=True))
+            if (known := self._house.fleet.replicas.get(name)) is None:
+                continue  # another platform was taken up meanwhile
+            _log.info("%s: %d → %d replicas: %s", name, known.count, decision.replicas, decision.because)
+            try:
+                await self._scale({name: decision.replicas})
+            except StartError as error:
+                self._note_stuck(name, error)
+
+    def _note_stuck(self, name: str, error: StartError) -> None:
+        _log.error("the number of replicas of %s cannot be changed: %s", name, error)
+        fleet = self._house.fleet
+        if known := fleet.replicas.get(name):
+            soon = self._monotonic() + START_AGAIN_S
+            self._models[name] = replace(self._models[name], due=min(self._models[name].due, soon))
+            fleet.note(name, msgspec.structs.replace(known, because=error.message, stuck=True))
+
+
+def _is_busy(endpoints: Sequence[Endpoint], model: _Model, calls: int) -> bool:
+    """Whether there was something to do since the last look, be it done already; or nothing could be done yet, because
+    the engine loads: who asked may have gone meanwhile, and comes again."""
+    loads = bool(endpoints) and all(each.state == "starting" for each in endpoints)
+    return loads or calls != model.calls
 
 
 def demand_of(endpoints: Iterable[Endpoint], *, waiting: int) -> Demand:

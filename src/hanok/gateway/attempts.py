@@ -16,7 +16,7 @@ import msgspec
 
 from hanok.errors import EngineError, EngineRefused, EngineUnreachable, NoEndpoint
 from hanok.gateway.pairs import decode_request, prefill, prompt_tokens
-from hanok.gateway.slots import Slot, Slots
+from hanok.gateway.slots import LOADING_AGAIN_S, Slot, Slots
 from hanok.gateway.trials import Trial
 from hanok.routing import Features, again_s, asked_wait_s, features_of
 from hanok.routing.breaker import abandoned, answered, failed, rested
@@ -28,8 +28,6 @@ from hanok.wire import ChatRequest, TaskRequest
 
 LONGEST_REST_S = 600.0
 """The longest that an endpoint is left alone because it asked for it."""
-LOADING_AGAIN_S = 5.0
-"""When to ask again for a model that is still loading."""
 NO_FEATURES = Features()
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", covariant=True)
@@ -152,11 +150,13 @@ class _Asking(Generic[Result]):
         return None if endpoint is None or self._asked[endpoint] == inf else endpoint
 
     async def _loaded(self) -> bool:
-        """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`."""
+        """Wait for a model that is still loading; False when there was nothing to wait for. Raises `NoEndpoint`
+        where it takes too long, `Overloaded` where too many wait."""
         states = {each.state for each in self._how.slots.open_to(self._features)}
         loads = "starting" in states and states.isdisjoint(("up", "down"))
         if not loads and not self._how.fleet.is_asleep(self._how.model):
             return False
+        self._how.slots.let_in(self._how.fleet.asking.get(self._how.model, 0))
         try:
             async with asyncio.timeout(self._how.load_wait_s):
                 await self._how.fleet.wake(self._how.model)

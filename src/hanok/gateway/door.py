@@ -119,6 +119,10 @@ class Door:
             await self._route(call)
         except Exception as error:  # noqa: BLE001 - the door answers whatever happens behind it
             await self._fail(call, error)
+        except asyncio.CancelledError:
+            if not call.cut or call.finished:
+                raise
+            await self._fail(call, Draining("Hanok shut down before the answer was over", code="draining"))
 
     async def _route(self, call: Call) -> None:
         path = call.path

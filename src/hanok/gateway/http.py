@@ -67,13 +67,13 @@ class Tape(Protocol):
 class Call:
     """One HTTP exchange: what came in, and what has been sent. Only the connection makes these.
 
-    Where there is a `tape`, it is told of everything that is sent. `also` are headers of whatever is answered.
+    Where there is a `tape`, it is told of everything that is sent. `also` are headers of whatever is answered. Whoever
+    answers is cancelled when the caller goes away, and when the call is `cut`: then there is somebody to tell.
     """
 
     __slots__ = (
-        "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "also", "begun", "finished",
-        "headers",
-        "keep_alive", "method", "path", "query", "raw_path", "request_id", "tape", "version_1_0",
+        "_connection", "_done", "_expects", "_parts", "_pieces", "_size", "_waiter", "also", "begun", "cut", "finished",
+        "headers", "keep_alive", "method", "path", "query", "raw_path", "request_id", "tape", "version_1_0",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,7 @@ class Call:
         self.version_1_0 = False
         self.begun = False
         self.finished = False
+        self.cut = False
         self.tape: Tape | None = None
         self.also: Sequence[Header] = ()
         given = headers.get(b"x-request-id")
@@ -524,6 +525,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def cut(self) -> None:
+        """End the running call now, with a last word; without one, the connection."""
+        if self._task is None or not self._calls:
+            self.abort()
+            return
+        self._calls[0].cut, self._calls[0].keep_alive = True, False
+        self._task.cancel()
+
     def abort(self) -> None:
         """Cut the connection; a running call is cancelled."""
         if self._transport is not None:
@@ -622,9 +631,9 @@ class HttpServer:
         self._server.ending.set()
 
     def cut(self) -> None:
-        """End every running call now."""
+        """End every running call now, each with a last word to its caller."""
         for connection in list(self._server.server_state.connections):
-            cast("Connection", connection).abort()
+            cast("Connection", connection).cut()
 
 
 class _Server(uvicorn.Server):

@@ -36,6 +36,8 @@ from hanok.spec import Queue, Routing
 NOBODY: Collection[Endpoint] = ()
 FIRST_GUESS_S = 1.0
 LONGEST_GUESS_S = 60.0
+LOADING_AGAIN_S = 5.0
+"""When to ask again for a model that is still loading."""
 START_AGAIN_S = 15.0
 """When to ask again for a model whose engine could not be started."""
 RECENT = 0.2
@@ -124,6 +126,12 @@ class Slots:
             raise
         finally:
             timer.cancel()
+
+    def let_in(self, asking: int) -> None:
+        """Raise `Overloaded` where as many wait for the model to load as may wait for it at all."""
+        if asking and asking >= self._length:
+            message = f"the model {self._model!r} is still loading, and {asking} calls wait for it"
+            raise Overloaded(message, code="queue_full", retry_after_s=LOADING_AGAIN_S)
 
     def give_back(self, endpoint: Endpoint) -> None:
         """A call is over: its slot goes to the next who waits."""
@@ -252,6 +260,7 @@ class _Waiter:
 
 def _occupy(endpoint: Endpoint) -> Slot:
     endpoint.in_flight += 1
+    endpoint.calls += 1
     if endpoint.circuit.until == 0.0:
         return Slot(endpoint, False)
     endpoint.circuit = started(endpoint.circuit)

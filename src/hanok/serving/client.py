@@ -359,6 +359,11 @@ class Response:
         self.status = connection.status
         self.headers = connection.headers
 
+    @property
+    def tells_its_end(self) -> bool:
+        """Whether its end can be told from an engine's death: not where the end of the connection is its end."""
+        return b"content-length" in self.headers or b"transfer-encoding" in self.headers
+
     def header(self, name: str) -> str | None:
         value = self.headers.get(name.encode())
         return value.decode("latin-1") if value is not None else None

@@ -74,7 +74,7 @@ class Endpoint:
     `max_in_flight` calls may run on it at once; None is no limit. What is declared for routing: `weight`, `tags`,
     `teams`, `role`, and `price`, in USD for three million prompt tokens and a million of an answer. `load` is what the
     engine told last; `paces` how soon its answers begin, whole ones and streams; `lives` counts how often it has begun
-    anew, its prompt cache empty, which shows when its `query_tokens` fall.
+    anew, its prompt cache empty, which shows when its `query_tokens` fall. `calls` counts those it was ever given.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Endpoint:
     paces: tuple[Pace | None, Pace | None] = (None, None)
     lives: int = 0
     query_tokens: int = 0
+    calls: int = 0
 
     def pace(self, *, stream: bool) -> Pace | None:
         """How soon its answers begin; None when none did yet."""
@@ -179,8 +180,9 @@ class Fleet:
 
         Who starts engines sees that a call waits.
         """
-        self.asking[model] = self.asking.get(model, 0) + 1
-        self._wake()
+        asking = self.asking[model] = self.asking.get(model, 0) + 1
+        if asking == 1:  # the others change nothing, and to wake all of them for each is their number squared
+            self._wake()
         try:
             while self.is_asleep(model) or (
                 self.of(model) and all(each.state == "starting" for each in self.of(model))

@@ -1,7 +1,8 @@
 """Engine processes: start, wait until they answer, start again when they die, stop.
 
 Each runs on a leash (it ends with us), writes to a log file of its own in the state folder, and is reached like any
-other endpoint. One that keeps dying before it answers is given up with what it said last.
+other endpoint. One that keeps dying before it ever answered is given up with what it said last; a replica, whose fault
+may have been that there was no room beside the others, is tried again after a while.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import itertools
 import logging
 import os
 import shutil
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanok.errors import HanokError, StartError
+from hanok.serving.children.leash import on_a_leash
 from hanok.serving.children.settings import EMBEDDED, LlamaCppSettings
 from hanok.serving.encoder import ENCODERS
 from hanok.serving.fleet import Endpoint, Fleet
@@ -33,6 +36,8 @@ TRIES_BEFORE_FIRST_ANSWER = 2
 TRIES_AFTER_ANSWERS = 6
 SHORT_LIFE_S = 30.0
 LAST_WORDS_BYTES = 8192
+TRY_AGAIN_S = (60.0, 120.0, 300.0, 600.0)
+"""Seconds until a replica that was given up is tried again."""
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LaunchedEndpoint = LlamaCppEndpoint | VllmEndpoint | SentenceEncoderEndpoint
 _log = logging.getLogger(__name__)
@@ -57,7 +62,6 @@ def plan_launch(
 ) -> Launch:
     """Decide how to start an engine, by default on a free port. Raises `StartError` when something is missing."""
     port = port or _free_port()
-    leash = [sys.executable, "-m", "hanok.serving.children.leash"]
     match spec:
         case LlamaCppEndpoint():
             settings = _llamacpp_settings(spec, model, folder, state, port)
@@ -68,9 +72,9 @@ def plan_launch(
             need(package, f"engine sentence-encoder with {spec.model}", extra)
             command = [sys.executable, "-m", "hanok.serving.children.sentence_encoder", str(port), spec.model]
         case VllmEndpoint():
-            command = [*leash, *_vllm_command(spec, model.name, port)]
+            command = _vllm_command(spec, model.name, port)
     log = state / "logs" / f"{name.replace('/', '_').replace('#', '-')}.log"
-    return Launch(command=command, port=port, load_timeout_s=spec.load_timeout_s, log=log)
+    return Launch(command=on_a_leash(command), port=port, load_timeout_s=spec.load_timeout_s, log=log)
 
 
 def _llamacpp_settings(
@@ -128,19 +132,32 @@ class EngineProcess:
     """One engine process, kept running until stopped."""
 
     def __init__(
-        self, launch: Launch, endpoint: Endpoint, fleet: Fleet, *, restarted: Callable[[str], None] = lambda _: None
+        self,
+        launch: Launch,
+        endpoint: Endpoint,
+        fleet: Fleet,
+        *,
+        restarted: Callable[[str], None] = lambda _: None,
+        try_again_s: Sequence[float] = (),
     ) -> None:
         self._launch = launch
         self._endpoint = endpoint
         self._fleet = fleet
         self._restarted = restarted
+        self._try_again_s = try_again_s
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._started = False
+        self._has_answered = False
+        self._is_leaving = False
 
     def start(self) -> None:
         """Start it in the background; the fleet tells how it goes."""
         self._task = asyncio.get_running_loop().create_task(self._keep_running())
+
+    def leave(self) -> None:
+        """Let it end its calls: should it die over them, it is not started again."""
+        self._is_leaving = True
 
     async def stop(self) -> None:
         """End it: politely, then not."""
@@ -155,6 +172,20 @@ class EngineProcess:
         return self._process.pid if self._process else None
 
     async def _keep_running(self) -> None:
+        """Run it until it is given up; and then again, as often as there is a time to try."""
+        for given_up in itertools.count():
+            reason = await self._run_until_given_up()
+            if self._is_leaving:
+                return
+            _log.error("%s cannot start: %s", self._endpoint.name, reason)
+            self._fleet.mark(self._endpoint, "failed", reason)
+            if not self._try_again_s:
+                return
+            await asyncio.sleep(self._try_again_s[min(given_up, len(self._try_again_s) - 1)])
+            _log.info("%s is tried again", self._endpoint.name)
+
+    async def _run_until_given_up(self) -> str:
+        """Start it whenever it ended. Says why it was given up."""
         failures = 0
         while True:
             begun = time.monotonic()
@@ -162,15 +193,17 @@ class EngineProcess:
                 answered, reason = await self._run_once()
             except OSError as error:
                 answered, reason = False, f"cannot be started: {error}"
+            self._end_group()
+            if self._is_leaving:
+                return reason
             lived = time.monotonic() - begun
             failures = 0 if answered and lived > SHORT_LIFE_S else failures + 1
-            if failures >= (TRIES_AFTER_ANSWERS if answered else TRIES_BEFORE_FIRST_ANSWER):
-                _log.error("%s cannot start: %s", self._endpoint.name, reason)
-                self._fleet.mark(self._endpoint, "failed", reason)
-                return
+            if failures >= (TRIES_AFTER_ANSWERS if self._has_answered else TRIES_BEFORE_FIRST_ANSWER):
+                return reason
             _log.warning("%s ended (%s); starting it again", self._endpoint.name, reason)
             self._restarted(self._endpoint.name)
-            self._fleet.mark(self._endpoint, "starting", reason)
+            if self._endpoint.state != "failed":
+                self._fleet.mark(self._endpoint, "starting", reason)
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
 
     async def _run_once(self) -> tuple[bool, str]:
@@ -194,6 +227,7 @@ class EngineProcess:
                     await self._end_process()
                     return False, f"did not answer within {self._launch.load_timeout_s:g} s; see {self._launch.log}"
                 return False, _last_words(self._launch.log, self._process.returncode)
+            self._has_answered = True
             self._fleet.mark(self._endpoint, "up")
             code = await ended
             return True, _last_words(self._launch.log, code)
@@ -212,19 +246,29 @@ class EngineProcess:
 
     async def _end_process(self) -> None:
         process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        if process is not None and process.returncode is None:
+            await _end(process)
+        self._end_group()
+
+    def _end_group(self) -> None:
+        """Kill what the process left behind: vLLM's own children hold the GPU, however it ended itself."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Politely, then not."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
             await process.wait()
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # its own children: vLLM's hold the GPU
-            os.killpg(process.pid, signal.SIGKILL)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def _last_words(log: Path, code: int | None) -> str:

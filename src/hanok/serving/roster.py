@@ -18,7 +18,7 @@ from typing import Any
 
 from hanok.errors import StartError
 from hanok.serving.fleet import Endpoint, Fleet, Replicas
-from hanok.serving.launch import EngineProcess, Launch
+from hanok.serving.launch import TRY_AGAIN_S, EngineProcess, Launch
 from hanok.serving.load_watch import LoadWatch
 from hanok.serving.table import describe, make_endpoint
 from hanok.serving.watch import Watch
@@ -26,6 +26,8 @@ from hanok.spec import ADJUSTABLE, STARTED, Loaded, Model
 from hanok.spec import Endpoint as EndpointSpec
 
 LOOK_EVERY_S = 0.05
+LONGEST_CALL_S = 3600.0
+"""What calls of a replica that is not needed any longer are given to end: none is cut to save a process."""
 LOAD_AWARE = frozenset({"prefix", "session", "cost"})
 """Policies that look at what engines tell of their load."""
 WITH_METRICS = frozenset({"openai", "vllm", "llamacpp"})
@@ -70,6 +72,8 @@ class Exchange:
     leaving: Sequence[Post]
     replicas: Mapping[str, Replicas]
     """Of the models that are scaled."""
+    calls_may_end: bool
+    """Whether those that leave are just fewer, and in no hurry."""
 
     def specs(self) -> dict[str, EndpointSpec]:
         """What will be declared of each endpoint, by its name, and was of those that stay for a while."""
@@ -129,7 +133,13 @@ class Roster:
         openings = [_opening(model, index, taken) for model, index in wanted]
         leaving = [post for post in left if post not in staying]
         return Exchange(
-            loaded=loaded, kept=kept, openings=openings, staying=staying, leaving=leaving, replicas=replicas
+            loaded=loaded,
+            kept=kept,
+            openings=openings,
+            staying=staying,
+            leaving=leaving,
+            replicas=replicas,
+            calls_may_end=counts is not None,
         )
 
     def apply(self, exchange: Exchange, made: Sequence[Post]) -> None:
@@ -146,7 +156,7 @@ class Roster:
         for post in made:
             self._start(post)
         for post in exchange.leaving:
-            self._let_go(post)
+            self._let_go(post, max(self._drain_s, LONGEST_CALL_S) if exchange.calls_may_end else self._drain_s)
         self._watch.look_every(gateway.health_every_s)
         self._load_watch.follow(_to_follow(exchange.loaded, self._posts))
 
@@ -154,10 +164,10 @@ class Roster:
         """For ever: let those go who only stay until another of their model is up."""
         while True:
             async with self.changing:
-                for post in [each for each in self._staying if self._is_relieved(each)]:
+                while post := next((each for each in self._staying if self._is_relieved(each)), None):
                     self._staying.remove(post)
                     self._show()
-                    self._let_go(post)
+                    self._let_go(post, self._drain_s)
             await self.fleet.changed()
 
     async def close(self) -> None:
@@ -189,23 +199,33 @@ class Roster:
 
     def _start(self, post: Post) -> None:
         if post.launch is not None:
-            post.process = EngineProcess(post.launch, post.endpoint, self.fleet, restarted=self._restarted)
+            again_s = TRY_AGAIN_S if post.endpoint.model in self.fleet.replicas else ()
+            post.process = EngineProcess(
+                post.launch, post.endpoint, self.fleet, restarted=self._restarted, try_again_s=again_s
+            )
             post.process.start()
         self._watch.begin(post.endpoint)
 
     def _is_relieved(self, post: Post) -> bool:
-        """Whether another can take its place. While that one loads, or when it cannot start at all, it goes on."""
-        states = {each.endpoint.state for each in self._posts if each.endpoint.model == post.endpoint.model}
-        return "up" in states or states.isdisjoint(("starting", "failed"))
+        """Whether another can take its place. While that one loads, or when it cannot start at all, it goes on; of
+        several replicas one for each that still loads."""
+        model = post.endpoint.model
+        states = [each.endpoint.state for each in self._posts if each.endpoint.model == model]
+        if "up" not in states:
+            return "starting" not in states and "failed" not in states
+        staying = sum(each.endpoint.model == model for each in self._staying)
+        return model not in self.fleet.replicas or staying > states.count("starting")
 
-    def _let_go(self, post: Post) -> None:
+    def _let_go(self, post: Post, within_s: float) -> None:
         self._watch.end(post.endpoint)
-        task = asyncio.create_task(self._leave(post), name=f"leave {post.endpoint.name}")
+        if post.process is not None:
+            post.process.leave()
+        task = asyncio.create_task(self._leave(post, within_s), name=f"leave {post.endpoint.name}")
         self._leaving[post] = task
 
-    async def _leave(self, post: Post) -> None:
+    async def _leave(self, post: Post, within_s: float) -> None:
         """Close it when its last call is over, or has had its time."""
-        deadline = time.monotonic() + self._drain_s
+        deadline = time.monotonic() + within_s
         while post.endpoint.in_flight and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY_S)
         if post.endpoint.in_flight:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -300,7 +300,7 @@ def _by_itself(loaded: Loaded, state: Path, scripts: _Scripts, faked: Collection
         "milvus": Milvus(),
         "runs": Runs(lease_s=LEASE_S, concurrent=loaded.platform.runs.concurrent),
     }
-    return alone.model_copy(update={"platform": alone.platform.model_copy(update=update), "state": state})
+    return replace(alone, platform=alone.platform.model_copy(update=update), state=state)
 
 
 def _without(agent: Agent, faked: Collection[str]) -> Agent:

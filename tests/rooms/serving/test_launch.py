@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ import pytest
 
 from hanok.errors import StartError
 from hanok.serving import EngineProcess, Fleet, Launch
+from hanok.serving import launch as launch_module
+from hanok.serving.children.leash import on_a_leash
 from hanok.serving.client import Pool
 from hanok.serving.engines.openai import OpenAIEngine
 from hanok.serving.fleet import Endpoint
 from hanok.serving.launch import plan_launch
 from hanok.spec import LlamaCppEndpoint, Model, Timeouts, VllmEndpoint
-from tests.conftest import free_port
+from tests.conftest import free_port, wait_until
 
 SERVER = """
 import http.server, sys, os
@@ -43,6 +44,7 @@ async def run_process(
     tmp_path: Path,
     then: Callable[[Endpoint, EngineProcess], Any],
     load_s: float = 10,
+    try_again_s: Sequence[float] = (),
 ) -> list[str]:
     """Run an engine process, do something with it, stop it; returns how often it was started again."""
     port = free_port()
@@ -51,7 +53,7 @@ async def run_process(
     engine = OpenAIEngine(pool, model="m", endpoint="m#1", served_name="m")
     endpoint = Endpoint(name="m#1", model="m", kind="llamacpp", engine=engine)
     launch = Launch(command=command(port), port=port, load_timeout_s=load_s, log=tmp_path / "m.log")
-    process = EngineProcess(launch, endpoint, Fleet([endpoint]), restarted=restarts.append)
+    process = EngineProcess(launch, endpoint, Fleet([endpoint]), restarted=restarts.append, try_again_s=try_again_s)
     process.start()
     try:
         await then(endpoint, process)
@@ -112,21 +114,87 @@ def test_an_engine_that_never_answers_is_ended_and_given_up(tmp_path: Path) -> N
     )
 
 
+HOLDER = """
+import subprocess, sys, time
+from hanok.serving.children import leash
+leash.GRACE_S = 0.2
+engine = ["sh", "-c", 'trap "" TERM; sleep 60 & echo $$ $!; wait']
+subprocess.Popen(leash.on_a_leash(engine), start_new_session=True)
+time.sleep(60)
+"""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the leash is prctl(2), which only Linux has")
-def test_an_engine_on_the_leash_ends_when_its_parent_is_killed() -> None:
-    leash = [sys.executable, "-m", "hanok.serving.children.leash", "sleep", "60"]
-    program = f"import subprocess, time; print(subprocess.Popen({leash!r}).pid, flush=True); time.sleep(60)"
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout
-    child = int(parent.stdout.readline())
-    deadline = time.monotonic() + 10
-    while "sleep" not in Path(f"/proc/{child}/comm").read_text():
-        assert time.monotonic() < deadline
-    parent.kill()
-    parent.communicate()
-    while alive(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_an_engine_that_ignores_sigterm_ends_with_its_children_when_its_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        engine = [int(each) for each in parent.stdout.readline().split()]
+        assert all(map(alive, engine))
+        parent.kill()
+    wait_until(lambda: not any(map(alive, engine)))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the leash is prctl(2), which only Linux has")
+def test_an_engine_whose_parent_was_gone_before_it_began_does_not_begin() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    command = on_a_leash(["echo", "begun"])
+    command[command.index(str(os.getpid()))] = str(gone.pid)
+    ended = subprocess.run(command, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+
+
+def test_what_a_crashed_engine_left_behind_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    child = f"import subprocess; open({str(left)!r}, 'a').write(str(subprocess.Popen(['sleep', '60']).pid) + ' ')\n"
+
+    async def kill_it(endpoint: Endpoint, process: EngineProcess) -> None:
+        await becomes(endpoint, "up")
+        os.kill(process.process_id or 0, signal.SIGKILL)
+        await becomes(endpoint, "starting")
+        assert not alive(int(left.read_text().split()[0]))
+
+    asyncio.run(run_process(lambda port: [sys.executable, "-c", child + SERVER, str(port)], tmp_path, kill_it))
+    assert not any(alive(int(each)) for each in left.read_text().split())
+
+
+def test_an_engine_that_answered_once_is_not_given_up_after_two_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It crashed, and what it needs is not there at once: a GPU that is still held, a file share that is away."""
+    monkeypatch.setattr(launch_module, "BACKOFF_S", (0.0,))
+    times = tmp_path / "times"
+    fails = f"t = open({str(times)!r}, 'a+'); t.write('x'); t.seek(0); n = len(t.read())\n"
+    fails += "if 1 < n < 4: raise SystemExit(n)\n"
+
+    async def kill_it(endpoint: Endpoint, process: EngineProcess) -> None:
+        await becomes(endpoint, "up")
+        os.kill(process.process_id or 0, signal.SIGKILL)
+        await becomes(endpoint, "starting")
+        await becomes(endpoint, "up")
+
+    command = [sys.executable, "-c", fails + SERVER]
+    restarts = asyncio.run(run_process(lambda port: [*command, str(port)], tmp_path, kill_it))
+    assert restarts == ["m#1"] * 3
+
+
+def test_a_replica_that_was_given_up_is_tried_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_module, "BACKOFF_S", (0.0,))
+    mended = tmp_path / "mended"
+    command = [
+        sys.executable,
+        "-c",
+        f"import os\nif not os.path.exists({str(mended)!r}): raise SystemExit(9)\n" + SERVER,
+    ]
+
+    async def mend(endpoint: Endpoint, _: EngineProcess) -> None:
+        await becomes(endpoint, "failed")
+        mended.touch()
+        await becomes(endpoint, "up")
+
+    asyncio.run(run_process(lambda port: [*command, str(port)], tmp_path, mend, try_again_s=(0.05,)))
 
 
 def test_vllms_command_carries_the_declared_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,3 +199,13 @@ def test_a_turn_that_says_nothing_or_too_much_is_refused(tmp_path: Path, script:
     file.write_text(yaml.safe_dump({"name": "test", "models": [model]}), "utf-8")
     with pytest.raises(SpecError, match=message):
         load(file)
+
+
+@pytest.mark.parametrize("form", [7, {"type": "json_schema", "json_schema": {"name": 7}}])
+def test_a_format_that_cannot_be_read_is_refused_as_an_engine_would(scripts: RunningHouse, form: Any) -> None:
+    body = {"model": "caller", "messages": [{"role": "user", "content": "x"}], "response_format": form}
+    answer = httpx.post(
+        f"{scripts.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {scripts.key}"}
+    )
+    assert answer.status_code == 400
+    assert "cannot be read" in answer.json()["error"]["message"]

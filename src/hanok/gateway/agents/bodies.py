@@ -34,6 +34,14 @@ class GivenMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: Word | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses at the door, with its place, what would else fail the run later. Raises `ValueError`."""
+        for part in self.content if isinstance(self.content, list) else ():
+            if not isinstance(part.get("type"), str):
+                raise ValueError("each part of `content` needs a `type`, as 'text'")
+            if not isinstance(part.get("text", ""), str):
+                raise ValueError("the `text` of a part of `content` must be text")
+
     def message(self, new_id: NewId) -> Message:
         """The message, with an id."""
         form: Message = msgspec.to_builtins(self)

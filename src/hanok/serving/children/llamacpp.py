@@ -16,13 +16,11 @@ from typing import Any
 
 import msgspec
 
-from hanok.serving.children.leash import tie_to_parent
 from hanok.serving.children.settings import EMBEDDED, LlamaCppSettings
 from hanok.serving.profiles import GEMMA3_270M
 
 
 def main() -> None:
-    tie_to_parent()
     settings = msgspec.json.decode(sys.argv[1], type=LlamaCppSettings)
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

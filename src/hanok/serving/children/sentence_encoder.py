@@ -10,7 +10,6 @@ import msgspec
 import uvicorn
 
 from hanok.errors import RequestError
-from hanok.serving.children.leash import tie_to_parent
 from hanok.serving.encoder import SentenceEncoder
 from hanok.wire import Task, TaskRequest, json_bytes
 
@@ -18,7 +17,6 @@ _OPERATIONS: dict[str, Task] = {"/v1/embeddings": "embedding", "/v1/rerank": "re
 
 
 def main() -> None:
-    tie_to_parent()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for one another by spinning: tenfold on a busy machine
     port = int(sys.argv[1])
     app = _app(SentenceEncoder(*sys.argv[2:3]))

@@ -14,6 +14,7 @@ from hanok.wire.forms import DONE, read_event_usage, split_events
 
 EVENT_LIMIT_BYTES = 8 * 1024 * 1024
 _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]*)"')
+_ENDED = re.compile(rb'"finish_reason": ?"')
 _NOTHING_LIKE = (b"", b"")
 
 
@@ -26,7 +27,8 @@ class RelayedAnswer:
     """
 
     __slots__ = (
-        "_done", "_error", "_first", "_like", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint", "model",
+        "_done", "_error", "_first", "_like", "_over", "_response", "_rest", "_trim_start", "_wants_usage", "endpoint",
+        "model",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +42,7 @@ class RelayedAnswer:
         self._rest = b""
         self._like = _NOTHING_LIKE
         self._done = False
+        self._over = False
         self.model = model
         self.endpoint = endpoint
 
@@ -104,9 +107,8 @@ class RelayedAnswer:
             self._response.close()
 
     def _chunk(self, events: bytes) -> Chunk | None:
-        begin, end = self._like
-        if begin and events.startswith(begin) and events.endswith(end) and b'"' not in events[len(begin) : -len(end)]:
-            return Chunk(events, 1)
+        if alike := self._alike(events):
+            return Chunk(events, alike)
         usage = None
         if b'{"error"' in events and (b'data: {"error"' in events or b'data:{"error"' in events):
             events = self._keep_error(events)
@@ -114,13 +116,26 @@ class RelayedAnswer:
             events, usage = self._without_usage(events)
         if self._trim_start and (b'"content":"' in events or b'"text":"' in events):
             events, self._trim_start = trim_first_space(events), False
+        self._over = self._over or _ENDED.search(events) is not None
         self._done = b"[DONE]" in events and events.rstrip().endswith((b"data: [DONE]", b"data:[DONE]"))
         if not events and usage is None:
             return None
         chunk = Chunk(events, _with_text(events), usage, self._done)
-        if chunk.events == 1 and usage is None and not self._done:
-            self._like = _round_its_text(events)
+        if chunk.events and usage is None and not self._done:
+            self._like = _round_its_text(_last_of(events))
         return chunk
+
+    def _alike(self, events: bytes) -> int:
+        """How many events these are, where each differs from the one before in its text alone; else 0."""
+        begin, end = self._like
+        if not begin or not events.startswith(begin) or not events.endswith(end):
+            return 0
+        between = events[len(begin) : -len(end)]
+        if b'"' not in between:
+            return 1
+        seam = end + begin
+        texts = between.replace(seam, b"")
+        return 0 if b'"' in texts else 1 + (len(between) - len(texts)) // len(seam)
 
     def _keep_error(self, events: bytes) -> bytes:
         """The events before the engine's error; the error itself is raised in its turn."""
@@ -146,18 +161,33 @@ class RelayedAnswer:
         return b"".join(kept), usage
 
     def _end(self) -> Chunk:
-        """The response ended without `[DONE]`: some engines do; anything half-said means that it was cut."""
+        """The response ended without `[DONE]`: some engines do; anything half-said means that it was cut.
+
+        So does an end that looks like a death, where no event has told why the text ended.
+        """
         self._done = True
-        if self._rest.strip() not in (b"", b"data: [DONE]", b"data:[DONE]"):
+        rest = self._rest.strip()
+        if rest and rest not in (b"data: [DONE]", b"data:[DONE]"):
             raise EngineBroken(f"{self.endpoint} ended its stream in the middle of an event")
+        if not rest and not self._over and not self._response.tells_its_end:
+            raise EngineBroken(f"{self.endpoint} closed its connection before it said that its stream was over")
         return Chunk(DONE, 0, None, True)
 
 
 def _with_text(events: bytes) -> int:
-    """How many of these events carry text: not those that tell the role, the end, or `[DONE]`."""
+    """How many of these events carry text: not those that tell the role, the end, or `[DONE]`.
+
+    What a text itself says of these things is not counted: JSON has no line ends, nor quotes, within a text.
+    """
     count = events.count
-    bare = count(b"[DONE]") + count(b'"role":') + count(b'"finish_reason":"') + count(b'"finish_reason": "')
-    return max(0, count(b"data:") - bare)
+    bare = count(b"[DONE]\n") + count(b"[DONE]\r") + count(b'"role":')
+    bare += count(b'"finish_reason":"') + count(b'"finish_reason": "')
+    return max(0, events.startswith(b"data:") + count(b"\ndata:") - bare)
+
+
+def _last_of(events: bytes) -> bytes:
+    """The last of whole events."""
+    return events[events.rfind(b"\n\n", 0, -2) + 2 :] if events.find(b"\n\n") < len(events) - 2 else events
 
 
 def _round_its_text(event: bytes) -> tuple[bytes, bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import msgspec
+
 from hanok.errors import EngineRefused, Refusal
 from hanok.serving.engine import no_tasks
 from hanok.serving.engines.script_turns import Script, name_call
@@ -23,7 +25,7 @@ class ScriptEngine:
         self._endpoint = endpoint
 
     async def open(self, request: ChatRequest) -> Answer:
-        turn = self._script.next(request) or Turn(say="")
+        turn = self._turn(request)
         if turn.delay_ms:
             await asyncio.sleep(turn.delay_ms / 1000)
         if turn.error is not None:
@@ -33,6 +35,13 @@ class ScriptEngine:
         return await speak(
             request, text, calls=calls, model=self._model, endpoint=self._endpoint, delay_s=self._delay_s
         )
+
+    def _turn(self, request: ChatRequest) -> Turn:
+        """Raises `EngineRefused`, as any engine would, for fields that the door leaves to engines."""
+        try:
+            return self._script.next(request) or Turn(say="")
+        except msgspec.ValidationError as error:
+            raise _refused(400, f"the request cannot be read: {error}", "invalid_value", self._endpoint) from None
 
     async def perform(self, request: TaskRequest) -> TaskResult:
         no_tasks(request)
@@ -65,6 +74,10 @@ def _calls(request: ChatRequest, turn: Turn) -> list[SpokenCall]:
 
 
 def _refusal(turn: Turn, status: int, endpoint: str) -> EngineRefused:
-    message = turn.say or f"the script answers with status {status}"
-    body = json_bytes({"error": {"message": message, "type": "scripted_error", "param": None, "code": "scripted"}})
+    return _refused(status, turn.say or f"the script answers with status {status}", "scripted", endpoint)
+
+
+def _refused(status: int, message: str, code: str, endpoint: str) -> EngineRefused:
+    kind = "scripted_error" if code == "scripted" else "invalid_request_error"
+    body = json_bytes({"error": {"message": message, "type": kind, "param": None, "code": code}})
     return EngineRefused(f"{endpoint} answers with status {status}", refusal=Refusal(status=status, body=body))

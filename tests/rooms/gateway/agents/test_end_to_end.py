@@ -226,3 +226,10 @@ def test_a_session_is_a_thread_that_is_kept(started: RunningHouse) -> None:
     (latest, *_) = ask(started, f"/v1/agent-runs/{again['run']}/checkpoints").json["data"]
     said = [message["content"] for message in latest["values"]["messages"]]
     assert said == ["hello", "Hello to you.", "hello again", "Hello again to you."]
+
+
+@pytest.mark.parametrize("part", [{}, {"type": 7}, {"type": "text", "text": 7}])
+def test_a_part_that_no_model_can_read_is_refused_before_a_run_is_begun(started: RunningHouse, part: Any) -> None:
+    order = {"input": [{"role": "user", "content": [part]}]}
+    answer = ask(started, "/v1/agents/writer/runs", order)
+    assert (answer.status, answer.error["param"]) == (400, "input[0]")
