@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hanok.agents.state import text_of
-from hanok.agents.values import Bounds, Event, EventType, Order, Run, RunState, Thread, Used
+from hanok.agents.values import Bounds, Event, EventType, Order, Run, RunState, Thread, Used, text_of
 from hanok.errors import RequestError, Unknown
 from hanok.spec import Agent
 

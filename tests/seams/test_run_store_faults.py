@@ -18,6 +18,7 @@ from hanok.agents.stores.postgres import PostgresRuns
 from hanok.errors import StoreError
 from hanok.ledger.stores import kept
 from tests.postgres import Postgres
+from tests.seams.conftest import fresh_url, raw_redis
 from tests.seams.test_run_store import claim, event, ids, open_runs, order, receipt
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,11 @@ store.close()
 
 def command(program: str, folder: Path, database: str | None) -> list[str]:
     return [sys.executable, "-c", PROLOGUE + program, str(ROOT), str(folder), database or ""]
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def database(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else fresh_url(request, request.param)
 
 
 @pytest.fixture
@@ -121,6 +127,7 @@ def test_a_full_disk_refuses_a_step_as_a_whole_and_takes_the_next_when_there_is_
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 def test_a_database_that_another_holds_is_waited_for_and_then_said_to_be_in_use(
     open_store: Callable[[], RunStore],
     database: str | None,
@@ -170,7 +177,10 @@ def test_runs_of_a_newer_release_are_left_alone(
     first = open_store()
     first.add_run(order("r"))
     first.close()
-    if database:
+    if database and database.startswith("redis:"):
+        with raw_redis(database) as server:
+            server.set("hanok:{}:agents:runs-version", 99)
+    elif database:
         postgres.run(database, "UPDATE hanok_agents.marks SET number = 99 WHERE name = 'runs'")
     else:
         with closing(sqlite3.connect(tmp_path / "state" / "agents.db")) as connection:

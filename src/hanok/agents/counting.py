@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hanok.agents.reply import Reply
-from hanok.agents.state import text_of
-from hanok.agents.values import Bounds, Receipt, Used
+from hanok.agents.values import Bounds, Receipt, Used, text_of
 from hanok.wire import NANO
 
 

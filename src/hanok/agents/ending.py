@@ -76,14 +76,45 @@ class Ending(Conversing):
         for child in await self.runs(tenant=None, parent=run.id, states=["queued", "running"], limit=MOST_BELOW):
             if run.state == "cancelled":
                 await self._cancel(child)
-                continue
-            await self._worker.rested(child.id)
-            child = await self.run(child.id, tenant=None)
-            if child.state == "queued":
-                told = Event(run=child.id, seq=0, type="run", data={"state": "paused"}, at=self._clock())
-                await self._in_thread(self._store.save, replace(child, state="paused"), events=[told])
-                self._recorder.published(child.id)
-                await self._rest_below(child)
+            else:
+                await self._worker.rested(child.id)
+            await self._rest_one(await self.run(child.id, tenant=None), run)
+
+    async def rest_orphans(self) -> None:
+        """End or rest what is `running` below a run that has ended, and that nobody leads: its process died, or the
+        lease of the one that led it was not over yet when the run above ended. Raises `StoreError`."""
+        for child in await self.runs(tenant=None, parent="*", states=["running"], limit=MOST_BELOW):
+            above = child.parent and await self._in_thread(self._store.run, _last(child.parent), tenant=None)
+            if above and above.ended:
+                await self._rest_one(child, above)
+
+    async def _rest_one(self, child: Run, above: Run) -> None:
+        """It rests until the run above, which has ended, is resumed, or is called off where that cannot be."""
+        child, worker = await self._without_leader(child)
+        if child.state != "queued" and worker is None:
+            return
+        rests = replace(child, state="paused", lease_by=None, lease_until=0.0, wish=None)
+        told = Event(run=child.id, seq=0, type="run", data={"state": "paused"}, at=self._clock())
+        if not await self._in_thread(self._store.save, rests, worker=worker, events=[told]):
+            return
+        self._recorder.published(child.id)
+        if above.state in ("done", "cancelled") and await self._end_idle(rests):
+            rests = replace(rests, state="cancelled")
+        await self._rest_below(rests)
+
+    async def _without_leader(self, child: Run) -> tuple[Run, str | None]:
+        """It, taken for this worker where whoever led it is not there any more; as it is where it is led."""
+        if child.state != "running" or self._worker.leads(child.id):
+            return child, None
+        taken: list[Run] = await self._in_thread(
+            self._store.claim,
+            self._worker.name,
+            now=self._clock(),
+            lease_s=self._terms().lease_s,
+            most=1,
+            ids=[child.id],
+        )
+        return (taken[0], self._worker.name) if taken else (child, None)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
         """Tell the run that wants it, and those above that wait for it."""
@@ -148,12 +179,17 @@ class Ending(Conversing):
             if child.id in told:
                 continue
             await self._queue_below(child.id)
-            queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0)
+            queued = replace(child, state="queued", ended_at=None, error=None, wish=None, takeovers=0, let_go=0)
             await self._in_thread(self._store.save, queued)
 
     async def _rests(self, id_: str) -> bool:
         run: Run | None = await self._in_thread(self._store.run, id_, tenant=None)
         return run is None or run.state in REST
+
+
+def _last(path: str) -> str:
+    """The id of the run at a path's end."""
+    return path.rpartition("/")[2]
 
 
 def cannot_go_on(run: Run, why: str) -> RequestError:

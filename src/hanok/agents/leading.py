@@ -27,8 +27,8 @@ from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Work
 from hanok.errors import AgentError, HanokError, StoreError
 
-MOST_ATTEMPTS = 5
-"""How often a run is taken up before what its store says ends it."""
+MOST_LET_GO = 5
+"""How often in a row a run is led until its store fails; then that ends it. Pauses and answers are not counted."""
 PROCESS_LOST = "process_lost"
 """Why a run has failed that was taken over too often."""
 MOST_AT_ONCE_BELOW = 1000
@@ -255,7 +255,14 @@ class Leader:
 
     async def _rest(self, run: Run, work: Work, state: RunState, *, wanted: dict[str, Any] | None = None) -> Run:
         run = replace(
-            run, state=state, used=work.clocked(), wanted=wanted or {}, lease_by=None, lease_until=0.0, wish=None
+            run,
+            state=state,
+            used=work.clocked(),
+            wanted=wanted or {},
+            lease_by=None,
+            lease_until=0.0,
+            wish=None,
+            let_go=0,
         )
         return await self._save(run, {"state": state})
 
@@ -272,7 +279,8 @@ class Leader:
 
     async def _let_go(self, run: Run, work: Work | None, error: StoreError) -> Run:
         """The store could not be written or read: whoever can may try again, and again, but not for ever."""
-        if run.attempt >= MOST_ATTEMPTS:
+        run = replace(run, let_go=run.let_go + 1)
+        if run.let_go >= MOST_LET_GO:
             return await self._finish(run, work, "failed", reason="StoreError", error=error.message)
         _log.warning("run %s is tried again: %s", run.id, error.message)
         used = work.clocked() if work is not None else run.used

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from hanok.agents.state import text_of
-from hanok.agents.values import Message
+from hanok.agents.values import Message, text_of
 
 _INTERRUPT = "__interrupt__"
 

@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -192,12 +191,12 @@ class Preparing(ABC):
         self._limit(run, paid)
 
     async def _pinned(self, agent: Agent) -> str | None:
-        """The version of its prompt that is meant now; None without one, or where it is not there: the run tells."""
+        """The version of its prompt that is meant now; None without one. Raises `AgentError` where it is not there: a
+        run that is not pinned would be told one thing now and another when it goes on."""
         if agent.prompt is None:
             return None
-        with suppress(AgentError):
-            return await self._in_thread(self._outside.pinned, agent)
-        return None
+        pinned: str = await self._in_thread(self._outside.pinned, agent)
+        return pinned
 
     @abstractmethod
     async def _delegate(

@@ -30,8 +30,6 @@ LOOK_ANYWAY_S = 2.0
 """How often for events of one that is led here, and told of."""
 SYNC_AFTER_S = 0.05
 """The most that a power cut takes of what nobody asked to outlive one."""
-WOKEN_AT_ONCE = 4
-"""Of those that waited for one write, so that calls beside runs need not wait for them all."""
 GATHER_S = 0.01
 """How long events wait for others, when nobody waits for them."""
 RETRY_S = 0.05
@@ -109,8 +107,8 @@ class Recorder:
     def tell(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
         """Have an event kept soon."""
         self._add(run, type_, data)
-        if self._soon is None and not self._busy:
-            self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
+        if not self._busy:
+            self._write_soon()
 
     def _add(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
         self._batch.events.append(Told(Event(run=run, seq=0, type=type_, data=data, at=self._clock())))
@@ -167,6 +165,10 @@ class Recorder:
     def _busy(self) -> bool:
         return self._writing is not None and not self._writing.done()
 
+    def _write_soon(self) -> None:
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
+
     def _write_now(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
@@ -194,11 +196,18 @@ class Recorder:
             for number, future in enumerate(batch.waiting, 1):
                 if not future.done():
                     future.set_result(None) if failure is None else future.set_exception(failure)
-                if number % WOKEN_AT_ONCE == 0:
+                if number < len(batch.waiting):  # one a turn, so that calls beside runs need not wait for them all
                     await asyncio.sleep(0)
-            if failure is not None and not self._batch.waiting:
-                self._try_later()
+            if not self._batch.waiting:
+                self._end_writing(failure)
                 return
+
+    def _end_writing(self, failure: Exception | None) -> None:
+        """What was told meanwhile waits for a receipt, as ever: it needs no commit of its own."""
+        if failure is not None:
+            self._try_later()
+        elif self._batch.holds:
+            self._write_soon()
 
     def _number(self, batch: Batch) -> None:
         """Give its events their numbers. Those of runs that are not led here get them in the store."""

@@ -35,6 +35,7 @@ from hanok.wire import Caller
 
 __all__ = ["HouseAgency", "Outside"]
 FORGET_EVERY_S = 600.0
+REST_ORPHANS_EVERY_S = 5.0
 CALLED_OFF_WITHIN_S = 10.0
 """How long a thread that is removed waits for what runs on it to hear of that."""
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class HouseAgency(Ending):
 
     async def live(self) -> None:
         """For ever: lead what waits, and forget what is old."""
-        await live_together(self._worker.live(), self._forget_old())
+        await live_together(self._worker.live(), self._forget_old(), self._rest_orphans())
 
     async def close(self) -> None:
         """Let go of all runs, and of what tools hold open."""
@@ -96,6 +97,14 @@ class HouseAgency(Ending):
                 await self.forget_old()
             except StoreError as error:
                 _log.warning("what is old is not forgotten yet: %s", error.message)
+
+    async def _rest_orphans(self) -> None:
+        while True:
+            try:
+                await self.rest_orphans()
+            except StoreError as error:
+                _log.warning("what is left below runs that have ended is not ended yet: %s", error.message)
+            await asyncio.sleep(REST_ORPHANS_EVERY_S)
 
     # runs
 
@@ -188,7 +197,7 @@ class HouseAgency(Ending):
         if not self._serves():
             self.agent(run.agent)  # nobody else may be there to take it
         await self._queue_below(id_)
-        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0)
+        queued = replace(run, state="queued", ended_at=None, reason=None, error=None, wish=None, takeovers=0, let_go=0)
         await self._in_thread(self._store.save, queued)
         self._take(run.id)
         return await self.run(id_, tenant=tenant)

@@ -95,11 +95,3 @@ def _id_of(message: object) -> str | None:
 def said(*messages: Message) -> list[dict[str, Message]]:
     """What a step writes to `messages` to add these."""
     return [{_SAID: message} for message in messages]
-
-
-def text_of(message: Message | None) -> str:
-    """What a message says in words."""
-    content = message.get("content") if message else None
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in cast("list[dict[str, Any]]", content))
-    return str(content or "")

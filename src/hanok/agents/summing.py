@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hanok.agents.calls import read_call
-from hanok.agents.state import State, Summary, text_of
-from hanok.agents.values import Message
+from hanok.agents.state import State, Summary
+from hanok.agents.values import Message, text_of
 from hanok.agents.work import Work
 
 _TASK = (

@@ -134,13 +134,15 @@ class Using(Keeping):
             return
         self._looks_left -= 1
         gone, self._missing = self._missing, list[Missing]()
-        for each in gone:
-            try:
-                self._tools |= {tool.spec.name: tool for tool in await each.box.open()}
-                self.tell("tools", {"found": [each.name]})
-            except ToolUnavailable as error:
-                self._missing.append(replace(each, why=error.message))
+        await asyncio.gather(*(self._look_for(each) for each in gone))
         self._look_at = self._monotonic() + LOOK_FOR_MISSING_S
+
+    async def _look_for(self, gone: Missing) -> None:
+        try:
+            self._tools |= {tool.spec.name: tool for tool in await gone.box.open()}
+            self.tell("tools", {"found": [gone.name]})
+        except ToolUnavailable as error:
+            self._missing.append(replace(gone, why=error.message))
 
     def give_up(self, error: str) -> None:
         """The run has ended so, whatever its tools were at."""
@@ -154,13 +156,14 @@ class Using(Keeping):
         tool = self._tools.get(asked.name)
         if tool is None or asked.problem is not None or asked.key in self._receipts:
             return None
+        approved = any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals)
+        if asked.name != ASK_USER and not approved:
+            return None
         if self._check(tool.spec.parameters, asked.arguments) is not None:
             return None
         if asked.name == ASK_USER:
             return {"kind": "question", "question": str(asked.arguments["question"]), "call": asked.id}
-        if any(fnmatchcase(asked.name, pattern) for pattern in self.agent.approvals):
-            return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}
-        return None
+        return {"kind": "approval", "tool": asked.name, "arguments": asked.arguments, "call": asked.id}
 
     def _wait(self, requests: dict[str, dict[str, Any]]) -> NoReturn:
         interrupt({"requests": requests})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hanok.wire import Caller
 
@@ -104,7 +104,8 @@ class Run:
     `path` is its name in the ledger, `root/child/…` (its own id last); `wanted` are the requests to a person that it
     waits for, by their ids, `answers` those that were answered; `lease_by` is the worker that has it until
     `lease_until`. `attempt` counts how often it was taken up, `takeovers` how often from a process that died, since it
-    last came further than `reached`; `taken_from` is the worker that a claim has just taken it from. `prompt` is the
+    last came further than `reached`, `let_go` how often in a row since its store did not take what it told;
+    `taken_from` is the worker that a claim has just taken it from. `prompt` is the
     version of its agent's declared prompt that it keeps to.
     """
 
@@ -130,6 +131,7 @@ class Run:
     attempt: int = 0
     takeovers: int = 0
     reached: str | None = None
+    let_go: int = 0
     taken_from: str | None = field(default=None, compare=False)
     lease_by: str | None = None
     lease_until: float = 0.0
@@ -172,3 +174,11 @@ class Receipt:
     state: Literal["begun", "done"]
     result: dict[str, Any] | None = None
     at: float = 0.0
+
+
+def text_of(message: Message | None) -> str:
+    """What a message says in words."""
+    content = message.get("content") if message else None
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in cast("list[dict[str, Any]]", content))
+    return str(content or "")

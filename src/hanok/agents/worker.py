@@ -98,6 +98,10 @@ class Worker:
         """How many runs of each agent this process leads now."""
         return Counter(work.run.agent for work in self._works.values())
 
+    def leads(self, run: str) -> bool:
+        """Whether that one is led here now."""
+        return run in self._tasks
+
     @property
     def is_leading(self) -> bool:
         """Whether any run is led here now."""

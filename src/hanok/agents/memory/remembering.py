@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from hanok.agents.memory.nearness import cosines, unit
+from hanok.agents.memory.store import Memories
 from hanok.agents.memory.values import Memory, Owner, Vector, cleaned, id_of
-from hanok.agents.stores.memories import Memories
 from hanok.errors import RequestError
 from hanok.knowledge.embedding import embed
 from hanok.wire import Caller, ModelPath

@@ -14,7 +14,8 @@ from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
 from hanok.agents.patterns.steps import Update, act, calls_of, conversation, new_graph
-from hanok.agents.state import PlanStep, State, said, text_of
+from hanok.agents.state import PlanStep, State, said
+from hanok.agents.values import text_of
 from hanok.agents.work import Work
 from hanok.errors import AgentError
 
@@ -118,11 +119,11 @@ def _judged(state: State, work: Work, step: PlanStep, verdict: str, reason: str)
     return {"plan": steps, "retries": 0, "round": turn + 1, "verdict": verdict, "feedback": None}
 
 
-def _after_execute(state: State) -> str:
+async def _after_execute(state: State) -> str:
     return "act" if calls_of(state) else "evaluate"
 
 
-def _after_evaluate(state: State) -> str:
+async def _after_evaluate(state: State) -> str:
     return "answer" if state.get("verdict") == "COMPLETE" else "execute"
 
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 from langgraph.graph import END, StateGraph
 from langgraph.runtime import Runtime
 
-from hanok.agents.state import State, said, text_of
+from hanok.agents.state import State, said
 from hanok.agents.summing import sum_up
-from hanok.agents.values import Message
+from hanok.agents.values import Message, text_of
 from hanok.agents.work import Work
 
 Update = Mapping[str, Any]
@@ -91,6 +91,6 @@ def calls_of(state: State) -> list[dict[str, Any]]:
     return (messages[-1].get("tool_calls") or []) if messages else []
 
 
-def after_thinking(state: State) -> str:
-    """Tools, if the model wants any, else the end."""
+async def after_thinking(state: State) -> str:
+    """Tools, if the model wants any, else the end. (LangGraph calls what is not async in a thread of its own.)"""
     return "act" if calls_of(state) else END

@@ -61,7 +61,7 @@ async def answer(state: State, runtime: Runtime[Any]) -> Update:
     return {"messages": said(reply.message), "answer": str(reply.message.get("content") or "")}
 
 
-def _next(state: State) -> str:
+async def _next(state: State) -> str:
     return "answer" if state.get("verdict") == _FINISH else "work"
 
 

@@ -26,7 +26,7 @@ def _unset(loaded: Loaded, prompts: Prompts) -> Iterator[Finding]:
         try:
             prompts.resolve(f"{name}@{which}")
         except AgentError as error:
-            message = f"no version of {name!r} is called {which!r}: its runs fail"
+            message = f"no version of {name!r} is called {which!r}: its runs are refused"
             known = bool(prompts.versions(name))
             hint = error.hint if known else f"`hanok up` records it; then `hanok prompts label {name} {which}`"
             yield Finding(place=("agents", index, "prompt"), message=message, hint=hint)

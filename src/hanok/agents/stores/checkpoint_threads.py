@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from hanok.agents.stores.place import Place
-from hanok.agents.stores.retention import Stored, kept, needed
+from hanok.agents.stores.retention import Stored, has_gone, is_call, kept, needed
 from hanok.ledger.stores.dialect import Connection
 
 DELETED_AT_ONCE = 500
@@ -46,7 +46,7 @@ class Threads(ABC):
             roots, gone = set[str](), 0
             for namespace in _namespaces(connection, thread):
                 parents = _parents(connection, thread, namespace)
-                if _is_call(namespace) and self._has_gone(connection, thread, namespace, roots):
+                if is_call(namespace) and self._has_gone(connection, thread, namespace, roots):
                     ids = set[str]()
                 else:
                     ids = kept(parents, keep, self._reader(connection, thread, namespace))
@@ -69,7 +69,7 @@ class Threads(ABC):
             if head is None or head != (checkpoint or head):
                 return None
             for namespace in _namespaces(connection, source):
-                if not _is_call(namespace):
+                if not is_call(namespace):
                     self._copy(connection, source, to, namespace, _head(connection, source, namespace, head))
             return head
 
@@ -106,9 +106,7 @@ class Threads(ABC):
         head = _head(connection, thread, namespace, None)
         if head is None:
             return True
-        _, metadata = self.read(connection, thread, namespace, head)
-        root: str | None = dict[str, Any](metadata.get("parents") or {}).get("")
-        return root is not None and root not in roots and root < max(roots, default="")
+        return has_gone(self.read(connection, thread, namespace, head)[1], roots)
 
     def _delete(self, connection: Connection, thread: str, namespace: str, ids: Iterable[str]) -> int:
         every = list(ids)
@@ -149,11 +147,6 @@ class Threads(ABC):
                 f" SELECT CAST(? AS TEXT), {self.write_columns} FROM {self.writes} WHERE {_OF} AND checkpoint_id = ?",
                 (to, source, namespace, id_),
             )
-
-
-def _is_call(namespace: str) -> bool:
-    """Whether it is of one call of a subgraph, `node:task`, rather than of a graph that goes on."""
-    return ":" in namespace
 
 
 def _namespaces(connection: Connection, thread: str) -> list[str]:

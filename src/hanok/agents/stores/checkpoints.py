@@ -1,4 +1,4 @@
-"""LangGraph's checkpoints: the saver of a house, in SQLite or PostgreSQL, and what savers do not do.
+"""LangGraph's checkpoints: the saver of a house, in SQLite, PostgreSQL or Redis, and what savers do not do.
 
 A checkpoint is read as plain data: nothing stored in one makes the reader import or call anything but a few types of
 Python and LangGraph. Threads are pruned, copied and removed in the saver's own tables (of `langgraph-checkpoint-sqlite`
@@ -11,16 +11,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from hanok.errors import StartError
+from hanok.agents.stores.drivers import kind_of, needing
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from hanok.agents.stores.checkpoint_threads import Threads
 
 _PLAIN = ("null", "bytes", "bytearray", "msgpack")
 
@@ -35,6 +33,18 @@ class PlainSerializer(JsonPlusSerializer):
         if data[0] not in _PLAIN:
             raise NotImplementedError(f"a checkpoint holds {data[0]!r}, which is not read: it may name code to run")
         return super().loads_typed(data)
+
+
+class Threads(Protocol):
+    """A saver's threads, as `Checkpoints` says of them. Methods block; all raise `StoreError`."""
+
+    def prune(self, thread: str, keep: int) -> int: ...
+
+    def copy(self, source: str, to: str, checkpoint: str | None) -> str | None: ...
+
+    def remove(self, thread: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Checkpoints:
@@ -65,13 +75,20 @@ class Checkpoints:
 
 
 @asynccontextmanager
-async def open_checkpoints(file: Path, *, database: str | None = None) -> AsyncGenerator[Checkpoints]:
-    """Those of a file, which is made, or of the PostgreSQL of this URL.
+async def open_checkpoints(
+    file: Path, *, database: str | None = None, platform: str = ""
+) -> AsyncGenerator[Checkpoints]:
+    """Those of a file, which is made, or of the database of this address, where Redis keeps several platforms apart.
 
     Raises `StoreError`, `StartError` where a package is missing.
     """
     async with AsyncExitStack() as stack:
-        saver, threads = await (_open_postgres(stack, database) if database else _open_sqlite(stack, file))
+        if database is None:
+            saver, threads = await _open_sqlite(stack, file)
+        elif kind_of(database) == "Redis":
+            saver, threads = await _open_redis(stack, database, platform)
+        else:
+            saver, threads = await _open_postgres(stack, database)
         stack.callback(threads.close)
         yield Checkpoints(saver, threads)
 
@@ -83,9 +100,12 @@ async def _open_sqlite(stack: AsyncExitStack, file: Path) -> tuple[BaseCheckpoin
 
 
 async def _open_postgres(stack: AsyncExitStack, url: str) -> tuple[BaseCheckpointSaver[str], Threads]:
-    try:
+    with needing("checkpoints", "PostgreSQL"):
         from hanok.agents.stores.checkpoints_postgres import open_saver
-    except ImportError as error:
-        message = f"checkpoints in PostgreSQL need a package that is missing: {error.name}"
-        raise StartError(message, hint='pip install "hanok[agents,postgres]"') from error
     return await open_saver(stack, url, PlainSerializer())
+
+
+async def _open_redis(stack: AsyncExitStack, url: str, platform: str) -> tuple[BaseCheckpointSaver[str], Threads]:
+    with needing("checkpoints", "Redis"):
+        from hanok.agents.stores.redis.checkpoints import open_saver
+    return await open_saver(stack, url, PlainSerializer(), platform=platform)

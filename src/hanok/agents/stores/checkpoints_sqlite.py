@@ -37,8 +37,6 @@ from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S
 T = TypeVar("T")
 GATHER_S = 0.005
 """How long what a task wrote waits for the checkpoint that follows."""
-WOKEN_AT_ONCE = 4
-"""Of those that waited for one commit, so that calls beside runs need not wait for them all."""
 _PUT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,"
     " checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -161,7 +159,7 @@ class Saver(AsyncSqliteSaver):
                 batch, self._waiting = [*batch, *self._waiting], []  # what follows may need what is missing
             for number, each in enumerate(batch, 1):
                 _tell(each.written, failure)
-                if number % WOKEN_AT_ONCE == 0:
+                if number < len(batch):  # one a turn, so that calls beside runs need not wait for them all
                     await asyncio.sleep(0)
 
     def _commit(self, batch: Sequence[_Write]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,14 +10,12 @@ import msgspec
 from hanok.agents.memory.values import Memory, Owner, Vector
 from hanok.agents.stores.place import Place
 from hanok.agents.stores.rows import as_json
-from hanok.agents.stores.sqlite import SqlitePlace
-from hanok.errors import StartError
 from hanok.ledger.stores.dialect import Connection
 
 VERSION = 1
 MOST_THAT_GO = 100_000
 """At once, where there are more than there may be: a limit that was lowered."""
-_SCHEMA = (
+SCHEMA = (
     "CREATE TABLE memories (tenant TEXT NOT NULL, agent TEXT NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL,"
     " text TEXT NOT NULL, tags TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL, model TEXT NOT NULL,"
     " vector BLOB NOT NULL, PRIMARY KEY (tenant, agent, owner, id))",
@@ -34,14 +31,13 @@ _ALIVE = "(expires_at IS NULL OR expires_at > ?)"
 _read_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class Memories:
-    """Each method is one transaction, and of one owner where it takes one. All raise `StoreError`."""
+class MemoryTables:
+    """`Memories` in the tables of a place: each method is one transaction."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
 
     def add(self, owner: Owner, memory: Memory, vector: Vector, *, limit: int) -> None:
-        """Keep a memory, in the place of the one of its id; of more than `limit` the oldest go."""
         with self._place.writing() as connection:
             connection.execute(
                 f"INSERT INTO memories (tenant, agent, owner, {_COLUMNS}, model, vector)"  # noqa: S608
@@ -60,7 +56,6 @@ class Memories:
         return _memory(rows[0]) if rows else None
 
     def memories(self, owner: Owner, *, now: float, limit: int, offset: int = 0) -> list[Memory]:
-        """The latest first."""
         rows = self._ask(
             f"{_SELECT} AND {_ALIVE} ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
             *_of(owner), now, limit, offset,
@@ -68,12 +63,10 @@ class Memories:
         return [_memory(row) for row in rows]
 
     def vectors(self, owner: Owner, *, now: float) -> list[tuple[str, Vector]]:
-        """Of all of the owner's memories, with their ids."""
         rows = self._ask(f"{_SELECT_VECTORS} AND {_ALIVE}", *_of(owner), now)
         return [(id_, Vector(model=model, data=bytes(data))) for id_, model, data in rows]
 
     def mean(self, owner: Owner, vectors: Mapping[str, Vector]) -> None:
-        """Keep what memories mean to another model than before."""
         with self._place.writing() as connection:
             for id_, vector in vectors.items():
                 connection.execute(
@@ -82,18 +75,15 @@ class Memories:
                 )
 
     def remove(self, owner: Owner, id_: str | None = None) -> int:
-        """Forget a memory, or all; how many there were."""
         also, more = ("", ()) if id_ is None else (" AND id = ?", (id_,))
         with self._place.writing() as connection:
             return connection.execute(f"DELETE FROM memories WHERE {_OF}{also}", (*_of(owner), *more)).rowcount  # noqa: S608
 
     def remove_user(self, tenant: str, user: str) -> int:
-        """Forget what all agents of a tenant remember of a user (`values.user_of`); how many there were."""
         with self._place.writing() as connection:
             return connection.execute("DELETE FROM memories WHERE tenant = ? AND owner = ?", (tenant, user)).rowcount
 
     def prune(self, *, now: float) -> int:
-        """Forget what has expired; how many there were."""
         with self._place.writing() as connection:
             return connection.execute("DELETE FROM memories WHERE expires_at <= ?", (now,)).rowcount
 
@@ -103,18 +93,6 @@ class Memories:
     def _ask(self, statement: str, *values: Any) -> list[Any]:
         with self._place.reading() as connection:
             return connection.execute(statement, values).fetchall()
-
-
-def open_memories(state: Path, database: str | None) -> Memories:
-    """In the state folder, or in the PostgreSQL of this URL. Raises `StoreError`, `StartError`."""
-    if database is None:
-        return Memories(SqlitePlace(state / "memories.db", schema=_SCHEMA, version=VERSION))
-    try:
-        from hanok.agents.stores.postgres import PostgresPlace
-    except ImportError as error:
-        message = f"memories in PostgreSQL need a package that is missing: {error.name}"
-        raise StartError(message, hint='pip install "hanok[agents,postgres]"') from error
-    return Memories(PostgresPlace(database, subject="memories", schema=_SCHEMA, version=VERSION))
 
 
 def _make_room(connection: Connection, owner: Owner, limit: int) -> None:

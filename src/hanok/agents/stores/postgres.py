@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 
 from hanok.agents.stores.rows import as_json, metadata_text, read_object
-from hanok.agents.stores.runs import SCHEMA, VERSION, Runs
+from hanok.agents.stores.run_tables import SCHEMA, VERSION
+from hanok.agents.stores.runs import Runs
 from hanok.errors import KeptUnreachable
 from hanok.ledger.stores.database import one_line
 from hanok.ledger.stores.dialect import Connection

@@ -7,8 +7,9 @@ whole, and what was added since. So a checkpoint that stays needs its ancestors 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +40,15 @@ def kept(parents: Mapping[str, str | None], keep: int, read: Callable[[str], Sto
     """Of checkpoints with their parents, whose ids sort by time: the latest `keep`, and what they need."""
     latest = sorted(parents, reverse=True)[:keep]
     return {*latest, *(each for one in latest for each in needed(one, parents, read))}
+
+
+def is_call(namespace: str) -> bool:
+    """Whether it is of one call of a subgraph, `node:task`, rather than of a graph that goes on."""
+    return ":" in namespace
+
+
+def has_gone(metadata: Mapping[str, Any], roots: Set[str]) -> bool:
+    """Of the latest checkpoint of a called subgraph: whether that from which it was called has gone, rather than not
+    come yet. `roots` are those of the graph that stay."""
+    root: str | None = dict[str, Any](metadata.get("parents") or {}).get("")
+    return root is not None and root not in roots and root < max(roots, default="")

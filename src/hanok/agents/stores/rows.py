@@ -7,13 +7,16 @@ in PostgreSQL, too: its JSONB takes no U+0000, which tools do answer with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
 
 from hanok.agents.values import Bounds, Event, Message, Receipt, Run, Thread, Used
+from hanok.errors import Overloaded, Unknown
 from hanok.wire import Caller
 
+RETRY_AFTER_S = 5.0
 RUN = "id, state, wish, attempt, lease_by, lease_until, form, standing"
 THREAD = "id, tenant, user_name, agent, metadata, created_at, used_at"
 EVENT = "run, seq, type, data, at"
@@ -47,6 +50,7 @@ class _Standing(msgspec.Struct, omit_defaults=True):
     answers: dict[str, dict[str, Any]] = {}
     takeovers: int = 0
     reached: str | None = None
+    let_go: int = 0
     started_at: float | None = None
     ended_at: float | None = None
 
@@ -155,6 +159,37 @@ def read_receipt(row: Sequence[Any]) -> Receipt:
     )
 
 
+def has_fields(text: str, fields: str) -> bool:
+    """Whether a JSON object has these fields, each the same."""
+    found = read_object(text)
+    return all(key in found and _same(found[key], value) for key, value in read_object(fields).items())
+
+
+def last_of(path: str | None) -> str | None:
+    """The id of the run at a path's end."""
+    return None if path is None else path.rpartition("/")[2]
+
+
+def answered(run: Run, answers: Mapping[str, dict[str, Any]]) -> Run | None:
+    """A waiting run with these answers to what it wants, queued when it has them all; None where it wants none."""
+    fresh = {key: answers[key] for key in run.wanted if key in answers and key not in run.answers}
+    if run.state != "waiting" or not fresh:
+        return None
+    run = replace(run, answers={**run.answers, **fresh})
+    return replace(run, state="queued") if run.wanted.keys() <= run.answers.keys() else run
+
+
+def _same(one: Any, other: Any) -> bool:
+    """`==` that tells `true` from 1."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        ours, theirs = cast("Mapping[str, Any]", one), cast("Mapping[str, Any]", other)
+        return ours.keys() == theirs.keys() and all(_same(value, theirs[key]) for key, value in ours.items())
+    if isinstance(one, list) and isinstance(other, list):
+        ours_, theirs_ = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
+        return len(ours_) == len(theirs_) and all(map(_same, ours_, theirs_))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
 def _fields(value: msgspec.Struct, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
 
@@ -177,3 +212,13 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list | tuple):
         return [_mapped(each, change) for each in cast("list[Any]", value)]
     return value
+
+
+def full_queue(queue: int | None) -> Overloaded:
+    """What is raised where so many runs wait that no more is taken."""
+    return Overloaded(f"{queue} runs wait already", code="queue_full", retry_after_s=RETRY_AFTER_S)
+
+
+def no_such_run(id_: str) -> Unknown:
+    """What is raised where there is none of that id, or one of another tenant."""
+    return Unknown(f"there is no run {id_!r}", code="run_not_found")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from hanok.agents.stores.rows import metadata_text, read_object
-from hanok.agents.stores.runs import SCHEMA, VERSION, Runs
+from hanok.agents.stores.rows import has_fields, metadata_text
+from hanok.agents.stores.run_tables import SCHEMA, VERSION
+from hanok.agents.stores.runs import Runs
 from hanok.ledger.stores.dialect import Connection
 from hanok.ledger.stores.kept import KeptFile, in_transaction
 
@@ -54,22 +55,5 @@ class SqlitePlace(KeptFile):
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
-        connection.create_function("has_fields", 2, _has_fields, deterministic=True)
+        connection.create_function("has_fields", 2, has_fields, deterministic=True)
         return connection
-
-
-def _has_fields(text: str, fields: str) -> bool:
-    """Whether a JSON object has these fields, each the same."""
-    found = read_object(text)
-    return all(key in found and _same(found[key], value) for key, value in read_object(fields).items())
-
-
-def _same(one: Any, other: Any) -> bool:
-    """`==` that tells `true` from 1."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        ours, theirs = cast("Mapping[str, Any]", one), cast("Mapping[str, Any]", other)
-        return ours.keys() == theirs.keys() and all(_same(value, theirs[key]) for key, value in ours.items())
-    if isinstance(one, list) and isinstance(other, list):
-        ours_, theirs_ = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
-        return len(ours_) == len(theirs_) and all(map(_same, ours_, theirs_))
-    return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -69,10 +69,14 @@ class Boxes:
         declared = {tool.name: tool for tool in (*offered, *called)}
         boxes = {name: self._box(tool, agent, around) for name, tool in declared.items()}
         missing: dict[str, Missing] = {}
-        found = {name: await self._opened(tool, boxes[name], missing) for name, tool in declared.items()}
+        opened = (self._opened(tool, boxes[name], missing) for name, tool in declared.items())
+        found = dict(zip(declared, await asyncio.gather(*opened), strict=True))  # side by side: none waits for another
         others.tools = [each for tool in called for each in found[tool.name]]
         tools = [each for tool in offered for each in found[tool.name]]
-        return Had(tools=[*tools, AskUser()] if agent.questions else tools, missing=list(missing.values()))
+        return Had(
+            tools=[*tools, AskUser()] if agent.questions else tools,
+            missing=[missing[name] for name in declared if name in missing],
+        )
 
     async def _opened(self, tool: Declared, box: Toolbox, missing: dict[str, Missing]) -> Sequence[Tool]:
         try:

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError, JSONRPCMessage, jsonrpc_message_adapter
 
 from hanok.errors import ToolUnavailable
-from hanok.serving.children import leash
+from hanok.serving.children.leash import on_a_leash
 
 INHERITED = ("PATH", "HOME", "LANG")
 POLITE_S = 2.0
@@ -87,7 +86,7 @@ async def _start(
         log.parent.mkdir(parents=True, exist_ok=True)
         with _open_log(log) as errors:
             return await asyncio.create_subprocess_exec(
-                *_on_a_leash([program, *command[1:]]),
+                *on_a_leash([program, *command[1:]]),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
@@ -97,11 +96,6 @@ async def _start(
             )
     except (OSError, ValueError) as error:
         raise ToolUnavailable(f"{command[0]!r} cannot be started: {error}") from None
-
-
-def _on_a_leash(command: list[str]) -> list[str]:
-    """Run by its path, so that the child needs nothing of ours in its environment."""
-    return [sys.executable, "-I", "-S", str(leash.__file__), *command]
 
 
 def _open_log(log: Path) -> Any:

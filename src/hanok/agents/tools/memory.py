@@ -12,9 +12,8 @@ import msgspec
 
 from hanok.agents.memory.remembering import Remembering
 from hanok.agents.memory.values import LONGEST_CHARS, Memory, Owner, owner_of
-from hanok.agents.state import text_of
 from hanok.agents.tool import Tool, ToolCall, ToolResult, ToolSpec
-from hanok.agents.values import Run
+from hanok.agents.values import Run, text_of
 from hanok.errors import HanokError, StoreError, Unknown
 from hanok.spec import Agent, Platform
 from hanok.spec.tree import LongTerm
