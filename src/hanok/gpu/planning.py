@@ -83,6 +83,10 @@ class Option:
     def gpus(self) -> int:
         return self.replicas * self.split.gpus
 
+    def machines_for(self, replicas: int) -> int:
+        """Machines (or slices) that so many replicas take."""
+        return _count(self.machine, self.split, replicas)[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
@@ -194,7 +198,7 @@ def _remedies(anatomy: Anatomy, deploy: Deploy, catalog: Catalog) -> list[tuple[
 
 def _changes(anatomy: Anatomy, deploy: Deploy) -> Iterator[tuple[str, dict[str, Any]]]:
     if deploy.gpu:
-        yield "any machine", {"gpu": []}
+        yield "other machines than `gpu` names", {"gpu": []}
     if deploy.latency != PlannedLatency():
         yield "no limit of latency", {"latency": PlannedLatency()}
     if deploy.kv_dtype != "fp8":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,35 +17,8 @@ from hanok.errors import StartError
 from hanok.serving import Endpoint
 from hanok.serving.fleet import Load
 from hanok.spec import load
-from tests import vllm_program
 from tests.conftest import RunningHouse, wait_until
-
-QUICK = {"every_s": 1, "waiting": None, "kv_cache": None, "down": {"stable_s": 0}}
-
-
-def model(**scale: Any) -> dict[str, Any]:
-    return {"name": "m", "serve": {"engine": "vllm", "model": "x/y"}, "scale": {**QUICK, **scale}}
-
-
-@pytest.fixture
-def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that keeps engines from answering while it is there; `vllm` is on the PATH."""
-    program = tmp_path / "bin" / "vllm"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {vllm_program.__file__} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setenv("HOLD", str(tmp_path / "hold"))
-    return tmp_path / "hold"
-
-
-def ask(house: RunningHouse) -> httpx.Response:
-    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-    return httpx.post(f"{house.url}/v1/chat/completions", json=body, headers=house.headers, timeout=30)
-
-
-def up(house: RunningHouse) -> list[str]:
-    return [each.name for each in house.house.fleet.of("m") if each.state == "up"]
+from tests.rooms.autoscaling.replicas import ask, model, up
 
 
 def test_replicas_come_with_the_load_and_go_when_their_calls_are_over(

@@ -52,6 +52,8 @@ class Reckoned:
 
     roofline: Roofline
     most_calls: int
+    _prompts: dict[int, float] = field(default_factory=dict[int, float], compare=False, repr=False)
+    """Seconds by tokens, for all replays: a trace has the same lengths again and again."""
 
     @cached_property
     def _by_calls(self) -> list[float]:
@@ -63,11 +65,17 @@ class Reckoned:
         more = self.roofline.step_s(many, FAR_TOKENS) - self.roofline.step_s(many, 1)
         return more / (many * (FAR_TOKENS - 1))
 
+    @cached_property
+    def _chunk_tokens(self) -> int:
+        return self.roofline.chunk_tokens
+
     def prompt_s(self, tokens: int) -> float:
-        return self.roofline.prompt_s(tokens)
+        if (known := self._prompts.get(tokens)) is None:
+            known = self._prompts[tokens] = self.roofline.prompt_s(tokens)
+        return known
 
     def pieces(self, tokens: int) -> int:
-        return math.ceil(tokens / self.roofline.chunk_tokens)
+        return math.ceil(tokens / self._chunk_tokens)
 
     def step_s(self, calls: int, tokens: float) -> float:
         return self._by_calls[calls] + self._token_s * tokens

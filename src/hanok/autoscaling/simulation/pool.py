@@ -144,9 +144,11 @@ class _Pool:
             self._foresee(replica)
 
     def _pick(self) -> Replica | None:
-        up = (each for each in self._replicas if each.up_at_s <= self._now)
-        replica = min(up, key=_in_flight, default=None)
-        return None if replica is None or replica.in_flight >= self._max_in_flight else replica
+        least, found = self._max_in_flight, None
+        for each in self._replicas:
+            if each.up_at_s <= self._now and each.in_flight < least:
+                least, found = each.in_flight, each
+        return found
 
     def _foresee(self, replica: Replica) -> None:
         if (at_s := replica.next_s) < math.inf:
@@ -224,7 +226,3 @@ class _Pool:
 
 _UP = -1
 """In the place of a replica's version: it has come up."""
-
-
-def _in_flight(replica: Replica) -> int:
-    return replica.in_flight

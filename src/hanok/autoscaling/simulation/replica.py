@@ -40,6 +40,8 @@ class Replica:
         self.draining = False
         self.version = 0
         """Changes whenever `next_s` may have, so that what was foreseen before is known to be old."""
+        self.next_s = math.inf
+        """When a prompt is read or an answer ends; infinite while there is nothing to do."""
         self._queue: deque[Asked] = deque()
         self._reading: Asked | None = None
         self._answering: list[tuple[float, int, Asked]] = []
@@ -62,7 +64,7 @@ class Replica:
 
     @property
     def in_flight(self) -> int:
-        return self.running + len(self._queue)
+        return len(self._answering) + (self._reading is not None) + len(self._queue)
 
     @property
     def kv_used(self) -> float:
@@ -74,13 +76,6 @@ class Replica:
     def kv_share(self) -> float:
         return min(1.0, self.kv_used / self.hardware.kv_tokens)
 
-    @property
-    def next_s(self) -> float:
-        """When a prompt is read or an answer ends; infinite while there is nothing to do."""
-        if not self._answering or not self._pace:
-            return self._read_at_s
-        return min(self._read_at_s, self._now + max(0.0, self._answering[0][0] - self._steps) / self._pace)
-
     def take(self, asked: Asked, now: float) -> list[Asked]:
         """A call more. Gives those that have ended meanwhile."""
         ended = self.advance(now)
@@ -91,7 +86,8 @@ class Replica:
     def advance(self, now: float) -> list[Asked]:
         """Let everything happen until a moment. Gives the calls that have ended."""
         ended: list[Asked] = []
-        while (moment := self.next_s) <= now:
+        while self.next_s <= now:
+            moment = self.next_s
             self._move(moment)
             if moment >= self._read_at_s:
                 self._read(ended)
@@ -138,6 +134,10 @@ class Replica:
         elif self._reading is None:
             self._pace = 1.0 / self._step_s() if self._answering else 0.0
         self.version += 1
+        self.next_s = self._read_at_s
+        if self._answering and self._pace:
+            left = max(0.0, self._answering[0][0] - self._steps)
+            self.next_s = min(self.next_s, self._now + left / self._pace)
 
     def _begin(self, asked: Asked) -> None:
         pace, prompt = self.hardware.pace, asked.call.prompt

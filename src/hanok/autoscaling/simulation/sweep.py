@@ -109,8 +109,11 @@ def named(scale: ModelScale) -> str:
 
 
 def as_yaml(scale: ModelScale) -> str:
-    """The block `scale:` to paste, with what differs from the defaults, and all targets."""
-    given: dict[str, Any] = {"min": scale.min, "max": scale.max, **dict(_pairs(scale))}
+    """The block `scale:` to paste, with what differs from the defaults, and all targets. A fixed number has none."""
+    given: dict[str, Any] = {"min": scale.min, "max": scale.max}
+    if scale.min == scale.max:
+        return "\n".join(["scale:", *(_line(name, value) for name, value in given.items())])
+    given |= dict(_pairs(scale))
     rest = scale.model_dump(mode="json", exclude_defaults=True)
     given |= {name: value for name, value in rest.items() if name not in given}
     return "\n".join(["scale:", *(_line(name, value) for name, value in given.items())])
