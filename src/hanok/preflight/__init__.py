@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hanok.preflight.case import Case
-from hanok.preflight.declared import Declared, PlatformText, declare
+from hanok.preflight.declared import Declared, PlatformText, declare, oldest
 from hanok.preflight.excerpt import marked
 from hanok.preflight.facts import Facts
 from hanok.preflight.findings import SEVERITIES, Finding, Rule, Severity, is_grave
@@ -47,6 +47,7 @@ __all__ = [
     "judge",
     "layer_of",
     "marked",
+    "oldest",
     "page",
     "preflight",
     "read_quotas",

@@ -1,4 +1,4 @@
-"""Helm charts that the tree installs: by Flux's HelmRelease, Argo CD's Application or k3s' HelmChart.
+"""Helm charts that the tree installs: by Flux's HelmRelease, Argo CD's Application, k3s' HelmChart or a helmfile.
 
 Whoever asks what a chart is told asks here, so that each way of installing it counts everywhere.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hanok.preflight import helmfiles
 from hanok.preflight.manifests import Body, Cluster, Manifest, Step, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import read_mapping
 
-RELEASES = ("HelmRelease", "Application", "HelmChart")
+RELEASES = ("HelmRelease", "Application", "HelmChart", helmfiles.KIND)
 """Kinds that install charts."""
 
 
@@ -42,6 +43,8 @@ def charts_of(manifest: Manifest) -> Iterator[Chart]:
             yield from _application(manifest)
         case "HelmChart", "helm.cattle.io":
             yield _written(manifest, ("spec",), ("spec", "valuesContent"), "version")
+        case helmfiles.KIND, helmfiles.GROUP:
+            yield _written(manifest, ("spec",), ("spec", "values"), "version")
         case _:
             return
 
@@ -74,6 +77,22 @@ def _written(manifest: Manifest, where: tuple[Step, ...], place: tuple[Step, ...
 
 def _last(chart: str) -> str:
     return chart.rstrip("/").rsplit("/", 1)[-1]
+
+
+def space_at(manifest: Manifest, path: tuple[Step, ...]) -> str:
+    """The namespace in which names at a path of a manifest mean something: of a chart's values, where the chart goes.
+
+    Empty where that is not written: Argo CD leaves it to the chart, or fills in a template of an ApplicationSet.
+    """
+    match manifest.kind, manifest.group:
+        case "HelmRelease", _ if path[:2] == ("spec", "values"):
+            return text_at(manifest.body, "spec", "targetNamespace") or manifest.namespace
+        case (("Application" | "ApplicationSet"), "argoproj.io") if "helm" in path:
+            above = ("spec", "template") if manifest.kind == "ApplicationSet" else ()
+            space = text_at(manifest.body, *above, "spec", "destination", "namespace")
+            return "" if "{{" in space else space
+        case _:
+            return manifest.namespace
 
 
 def release_name(release: Manifest) -> str:

@@ -34,6 +34,22 @@ class Declared:
     loaded: Loaded | None = None
     problems: Sequence[tuple[int, Problem]] = ()
 
+    @property
+    def kubernetes(self) -> str | None:
+        """The version of the cluster that it declares; None where it declares none."""
+        cluster = self.loaded.platform.cluster if self.loaded else None
+        return cluster.kubernetes if cluster else None
+
+    @property
+    def minor(self) -> int:
+        """The same as a number: 36 of 1.36; 0 where there is none."""
+        return int((self.kubernetes or "1.0").partition(".")[2])
+
+
+def oldest(platforms: Sequence[Declared]) -> Declared | None:
+    """Of several clusters the one of the oldest Kubernetes: what works there works in the others, as a rule."""
+    return min((each for each in platforms if each.kubernetes), key=lambda each: each.minor, default=None)
+
 
 def declare(written: PlatformText, parse: Parse) -> Declared:
     """What a platform file declares."""

@@ -119,12 +119,8 @@ class Engine:
 
     def whole(self, name: str, default: int) -> int:
         """A flag's whole number, `k` and `m` multiplied (lower case 1000, upper 1024, as vLLM reads them)."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", self.given.get(name) or "")
-        if not found:
-            return default
-        return int(
-            float(found[1]) * {"": 1, "k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20, "g": 10**9, "G": 2**30}[found[2]]
-        )
+        found = read_whole(self.given.get(name))
+        return default if found is None else found
 
     def number(self, name: str, default: float) -> float:
         try:
@@ -158,6 +154,16 @@ class Engine:
         told = [f"`--{flag.name} {flag.value}`" for flag in open_flags]
         told += [f"the model `{self.positional}`"] if "$" in self.positional else []
         return told + (["the flags in the file of `--config`"] if "config" in self.given else [])
+
+
+def read_whole(text: str | None) -> int | None:
+    """A whole number as vLLM's flags write it; None where it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", text or "")
+    if not found:
+        return None
+    return int(
+        float(found[1]) * {"": 1, "k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20, "g": 10**9, "G": 2**30}[found[2]]
+    )
 
 
 def engines(workloads: Sequence[Workload]) -> list[Engine]:

@@ -248,9 +248,13 @@ class Inventory:
         return found
 
     def _has_path(self, path: str) -> bool:
-        """Whether files at this path of a repository were read."""
-        plain = "/".join(piece for piece in path.split("/") if piece not in ("", "."))
-        return not plain or any(f"/{plain}/" in each for each in self._folders)
+        """Whether files at this path of a repository were read.
+
+        What was named may be any folder of that repository, so the path's last two names decide.
+        """
+        pieces = [piece for piece in path.split("/") if piece not in ("", ".")]
+        last = "/".join(pieces[-2:])
+        return not last or any(f"/{last}/" in each for each in self._folders)
 
     @cached_property
     def _folders(self) -> frozenset[str]:

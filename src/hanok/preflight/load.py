@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from hanok.errors import PreflightError
 from hanok.preflight.declared import PlatformText
 from hanok.preflight.findings import Finding, Rule
+from hanok.preflight.helmfiles import is_helmfile, releases
 from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, list_at, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents, read_mapping
 
@@ -75,7 +76,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
         if str(path) == STDIN:
             _add(sys.stdin.buffer.read(FILE_LIMIT_BYTES + 1), "stdin", found)
         elif path.is_dir():
-            for file in _files(path, found):
+            for file in _files(path, path, found):
                 _read(file, found, named=False)
         else:
             _read(path, found, named=True)
@@ -124,8 +125,8 @@ def _digest(file: Path) -> str:
         raise PreflightError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
-    """The YAML files of a folder, in order. A Helm chart's templates are passed over, with a word."""
+def _files(folder: Path, root: Path, found: _Gathered) -> Iterator[Path]:
+    """The YAML files of a folder, in order. A Helm chart's templates and links out of `root` are passed over, told."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -141,8 +142,13 @@ def _files(folder: Path, found: _Gathered) -> Iterator[Path]:
         if entry.name.startswith(".") or entry.name in _SKIPPED:
             continue
         if entry.is_dir() and not entry.is_symlink():
-            yield from _files(entry, found)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file() and entry.resolve() not in found.patches:
+            yield from _files(entry, root, found)
+        elif entry.suffix.lower() not in SUFFIXES or not _is_file(entry):
+            continue
+        elif _leads_out(entry, root):
+            message = f"passed over: a link that leads out of {root}"
+            found.findings.append(NO_MANIFEST.at(str(entry), 0, message, hint="name the file itself, too"))
+        elif entry.resolve() not in found.patches:
             yield entry
 
 
@@ -157,13 +163,26 @@ def _patches(folder: Path, found: _Gathered) -> set[Path]:
         return set()  # reading it as a manifest says why
     named = [text_at(each, "path") for each in (*mappings_at(body, "patches"), *mappings_at(body, "patchesJson6902"))]
     named += [each for each in list_at(body, "patchesStrategicMerge") if isinstance(each, str) and "\n" not in each]
-    patches = {(folder / each).resolve() for each in named if each and (folder / each).is_file()}
+    patches = {(folder / each).resolve() for each in named if each and _is_file(folder / each)}
     if patches:
         hint = f"`kubectl kustomize {folder} | hanok preflight -`"
         found.findings.append(
             TEMPLATE.at(str(file), 0, "a kustomization: its patches are not manifests yet", hint=hint)
         )
     return patches
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; no name that a file says is too odd to ask."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _leads_out(entry: Path, root: Path) -> bool:
+    """Whether a link leads to a file that does not belong to what was named: it may be anybody's."""
+    return entry.is_symlink() and not entry.resolve().is_relative_to(root.resolve())
 
 
 def _read(file: Path, found: _Gathered, *, named: bool) -> None:
@@ -212,7 +231,10 @@ def _text(data: bytes, name: str, found: _Gathered) -> str | None:
         limit, what = (FILE_LIMIT_BYTES, "file") if len(data) > FILE_LIMIT_BYTES else (TOTAL_LIMIT_BYTES, "run")
         refuse(f"is too large: a {what} may have {limit // 2**20} MiB", "look at a part of it")
         return None
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0\0" not in data[:4] else "utf-8-sig"
+    if b"\0" in data[:4] and encoding == "utf-8-sig":
+        refuse("is not UTF-8: it looks like UTF-16 or UTF-32", "save the file as UTF-8")
+        return None
     try:
         return data.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -233,7 +255,7 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
     """A document among manifests, fragments, or what is neither."""
     value, node = document.value, document.node
     if not isinstance(value, dict):
-        _pass_over(document, name, found, "a list or a single value")
+        _pass_over(document, name, found, "a list or a single value", grave=_is_listed(value))
         return
     body = cast("dict[str, Any]", value)
     if isinstance(body.get("items"), list) and text_at(body, "kind").endswith("List"):
@@ -250,6 +272,10 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
         _half(manifest, found)
     elif article or _is_gateways_own(body):
         found.fragments.append(manifest)
+    elif Path(name).name in KUSTOMIZATIONS:
+        _half(Manifest(body={"kind": "Kustomization", **body}, file=name, node=node, offset=document.offset), found)
+    elif is_helmfile(body):
+        found.manifests += releases(body, name, _items(node, "releases"), document.offset)
     else:
         _pass_over(document, name, found, "a mapping without `kind` and `apiVersion`")
 
@@ -290,13 +316,23 @@ def _half(manifest: Manifest, found: _Gathered) -> None:
     found.findings.append(NO_MANIFEST.on(manifest, message=message, severity="error", hint=f"write its `{missing}`"))
 
 
-def _pass_over(document: Document, name: str, found: _Gathered, what: str) -> None:
-    if document.value is not None:
-        line = document.node.start_mark.line + 1 + document.offset
+def _is_listed(value: Any) -> bool:
+    """Whether this is a bare list of objects, which no API server takes."""
+    first = next(iter(cast("list[Any]", value)), None) if isinstance(value, list) else None
+    return isinstance(first, dict) and {"apiVersion", "kind"} <= set(cast("dict[str, Any]", first))
+
+
+def _pass_over(document: Document, name: str, found: _Gathered, what: str, *, grave: bool = False) -> None:
+    line = document.node.start_mark.line + 1 + document.offset
+    if grave:
+        hint = "write objects with `---` between, or as `items` of `kind: List`"
+        listed = NO_MANIFEST.at(name, line, "objects in a bare list: `kubectl apply` does not take it", hint=hint)
+        found.findings.append(replace(listed, severity="error"))
+    elif document.value is not None:
         found.findings.append(NO_MANIFEST.at(name, line, f"passed over: {what}"))
 
 
-def _items(node: Node) -> list[Node]:
+def _items(node: Node, key: str = "items") -> list[Node]:
     pairs = cast("list[tuple[Node, Node]]", node.value) if isinstance(node, MappingNode) else []
-    found = next((value for key, value in pairs if key.value == "items"), None)
+    found = next((value for name, value in pairs if name.value == key), None)
     return cast("list[Node]", found.value) if isinstance(found, SequenceNode) else []

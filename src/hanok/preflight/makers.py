@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hanok.preflight import helmfiles
 from hanok.preflight.charts import charts_of, release_name
 from hanok.preflight.manifests import (
     Body,
@@ -233,6 +234,8 @@ def opaque_of(manifest: Manifest, files: Callable[[str], bool]) -> Iterator[Opaq
     match manifest.kind, manifest.group:
         case "HelmRelease", _:
             yield _release(manifest, spec)
+        case helmfiles.KIND, helmfiles.GROUP:
+            yield _release(manifest, spec)
         case "HelmChart", "helm.cattle.io":
             space = text_at(spec, "targetNamespace") or manifest.namespace
             yield Opaque(by=manifest, namespace=space, stems=(manifest.name,))
@@ -263,7 +266,7 @@ def opaque_of(manifest: Manifest, files: Callable[[str], bool]) -> Iterator[Opaq
 
 
 def _release(manifest: Manifest, spec: Body) -> Opaque:
-    """A release of Flux."""
+    """A release of Flux, or of a helmfile."""
     brought = [each.name for each in charts_of(manifest)]
     names = (release_name(manifest), manifest.name, *brought, *_renamed(mapping_at(spec, "values")))
     namespace = text_at(spec, "targetNamespace") or manifest.namespace

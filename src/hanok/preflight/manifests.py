@@ -134,8 +134,8 @@ class Manifest:
     @cached_property
     def title(self) -> str:
         """How findings call it: `Deployment ai-inference/vllm`."""
-        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"{self.kind} {name}" if self.kind else "a fragment"
+        name = f"{self.namespace}/{self.name}" if self.namespace and self.name else self.name
+        return f"{self.kind} {name}".rstrip() if self.kind else "a fragment"
 
     def line(self, *path: Step) -> int:
         """The line of what stands there, else of the nearest that holds it; 0 where no line is known."""

@@ -34,6 +34,8 @@ _BEGUN = 0
 EXPLAINED_BYTES = 512 * 1024
 """Of a text up to so long the pure Python parser is asked what is wrong with it: its words can be made plain."""
 _CUT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_JSON_CUT = re.compile(rf"{_CUT.pattern}|(?<=\}}\n)(?=\{{)", re.MULTILINE)
+"""Between objects of JSON, too, one after the other, as `jq` prints them."""
 _FENCE = re.compile(
     r"^( {0,3})(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w+-]+)[^\n]*\n(?P<text>.*?)^ {0,3}(?P=mark)[ \t]*$",
     re.MULTILINE | re.DOTALL,
@@ -118,7 +120,8 @@ def blocks(text: str) -> Iterator[tuple[str, str, int]]:
 
 def pieces(text: str) -> Iterator[tuple[str, int]]:
     """The text cut before each `---`, and the lines before each piece."""
-    cuts = [0, *(found.start() for found in _CUT.finditer(text)), len(text)]
+    between = _JSON_CUT if text.startswith("{") else _CUT
+    cuts = [0, *(found.start() for found in between.finditer(text)), len(text)]
     line = 0
     for start, end in pairwise(cuts):
         piece = text[start:end]
@@ -153,6 +156,8 @@ def _explain(error: Exception, text: str) -> tuple[int, str, str]:
             pass
     if isinstance(error, yaml.MarkedYAMLError):
         mark, message, hint = explain_syntax(error, text)
+        if "<document start>" in str(error.problem):
+            message, hint = "is not YAML: what stands here belongs to no document", "write `---` above it"
         return (mark.line + 1 if mark else 0), message, hint
     position = getattr(error, "position", None)
     if isinstance(position, int) and 0 <= position < len(text):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import io
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hanok.cli import main
 from hanok.gpu import Anatomy, Catalog, load_catalog, load_model
 from hanok.preflight import Case, Facts, Finding, Report, Terms, declare, gather, preflight
 from hanok.preflight.schema.load import load_builtins
@@ -19,6 +23,9 @@ from hanok.spec.load import parse
 CRDS = Path(__file__).parents[4] / "shared" / "data" / "crds"
 SEEDS = Path(__file__).parents[4] / "shared" / "seeds"
 Look = Callable[..., Report]
+Told = tuple[int, str, str]
+Hanok = Callable[..., Told]
+"""`hanok(*arguments)`: the command, run; its exit code, stdout and stderr."""
 
 
 @cache
@@ -64,6 +71,36 @@ def look(tmp_path: Path) -> Look:
     return look
 
 
+@pytest.fixture
+def hanok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hanok:
+    """`hanok(*arguments)` in an empty folder: the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+
+    def run(*arguments: str, stdin: bytes = b"") -> Told:
+        monkeypatch.setattr(sys, "argv", ["hanok", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def write(name: str, text: str | bytes) -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def told(hanok: Hanok, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    status, out, _ = hanok("preflight", *arguments, "--json", **more)
+    found = json.loads(out)
+    assert {"verdict", "findings"} <= set(found)
+    return status, found
+
+
 def look_by(*select: str) -> Any:
     """A fixture `look` for tests of one layer: only rules that begin so are asked."""
 
@@ -85,4 +122,17 @@ def only(report: Report, rule: str) -> Finding:
     return found
 
 
-__all__ = ["CRDS", "SEEDS", "Look", "facts", "ids", "look_at", "look_by", "only", "parse_leniently"]
+__all__ = [
+    "CRDS",
+    "SEEDS",
+    "Hanok",
+    "Look",
+    "facts",
+    "ids",
+    "look_at",
+    "look_by",
+    "only",
+    "parse_leniently",
+    "told",
+    "write",
+]

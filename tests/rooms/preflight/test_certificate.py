@@ -18,13 +18,12 @@ from hanok.errors import PreflightError
 from hanok.preflight.certificate import Options as Asked
 from hanok.preflight.certificate import canonical, certify, read_statement
 from hanok.preflight.envelope import encode, is_envelope, is_signed, open_envelope, seal
-from tests.rooms.preflight.test_cli import NAMESPACE, TWICE, Hanok, hanok, write
+from tests.rooms.preflight.conftest import Hanok, write
+from tests.rooms.preflight.test_cli import NAMESPACE, TWICE
 from tests.rooms.preflight.told import deployments, report_on
 
 pytest.importorskip("cryptography")
 Ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
-
-__all__ = ["hanok"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def untrue(found: dict[str, Any]) -> list[str]:
 
 def test_a_certificate_is_an_in_toto_statement_on_the_files(hanok: Hanok) -> None:
     write("deploy/a.yaml", TWICE)
-    write("deploy/b.yaml")
+    write("deploy/b.yaml", NAMESPACE)
     found = certified(hanok, "deploy", "--select", "HK0")
     assert (found["_type"], found["predicateType"]) == ("https://in-toto.io/Statement/v1", "urn:hanok:preflight:1")
     assert [each["name"] for each in found["subject"]] == ["deploy/a.yaml", "deploy/b.yaml"]
@@ -85,14 +84,14 @@ def test_what_is_accepted_and_what_is_missing_is_certified(tmp_path: Path) -> No
 
 
 def test_the_same_input_gives_the_same_bytes(hanok: Hanok) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     written = [canonical(certified(hanok, "deploy")) for _ in range(2)]
     assert written[0] == written[1]
     assert Path("c.json").read_bytes() == written[0] + b"\n"
 
 
 def test_a_moment_is_told_only_where_it_is_asked_for(hanok: Hanok) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     assert certified(hanok, "a.yaml", "--timestamp")["predicate"]["timestamp"].endswith("Z")
     assert verified(hanok, "c.json", "--again")[0] == 0
 
@@ -103,7 +102,7 @@ def test_floats_have_no_canonical_form() -> None:
 
 
 def test_signing_and_verifying_from_end_to_end(hanok: Hanok) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     certified(hanok, "deploy")
     assert hanok("certificate", "keygen", "k")[0] == 0
     assert Path("k").stat().st_mode & 0o777 == 0o600
@@ -126,7 +125,7 @@ def test_signing_and_verifying_from_end_to_end(hanok: Hanok) -> None:
 def test_files_that_are_not_the_same_make_a_certificate_void(
     hanok: Hanok, name: str, text: str | None, words: str
 ) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     write("deploy/z.yaml", NAMESPACE.replace("shop", "other"))
     certified(hanok, "deploy")
     if text is None:
@@ -174,7 +173,7 @@ def test_a_verdict_of_some_rules_is_told_as_such(hanok: Hanok) -> None:
 
 
 def test_a_key_asks_for_its_own_signature(hanok: Hanok) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     certified(hanok, "a.yaml")
     hanok("certificate", "keygen", "k")
     hanok("certificate", "keygen", "other")
@@ -215,7 +214,7 @@ def test_bad_keys_and_files_end_with_2_and_a_word(hanok: Hanok, arguments: list[
         PrivateFormat,
     )
 
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     certified(hanok, "a.yaml")
     hanok("certificate", "keygen", "k")
     hanok("certificate", "sign", "c.json", "--key", "k", "--out", "s.json")
@@ -349,7 +348,7 @@ def test_nodes_engines_and_costs_are_certified_without_floats(hanok: Hanok) -> N
 
 
 def test_schemas_that_were_named_are_told_by_their_digest(hanok: Hanok) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     write("crds/x.yaml", "kind: List\napiVersion: v1\nitems: []\n")
     said = certified(hanok, "a.yaml", "--crds", "crds")["predicate"]
     assert [*said["assumptions"]["files"]] == ["crds/x.yaml"]

@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from hanok.cli import main
 from tests.interrupts import heeding
+from tests.rooms.preflight.conftest import Hanok, told, write
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"
 TWICE = f"{NAMESPACE}metadata:\n  name: other\n"
-Told = tuple[int, str, str]
-Hanok = Callable[..., Told]
-
-
-@pytest.fixture
-def hanok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hanok:
-    """`hanok(*arguments)` in an empty folder: the exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
-
-    def run(*arguments: str, stdin: bytes = b"") -> Told:
-        monkeypatch.setattr(sys, "argv", ["hanok", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
-
-
-def write(name: str, text: str | bytes = NAMESPACE) -> None:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-
-
-def told(hanok: Hanok, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    status, out, _ = hanok("preflight", *arguments, "--json", **more)
-    found = json.loads(out)
-    assert {"verdict", "findings"} <= set(found)
-    return status, found
 
 
 @pytest.mark.parametrize(
@@ -79,7 +44,7 @@ def test_the_exit_code_is_the_verdict(hanok: Hanok, text: str, options: list[str
 
 
 def test_a_proof_is_told_in_one_sentence(hanok: Hanok) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     status, out, err = hanok("preflight", "a.yaml")
     assert (status, err) == (0, "")
     assert "✓ proved: 1 object in 1 file" in out
@@ -111,7 +76,7 @@ def test_manifests_come_in_by_a_pipe(hanok: Hanok) -> None:
     ],
 )
 def test_wrong_input_ends_with_2_and_says_so_in_json_too(hanok: Hanok, arguments: list[str], words: str) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     Path("empty").mkdir()
     Path("loop.yaml").symlink_to("loop.yaml")
     status, found = told(hanok, *arguments)
@@ -139,7 +104,7 @@ def test_binary_junk_is_a_finding(hanok: Hanok) -> None:
 
 
 def test_a_file_of_100_mb_is_not_read_whole(hanok: Hanok) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     with Path("deploy/big.yaml").open("wb") as big:
         big.truncate(100 * 1024 * 1024)
     status, found = told(hanok, "deploy")
@@ -148,7 +113,7 @@ def test_a_file_of_100_mb_is_not_read_whole(hanok: Hanok) -> None:
 
 
 def test_links_that_go_round_are_not_followed(hanok: Hanok) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     Path("deploy/again").symlink_to("..", target_is_directory=True)
     Path("deploy/loop.yaml").symlink_to("loop.yaml")
     status, found = told(hanok, "deploy")
@@ -156,7 +121,7 @@ def test_links_that_go_round_are_not_followed(hanok: Hanok) -> None:
 
 
 def test_a_folder_that_may_not_be_read_is_a_finding(hanok: Hanok, monkeypatch: pytest.MonkeyPatch) -> None:
-    write("deploy/open/a.yaml")
+    write("deploy/open/a.yaml", NAMESPACE)
     Path("deploy/shut").mkdir()
     listed = Path.iterdir
 
@@ -200,7 +165,7 @@ def test_findings_below_a_severity_are_not_reported(hanok: Hanok) -> None:
 
 
 def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
-    write("a.yaml")
+    write("a.yaml", NAMESPACE)
     assert [each["layer"] for each in told(hanok, "a.yaml", "--select", "HK002,HK3")[1]["claims"]] == [
         "files",
         "scheduling",
@@ -209,7 +174,7 @@ def test_a_layer_that_was_not_asked_claims_nothing(hanok: Hanok) -> None:
 
 
 def test_a_file_that_is_named_beside_its_folder_is_read_once(hanok: Hanok) -> None:
-    write("deploy/a.yaml")
+    write("deploy/a.yaml", NAMESPACE)
     assert told(hanok, "deploy/a.yaml", "deploy", "./deploy/a.yaml")[1]["findings"] == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hanok.preflight.schema.load import load_custom
-from tests.rooms.preflight.conftest import Look, ids
+from tests.rooms.preflight.conftest import Hanok, Look, ids, only, told, write
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  k: |\n    "
 INGRESS = """apiVersion: networking.k8s.io/v1
@@ -77,3 +77,56 @@ def test_a_text_that_looks_like_a_comment_silences_nothing(look: Look, said: str
     assert "HK122" in ids(
         look("apiVersion: v1\nkind: ConfigMap\n" + before + f"metadata: {said.partition(chr(10))[0]}\n")
     )
+
+
+NAMED = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"
+
+
+def test_paths_that_no_file_system_takes_break_nothing(hanok: Hanok) -> None:
+    write("kustomization.yaml", f'patches:\n- path: {"x" * 5000}\n- path: "a\\0b"\n- path: /etc/passwd\n')
+    write("a.yaml", NAMED)
+    assert told(hanok, ".")[1]["verdict"] in ("proved", "refuted")
+
+
+def test_links_out_of_a_folder_are_told_and_not_followed(hanok: Hanok) -> None:
+    write("secret.yaml", "password: hunter2\n")
+    write("deploy/a.yaml", NAMED)
+    write("deploy/real/b.yaml", NAMED.replace("shop", "bank"))
+    for name, target in (("c", "../secret.yaml"), ("d", "real/b.yaml"), ("e", "nowhere"), ("f", "f.yaml")):
+        Path(f"deploy/{name}.yaml").symlink_to(target)
+    _, found = told(hanok, "deploy", "--info")
+    assert [each["file"] for each in found["findings"] if "leads out of deploy" in each["message"]] == ["deploy/c.yaml"]
+    assert "hunter2" not in hanok("preflight", "deploy", "--info")[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_a_text_of_another_encoding_is_named_as_such(look: Look, encoding: str) -> None:
+    assert "UTF-16 or UTF-32" in only(look({"a.yaml": NAMED.encode(encoding)}), "HK001").message
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + NAMED, NAMED.replace("\n", "\r\n")])
+def test_marks_of_other_systems_change_nothing(look: Look, text: str) -> None:
+    assert [each.name for each in look(text).case.cluster.manifests] == ["shop"]
+
+
+def test_objects_of_json_one_after_the_other_are_read_as_jq_prints_them(look: Look) -> None:
+    objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in "ab"]
+    for indent in (None, 2):
+        stream = "\n".join(json.dumps(each, indent=indent) for each in objects) + "\n---\n" + NAMED
+        assert [each.name for each in look({"a.json": stream}).case.cluster.manifests] == ["a", "b", "shop"]
+
+
+def test_a_bare_list_of_objects_is_an_error_as_nobody_takes_it(look: Look) -> None:
+    listed = only(look({"a.json": json.dumps([{"apiVersion": "v1", "kind": "Namespace"}])}), "HK004")
+    assert (listed.severity, "kind: List" in listed.hint) == ("error", True)
+
+
+def test_what_stands_behind_the_end_of_a_document_is_told(look: Look) -> None:
+    assert "belongs to no document" in only(look(NAMED + "...\n" + NAMED), "HK001").message
+
+
+def test_a_kustomization_is_known_by_its_name_where_it_names_no_kind(look: Look) -> None:
+    report = look({"a/kustomization.yaml": "resources: [../b]\n", "b/kustomization.yaml": "resources: [../a]\n"})
+    told_of = [each for each in report.findings if each.rule.id == "HK004"]
+    assert {(each.object, each.severity) for each in told_of} == {("Kustomization", "info")}
+    assert "kubectl kustomize" in told_of[0].hint

@@ -292,3 +292,26 @@ def test_references_of_many_objects_are_followed_once_each(look: Look) -> None:
     report = look(text)
     assert len(report.case.cluster.manifests) == 1200
     assert [each for each in report.findings if each.layer == "references" and each.severity == "error"] == []
+
+
+FLUX = """apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: apps, namespace: flux-system}
+spec: {path: PATH, prune: true, interval: 10m, sourceRef: {kind: GitRepository, name: flux-system}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [("./clusters/eu/deploy/apps/shop", "HK231"), ("./apps/shop", "HK231"), ("./elsewhere/shop", "HK210")],
+)
+def test_what_flux_takes_from_a_folder_that_was_read_is_all_there_is_wherever_the_repository_begins(
+    look: Look, path: str, rule: str
+) -> None:
+    missing = APP.replace(
+        "example.com/app:1.0", "example.com/app:1.0\n          env: [{name: A_URL, value: 'http://b'}]"
+    )
+    report = look({"deploy/apps/shop/app.yaml": missing, "deploy/clusters/flux.yaml": FLUX.replace("PATH", path)})
+    assert [
+        each.rule.id for each in report.findings if "Service shop/b" in each.message or " b in shop" in each.message
+    ] == [rule]

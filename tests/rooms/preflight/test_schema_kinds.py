@@ -231,7 +231,7 @@ def test_a_kind_without_a_schema_is_open_once_for_all_of_its_objects(look: Look)
         ("HK107", "Model default/llama"),
         ("HK107", "Other default/llama"),
     ]
-    assert "no schema of example.org/v1 Model: 2 objects are not held to one" in report.findings[0].message
+    assert "no schema of `example.org/v1 Model`; objects here: 2" in report.findings[0].message
     assert report.verdict == "unknown"
 
 

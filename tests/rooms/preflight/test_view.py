@@ -55,6 +55,31 @@ def test_what_is_said_of_many_objects_is_told_once_with_their_places(tmp_path: P
     assert "6 errors · 6 warnings" in said
 
 
+def test_of_a_rule_that_says_many_different_things_the_first_are_told_and_the_others_named(tmp_path: Path) -> None:
+    report = report_on(tmp_path, deployments(*"abcdefgh"), {"consistency": [images]})
+    findings = [replace(each, message=f"the image of {each.object}") for each in report.findings]
+    said = seen(replace(report, findings=findings))
+    assert (said.count("HK902 the image"), "8 warnings" in said) == (3, True)
+    assert "⋯ and 5 more of HK902, told with --all: Deployment shop/d" in said
+    assert seen(replace(report, findings=findings), everything=True).count("HK902 the image") == 8
+
+
+def test_two_more_than_that_are_told_as_well(tmp_path: Path) -> None:
+    report = report_on(tmp_path, deployments(*"abcde"), {"consistency": [images]})
+    findings = [replace(each, message=f"the image of {each.object}") for each in report.findings]
+    assert seen(replace(report, findings=findings)).count("HK902 the image") == 5
+
+
+def test_one_of_several_points_is_indented_below_its_bullet(tmp_path: Path) -> None:
+    (found,) = report_on(tmp_path, deployments("a"), {"scheduling": [seats]}).findings
+    report = report_on(tmp_path, deployments("a"), {})
+    point = replace(found, message=f"no node takes it\n· {'pool ' * 20}\n· the last")
+    said = lines(seen(replace(report, findings=[point]), 80))
+    first = next(index for index, each in enumerate(said) if each.strip().startswith("· pool"))
+    assert said[first].index("pool") == said[first + 1].index("pool")
+    assert said[first + 2].strip() == "· the last"
+
+
 def test_all_folds_nothing(tmp_path: Path) -> None:
     said = seen(report_on(tmp_path, deployments("a", "b", "c")), everything=True)
     assert (said.count("HK901 cannot"), said.count("HK902 `shop"), "more like it" in said) == (3, 3, False)
@@ -99,7 +124,7 @@ def test_the_unknown_verdict_lists_what_is_missing_once_each(tmp_path: Path) -> 
     said = lines(seen(report_on(tmp_path, deployments("a", "b"), {"memory": [doubts]})))
     assert said[-3:-1] == [
         " ? unknown: the proof needs what is missing here:",
-        "   • Deployment shop/a: the model `shop/secret` is not known (and 1 more)",
+        "   • Deployment shop/a: the model `shop/secret` is not known; and 1 more like it",
     ]
 
 

@@ -92,7 +92,7 @@ class EngineCost:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bill:
-    """Everything that costs. `models` are those of platform files, as they were planned."""
+    """Everything that costs. `models` are those of platform files, planned, that no engine of manifests serves."""
 
     pools: Sequence[PoolCost] = ()
     workloads: Sequence[WorkloadCost] = ()
@@ -123,17 +123,18 @@ def make_bill(
 ) -> Bill:
     """The bill of a placement, and of the models that were planned."""
     spot = catalog.spot
-    planned = together(_rent_of_plan(each) for each in models)
+    rendered = {each.model for each in engines if each.workload in placement.seats}
+    own = [each for each in models if each.best and each.weights not in rendered]
     return Bill(
         pools=list(_pools(placement, spot)),
         workloads=list(_workloads(placement, workloads, spot)),
         engines=list(_engines(placement, engines, catalog, anatomy)),
-        models=[each for each in models if each.best],
+        models=own,
         unpriced=[each for each in placement.most if each.seat.usd_hour is None],
         left_out=[each for each in workloads if each.most and not each.per_node and each not in placement.seats],
         idle=(_idle(placement.least), _idle(placement.most)),
-        least=together([planned, *(_rents(placement.least, spot))]),
-        most=together([planned, *(_rents(placement.most, spot))]),
+        least=together([*(least_of(each) for each in own), *_rents(placement.least, spot)]),
+        most=together([*(most_of(each) for each in own), *_rents(placement.most, spot)]),
     )
 
 
@@ -150,20 +151,28 @@ def rent(node: Node, spot: Share) -> Rent:
     return Rent(on_demand=price, low=low, high=high)
 
 
-def _rent_of_plan(model: Planned) -> Rent:
+def least_of(model: Planned) -> Rent:
+    """What a planned model costs at its fewest replicas; nothing where its machine has no price."""
+    return _rent_of_plan(model, model.machines[0])
+
+
+def most_of(model: Planned) -> Rent:
+    """The same at its most replicas."""
+    return _rent_of_plan(model, model.machines[1])
+
+
+def _rent_of_plan(model: Planned, machines: int) -> Rent:
     cost = model.best.cost if model.best else None
-    if cost is None:
+    if model.best is None or cost is None:
         return Rent()
     low, high = cost.spot_hour if model.deploy.spot else (cost.hour, cost.hour)
-    return Rent(on_demand=cost.hour, low=low, high=high)
+    return Rent(on_demand=cost.hour, low=low, high=high).part(machines / model.best.count)
 
 
 def _pools(placement: Placement, spot: Share) -> Iterator[PoolCost]:
-    names = dict.fromkeys(each.seat.pool for each in (*placement.most, *placement.least))
-    for name in names:
-        least, most = (
-            [each for each in nodes if each.seat.pool == name] for nodes in (placement.least, placement.most)
-        )
+    fewest, all_most = _by_pool(placement.least), _by_pool(placement.most)
+    for name in {**all_most, **fewest}:
+        least, most = fewest.get(name, []), all_most.get(name, [])
         types = Counter[str]()
         for each in most:
             types[each.seat.instance] += each.count
@@ -174,6 +183,13 @@ def _pools(placement: Placement, spot: Share) -> Iterator[PoolCost]:
             least=together(_rents(least, spot)),
             most=together(_rents(most, spot)),
         )
+
+
+def _by_pool(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    for each in nodes:
+        found.setdefault(each.seat.pool, []).append(each)
+    return found
 
 
 def _workloads(placement: Placement, workloads: Sequence[Workload], spot: Share) -> Iterator[WorkloadCost]:
@@ -213,10 +229,9 @@ def _engines(
     placement: Placement, engines: Sequence[Engine], catalog: Catalog, anatomy: Callable[[str], Anatomy]
 ) -> Iterator[EngineCost]:
     """Engines of text whose model and node are known, and that have their GPUs for themselves."""
+    nodes = {workload: node for node in reversed(placement.most) for workload, _ in node.pods}
     for engine in engines:
-        if engine.pooling or engine.unsettled:
-            continue
-        node = next((each for each in placement.most if any(it is engine.workload for it, _ in each.pods)), None)
+        node = None if engine.pooling or engine.unsettled else nodes.get(engine.workload)
         if node and node.seat.usd_hour is not None and (node.seat.sharing is None or node.seat.sharing.kind == "mig"):
             yield from _engine(engine, node, catalog, anatomy)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.preflight.case import Case
-from hanok.preflight.cost.bill import MONTH_H
+from hanok.preflight.cost.bill import MONTH_H, most_of
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.placement import Node
 
@@ -40,6 +40,8 @@ def check_ceiling(case: Case) -> Iterator[Finding]:
         message = f"at the most replicas ${most:,.0f} a month, at the fewest ${least:,.0f}; allowed are ${ceiling:,.0f}"
         dearest = sorted(bill.pools, key=lambda pool: -pool.most.high)[:3]
         message += "".join(f"; pool {each.pool} ${each.most.high * MONTH_H:,.0f}" for each in dearest)
+        models = sorted(bill.models, key=lambda model: -most_of(model).high)[:3]
+        message += "".join(f"; model {each.model.name} ${most_of(each).high * MONTH_H:,.0f}" for each in models)
         yield CEILING.at("", 0, message)
     for workload in bill.left_out:
         message = "its nodes are not among the files, so the ceiling cannot be held against it"

@@ -5,7 +5,6 @@ Sums are told as `hanok plan` tells them. What misses by no more than the estima
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from hanok.gpu import GIB, Catalog
@@ -288,7 +287,7 @@ def check_turns(case: Case) -> Iterator[Finding]:
         kinds = [each.seat.sharing for each in found.fittings if each.seat.sharing]
         turns = [each.replicas for each in kinds if each.kind != "mig" and each.replicas != 1]
         share = found.engine.number("gpu-memory-utilization", 0.92)
-        if turns and share * (max(turns) or math.inf) > 1:
+        if turns and share * (max(turns) or 2) > 1:  # among an unknown number, two at least
             message = (
                 f"its GPU is given to {max(turns) or 'several'} pods, and memory is not divided: the engine takes "
                 f"{share:.0%} of it, so that a second one there finds none"

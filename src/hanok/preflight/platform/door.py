@@ -41,7 +41,7 @@ TO_ITSELF = Rule(
 )
 _LAPTOP = ("llamacpp", "echo", "script", "sentence-encoder")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_TOKEN = re.compile(r"^(Bearer |Basic )?(sk-|sk_|hf_|ghp_|gho_|xox[bap]-|AKIA|AIza|pk-lf|lsv2_|eyJ)\S{8,}$")
+_TOKEN = re.compile(r"^(Bearer |Basic )?(sk-|sk_|hf_|ghp_|gho_|xox[bap]-|AKIA|AIza|lsv2_|eyJ)\S{8,}$")
 _LONG = re.compile(r"^(?=\S*\d)(?=\S*[A-Za-z])\S{20,}$")
 _LOGIN = re.compile(r"^[a-z]+://[^/@\s]*:[^/@\s]+@([^/:?\s]+)")
 

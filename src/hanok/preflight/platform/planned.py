@@ -38,6 +38,26 @@ class Planned:
         """The cheapest option; a slice of a GPU only where no whole machine will do, as the rest of it stands idle."""
         return next(iter([*self.plan.options, *self.plan.slices]), None) if self.plan else None
 
+    @property
+    def replicas(self) -> tuple[int, int]:
+        """At the fewest and at the most: as `scale` says, else as many as the declared load needs."""
+        if scale := self.model.scale:
+            return scale.min, scale.max
+        count = self.best.replicas if self.best else 0
+        return count, count
+
+    @property
+    def machines(self) -> tuple[int, int]:
+        """Machines (or slices) at the fewest and at the most replicas."""
+        best = self.best
+        least, most = self.replicas
+        return (best.machines_for(least), best.machines_for(most)) if best else (0, 0)
+
+    @property
+    def weights(self) -> str:
+        """The model as engines name it."""
+        return self.deploy.weights or self.model.name
+
 
 def planned(platforms: Sequence[Declared], catalog: Catalog, anatomy: Callable[[str], Anatomy]) -> list[Planned]:
     """Every model of these files that has `deploy`, or runs on vLLM."""

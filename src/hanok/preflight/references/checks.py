@@ -4,6 +4,7 @@ from hanok.preflight.references import (
     configuration,
     hosts,
     links,
+    replicas,
     routes,
     scaling,
     services,
@@ -26,6 +27,7 @@ MODULES = (
     routes,
     scaling,
     hosts,
+    replicas,
     unread,
     waiting,
 )

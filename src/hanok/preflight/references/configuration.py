@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import space_at
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import branches, spots
 from hanok.preflight.manifests import Body, Manifest, Step, at, mapping_at, mappings_at, text_at
@@ -161,17 +162,10 @@ def _use(manifest: Manifest, path: tuple[Step, ...], kind: str, body: Body) -> U
         path=path,
         kind=kind,
         name=text_at(body, "name"),
-        namespace=text_at(body, "namespace") or _space(manifest, path),
+        namespace=text_at(body, "namespace") or space_at(manifest, path),
         key=text_at(body, "key"),
         optional=at(body, "optional") is True,
     )
-
-
-def _space(manifest: Manifest, path: tuple[Step, ...]) -> str:
-    """Where names in a manifest are looked up; what a release's values name, where the release goes."""
-    if manifest.kind == "HelmRelease" and path[:2] == ("spec", "values"):
-        return text_at(manifest.body, "spec", "targetNamespace") or manifest.namespace
-    return manifest.namespace
 
 
 def _sub_paths(workload: Workload) -> Iterator[Use]:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hanok.preflight.case import Case
+from hanok.preflight.charts import space_at
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.inventory import Leaf
 from hanok.preflight.manifests import Manifest, Step, at, text_at
+from hanok.preflight.references.replicas import Replicas, is_headless, is_numbered
 from hanok.preflight.references.services import is_open_ended, wrong_port
 from hanok.preflight.references.uses import OUTSIDE, Use, and_others, offer, together
 
@@ -76,13 +78,14 @@ class Host:
 
 def check_hosts(case: Case) -> Iterator[Finding]:
     uses: list[Use] = []
+    replicas = Replicas(case=case)
     for manifest in case.cluster.manifests:
         for leaf in () if _is_passed_over(manifest) else case.inventory.leaves(manifest):
             for host in _hosts_of(manifest, leaf):
                 use = _read(case, manifest, leaf, host)
                 if use is not None:
                     uses.append(use)
-                    yield from _port(case, use, host)
+                    yield from _port(case, use, host, replicas)
     for users in together(uses):
         yield from _judge(case, users)
 
@@ -161,21 +164,32 @@ def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host) -> Use | None:
     parts = host.host.removesuffix(".cluster.local").split(".")
     full = parts[-1] == "svc" and len(parts) >= 3
     parts = parts[:-1] if full else parts
-    name, space = parts[-2:] if len(parts) >= 2 else (parts[0], manifest.namespace)
+    here = space_at(manifest, leaf.path)
+    if not full and _is_replica(case, here, parts):
+        parts, full = [*parts, here][:3], True
+    name, space = parts[-2:] if len(parts) >= 2 else (parts[0], here)
     if name in _NOT_SERVICES or name.isdigit() or not re.search("[a-z]", name):
         return None
     if len(parts) > 2 and not full:
         return None
-    if not full and not _means_service(case, manifest, host, name, space, len(parts)):
+    if not full and not _means_service(case, here, host, name, space, len(parts)):
         return None
     line = manifest.line_within(leaf.path, host.below) if "\n" in leaf.text else 0
     return Use(manifest=manifest, path=leaf.path, kind="Service", name=name, namespace=space, line=line)
 
 
-def _means_service(case: Case, manifest: Manifest, host: Host, name: str, space: str, parts: int) -> bool:
+def _is_replica(case: Case, here: str, parts: list[str]) -> bool:
+    """Whether this is a pod's own name before its headless Service: `llama-0.llama`, or `llama-0.llama.models`."""
+    if len(parts) not in (2, 3) or not is_numbered(parts[0]):
+        return False
+    service = case.cluster.find("Service", parts[1], parts[2] if parts[2:] else here)
+    return service is not None and is_headless(service)
+
+
+def _means_service(case: Case, here: str, host: Host, name: str, space: str, parts: int) -> bool:
     if parts == 1:
-        return bool(manifest.namespace) and (host.scheme in ("http", "https", "") or "-" in name)
-    if case.cluster.find("Service", space, manifest.namespace) is not None:
+        return bool(here) and (host.scheme in ("http", "https", "") or "-" in name)
+    if case.cluster.find("Service", space, here) is not None:
         return False  # a pod's own name before its headless Service
     if _is_ours(case, space):
         public = host.scheme == "https" and host.port == 443 and _is_domain(space)
@@ -222,10 +236,21 @@ def _is_written_out(use: Use) -> bool:
     return f"{use.name}.{use.namespace}" in str(at(use.manifest.body, *use.path))
 
 
-def _port(case: Case, use: Use, host: Host) -> Iterator[Finding]:
+def _port(case: Case, use: Use, host: Host, replicas: Replicas) -> Iterator[Finding]:
     service = case.cluster.find("Service", use.name, use.namespace)
-    if service is not None and host.port is not None and not is_open_ended(service):
+    if service is None:
+        return
+    if is_headless(service):
+        yield from replicas.check(use, service, pod=_replica(host.host, use.name), port=host.port)
+    elif host.port is not None and not is_open_ended(service):
         yield from wrong_port(use, service, host.port)
+
+
+def _replica(host: str, service: str) -> str:
+    """The pod's name before its Service's; empty where there is none, or none with a number."""
+    labels = host.split(".")
+    before = labels[labels.index(service, 1) - 1] if service in labels[1:] else ""
+    return before if is_numbered(before) else ""
 
 
 CHECKS = (check_hosts,)

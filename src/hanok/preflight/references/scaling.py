@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from hanok.preflight import helmfiles
 from hanok.preflight.case import Case
 from hanok.preflight.charts import RELEASES, charts, charts_of, release_name
 from hanok.preflight.findings import Finding, Rule
@@ -142,7 +143,7 @@ def check_pod_monitors(case: Case) -> Iterator[Finding]:
 
 def check_releases(case: Case) -> Iterator[Finding]:
     """The chart's Prometheus reads monitors of its own release only, unless told otherwise (chart 88, its values)."""
-    stacks = [each for each in case.cluster.of("HelmRelease") if _is_stack(each)]
+    stacks = [each for each in case.cluster.of("HelmRelease", helmfiles.KIND) if _is_stack(each)]
     for kind, begin in _MONITORS.items():
         picky = [each for each in stacks if _is_picky(each, begin)]
         if picky and len(picky) == len(stacks):

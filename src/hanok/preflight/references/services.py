@@ -77,7 +77,7 @@ def _nearest(case: Case, service: Manifest, wanted: dict[str, str]) -> str:
     """The pods that have most of the labels, or the name."""
     there = case.inventory.selected(service.namespace, {})
     best = max(there, key=lambda pod: sum(pod.labels.get(key) == value for key, value in wanted.items()))
-    labels = labelled(best.labels) or "no labels"
+    labels = labelled({key: best.labels[key] for key in wanted if key in best.labels} or best.labels) or "no labels"
     return f"{NO_PODS.hint}; pods of {best.title} have {labels}"
 
 
@@ -100,7 +100,7 @@ def port_findings(
             there = f"they have {', '.join(named)}" if named else "none of their ports has a name"
             message = f"no container of {pods[0].title} has a port named `{target}`; {there}"
             yield NO_NAMED_PORT.on(manifest, *where, message=message)
-    elif number is not None and not any(_listens(each, number) for each in containers):
+    elif number is not None and not any(is_listening(each, number) for each in containers):
         declared = sorted({found for each in ports if (found := whole_at(each, "containerPort"))})
         if declared:
             message = f"no container of {pods[0].title} declares port {number}; they declare {_list(declared)}"
@@ -111,7 +111,7 @@ def _list(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:8]))
 
 
-def _listens(container: Container, number: int) -> bool:
+def is_listening(container: Container, number: int) -> bool:
     """Whether it declares the port, or speaks of it in its command or variables."""
     if any(whole_at(each, "containerPort") == number for each in mappings_at(container.body, "ports")):
         return True

@@ -60,7 +60,7 @@ class Quota:
     families: re.Pattern[str]
 
 
-QUOTAS = (
+QUOTAS: Sequence[Quota] = (
     Quota(title="G and VT", on_demand="L-DB2E81BA", spot="L-3819A6DF", families=re.compile(r"(g|gr|vt)\d")),
     Quota(title="P", on_demand="L-417A185B", spot="L-7212CCBC", families=re.compile(r"p[1-4]")),
     Quota(title="P", on_demand="L-417A185B", spot="L-C4BD4855", families=re.compile(r"p[5-9]")),
@@ -97,7 +97,7 @@ def _left_words(ground: Ground, ask: Ask, count: int) -> str:
 
 
 def _pools(ground: Ground, ask: Ask) -> list[Pool]:
-    return [pool for pool in ground.pools if ground.fitting(ask, pool)]
+    return [pool for pool in ground.reach(ask) if ground.fitting(ask, pool)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hanok.errors import PlanError
@@ -18,6 +18,7 @@ from hanok.preflight.scheduling.types import ARCH, DECIDED, KNOWN, NODEPOOL
 from hanok.preflight.workloads import GPU
 
 SHOWN = 3
+CORDONED = "node.kubernetes.io/unschedulable"
 _WEIGHT_SHARE = 0.85
 """Of a GPU's memory, what weights may take: an engine needs the rest. The memory layer says it exactly."""
 _PARAMETERS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[bB](?![a-zA-Z])")
@@ -179,6 +180,38 @@ def remedy(ground: Ground, ask: Ask, miss: Miss) -> Remedy | None:
         return None
     keys = [key for key, each in miss.pool.choices.items() if name not in ground.types.left_by(key, each)]
     return Remedy(pool=miss.pool, name=name, usd_hour=ground.types.instances[name].usd_hour, keys=keys)
+
+
+def helping(ground: Ground, ask: Ask, found: Sequence[Miss]) -> str | None:
+    """What would help with the nearest pool: its labels and taints first, then its types."""
+    if not found:
+        return None
+    miss, best = found[0], remedy(ground, ask, found[0])
+    told = [*_mend(ask, miss), *([str(best)] if best else [])]
+    if miss.short and not best and miss.pool.cloud in ("ec2", "auto"):
+        told.append("no instance type that is known has so much: ask for less, or spread the work over several pods")
+    return "; ".join(told) or None
+
+
+def _mend(ask: Ask, miss: Miss) -> Iterator[str]:
+    is_node = miss.pool.cloud == "node"
+    if miss.taint:
+        cordoned = is_node and miss.taint.key == CORDONED
+        yield f"`kubectl uncordon {miss.pool.name}`" if cordoned else f"tolerate `{miss.taint}`"
+    if miss.label and is_node and miss.label not in KNOWN:
+        yield f"`kubectl label node {miss.pool.name} {_labelling(ask, miss.label)}`, or let the pod do without it"
+    elif miss.label and is_node:
+        yield f"add a node that has `{miss.label}` so, or let the pod do without it"
+    elif miss.label:
+        yield f"let the template of pool {miss.pool.name} give the label `{miss.label}`, or the pod do without it"
+
+
+def _labelling(ask: Ask, label: str) -> str:
+    """What `kubectl label` is told for a pod to agree: `key=value`, or `key-` where there may be none."""
+    wanted = next((each[label] for each in ask.alternatives if label in each), ANY)
+    if wanted.takes_absent:
+        return f"{label}-"
+    return f"{label}={'VALUE' if wanted.others else min(wanted.values)}"
 
 
 def _possible(ground: Ground, ask: Ask, pool: Pool) -> list[str]:

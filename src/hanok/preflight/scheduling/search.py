@@ -98,7 +98,8 @@ def can_place(ground: Ground, counts: Mapping[Ask, int]) -> bool | None:
 
     Pods that a pool without limits takes are left out: it can always start one more node.
     """
-    asks = [each for each in counts if not any(_is_endless(ground, each, pool) for pool in ground.pools)]
+    endless = [pool for pool in ground.pools if pool.replicas is None and not pool.limits]
+    asks = [each for each in counts if not any(ground.fitting(each, pool) for pool in endless)]
     if sum(counts[each] for each in asks) > MOST_PODS:
         return None
     pods = [each for each in sorted(asks, key=size, reverse=True) for _ in range(counts[each])]
@@ -106,10 +107,6 @@ def can_place(ground: Ground, counts: Mapping[Ask, int]) -> bool | None:
         return _Search(ground, pods).place(0, 0)
     except TooMuch:
         return None
-
-
-def _is_endless(ground: Ground, ask: Ask, pool: Pool) -> bool:
-    return pool.replicas is None and not pool.limits and bool(ground.fitting(ask, pool))
 
 
 def limited(ground: Ground, ask: Ask) -> Iterator[Pool]:

@@ -304,7 +304,8 @@ def _is_read(manifest: Manifest, key: str, case: Case, told: Sequence[Operator])
         return True
     labelled = {pool.labels.get(PLUGIN_LABEL) for pool in case.ground.pools}
     labelled |= {each.labels.get(PLUGIN_LABEL) for each in case.cluster.of("Node")}
-    return any(each.default == key for each in readers) or bool(readers and key in labelled)
+    unseen = not case.ground.pools and not any(True for _ in case.cluster.of("Node"))  # labels are a person's to set
+    return any(each.default == key for each in readers) or bool(readers and (unseen or key in labelled))
 
 
 def _unused_slicing(manifest: Manifest, key: str, slicing: Slicing) -> str:

@@ -15,7 +15,7 @@ from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Body, list_at, mapping_at, mappings_at
 from hanok.preflight.quantities import say
 from hanok.preflight.scheduling.asks import Ask
-from hanok.preflight.scheduling.misses import SHOWN, Miss, misses, remedy, wanted_labels, wishes
+from hanok.preflight.scheduling.misses import SHOWN, Miss, helping, misses, wanted_labels, wishes
 from hanok.preflight.scheduling.pools import Pool
 from hanok.preflight.scheduling.seating import Ground
 from hanok.preflight.scheduling.taints import Taint, Toleration, read_tolerations, untolerated
@@ -177,33 +177,12 @@ def _no_seat(ground: Ground, ask: Ask, found: Sequence[Miss]) -> Finding:
     if len(found) > SHOWN:
         lines.append(f"· and {len(found) - SHOWN} more pools are further off")
     return NO_SEAT.on(
-        ask.workload.manifest, *ask.workload.path, "spec", message="\n".join(lines), hint=_hint(ground, ask, found)
+        ask.workload.manifest, *ask.workload.path, "spec", message="\n".join(lines), hint=helping(ground, ask, found)
     )
 
 
 def _has_devices(ground: Ground, pool: Pool) -> bool:
     return any(ground.host(pool, name).gpus for name in pool.names)
-
-
-def _hint(ground: Ground, ask: Ask, found: Sequence[Miss]) -> str | None:
-    """What would help with the nearest pool: its labels and taints first, then its types."""
-    told: list[str] = []
-    for miss in found[:1]:
-        told += _mend(miss)
-        best = remedy(ground, ask, miss)
-        told += [str(best)] if best else []
-        if miss.short and not best and miss.pool.cloud in ("ec2", "auto"):
-            told.append(
-                "no instance type that is known has so much: ask for less, or spread the work over several pods"
-            )
-    return "; ".join(told) or None
-
-
-def _mend(miss: Miss) -> Iterator[str]:
-    if miss.taint:
-        yield f"tolerate `{miss.taint}`"
-    if miss.label:
-        yield f"let the template of pool {miss.pool.name} give the label `{miss.label}`, or the pod do without it"
 
 
 def _tight(ground: Ground, ask: Ask) -> Finding:

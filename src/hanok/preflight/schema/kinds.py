@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 
+from hanok.preflight import helmfiles
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.makers import walk
@@ -121,6 +122,8 @@ def check_kinds(case: Case) -> Iterator[Finding]:
     known = _Known(case=case)
     unknown: dict[Key, list[Manifest]] = {}
     for manifest in case.cluster.manifests:
+        if manifest.group == helmfiles.GROUP:
+            continue
         schema = known.find(manifest)
         if schema is not None:
             yield from _faults(manifest, schema, known)
@@ -268,10 +271,9 @@ def _unknown(unknown: Mapping[Key, Sequence[Manifest]], known: _Known) -> Iterat
         if known.case.facts.builtins is None and _may_be_builtin(group):
             continue
         first = manifests[0]
-        objects = "1 object is" if len(manifests) == 1 else f"{len(manifests)} objects are"
         others = {each.api_version: None for each in (*known.custom(kind), *known.builtin(kind))}
         known_as = f"; {kind} is known as {', '.join(others)}" if others else ""
-        message = f"no schema of {first.api_version} {kind}: {objects} not held to one{known_as}"
+        message = f"no schema of `{first.api_version} {kind}`; objects here: {len(manifests)}{known_as}"
         yield NO_SCHEMA.on(first, "kind", message=message)
 
 

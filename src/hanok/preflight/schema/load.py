@@ -38,12 +38,12 @@ _ITEM = re.compile(r"^- ", re.MULTILINE)
 _GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"
 
 
-def read_version(text: str) -> str:
-    """`v1.34.2` as `1.34`. Raises `PreflightError` for versions whose schemas are not known."""
+def read_version(text: str, place: str = "--kubernetes") -> str:
+    """`v1.34.2` as `1.34`. Raises `PreflightError` for versions whose schemas are not known; `place` is who says so."""
     found = _VERSION.fullmatch(text.strip())
     if found is None or not FIRST <= int(found[1]) <= LAST:
         raise PreflightError(
-            f"--kubernetes {text}: schemas of that version are not known",
+            f"{place} {text}: schemas of that version are not known",
             hint=f"name a version from 1.{FIRST} to 1.{LAST}, as `--kubernetes 1.{LAST}`",
         )
     return f"1.{int(found[1])}"
