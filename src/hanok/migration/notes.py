@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -51,3 +52,45 @@ class Variable:
 def in_order(notes: Sequence[Note]) -> list[Note]:
     """As they stand in the source."""
     return sorted(notes, key=lambda note: (note.line, note.column))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """Notes of which one kind of object and one reason is told; `what` is empty where no object is named."""
+
+    what: str
+    reason: str
+    notes: Sequence[Note]
+
+    def examples(self, count: int) -> str:
+        """Names of the first of them, as `ai/vllm, ai/other, … (31)`."""
+        names = list(dict.fromkeys(_name(each) for each in self.notes))
+        more = f", … ({len(self.notes)})" if len(names) > count else ""
+        return ", ".join(names[:count]) + more
+
+
+def alike(notes: Sequence[Note]) -> list[Alike]:
+    """Notes by kind of object and reason, in the order in which the first of each stands in the source."""
+    found: dict[tuple[str, str], list[Note]] = {}
+    for note in notes:
+        found.setdefault((_kind(note), _reason(note)), []).append(note)
+    return [Alike(what=what, reason=reason, notes=each) for (what, reason), each in found.items()]
+
+
+def _kind(note: Note) -> str:
+    word = note.path.split(" ")[0]
+    return word if re.fullmatch(r"[A-Z][A-Za-z0-9]+", word) else ""
+
+
+def _reason(note: Note) -> str:
+    """Without what stands for one place alone: the flag's name, the model's."""
+    to = re.sub(r"\[[^\]]*\]", "[]", note.to or "")
+    message = re.sub(r"^--[\w.-]+: ", "", note.message)
+    return "  ".join(part for part in (f"→ {to}" if to else "", message) if part)
+
+
+def _name(note: Note) -> str:
+    words = note.path.split(" ")
+    if not _kind(note) or len(words) < 2:
+        return f"{note.file}:{note.line}" if note.line else note.file
+    return " ".join(words[1:])

@@ -88,7 +88,7 @@ spec:
 def test_vllm_is_read_in_every_way_that_people_start_it(tmp_path: Path, way: str) -> None:
     made = imported(tmp_path, vllm("one", **WAYS[way]))
     (model,) = made.platform["models"]
-    assert model["serve"] == [{"engine": "openai", "url": "http://one.ai:80/v1", "model": "Qwen/Qwen3-8B"}]
+    assert model["serve"] == [{"engine": "openai", "url": "http://one.ai.svc:80/v1", "model": "Qwen/Qwen3-8B"}]
     needs = {"weights": "Qwen/Qwen3-8B", "quantization": "fp8"}
     assert model["deploy"] == needs | {"context_tokens": 16_000 if "word" in way else 16_384}
 
@@ -98,7 +98,7 @@ def test_deployments_behind_one_name_become_endpoints_of_one_model(tmp_path: Pat
     made = imported(tmp_path, vllm("one", args=args) + vllm("two", args=args) + vllm("three", args=args, service=False))
     models = {each["name"]: each["serve"] for each in made.platform["models"]}
     assert set(models) == {"qwen", "qwen-small"}
-    urls = ["http://one.ai:80/v1", "http://two.ai:80/v1", "http://three.ai:8000/v1"]
+    urls = ["http://one.ai.svc:80/v1", "http://two.ai.svc:80/v1", "http://three.ai.svc:8000/v1"]
     assert [each["url"] for each in models["qwen"]] == urls
     assert any("no Service leads to its pods" in each for each in notes(made, "wrong").values())
     assert any("no aliases" in each for each in notes(made, "changed").values())
@@ -109,7 +109,7 @@ def test_models_of_a_gateway_learn_what_their_engines_need(tmp_path: Path) -> No
     text = vllm("one", args=args) + vllm("two", args=args) + CONFIG
     made = imported(tmp_path, text)
     qwen, cloud = made.platform["models"]
-    assert [each["url"] for each in qwen["serve"]] == ["http://one.ai/v1", "http://two.ai:80/v1"]
+    assert [each["url"] for each in qwen["serve"]] == ["http://one.ai.svc/v1", "http://two.ai.svc:80/v1"]
     assert qwen["deploy"] == {"weights": "Qwen/Qwen3-8B", "memory_utilization": 0.9}
     assert qwen["fallbacks"] == {"error": ["cloud"]}
     assert cloud["serve"]["key"] == "${env:OPENAI_API_KEY}"
@@ -145,7 +145,7 @@ def test_an_engines_autoscaler_becomes_its_models_scale(tmp_path: Path) -> None:
 def test_the_models_of_a_production_stack_are_asked_at_its_router(tmp_path: Path) -> None:
     qwen, vectors = loaded(imported(tmp_path, STACK)).platform.models
     assert (qwen.name, vectors.name, vectors.type) == ("qwen", "BAAI/bge-m3", "embedding")
-    assert getattr(qwen.serve[0], "url", "") == "http://vllm-router-service.ai:80/v1"
+    assert getattr(qwen.serve[0], "url", "") == "http://vllm-router-service.ai.svc:80/v1"
     assert qwen.deploy is not None and qwen.scale is not None
     assert (qwen.deploy.context_tokens, qwen.scale.max, qwen.scale.waiting) == (16_384, 5, 5.0)
 
@@ -192,12 +192,13 @@ def test_models_for_vectors_and_orders_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_every_flag_and_every_manifest_is_told(tmp_path: Path) -> None:
-    text = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-num-seqs", "64", "--enable-lora"])
+    text = vllm("one", args=["--model", "Qwen/Qwen3-8B", "--max-num-seqs", "64", "--enable-lora", "--host", "::"])
     text += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ai}\n"
     text += "---\napiVersion: e.io/v1\nkind: Odd\nmetadata: {}\n"
     made = imported(tmp_path, text)
     left = notes(made, "left")
-    assert "max_in_flight" in left[line_of(text, "max-num-seqs")]
+    assert made.platform["models"][0]["deploy"]["flags"] == {"max-num-seqs": 64}
+    assert "stays in its manifest" in left[line_of(text, "--host")]
     assert "adapters answer as models" in left[line_of(text, "enable-lora")]
     assert "Hanok declares no objects" in left[line_of(text, "kind: Namespace") - 1]
     assert "nothing like it" in left[line_of(text, "e.io/v1")]

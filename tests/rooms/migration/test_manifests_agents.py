@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hanok.kubernetes.store import write_tree
-from hanok.spec.load import parse
-from tests.rooms.kubernetes.rendering import made as rendered
-from tests.rooms.migration.clusters import imported, imported_from, line_of, loaded, notes, vllm
+from tests.rooms.migration.clusters import imported, line_of, loaded, notes, vllm
 from tests.rooms.preflight.conftest import SEEDS
 
 SEED, CHALLENGES = SEEDS / "agentic-ai-platform.md", SEEDS / "agentic-ai-challenges.md"
@@ -218,41 +215,6 @@ def test_a_job_that_embeds_becomes_a_knowledge_base(tmp_path: Path) -> None:
     assert "the job's own program" in notes(made, "left")[line_of(made_text(tmp_path), "VERBOSE")]
 
 
-HOUSE = """\
-name: house
-models:
-  - name: qwen
-    serve: {engine: vllm, model: Qwen/Qwen3-8B, flags: {max-model-len: 16384}}
-    deploy: {gpu: ["g6e.*"]}
-  - name: embed
-    type: embedding
-    serve: {engine: openai, url: "https://api.openai.com/v1", key: "${env:OPENAI_API_KEY}"}
-knowledge:
-  - {name: docs, sources: {uri: "s3://bucket/docs"}}
-tools:
-  - {name: sums, type: python, code: "def sums(a: int, b: int) -> int:\\n    return a + b\\n"}
-agents:
-  - {name: helper, model: qwen, system_prompt: You help., knowledge: docs, tools: [sums]}
-cluster: {target: eks}
-"""
-
-
-def test_a_rendered_tree_gives_back_the_platform_that_it_was_rendered_from(tmp_path: Path) -> None:
-    write_tree(rendered(HOUSE).files, tmp_path / "tree")
-    back = loaded(imported_from(tmp_path / "tree", judged=False)).platform
-    before = parse(HOUSE, Path("platform.yaml"), {}, lenient=True).platform
-    assert (back.name, back.names()) == (before.name, before.names())
-    assert (back.agents, back.tools) == (before.agents, before.tools)
-    assert [(each.name, each.sources) for each in back.knowledge] == [("docs", before.knowledge[0].sources)]
-    assert [each.serve[0].engine for each in back.models] == ["openai", "openai"]
-    assert len(back.models[0].serve) == 1  # its one replica, by its pod's name
-    deploy = back.models[0].deploy
-    assert deploy is not None
-    assert (deploy.weights, deploy.context_tokens) == ("Qwen/Qwen3-8B", 16_384)
-    assert deploy.gpu
-    assert all(each.startswith("g6e.") for each in deploy.gpu)
-
-
 def made_text(folder: Path) -> str:
     return (folder / "all.yaml").read_text()
 
@@ -271,7 +233,8 @@ def test_an_articles_platform_becomes_one_that_hanok_takes(tmp_path: Path) -> No
     assert llama.fallbacks.error == ["gpt-4o", "claude-3-5-sonnet"]
     assert llama.deploy is not None
     assert (llama.deploy.weights, llama.deploy.context_tokens) == ("meta-llama/Meta-Llama-3-70B-Instruct", 8192)
-    assert "g6.2xlarge" in llama.deploy.gpu
+    assert llama.deploy.gpu == []  # the pool's machines are too small
+    assert llama.serve[0].engine == "openai" and llama.serve[0].key is None
     (base,) = platform.knowledge
     assert (base.embed.dimensions, base.index.type, base.index.ef_construction) == (1536, "HNSW", 256)
     assert [each.strategy for each in base.split] == ["fixed", "semantic", "fixed", "token"]

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
+from hanok.migration.manifests.flags import flag_reason, further_flags, planned_of
 from hanok.migration.manifests.keys import Keys, given
-from hanok.migration.manifests.pools import choose_gpus
-from hanok.migration.manifests.reasons import CONTAINER, ENGINE_FLAGS, ENGINES_OWN, POD
+from hanok.migration.manifests.pools import choose_gpus, is_known
+from hanok.migration.manifests.reasons import CONTAINER, POD
 from hanok.migration.manifests.scales import read_scale, together
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
@@ -25,11 +27,6 @@ from hanok.preflight.workloads import Workload
 from hanok.spec.checks import quoted
 
 _INVENTED = re.compile(r"(^|/)llm-d/(prefill|decode)(:|@|$)")
-_QUANTIZATIONS = {
-    "fp8": "fp8", "modelopt": "fp8", "fbgemm_fp8": "fp8", "awq": "awq", "awq_marlin": "awq", "gptq": "gptq",
-    "gptq_marlin": "gptq", "mxfp4": "mxfp4", "modelopt_fp4": "nvfp4", "int8": "int8", "experts_int8": "int8",
-}  # fmt: skip
-_DTYPES = {"bfloat16": "bfloat16", "float16": "float16", "half": "float16"}
 _RERANKING = ("score", "classify", "rerank")
 
 
@@ -56,7 +53,7 @@ def read_engines(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         behind = list(_leading_to(case, engine, draft, routed))
         to = f"models[{behind[0] if behind else as_model(engine.served_names[0])}]"
         _tell(served, told, to)
-        deploy = _read_deploy(case, served, told, to)
+        deploy = read_deploy(case, engine, told, to) | _further(engine, case)
         scale = read_scale(case, engine.workload, told, f"{to}.scale")
         for name in behind:
             draft.models[name]["deploy"] = deploy | draft.models[name].get("deploy", {})
@@ -92,9 +89,9 @@ def _address(services: Services, engine: Engine, told: Told) -> str:
     for service in services.before(workload):
         told.take(service)
         told.carried(service, (), "models[].serve[].url", f"leads to {workload.title}")
-        return f"http://{service.name}.{service.namespace}:{_port(service, engine)}/v1"
+        return f"http://{service.name}.{service.namespace}.svc:{_port(service, engine)}/v1"
     manifest = workload.manifest
-    url = f"http://{manifest.name}.{manifest.namespace}:{engine.whole('port', 8000)}/v1"
+    url = f"http://{manifest.name}.{manifest.namespace}.svc:{engine.whole('port', 8000)}/v1"
     told.wrong(manifest, ("metadata", "name"), f"no Service leads to its pods; {url} was taken: make one of this name")
     return url
 
@@ -114,19 +111,40 @@ def _port(service: Manifest, engine: Engine) -> int:
 
 
 def _leading_to(case: Case, engine: Engine, draft: Draft, routed: set[str]) -> Iterator[str]:
-    """The models of a gateway with an endpoint that leads to this engine."""
+    """The models of a gateway with an endpoint that leads to this engine; that is then written in full."""
     for name in sorted(routed):
-        for endpoint in endpoints_of(draft.models[name]):
-            found = target(case, str(endpoint.get("url") or ""), engine.workload.namespace)
-            if found is not None and engine.workload in found.workloads:
-                yield name
-                break
+        leading = [
+            endpoint
+            for endpoint in endpoints_of(draft.models[name])
+            if _leads_to(case, str(endpoint.get("url")), engine)
+        ]
+        for endpoint in leading:
+            endpoint["url"] = _in_full(str(endpoint["url"]), engine.workload.namespace)
+        if leading:
+            yield name
+
+
+def _leads_to(case: Case, url: str, engine: Engine) -> bool:
+    found = target(case, url, engine.workload.namespace)
+    return found is not None and engine.workload in found.workloads
+
+
+def _in_full(url: str, namespace: str) -> str:
+    """An address of a Service as any namespace knows it: `vllm` and `vllm.ai` as `vllm.ai.svc`."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ".svc" in host or host.count(".") > 1:
+        return url
+    port = re.search(r":\d+$", parts.netloc)
+    full = f"{host}.svc" if "." in host else f"{host}.{namespace}.svc"
+    return urlunsplit(parts._replace(netloc=f"{full}{port[0] if port else ''}"))
 
 
 def endpoints_of(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A model's endpoints, also where it has one without a list."""
     serve: Any = model.get("serve")
-    return cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve] if serve else [])
+    found = cast("list[Any]", serve if isinstance(serve, list) else [serve])
+    return [cast("dict[str, Any]", each) for each in found if isinstance(each, dict)]
 
 
 def _add(served: Served, deploy: Block, draft: Draft, told: Told, keys: Keys) -> Iterator[str]:
@@ -187,29 +205,26 @@ def _key(engine: Engine, told: Told, keys: Keys, manifest: Manifest) -> str | No
     return None
 
 
-def _read_deploy(case: Case, served: Served, told: Told, to: str) -> Block:
-    """What the engine's flags and pod say of GPUs, in the words of `deploy`."""
-    engine = served.engine
-    deploy: Block = {"weights": engine.model}
-    given_flags = engine.given
-    if tokens := engine.whole("max-model-len", 0):
-        deploy["context_tokens"] = min(tokens, 100_000_000)
-    if (quantization := _QUANTIZATIONS.get(given_flags.get("quantization") or "")) is not None:
-        deploy["quantization"] = quantization
-    if (dtype := _DTYPES.get(given_flags.get("dtype") or "")) is not None:
-        deploy["dtype"] = dtype
-    if (given_flags.get("kv-cache-dtype") or "").startswith("fp8"):
-        deploy["kv_dtype"] = "fp8"
-    if 0 < (share := engine.number("gpu-memory-utilization", 0.0)) <= 1:
-        deploy["memory_utilization"] = share
-    return deploy | choose_gpus(case, engine.workload, told, to=f"{to}.deploy")
+def read_deploy(case: Case, engine: Engine, told: Told, to: str, *, judged: bool = True) -> Block:
+    """What the engine's flags and pod say of GPUs, in the words of `deploy`; `judged`: machines only that hold it."""
+    deploy: Block = {"weights": engine.model, **planned_of(engine.flags)}
+    deploy |= choose_gpus(case, engine.workload, told, to=f"{to}.deploy", needs=deploy, judged=judged)
+    return deploy
+
+
+def _further(engine: Engine, case: Case) -> Block:
+    """`deploy.flags`, without trust in code that the model does not have."""
+    flags = dict(further_flags(engine.flags))
+    if "trust-remote-code" in flags and is_known(case, engine.model):
+        del flags["trust-remote-code"]
+    return {"flags": flags} if flags else {}
 
 
 def _tell(served: Served, told: Told, model: str) -> None:
     """A note for every flag, and for whatever else stands in the pod."""
     engine, manifest = served.engine, served.manifest
     for flag in engine.flags:
-        to, reason = ENGINE_FLAGS.get(flag.name, (None, ENGINES_OWN))
+        to, reason = flag_reason(flag)
         path = engine.path(flag)
         if to is not None:
             told.carried(manifest, path, f"{model}.{to}", reason)

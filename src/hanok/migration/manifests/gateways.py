@@ -23,11 +23,11 @@ from hanok.migration.manifests.told import Draft, Path, Told
 from hanok.migration.notes import Note
 from hanok.migration.secrets import DATABASE_STAND_IN, is_placeholder, sounds_secret
 from hanok.preflight import Case, Manifest
-from hanok.preflight.charts import charts
+from hanok.preflight.charts import Chart, charts
 from hanok.preflight.consistency.embedded import Embedded, embedded
 from hanok.preflight.consistency.gateways import Gateway, gateways
 from hanok.preflight.image import component
-from hanok.preflight.manifests import Body, text_at
+from hanok.preflight.manifests import Body, list_at, mapping_at, text_at
 from hanok.preflight.workloads import Container, Workload
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -53,6 +53,9 @@ def read_gateways(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
         told.take(config.manifest)
         _read(config, draft, told, keys)
     configured = {id(container.body) for each in gateways(case) for _, container in each.users}
+    for chart in charts(case.cluster):
+        if "litellm" in chart.name:
+            _read_chart(chart, draft, told, keys)
     for each in gateways(case):
         _read_users(each, draft, told, keys)
     for workload in case.workloads:
@@ -61,6 +64,32 @@ def read_gateways(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
                 message = "LiteLLM without a configuration in these files: name that, too"
                 told.left(workload.manifest, container.path, message)
     _take_services(case, told)
+
+
+_OF_CHART = {
+    "replicaCount": "Hanok takes the place of LiteLLM's pods", "image": "Hanok takes the place of LiteLLM's pods",
+    "resources": "Hanok takes the place of LiteLLM's pods", "autoscaling": "Hanok takes the place of LiteLLM's pods",
+    "ingress": "Hanok is the gateway: gateway.host and gateway.port",
+    "db": "set `ledger.database`: Hanok keeps its own",
+    "service": "Hanok is the gateway: gateway.host and gateway.port", "redis": "see ledger.redis and cache.redis",
+}  # fmt: skip
+
+
+def _read_chart(chart: Chart, draft: Draft, told: Told, keys: Keys) -> None:
+    """What LiteLLM's chart is told beside its configuration: whose Secret holds the master key."""
+    manifest, secret = chart.manifest, text_at(chart.values, "masterkeySecretName")
+    told.take(manifest)
+    if secret and "admin_key" not in draft.rest.get("gateway", {}):
+        key = text_at(chart.values, "masterkeySecretKey") or "masterkey"
+        draft.rest.setdefault("gateway", {})["admin_key"] = keys.of_secret(secret, key, "LITELLM_MASTER_KEY")
+        told.carried(manifest, (*chart.place, "masterkeySecretName"), "gateway.admin_key")
+    known = "proxy_config masterkeySecretName masterkeySecretKey masterkey environmentSecrets"
+    told.leave_rest(manifest, chart.place, chart.values, _OF_CHART, known=known)
+    if text_at(chart.values, "masterkey"):
+        told.wrong(manifest, (*chart.place, "masterkey"), "a secret stands in the file. It was not copied")
+    if chart.values.get("environmentSecrets"):
+        message = "its variables are those that the configuration names: set them for Hanok"
+        told.changed(manifest, (*chart.place, "environmentSecrets"), message, "models[].serve[].key")
 
 
 def _configs(case: Case) -> Iterator[_Config]:
@@ -122,11 +151,20 @@ def _merge(config: _Config, platform: Mapping[str, Any], draft: Draft, told: Tol
                 if model["name"] in draft.models:
                     told.left(config.manifest, config.path, f"{model['name']}: another configuration has it already")
                 else:
+                    _drop_no_keys(model)
                     draft.add("models", model, config.manifest, config.path)
         elif isinstance(value, dict):
-            draft.rest[key] = {**cast("dict[str, Any]", value), **draft.rest.get(key, {})}
+            draft.rest[key] = {**cast("dict[str, Any]", value), **mapping_at(draft.rest, key)}
         else:
-            draft.rest[key] = [*draft.rest.get(key, []), *cast("list[Any]", value)]
+            draft.rest[key] = [*list_at(draft.rest, key), *cast("list[Any]", value)]
+
+
+def _drop_no_keys(model: dict[str, Any]) -> None:
+    """LiteLLM wants a key for every endpoint, so those that ask for none are given `dummy`; Hanok then sends none."""
+    serve: Any = model.get("serve")
+    for endpoint in cast("list[dict[str, Any]]", serve if isinstance(serve, list) else [serve]):
+        if endpoint.get("engine") == "openai" and is_placeholder(str(endpoint.get("key", "?"))):
+            del endpoint["key"]
 
 
 def _read_users(gateway: Gateway, draft: Draft, told: Told, keys: Keys) -> None:

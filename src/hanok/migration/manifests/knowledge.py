@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from hanok.migration.manifests.code import Findings, read_codes, split_rule, strategy_of
 from hanok.migration.manifests.keys import Given, Keys, given
+from hanok.migration.manifests.releases import release_of
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model, as_word
 from hanok.preflight import Case, Manifest
+from hanok.preflight.charts import Chart, charts
 from hanok.preflight.consistency.embeddings import known
 from hanok.preflight.consistency.environment import environment
 from hanok.preflight.manifests import mapping_at, text_at
@@ -60,6 +62,25 @@ def _read_milvus(case: Case, draft: Draft, told: Told) -> None:
         told.changed(manifest, ("metadata", "name"), f"its Service is {manifest.name}-milvus", "milvus.uri")
         for key in mapping_at(manifest.body, "spec"):
             told.left(manifest, ("spec", key), "the server itself stays with its operator")
+    for chart in charts(case.cluster):
+        if chart.name == "milvus":
+            told.take(chart.manifest)
+            if "milvus" not in draft.rest:
+                draft.rest["milvus"] = {"uri": _chart_address(chart)}
+                told.changed(chart.manifest, chart.place, "its Service is named after the release", "milvus.uri")
+            told.leave_rest(
+                chart.manifest,
+                chart.place,
+                chart.values,
+                dict.fromkeys(chart.values, "the server itself stays with its chart"),
+            )
+
+
+def _chart_address(chart: Chart) -> str:
+    """The Service of Milvus' own chart: its release's name, with the chart's behind it where that is not in it."""
+    release, space = release_of(chart)
+    name = release if "milvus" in release else f"{release}-milvus"
+    return f"http://{text_at(chart.values, 'fullnameOverride') or name}.{space}.svc:{_MILVUS_PORT}"
 
 
 class _Job:
@@ -218,7 +239,7 @@ class _Job:
             return
         manifest, path = self._places[key]
         if "milvus" in draft.rest:
-            own = draft.rest["milvus"]["uri"]
+            own = text_at(draft.rest, "milvus", "uri")
             message = f"Hanok asks {own}" if store.split(":")[0] not in own else ""
             self._told.carried(manifest, path, "milvus.uri", message)
             return

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from hanok.migration.manifests.keys import Keys
+from hanok.migration.manifests.releases import release_of
 from hanok.migration.manifests.services import Services
 from hanok.migration.manifests.told import Block, Draft, Told
 from hanok.preflight import Case
-from hanok.preflight.charts import charts, release_name
+from hanok.preflight.charts import charts
 from hanok.preflight.image import component
 from hanok.preflight.manifests import mappings_at, whole_at
 from hanok.preflight.workloads import Container, Workload
@@ -32,7 +33,8 @@ def read_receivers(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
     for chart in charts(case.cluster):
         if chart.name == "langfuse":
             told.take(chart.manifest)
-            url = f"http://{release_name(chart.manifest)}-web.{chart.manifest.namespace}:{_PORT}"
+            release, space = release_of(chart)
+            url = f"http://{release}-web.{space}:{_PORT}"
             told.carried(chart.manifest, chart.place, "telemetry.export", url)
             _add(url, draft, keys)
 
@@ -57,7 +59,10 @@ def _export(url: str, workload: Workload, container: Container, draft: Draft, to
 def _add(url: str, draft: Draft, keys: Keys) -> None:
     """A receiver, or the address of the one that LiteLLM's callbacks named."""
     telemetry = cast("Block", draft.rest.setdefault("telemetry", {}))
-    exports = cast("list[dict[str, Any]]", telemetry.setdefault("export", []))
+    written: Any = telemetry.get("export", [])
+    several = cast("list[Any]", written if isinstance(written, list) else [written])
+    exports = [cast("dict[str, Any]", each) for each in several if isinstance(each, dict)]
+    telemetry["export"] = exports
     shown = keys.variables.offer("LANGFUSE_HOST", url, instead=True)
     for each in exports:
         if each.get("to") == "langfuse":

@@ -14,6 +14,7 @@ from hanok.migration.manifests.told import Block, Told
 from hanok.preflight import Case, Manifest
 from hanok.preflight.manifests import Body, at, mapping_at, mappings_at, text_at, whole_at
 from hanok.preflight.workloads import Workload
+from hanok.spec.tree.scaling import ScaleDown, ScaleSteps, ScaleUp
 
 _METRICS = {
     "running": re.compile(r"num_requests_running"),
@@ -21,7 +22,9 @@ _METRICS = {
     "kv_cache": re.compile(r"kv_cache_usage|gpu_cache_usage"),
 }
 
-_MOST = 1000
+_MOST, _MOST_S, _MOST_IDLE_S = 1000, 3600, 86_400
+_EVERY_S = 15
+"""Between two looks, as Kubernetes does."""
 
 
 def read_scale(case: Case, workload: Workload, told: Told, to: str) -> Block:
@@ -39,7 +42,42 @@ def read_scale(case: Case, workload: Workload, told: Told, to: str) -> Block:
         told.carried(scaler, ("spec",), to, ", ".join(f"{key} {value:g}" for key, value in found.items()))
     else:
         told.changed(scaler, ("spec",), "scales by other metrics: Hanok looks at calls and caches, as by default", to)
-    return scale_between(workload.least, workload.most, found)
+    bounds = scale_between(workload.least, workload.most, found)
+    return bounds | _pace(scaler, bounds, told, to)
+
+
+def _pace(scaler: Manifest, bounds: Block, told: Told, to: str) -> Block:
+    """How soon and how far it scales, as far as that differs from the usual."""
+    spec = mapping_at(scaler.body, "spec")
+    inner = ("advanced", "horizontalPodAutoscalerConfig") if scaler.kind == "ScaledObject" else ()
+    found: Block = {}
+    for key, step, usual in (("scaleUp", "up", ScaleUp()), ("scaleDown", "down", ScaleDown())):
+        path = (*inner, "behavior", key)
+        steps = _steps(mapping_at(spec, *path), usual)
+        if steps is None:
+            told.left(scaler, ("spec", *path), "policies that Hanok has no words for: its own are kept")
+        elif steps:
+            found[step] = steps
+            told.carried(scaler, ("spec", *path), f"{to}.{step}")
+    every, idle = whole_at(spec, "pollingInterval"), whole_at(spec, "cooldownPeriod")
+    found |= {"every_s": every} if every is not None and every != _EVERY_S and 1 <= every <= _MOST_S else {}
+    return found | ({"idle_s": idle} if idle is not None and bounds["min"] == 0 and 0 <= idle <= _MOST_IDLE_S else {})
+
+
+def _steps(behavior: Body, usual: ScaleSteps) -> Block | None:
+    """One direction's steps that differ from the usual; None where they cannot be said."""
+    policies = mappings_at(behavior, "policies")
+    kinds = [text_at(each, "type") for each in policies]
+    periods = {whole_at(each, "periodSeconds") for each in policies}
+    if text_at(behavior, "selectPolicy") not in ("", "Max") or len(set(kinds)) < len(kinds) or len(periods) > 1:
+        return None
+    found: Block = {"stable_s": whole_at(behavior, "stabilizationWindowSeconds")}
+    if policies:
+        values = {kind: whole_at(each, "value") for kind, each in zip(kinds, policies, strict=True)}
+        found |= {"replicas": values.get("Pods"), "percent": values.get("Percent"), "period_s": periods.pop()}
+    plain = usual.model_dump()
+    said = {key: value for key, value in found.items() if value is not None or key in ("replicas", "percent")}
+    return {key: value for key, value in said.items() if value != plain[key]}
 
 
 def scale_between(least: int, most: int, found: Mapping[str, float]) -> Block:
@@ -102,5 +140,5 @@ def agent_scale(body: Body) -> Block:
         found = {"min": low if low is not None else replicas, "max": high if high is not None else replicas}
         cpu = whole_at(scaling, "targetCPUUtilization") or whole_at(scaling, "targetCPUUtilizationPercentage")
         found |= {"target_cpu": cpu}
-        return {key: each for key, each in found.items() if each is not None}
-    return {"min": replicas, "max": max(1, replicas)} if replicas is not None and replicas != 1 else {}
+        return {key: max(1, each) for key, each in found.items() if each is not None}
+    return {"min": max(1, replicas), "max": max(1, replicas)} if replicas is not None and replicas != 1 else {}

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from hanok.migration.manifests.agent_models import host_of
 from hanok.migration.manifests.engines import endpoints_of
+from hanok.migration.manifests.flags import deploy_of
 from hanok.migration.manifests.keys import Keys
+from hanok.migration.manifests.releases import release_of
 from hanok.migration.manifests.scales import scale_between, thresholds
 from hanok.migration.manifests.told import Block, Draft, Path, Told, as_model
 from hanok.preflight import Case
-from hanok.preflight.charts import RELEASES, Chart, charts, release_name
+from hanok.preflight.charts import Chart, charts
+from hanok.preflight.engines import read_flags
 from hanok.preflight.manifests import Body, mapping_at, mappings_at, text_at, texts_at, whole_at
 
 _CHART = "vllm-stack"
@@ -20,6 +23,8 @@ _FLAGS = {
     "maxModelLen": "deploy.context_tokens", "gpuMemoryUtilization": "deploy.memory_utilization",
     "dtype": "deploy.dtype", "runner": "type", "convert": "type",
 }  # fmt: skip
+_SWITCHES = {"enableChunkedPrefill": "enable-chunked-prefill", "enablePrefixCaching": "enable-prefix-caching",
+             "maxNumSeqs": "max-num-seqs"}  # fmt: skip
 _KNOWN = "name modelURL vllmConfig replicaCount keda"
 
 
@@ -33,10 +38,9 @@ def read_stacks(case: Case, draft: Draft, told: Told, keys: Keys) -> None:
 
 def _read(chart: Chart, draft: Draft, told: Told, keys: Keys) -> None:
     manifest, inner = chart.manifest, "servingEngineSpec"
-    name = release_name(manifest) if manifest.kind in RELEASES[:1] else manifest.name
+    name, space = release_of(chart)
     port = whole_at(chart.values, "routerSpec", "servicePort") or 80
-    space = text_at(manifest.body, "spec", "targetNamespace") or manifest.namespace
-    url = f"http://{name}-router-service.{space}:{port}/v1"
+    url = f"http://{name}-router-service.{space}.svc:{port}/v1"
     key = _key(chart, told, keys)
     for index, body in enumerate(mappings_at(chart.values, inner, "modelSpec")):
         path: Path = (*chart.place, inner, "modelSpec", index)
@@ -92,7 +96,9 @@ def _deploy(config: Body, weights: str) -> Block:
         deploy["dtype"] = text_at(config, "dtype")
     if isinstance(share, float) and 0 < share <= 1:
         deploy["memory_utilization"] = share
-    return deploy
+    flags = deploy_of(read_flags(texts_at(config, "extraArgs"))[0])
+    further = flags.pop("flags", {}) | {flag: config[key] for key, flag in _SWITCHES.items() if config.get(key)}
+    return flags | deploy | ({"flags": further} if further else {})
 
 
 def _scale(body: Body) -> Block:
@@ -117,7 +123,9 @@ def _key(chart: Chart, told: Told, keys: Keys) -> str | None:
 def _tell(chart: Chart, path: Path, body: Body, model: str, told: Told) -> None:
     for key in mapping_at(body, "vllmConfig"):
         where: Path = (*path, "vllmConfig", key)
-        if key in _FLAGS:
+        if key in _SWITCHES or key == "extraArgs":
+            told.carried(chart.manifest, where, f"models[{model}].deploy.flags", "those that say what is answered")
+        elif key in _FLAGS:
             told.carried(chart.manifest, where, f"models[{model}].{_FLAGS[key]}")
         else:
             told.left(chart.manifest, where, "a setting of the engine: it stays in its manifest")
