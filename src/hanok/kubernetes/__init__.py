@@ -4,7 +4,7 @@
 that out as files; `store` writes them. Only `load` and `store` open files.
 """
 
-from hanok.kubernetes.component import Note
+from hanok.kubernetes.notes import Note
 from hanok.kubernetes.plan import ClusterPlan, make_plan
 from hanok.kubernetes.tree import FORMATS, Format, Rendered, render
 

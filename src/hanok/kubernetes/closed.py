@@ -6,18 +6,12 @@ from hanok.kubernetes.component import Body
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import RAY
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.walls import own_pods, pods_in
 
 
 def own_pods_only(plan: ClusterPlan, space: str, component: str) -> Body:
     """The wall. KubeRay's operator asks the head of a Ray cluster how its job goes; unheard, every RayJob fails."""
-    comers: list[Body] = [{"podSelector": {}}, *([_operator()] if plan.cluster.jobs.ray else [])]
+    comers = [own_pods(), *([pods_in(RAY, "kuberay-operator")] if plan.cluster.jobs.ray else [])]
     spec: Body = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": comers}]}
     marks = labels("walls", component)
     return thing("networking.k8s.io/v1", "NetworkPolicy", "own-pods-only", space, labels=marks, spec=spec)
-
-
-def _operator() -> Body:
-    return {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": RAY}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}},
-    }

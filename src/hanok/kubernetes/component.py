@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hanok.errors import Problem
+from hanok.kubernetes.notes import Told
 from hanok.kubernetes.objects import Body
 
 if TYPE_CHECKING:
@@ -65,14 +66,6 @@ Piece = Placed | Chart | File
 Adapter = Callable[["ClusterPlan"], Iterator[Piece]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note:
-    """Something that who applies the tree must know or do."""
-
-    component: str
-    message: str
-
-
 def _nothing(_: ClusterPlan) -> Iterator[Any]:
     return iter(())
 
@@ -86,4 +79,5 @@ class Component:
     adapters: Mapping[str, Adapter]
     refuse: Callable[[ClusterPlan], Iterator[Problem]] = _nothing
     """What of the platform it cannot render for the target, each with its line and what would do."""
-    notes: Callable[[ClusterPlan], Iterator[str]] = _nothing
+    notes: Callable[[ClusterPlan], Iterator[Told]] = _nothing
+    """What who applies the tree must do, or know."""

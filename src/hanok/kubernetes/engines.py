@@ -1,7 +1,8 @@
 """Engines of the cluster: for each declared model that needs GPUs, what serves it there.
 
 A model with `deploy`, or on engine `vllm`, gets engines of its own in the cluster, and the endpoints that run on one
-machine only (`llamacpp`, `sentence-encoder`, `echo`, …) give way to them. All others stay as they are declared. Pure.
+machine only (`llamacpp`, `sentence-encoder`, `echo`, …) or at a cluster's own address give way to them. All others stay
+as they are declared. Pure.
 """
 
 from __future__ import annotations
@@ -104,8 +105,15 @@ def is_replaced(endpoint: Endpoint, model: Model) -> bool:
     if model.deploy is None:
         return False
     if endpoint.engine == "openai":
-        return urlsplit(endpoint.url).hostname in HERE
+        host = urlsplit(endpoint.url).hostname or ""
+        return host in HERE or is_in_cluster(host)
     return endpoint.engine in GIVING_WAY
+
+
+def is_in_cluster(host: str) -> bool:
+    """Whether only a cluster knows a host, as `vllm` or `vllm.ai.svc`: `vllm.ai` may be anybody's."""
+    plain = host.rstrip(".").removesuffix(".cluster.local")
+    return plain.endswith(".svc") or ("." not in plain and ":" not in plain)
 
 
 def _of_model(model: Model, index: int, choose: Chooser) -> Iterator[EnginePlan]:
@@ -123,14 +131,15 @@ def _engine(model: Model, index: int, endpoint: int | None, deploy: Deploy, choo
     vllm = declared if isinstance(declared, VllmEndpoint) else None
     weights = (vllm.model if vllm else None) or deploy.weights or model.name
     known = choose.anatomy(weights)
-    option = choose.cheapest(known, deploy, split_of(vllm.flags) if vllm else None)
+    flags = deploy.flags | (vllm.flags if vllm else {})
+    option = choose.cheapest(known, deploy, split_of(flags))
     return EnginePlan(
         name=_name(model, endpoint, vllm),
         model=model,
         index=index,
         endpoint=endpoint,
         weights=weights,
-        flags=vllm.flags if vllm else {},
+        flags=flags,
         deploy=deploy,
         anatomy=known,
         option=option,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.objects import labels, thing
+from hanok.kubernetes.places import STORED
 
 if TYPE_CHECKING:
     from hanok.kubernetes.plan import ClusterPlan
@@ -31,5 +32,13 @@ def external_secret(
 
 
 def _remote(plan: ClusterPlan, variable: str) -> Body:
+    if plan.secret_store == "kubernetes":
+        return {"key": STORED, "property": variable}
     key = {"key": f"{plan.secret_prefix}{variable}"}
-    return {**key, "property": VALUE} if plan.cluster.secrets.store == "vault" else key
+    return {**key, "property": VALUE} if plan.secret_store == "vault" else key
+
+
+def stored_names(bodies: Iterable[Body]) -> list[str]:
+    """The keys of the one Secret that these objects look for in it, by name."""
+    data = [each for body in bodies if body["kind"] == "ExternalSecret" for each in body["spec"].get("data", ())]
+    return sorted({each["remoteRef"]["property"] for each in data if each["remoteRef"]["key"] == STORED})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hanok.kubernetes.component import Note, Piece
+from hanok.kubernetes.asked import later, sections
+from hanok.kubernetes.component import Piece, Placed
+from hanok.kubernetes.external import stored_names
 from hanok.kubernetes.formats.flat import steps
+from hanok.kubernetes.notes import Note
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import MARKDOWN_HEADER
 
@@ -54,11 +57,8 @@ def guide(plan: ClusterPlan, form: str, notes: Sequence[Note], pieces: Sequence[
         f"# {plan.platform.name} on {plan.target}\n",
         f"Rendered from `{plan.loaded.file.name}` for the cluster `{plan.cluster.name}`.\n",
         "Prove it before it is applied: `hanok preflight .`\n",
-        f"## Before\n\n{_before(notes)}" if notes else "",
+        *sections(plan, notes, stored_names(each.body for each in pieces if isinstance(each, Placed))),
         f"## Apply\n\n{_HOW[form].format(**words)}",
+        *later(notes),
     ]
     return MARKDOWN_HEADER + "\n" + "\n".join(each for each in told if each)
-
-
-def _before(notes: Sequence[Note]) -> str:
-    return "".join(f"- **{each.component}**: {each.message}\n" for each in notes)

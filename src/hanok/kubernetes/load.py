@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -15,7 +16,7 @@ from hanok.errors import Problem, SpecError
 from hanok.kubernetes.lock import Lock, Pin
 from hanok.kubernetes.rewriting import is_in_image
 from hanok.kubernetes.texts import named_texts
-from hanok.spec.load import parse, read
+from hanok.spec.load import check, read
 from hanok.spec.nodes import Place, compose, construct, problem, where
 from hanok.spec.tree import Loaded
 from hanok.spec.written import Book, Written, as_written, walk
@@ -38,10 +39,11 @@ def load_lock(file: Path) -> Lock:
 
     Raises `SpecError` with every mistake, by its line.
     """
-    if not file.exists():
+    text = read(file) if file.exists() else ""
+    if all(line.lstrip().startswith("#") or not line.strip() for line in text.splitlines()):
         return shipped()
     book = Book(file)
-    root = compose(read(file), file)
+    root = compose(text, file)
     walk(root, (), book, [])
     pins, values = dict(shipped().pins), cast("Mapping[str, Any]", construct(root, file))
     for name, given in values.items():
@@ -64,7 +66,7 @@ def as_platform(text: str, file: Path) -> tuple[Loaded, Written]:
     problems = list(_unknown(written, plain))
     if problems:
         raise SpecError(problems)
-    return parse(text, file, plain, lenient=True), written
+    return check(written, plain, lenient=True), written
 
 
 def _unknown(written: Written, plain: Mapping[str, str]) -> Iterator[Problem]:
@@ -98,7 +100,9 @@ def load_texts(loaded: Loaded, written: Written) -> dict[str, str]:
 
 def _take(name: str, given: Any, pins: dict[str, Pin], book: Book) -> None:
     if name not in pins:
-        _blame(book, (name,), f"no component is called {name!r}", "delete it")
+        near = difflib.get_close_matches(str(name), pins, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "delete it; `hanok render` writes those that there are"
+        _blame(book, (name,), f"no component is called {name!r}", hint)
         return
     try:
         taken = Pin.model_validate({**pins[name].model_dump(exclude_unset=True), **(given or {})})

@@ -37,8 +37,8 @@ WORKLOAD = "hanok.dev/workload"
 """Label of nodes: which pool they are of: `general`, or a GPU pool's name."""
 VARIABLES_SECRET = "hanok-variables"
 """The Secret in Hanok's namespace with every variable of the platform file."""
-
-
+STORED_SPACE, STORED = "secrets", "platform"
+"""Where no store is: the namespace of one Secret that a person makes, and its name."""
 HUB_SECRET, HUB_SECRET_KEY = "hugging-face", "token"
 """The Secret in the engines' namespace with the token for Hugging Face."""
 DISK_CLASS, EFS_CLASS, FSX_CLASS = "gp3", "efs", "fsx"

@@ -15,11 +15,13 @@ from hanok.gpu.catalog import Instance
 from hanok.gpu.hosts import all_instances
 from hanok.kubernetes.engines import EnginePlan, plan_engines
 from hanok.kubernetes.lock import Lock
+from hanok.kubernetes.notes import Value
 from hanok.kubernetes.places import GATEWAY, MILVUS
 from hanok.kubernetes.pools import Pool, plan_pools
 from hanok.kubernetes.secrets import refuse_secrets, secret_variables
 from hanok.kubernetes.vectors import index_gpus, index_pool
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
+from hanok.spec.tree.cluster import Store
 from hanok.spec.written import Variable, Written
 
 
@@ -44,15 +46,6 @@ class ClusterPlan:
     @property
     def on_aws(self) -> bool:
         return self.target != "kubernetes"
-
-    def role_arn(self, name: str) -> str | None:
-        """The cloud role of pods of that name, where the account is known: they take it by their ServiceAccount."""
-        return f"arn:aws:iam::{self.cluster.account}:role/{self.cluster.name}-{name}" if self.cluster.account else None
-
-    def role_note(self, name: str, account: str, rights: str) -> str:
-        """What a person must do for a cloud role: `account` is a ServiceAccount, as `hanok/hanok`."""
-        how = "trusted by" if self.cluster.account else "bound by a Pod Identity association to"
-        return f"make the IAM role `{self.cluster.name}-{name}`, {how} the ServiceAccount {account}, to {rights}"
 
     @cached_property
     def image(self) -> str:
@@ -124,9 +117,24 @@ class ClusterPlan:
         return [found[name] for name in sorted(found)]
 
     @property
+    def secret_store(self) -> Store:
+        """Where secrets come from."""
+        return self.cluster.secrets.store or ("aws-secrets-manager" if self.on_aws else "kubernetes")
+
+    @property
     def secret_prefix(self) -> str:
-        """Before every name in the secret store."""
-        return self.cluster.secrets.prefix or f"{self.cluster.environment}/{self.platform.name}/"
+        """Before every name in the secret store; the Parameter Store wants names of several steps from its root on.
+
+        Keys of one Secret need none.
+        """
+        if self.secret_store == "kubernetes":
+            return ""
+        root = "/" if self.secret_store == "aws-parameter-store" else ""
+        return self.cluster.secrets.prefix or f"{root}{self.cluster.environment}/{self.platform.name}/"
+
+    def value(self, name: str, what: str = "") -> Value:
+        """A value to put into the secret store, for a variable."""
+        return Value(name=f"{self.secret_prefix}{name}", what=what)
 
     @cached_property
     def pools(self) -> list[Pool]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body
+from hanok.kubernetes.notes import Grant, Role, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.spec.nodes import Place
@@ -15,7 +16,17 @@ ROLE = "eks.amazonaws.com/role-arn"
 
 def role_of(plan: ClusterPlan, purpose: str, declared: str | None = None) -> str | None:
     """The ARN of the role for a purpose: as declared, else `CLUSTER-PURPOSE` of the account, where that is told."""
-    return declared or plan.role_arn(purpose)
+    account, name = plan.cluster.account, f"{plan.cluster.name}-{purpose}"
+    return declared or (f"arn:aws:iam::{account}:role/{name}" if account else None)
+
+
+def asked(
+    plan: ClusterPlan, purpose: str, account: str, why: str, grants: Sequence[Grant], declared: str | None = None
+) -> Role:
+    """What a person must do for a role: `account` is the ServiceAccount, as `hanok/hanok`."""
+    arn = role_of(plan, purpose, declared)
+    name = arn.rpartition("/")[2] if arn else f"{plan.cluster.name}-{purpose}"
+    return Role(name=name, accounts=(account,), why=why, grants=tuple(grants), annotated=arn is not None)
 
 
 def account_with(role: str | None, name: str, namespace: str, component: str) -> Body:
@@ -38,10 +49,19 @@ def refuse_bucket(plan: ClusterPlan, bucket: str | None, role: str | None, place
         yield plan.written.problem(place, message, "set `cluster.account` to the number of the AWS account, or `role`")
 
 
-def bucket_rights(role: str, bucket: str, namespace: str, account: str) -> str:
-    """What a person must do for it, in words."""
-    actions = "s3:ListBucket on it, s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it"
-    subject = f"system:serviceaccount:{namespace}:{account}"
+def bucket_asked(
+    plan: ClusterPlan, purpose: str, account: str, bucket: str, declared: str | None = None
+) -> Iterator[Told]:
+    """A bucket to make, and the role that writes to it."""
+    yield f"make the S3 bucket `{bucket}`, private, in the cluster's region"
+    yield asked(plan, purpose, account, f"read and write s3://{bucket}", bucket_grants(bucket), declared)
+
+
+def bucket_grants(bucket: str, prefix: str = "", *, writes: bool = True) -> tuple[Grant, ...]:
+    """Rights to what is in a bucket, below a prefix; to read alone, or to write and delete, too."""
+    written = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload") if writes else ()
+    arn = f"arn:aws:s3:::{bucket}"
     return (
-        f"make the bucket {bucket} and the role {role} with {actions}, for {subject} (by the cluster's OIDC provider)"
+        Grant(actions=("s3:ListBucket", "s3:GetBucketLocation"), resources=(arn,)),
+        Grant(actions=("s3:GetObject", *written), resources=(f"{arn}/{prefix}*",)),
     )

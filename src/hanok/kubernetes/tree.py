@@ -13,9 +13,10 @@ from typing import Literal
 from hanok.errors import Problem, SpecError
 from hanok.kubernetes import guide
 from hanok.kubernetes.clashes import clash, refuse_clashes, refuse_twice
-from hanok.kubernetes.component import Body, Chart, Component, Note, Piece
+from hanok.kubernetes.component import Body, Chart, Component, Piece
 from hanok.kubernetes.components import components
 from hanok.kubernetes.lock import Pin
+from hanok.kubernetes.notes import Note, told_once
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.spaces import namespaces
 from hanok.kubernetes.writing import as_file
@@ -49,11 +50,11 @@ def render(plan: ClusterPlan, form: Format = "flux") -> Rendered:
         hint = "name it, as `cluster: {repository: {url: https://…}}`: Argo CD's Applications need it"
         problems.append(plan.written.problem(("cluster",), "the tree's repository is not known", hint))
     if problems:
-        raise SpecError(problems)
+        raise SpecError(list(dict.fromkeys(problems)))  # two components may refuse the same
     pieces = [piece for each in wanted for piece in _adapter(each, plan)(plan)]
     pieces += namespaces(pieces)
     refuse_twice(plan, pieces)
-    notes = [Note(component=each.name, message=message) for each in wanted for message in each.notes(plan)]
+    notes = told_once(Note(component=each.name, told=told) for each in wanted for told in each.notes(plan))
     files = _files(plan, [*_layout(form)(plan, pieces), (guide.PATH, guide.guide(plan, form, notes, pieces))])
     _refuse_unfilled(plan, files)
     return Rendered(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import yaml
+from yaml.nodes import MappingNode, ScalarNode
 
 from hanok.kubernetes.component import Body
 
@@ -20,19 +21,24 @@ ACCEPTS = "hanok.dev/accepts-"
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """libyaml's where it is there; texts of several lines as blocks, and no aliases."""
+    """libyaml's where it is there; texts of several lines as blocks, and no aliases.
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's form
-        return True
+    Made for many small values: each goes to its writer by its type, and mappings are always blocks.
+    """
+
+    def represent_data(self, data: Any) -> Any:
+        return cast("Any", self).yaml_representers[type(data)](self, data)
 
 
-def _text(dumper: Any, text: str) -> Any:
+def _text(_: Any, text: str) -> Any:
     style = "|" if "\n" in text else "'" if _NUMBERS.fullmatch(text) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return ScalarNode("tag:yaml.org,2002:str", text, style=style)
 
 
 def _mapping(dumper: Any, mapping: Mapping[str, Any]) -> Any:
-    return dumper.represent_mapping("tag:yaml.org,2002:map", list(mapping.items()))
+    write = dumper.represent_data
+    pairs = [(write(key), write(value)) for key, value in mapping.items()]
+    return MappingNode("tag:yaml.org,2002:map", pairs, flow_style=False)
 
 
 cast("Any", _Dumper).add_representer(str, _text)

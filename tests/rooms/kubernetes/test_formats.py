@@ -120,6 +120,16 @@ def test_a_mistake_in_the_lock_is_told_by_its_line(text: str, words: str, tmp_pa
     assert (refused.value.problems[0].line, words in refused.value.problems[0].message) == (1, True)
 
 
+def test_a_lock_with_an_unknown_name_is_told_the_nearest_and_one_of_nothing_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "platform.lock"
+    file.write_text("kedda: {version: '1'}\n")
+    with pytest.raises(SpecError) as refused:
+        load_lock(file)
+    assert refused.value.problems[0].hint == "did you mean 'keda'?"
+    file.write_text("# nothing is pinned\n\n")
+    assert load_lock(file).pins == shipped().pins
+
+
 # --- Differences ------------------------------------------------------------------------------------------------------
 
 

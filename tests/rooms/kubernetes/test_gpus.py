@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,10 @@ def test_preflight_finds_nothing_in_it(text: str, tmp_path: Path) -> None:
     assert faults(tree(text), tmp_path) == []
 
 
+def test_nodes_that_are_there_may_share_gpus_by_labels_that_nobody_sees_here(tmp_path: Path) -> None:
+    assert faults(tree(TURNS, "kubernetes"), tmp_path) == []
+
+
 def test_drivers_are_those_of_the_nodes_image_on_eks_alone() -> None:
     off = {"enabled": False}
     assert (operator(tree(TURNS))["driver"], operator(tree(TURNS))["toolkit"]) == (off, off)
@@ -122,6 +127,29 @@ def test_auto_mode_has_the_exporter_alone() -> None:
     assert "dcgm-exporter" in names
     assert "gpu-operator" not in names
     assert auto.one("PrometheusRule", "gpus")
+
+
+def test_a_node_is_called_as_kubernetes_calls_it_whatever_the_exporter_does() -> None:
+    auto = tree(TURNS.replace("nodes: {sharing: {mode: time-slicing, replicas: 3}}", "name: acme"), "eks-auto")
+    alone = auto.one("HelmRelease", "dcgm-exporter")["spec"]["values"]["serviceMonitor"]
+    assert operator(tree(TURNS))["dcgmExporter"]["serviceMonitor"] == alone
+    assert alone["relabelings"] == [{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}]
+    said = [text for text in tree(TURNS).files.values() if "DCGM_FI_" in text]
+    assert len(said) > 2
+    assert not any("Hostname" in text for text in said)
+    assert any("on (gpu, node)" in text for text in said)
+
+
+def test_memory_is_told_where_the_exporter_does_not_count_what_the_driver_keeps() -> None:
+    told = [text for text in tree(TURNS).files.values() if "FB_RESERVED" in text]
+    assert len(told) > 2
+    assert all(text.count("FB_RESERVED") == len(re.findall(r"FB_RESERVED(?:{[^}]*})? or 0 \*", text)) for text in told)
+
+
+def test_what_goes_over_pcie_is_a_rate_already() -> None:
+    said = "".join(tree(TURNS).files.values())
+    assert "sum by (node) (DCGM_FI_PROF_PCIE_RX_BYTES" in said
+    assert "rate(DCGM_FI_PROF_PCIE" not in said
 
 
 def test_alerts_have_the_thresholds_of_gpu_top() -> None:

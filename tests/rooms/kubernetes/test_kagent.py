@@ -24,9 +24,9 @@ tools:
   - {name: sum, type: python, code: "def sum(a: int) -> int: return a"}
 agents:
   - {name: Clerk, description: Looks things up., system_prompt: Be kind., temperature: 0.2, knowledge: docs,
-     tools: [tracker, files], approvals: [search_docs], scale: {min: 2, max: 4}}
+     tools: [tracker, files], approvals: [search_docs], scale: {min: 2, max: 4, target_cpu: 60}}
   - {name: counter, tools: [sum]}
-  - {name: planner, pattern: plan-execute}
+  - {name: planner, pattern: plan-execute, scale: {min: 3, max: 3}}
   - {name: lead, pattern: supervisor, team: [Clerk]}
 cluster: {target: kubernetes, kagent: {enabled: true}, entry: {expose: none}, observe: {collector: false}}
 """
@@ -43,13 +43,26 @@ def test_preflight_finds_nothing_in_it(tmp_path: Path) -> None:
 
 def test_an_agent_that_kagent_can_be_told_is_told_whole() -> None:
     told = tree().one("Agent", "clerk")["spec"]["declarative"]
-    assert (told["systemMessage"], told["deployment"]["replicas"]) == ("Be kind.", 2)
+    assert told["systemMessage"] == "Be kind."
     own, tracker, files = (each["mcpServer"] for each in told["tools"])
     assert (own["name"], own["toolNames"], own["requireApproval"]) == ("hanok", ["search_docs"], ["search_docs"])
     assert (tracker["kind"], files["kind"]) == ("RemoteMCPServer", "MCPServer")
     model = tree().one("ModelConfig", "clerk")["spec"]
     assert (model["model"], model["openAI"]["baseUrl"]) == ("gpt", "http://hanok.hanok.svc:4242/v1")
     assert model["openAI"]["temperature"] == "0.2"
+
+
+def test_the_number_of_an_agents_pods_follows_their_load_and_kagent_is_told_none_beside_it() -> None:
+    deployments = {
+        name: tree().one("Agent", name)["spec"]["declarative"]["deployment"] for name in ("clerk", "planner")
+    }
+    assert "replicas" not in deployments["clerk"]
+    assert deployments["planner"]["replicas"] == 3
+    scaler = tree().one("HorizontalPodAutoscaler", "clerk")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "clerk"}
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 4)
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 60
+    assert tree().one("HorizontalPodAutoscaler", "hanok")["spec"]["minReplicas"] == 3, "Hanok leads the planner's runs"
 
 
 def test_an_agent_that_it_cannot_be_told_is_led_by_hanok() -> None:
@@ -70,7 +83,7 @@ def test_headers_and_keys_come_from_the_store_alone() -> None:
     assert "Bearer ${env" not in "".join(text for path, text in tree().files.items() if path.startswith("apps/kagent"))
     secret = tree().one("ExternalSecret", "tracker")["spec"]
     assert secret["target"]["template"]["data"] == {"authorization": "Bearer {{ .TRACKER }}"}
-    assert secret["data"] == [{"secretKey": "TRACKER", "remoteRef": {"key": "production/acme/TRACKER"}}]
+    assert secret["data"] == [{"secretKey": "TRACKER", "remoteRef": {"key": "platform", "property": "TRACKER"}}]
     [header] = tree().one("RemoteMCPServer", "tracker")["spec"]["headersFrom"]
     assert header["valueFrom"] == {"type": "Secret", "name": "tracker", "key": "authorization"}
 

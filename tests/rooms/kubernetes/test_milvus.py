@@ -43,6 +43,13 @@ def test_it_has_the_parts_that_milvus_has_today_and_no_pulsar() -> None:
     assert spec["dependencies"]["msgStreamType"] == "woodpecker"
 
 
+def test_it_runs_as_a_user_whom_old_and_new_images_let_run_it() -> None:
+    common = parts(KNOWS)
+    assert common["runAsNonRoot"] is True
+    assert common["securityContext"]["runAsUser"] == 999
+    assert "runAsGroup" not in common["securityContext"]
+
+
 def test_query_nodes_together_have_room_for_all_passages() -> None:
     assert parts(KNOWS)["queryNode"]["resources"]["limits"] == {"memory": "7Gi"}
     fewer = KNOWS + "cluster: {milvus: {query_nodes: 4}}\n"
@@ -56,7 +63,7 @@ def test_a_bucket_is_reached_by_a_role_at_its_regions_address() -> None:
     account = tree(KNOWS + S3).one("ServiceAccount", spec["components"]["serviceAccountName"])
     role = account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
     assert role == "arn:aws:iam::123456789012:role/hanok-milvus"
-    assert any("s3:PutObject" in note.message for note in tree(KNOWS + S3).rendered.notes)
+    assert "s3:PutObject" in tree(KNOWS + S3).files["APPLY.md"]
 
 
 @pytest.mark.parametrize(

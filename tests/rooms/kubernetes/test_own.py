@@ -79,9 +79,21 @@ def test_the_clusters_file_holds_together_and_knows_the_clusters_databases() -> 
     assert platform.ledger.redis and platform.cache.redis and platform.cache.store == "redis"
     assert platform.milvus.uri == "http://milvus-milvus.knowledge.svc:19530"
     assert (platform.gateway.host, platform.gateway.port, platform.state) == ("0.0.0.0", 4242, "/var/lib/hanok")
-    assert platform.cluster is None
+    assert platform.cluster is not None
+    assert platform.cluster.model_dump(exclude_unset=True) == {"kubernetes": "1.36"}
     assert not platform.knowledge[0].on_start and platform.knowledge[0].schedule is None
     assert platform.knowledge[0].sources[0].path == "/srv/platform/docs/**/*.md"
+
+
+def test_runs_stay_in_the_redis_that_the_file_names_whose_address_is_a_secret() -> None:
+    tree = made("models: [{name: echo, serve: {engine: echo}}]\nagents: [{name: helper}]\n"
+                "runs: {database: \"${env:RUNS_URL:-redis://:pw@runs.example:6379/0}\"}\ncluster: {}\n")  # fmt: skip
+    assert config(tree)["runs"] == {"database": "${env:RUNS_URL}"}
+    [container] = tree.one("StatefulSet", "hanok")["spec"]["template"]["spec"]["containers"]
+    [found] = [each for each in container["env"] if each["name"] == "RUNS_URL"]
+    assert found["valueFrom"]["secretKeyRef"]["key"] == "RUNS_URL"
+    here = "models: [{name: echo, serve: {engine: echo}}]\nruns: {database: redis://localhost}\ncluster: {}\n"
+    assert refused(here) == [(2, "runs.database")]
 
 
 def test_a_house_starts_from_it(tmp_path: Path) -> None:
@@ -116,6 +128,18 @@ def test_a_gateway_lets_streams_end_and_keeps_its_disk() -> None:
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
 
 
+def test_there_are_as_many_gateways_as_the_agent_wants_that_wants_most() -> None:
+    scales = (
+        "agents: [{name: a, scale: {min: 4, max: 20, target_cpu: 80}}, {name: b, scale: {max: 9, target_cpu: 55}}]\n"
+    )
+    here = made(CHAT + scales)
+    scaler = here.one("HorizontalPodAutoscaler", "hanok")["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (4, 20)
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 55
+    told = "gateways lead the runs of a, b: by `cluster.hanok` and the agents' `scale` there are 4 to 20"
+    assert any(each.message.startswith(told) for each in here.rendered.notes)
+
+
 def test_pods_start_anew_for_what_takes_effect_at_the_start_alone() -> None:
     def mark(text: str) -> str:
         template = made(text).one("StatefulSet", "hanok")["spec"]["template"]
@@ -142,6 +166,28 @@ def test_ingests_are_jobs_of_which_one_at_a_time_has_the_disk() -> None:
     args = first["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args == ["knowledge", "ingest", "docs", "--file", "/etc/hanok/platform.yaml", "--json"]
     assert whole().one("PersistentVolumeClaim", "ingest-docs")["spec"]["accessModes"] == ["ReadWriteOncePod"]
+
+
+def test_ingests_reach_the_engine_that_makes_their_vectors_and_so_do_gateways() -> None:
+    served = "serve: {engine: sentence-encoder}, deploy: {weights: Qwen/Qwen3-Embedding-0.6B, gpu: [g6.xlarge]}}"
+    tree = made(PLATFORM.replace("serve: {engine: sentence-encoder}}", served), texts=TEXTS)
+    reader = tree.one("NetworkPolicy", "embed")["spec"]["ingress"][0]["from"][0]
+    let_in = reader["podSelector"]["matchLabels"].items()
+    assert reader["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "hanok"}
+    pods = [
+        tree.one("CronJob", "ingest-docs")["spec"]["jobTemplate"]["spec"],
+        *(each["spec"] for each in tree.all("Job")),
+    ]
+    pods.append(tree.one("StatefulSet", "hanok")["spec"])
+    assert len(pods) == 3
+    assert all(let_in <= each["template"]["metadata"]["labels"].items() for each in pods)
+
+
+def test_a_first_ingest_is_tried_for_longer_than_an_engine_takes_to_come_up() -> None:
+    """Kubernetes starts a pod that failed again after 10 s, then after twice as long, up to 300 s; each is a try."""
+    [first] = whole().all("Job")
+    tries = first["spec"]["backoffLimit"]
+    assert sum(min(10 * 2**each, 300) for each in range(tries)) > 30 * 60
 
 
 def test_another_recipe_is_another_job_and_nothing_else_is() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hanok.errors import Problem, SpecError
+from hanok.kubernetes.engines import is_in_cluster
 from hanok.kubernetes.replicas import endpoint_urls
-from tests.rooms.kubernetes.rendering import Made, faults, made
+from tests.rooms.kubernetes.rendering import CHAT, Made, faults, made
 
 PLATFORM = """\
 name: acme
@@ -95,10 +96,10 @@ def test_nothing_runs_as_root_and_calls_may_end() -> None:
     assert pod["terminationGracePeriodSeconds"] > wait + drain
 
 
-def test_only_hanoks_door_and_prometheus_reach_an_engine() -> None:
+def test_only_hanoks_pods_and_prometheus_reach_an_engine() -> None:
     [rule] = tree().one("NetworkPolicy", "chat")["spec"]["ingress"]
-    names = [each["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for each in rule["from"]]
-    assert names == ["hanok", "prometheus"]
+    names = [each["podSelector"]["matchLabels"] for each in rule["from"]]
+    assert names == [{"hanok.dev/reads": "platform"}, {"app.kubernetes.io/name": "prometheus"}]
 
 
 def test_every_replica_is_an_endpoint_of_its_own() -> None:
@@ -218,3 +219,54 @@ def test_a_file_system_of_aws_is_refused_elsewhere() -> None:
     text = PLATFORM.replace("token: null", "token: null, weights: efs")
     assert refused(text, target="kubernetes").path == "cluster.serving.weights"
     assert made(text.replace("efs", "efs, storage_class: nfs"), target="kubernetes")
+
+
+def test_an_engine_at_a_clusters_own_address_gives_way_where_its_model_has_deploy() -> None:
+    text = (
+        CHAT.split("    serve:")[0]
+        + """\
+    serve:
+      - {engine: openai, url: "http://HOST:8000/v1", model: big, key: "${env:KEY}"}
+      - {engine: openai, url: "https://api.example.com/v1", key: "${env:KEY}"}
+    deploy: {weights: Qwen/Qwen3-8B, flags: {tool-call-parser: hermes, enable-auto-tool-choice: true}}
+"""
+    )
+    tree = made(text.replace("HOST", "vllm.ai.svc"))
+    container = tree.one("StatefulSet", "chat")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--tool-call-parser=hermes", "--enable-auto-tool-choice"} <= set(container["args"])
+    config = tree.one("ConfigMap", "hanok-config")["data"]["platform.yaml"]
+    assert "vllm.ai.svc" not in config
+    assert "https://api.example.com/v1" in config
+    assert "in place of http://vllm.ai.svc:8000/v1" in tree.files["APPLY.md"]
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("vllm", True),
+        ("vllm.ai.svc.cluster.local", True),
+        ("vllm.ai", False),
+        ("svc.example.com", False),
+        ("fd00::1", False),
+    ],
+)
+def test_hosts_that_only_a_cluster_knows(host: str, inside: bool) -> None:
+    assert is_in_cluster(host) is inside
+
+
+def test_flags_in_deploy_are_held_to_vllms_own_by_their_line() -> None:
+    text = (
+        CHAT.split("    serve:")[0]
+        + """\
+    serve: {engine: echo}
+    deploy:
+      weights: Qwen/Qwen3-8B
+      flags:
+        tool-call-parsers: hermes
+"""
+    )
+    with pytest.raises(SpecError) as caught:
+        made(text)
+    assert (caught.value.problems[0].line, caught.value.problems[0].path[-5:]) == (8, "rsers")
+    with pytest.raises(SpecError, match=r"`max-model-len` is `context_tokens` here"):
+        made(text.replace("tool-call-parsers: hermes", "max-model-len: 4096"))

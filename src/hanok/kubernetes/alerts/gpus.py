@@ -28,10 +28,14 @@ NAMES: Mapping[str, str] = {
     "b200": "NVIDIA B200",
 }
 """The exporter's `modelName`, a pattern, by the catalogue's name of the accelerator."""
-MEMORY = "DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE + DCGM_FI_DEV_FB_RESERVED)"
-ACTIVE = "avg by (Hostname, gpu, modelName) (DCGM_FI_PROF_GR_ENGINE_ACTIVE{%s})"
+MEMORY = (
+    "DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE + "
+    "(DCGM_FI_DEV_FB_RESERVED or 0 * DCGM_FI_DEV_FB_USED))"
+)
+"""The share that is in use. What the driver keeps is in some lists of counters only."""
+ACTIVE = "avg by (node, gpu, modelName) (DCGM_FI_PROF_GR_ENGINE_ACTIVE{%s})"
 """How busy a GPU is; of its slices, on average."""
-_ONE = "GPU {{ $labels.gpu }} of {{ $labels.Hostname }}"
+_ONE = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 IDLE_USD = "hanok:gpu_idle_usd_per_hour"
 PAID_USD = "hanok:gpu_usd_per_hour"
 

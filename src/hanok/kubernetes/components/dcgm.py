@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.components.gpu_operator.alerts import alerts
-from hanok.kubernetes.places import PROMETHEUS_RELEASE
+from hanok.kubernetes.components.gpu_operator.monitor import monitor
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import TOLERATION
 
@@ -20,7 +20,7 @@ def render(plan: ClusterPlan) -> Iterator[Piece]:
         "nodeSelector": {MAKER: "nvidia"},
         "tolerations": [TOLERATION],
         "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
-        "serviceMonitor": {"enabled": True, "additionalLabels": {"release": PROMETHEUS_RELEASE}},
+        "serviceMonitor": monitor(),
     }
     yield Chart(chart=NAME, release=NAME, namespace=SPACE, values=values, stage="configs")
     yield Placed(stage="configs", folder=NAME, body=alerts(plan))

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Component, Piece, Placed
+from hanok.kubernetes.notes import After, Known, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import ENTRY, GATEWAY_PORT, HANOK, KEPT
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.walls import SPACE_NAME
 
 NAME = "entry"
 GATEWAY, TLS_SECRET, CLASS = "hanok", "hanok-tls", "agentgateway"
@@ -56,7 +58,7 @@ def _gateway(plan: ClusterPlan) -> Body:
 
 def _listener(plan: ClusterPlan) -> Body:
     """TLS ends here with an issuer's certificate; with one of the cloud's, at the load balancer; else nowhere."""
-    routes = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": HANOK}}}}
+    routes = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {SPACE_NAME: HANOK}}}}
     common = given(hostname=host_of(plan), allowedRoutes=routes)
     entry = plan.cluster.entry
     if entry.issuer:
@@ -144,16 +146,16 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem((*place, "expose"), message, "add a `certificate` (its ARN), or an `issuer`")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Names, controllers, and what is not encrypted."""
     entry, host = plan.cluster.entry, host_of(plan)
     if host:
         told = f"`kubectl get gateway -n {ENTRY} {GATEWAY}`"
-        yield f"let the name {host} lead to the load balancer: {told} tells its address"
+        yield After(f"let the name {host} lead to the load balancer: {told} tells its address")
     if plan.target == "eks":
         yield "the AWS Load Balancer Controller must run: it makes the load balancer"
     if not (entry.certificate or entry.issuer):
-        yield "callers come in without TLS: name a `certificate` or an `issuer` in `cluster.entry`"
+        yield Known("callers come in without TLS: name a `certificate` or an `issuer` in `cluster.entry`")
 
 
 COMPONENT = Component(

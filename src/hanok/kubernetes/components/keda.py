@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import HANOK, MODELS, PROMETHEUS
 from hanok.kubernetes.plan import ClusterPlan
@@ -121,11 +122,11 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(("models", engine.index, "scale"), message, hint)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What the rule cannot say to KEDA."""
     for engine, scale in _scaled(plan):
         if scale.min == 0:
-            yield (
+            yield Known(
                 f"{engine.model.name} may have no replica at all: who asks then is told that it is not up, "
                 "until one is there; fallbacks answer meanwhile"
             )

@@ -15,12 +15,13 @@ from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.external import external_secret
 from hanok.kubernetes.filled import fetched, template, templated_secret
 from hanok.kubernetes.generated import PASSWORD, generated_secret
+from hanok.kubernetes.notes import After, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import ENTRY, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import langfuse_keys
-from hanok.kubernetes.roles import ROLE, bucket_rights, refuse_bucket, role_of
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.roles import ROLE, bucket_asked, refuse_bucket, role_of
+from hanok.kubernetes.walls import all_of, own_pods, port
 
 NAME, OPERATOR = "langfuse", "clickhouse-operator"
 PINNED, PROJECT = "langfuse-pinned", "langfuse-project"
@@ -29,7 +30,8 @@ STORED = {"salt": "LANGFUSE_SALT", "encryption-key": "LANGFUSE_ENCRYPTION_KEY", 
 OWNER = {"email": "LANGFUSE_ADMIN_EMAIL", "password": "LANGFUSE_ADMIN_PASSWORD"}
 POSTGRES, REDIS, CLICKHOUSE, FILES = (f"langfuse-{each}-auth" for each in ("postgresql", "redis", "clickhouse", "s3"))
 """Secrets of its databases; three of these names are those that the chart hands to its sub-charts."""
-WEB_PORT = 3000
+WEB_PORT, USER = 3000, 1001
+"""The user is that of both images, which name it by a word: without its number no pod is known not to be root's."""
 NOISY = ("trace_log", "text_log", "opentelemetry_span_log", "metric_log", "asynchronous_metric_log", "latency_log")
 """ClickHouse's books about itself, which outgrow what is kept in it: not kept at all."""
 KEPT = ("query_log", "part_log", "processors_profile_log", "query_metric_log", "error_log", "asynchronous_insert_log")
@@ -81,8 +83,8 @@ def _walls() -> Body:
         "podSelector": {"matchLabels": {"app.kubernetes.io/instance": NAME}},
         "policyTypes": ["Ingress"],
         "ingress": [
-            {"from": [{"podSelector": {}}]},
-            {"from": [entry], "ports": [{"protocol": "TCP", "port": WEB_PORT}]},
+            {"from": [own_pods()]},
+            {"from": [entry], "ports": [port(WEB_PORT)]},
         ],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", NAME, OBSERVABILITY, labels=labels(NAME, NAME), spec=spec)
@@ -119,7 +121,7 @@ def _langfuse(plan: ClusterPlan) -> Body:
         "nextauth": {"secret": _named(PINNED, "nextauth")},
         "features": {"telemetryEnabled": False, "signUpDisabled": True},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "podSecurityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
         "web": {"replicas": 2, "resources": web},
         "worker": {"hpa": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}, "resources": web},
         "additionalEnv": [{"name": f"LANGFUSE_INIT_{name}", **value} for name, value in _first(plan).items()],
@@ -187,7 +189,7 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
     yield from refuse_bucket(plan, plan.cluster.observe.bucket, _role(plan), ("cluster", "observe", "bucket"))
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What to put into the store, rights, and how to come in."""
     told = {
         "LANGFUSE_SALT": "`openssl rand -base64 32`; another makes its API keys worthless",
@@ -197,12 +199,12 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
         "LANGFUSE_ADMIN_PASSWORD": "of the first user",
     }
     for name, what in told.items():
-        yield f"put `{plan.secret_prefix}{name}` into the secret store ({what})"
+        yield plan.value(name, what)
     bucket, role = plan.cluster.observe.bucket, _role(plan)
     if bucket and role:
-        yield bucket_rights(role, bucket, OBSERVABILITY, NAME)
+        yield from bucket_asked(plan, "observe", f"{OBSERVABILITY}/{NAME}", bucket, plan.cluster.observe.role)
     if plan.cluster.observe.langfuse_url is None:
-        yield "open it by `kubectl port-forward -n observability svc/langfuse-web 3000`, or set `langfuse_url`"
+        yield After("open it by `kubectl port-forward -n observability svc/langfuse-web 3000`, or set `langfuse_url`")
 
 
 COMPONENT = Component(

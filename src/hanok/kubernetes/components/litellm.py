@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.external import external_secret
 from hanok.kubernetes.hardening import pod_security, spread
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, labels, selector, thing
 from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import endpoint_urls, is_picked
+from hanok.kubernetes.walls import every_pod, port
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import Model
 from hanok.spec.tree.models import ModelType
@@ -174,19 +176,20 @@ def _around(plan: ClusterPlan) -> Iterator[Body]:
     if plan.cluster.serving.litellm.replicas > 1:
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": selector(NAME)}}
         yield thing("policy/v1", "PodDisruptionBudget", NAME, HANOK, labels=named, spec=budget)
-    callers: Body = {"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": "http"}]}
+    callers: Body = {"from": [every_pod()], "ports": [port("http")]}
     spec: Body = {"podSelector": {"matchLabels": selector(NAME)}, "policyTypes": ["Ingress"], "ingress": [callers]}
     yield thing("networking.k8s.io/v1", "NetworkPolicy", NAME, HANOK, labels=named, spec=spec)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be in the secret store, and what LiteLLM is not told of."""
-    wanted = [MASTER_KEY, DOOR_KEY, plan.cluster.serving.litellm.database]
-    yield "put into the secret store: " + ", ".join(f"`{plan.secret_prefix}{each}`" for each in wanted if each)
-    yield f"make the key that LiteLLM shows at Hanok's door with `hanok keys create`, and keep it as {DOOR_KEY}"
+    yield plan.value(MASTER_KEY, "LiteLLM's own: `sk-` and `openssl rand -hex 32`")
+    yield plan.value(DOOR_KEY, "made by `hanok keys create litellm` once Hanok runs: LiteLLM shows it at Hanok's door")
+    if database := plan.cluster.serving.litellm.database:
+        yield plan.value(database, "the address of LiteLLM's PostgreSQL")
     for model in plan.platform.models:
         if model.type not in MODES:
-            yield f"{model.name} is not among LiteLLM's models: ask Hanok's door for it"
+            yield Known(f"{model.name} is not among LiteLLM's models: ask Hanok's door for it")
 
 
 COMPONENT = Component(

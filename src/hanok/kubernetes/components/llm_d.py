@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import label, labels, thing
-from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
+from hanok.kubernetes.places import ENGINE_PORT, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import MODEL_HEADER, is_picked, picker_release
-from hanok.kubernetes.walls import pods_in
+from hanok.kubernetes.walls import pods_in, readers
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import Model
 
@@ -101,8 +102,8 @@ def _route(model: Model) -> Body:
 
 
 def _door(plan: ClusterPlan) -> Body:
-    """Hanok's gateway comes in, and nobody else."""
-    return _policed(plan, INFERENCE_GATEWAY, PROXIES, [pods_in(HANOK, "hanok")])
+    """Hanok's pods come in, and nobody else."""
+    return _policed(plan, INFERENCE_GATEWAY, PROXIES, [readers()])
 
 
 def _wall(plan: ClusterPlan, model: Model) -> Body:
@@ -185,7 +186,7 @@ def pairs(least_tokens: int) -> Body:
 # --- What is told -----------------------------------------------------------------------------------------------------
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Definitions that no chart brings, and what the route does not lead."""
     version = plan.lock.pin("inference-extension").version
     url = (
@@ -193,7 +194,7 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
     )
     yield f"apply the definitions of the Inference Extension {version} before: `kubectl apply --server-side -f {url}`"
     for name in sorted({each.model.name for each in plan.engines if not is_picked(plan, each)}):
-        yield f"{name} makes no text, so Hanok's gateway asks its engines itself"
+        yield Known(f"{name} makes no text, so Hanok's gateway asks its engines itself")
 
 
 COMPONENT = Component(

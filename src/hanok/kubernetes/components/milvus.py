@@ -10,31 +10,37 @@ from collections.abc import Iterator
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import HANOK, KNOWLEDGE, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import TOLERATION
-from hanok.kubernetes.roles import account_with, bucket_rights, refuse_bucket, role_of
+from hanok.kubernetes.roles import account_with, bucket_asked, refuse_bucket, role_of
 from hanok.kubernetes.vectors import memory_gib, vectors_mib
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.walls import all_of, own_pods, port
 
 NAME, OPERATOR = "milvus", "milvus-operator"
 PODS = {"app.kubernetes.io/instance": NAME, "app.kubernetes.io/name": "milvus"}
 """What the operator labels every pod of this Milvus with, beside `component`: the part in small letters."""
 PORT, METRICS_PORT = 19530, 9091
 ETCD_GIB = 20
+_RUNTIME: Body = {"type": "RuntimeDefault"}
+USER = 999
+"""Milvus' own user in its newer images, who owns its files there; to older ones a stranger, whose group is then root's,
+as their files are. So no group is named. The operator, told `runAsNonRoot`, starts pods as 1000, whom newer images let
+run nothing."""
 _SAFE: Body = {
+    "runAsUser": USER,
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
+    "seccompProfile": _RUNTIME,
 }
+"""Of the container; its root can be written, for the operator's script merges configuration there."""
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
     """Controller first; Milvus itself is an app, so it waits for it."""
-    values = {
-        "podSecurityContext": {"runAsUser": 65532, "runAsNonRoot": True, "seccompProfile": _SAFE["seccompProfile"]}
-    }
+    values = {"podSecurityContext": {"runAsUser": 65532, "runAsNonRoot": True, "seccompProfile": _RUNTIME}}
     yield Chart(chart=OPERATOR, release=OPERATOR, namespace=OPERATOR, values=values)
     yield from (Placed(stage="apps", folder=KNOWLEDGE, body=each) for each in _objects(plan))
 
@@ -172,9 +178,9 @@ def _walls() -> Body:
         "podSelector": {},
         "policyTypes": ["Ingress"],
         "ingress": [
-            {"from": [{"podSelector": {}}, all_of(OPERATOR)]},
-            {"from": [all_of(HANOK)], "ports": [{"protocol": "TCP", "port": PORT}]},
-            {"from": [all_of(OBSERVABILITY)], "ports": [{"protocol": "TCP", "port": METRICS_PORT}]},
+            {"from": [own_pods(), all_of(OPERATOR)]},
+            {"from": [all_of(HANOK)], "ports": [port(PORT)]},
+            {"from": [all_of(OBSERVABILITY)], "ports": [port(METRICS_PORT)]},
         ],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", NAME, KNOWLEDGE, labels=labels(NAME, NAME), spec=spec)
@@ -213,15 +219,17 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(("cluster", "milvus", "query_nodes"), message, "raise `cluster.milvus.query_nodes`")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Rights, and Milvus' own password."""
     server, role = plan.cluster.milvus, _role(plan)
     if server.bucket and role:
-        yield bucket_rights(role, server.bucket, KNOWLEDGE, NAME)
+        yield from bucket_asked(plan, NAME, f"{KNOWLEDGE}/{NAME}", server.bucket, server.role)
     if plan.on_aws and server.bucket is None:
-        yield "vectors stand on volumes of the cluster; name an S3 bucket in `cluster.milvus.bucket` to keep them apart"
+        yield Known(
+            "vectors stand on volumes of the cluster; name an S3 bucket in `cluster.milvus.bucket` to keep them apart"
+        )
     if plan.platform.milvus.token is not None:
-        yield "Milvus asks for no password here, so `milvus.token` is not looked at; Hanok's pods alone reach it"
+        yield Known("Milvus asks for no password here, so `milvus.token` is not looked at; Hanok's pods alone reach it")
 
 
 COMPONENT = Component(

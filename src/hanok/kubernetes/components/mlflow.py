@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.external import external_secret
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import ENTRY, HANOK, JOBS, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.roles import ROLE, bucket_rights, refuse_bucket, role_of
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.roles import ROLE, bucket_asked, refuse_bucket, role_of
+from hanok.kubernetes.walls import all_of, own_pods, port
 
 NAME = "mlflow"
 DATABASE, PORT, DATABASE_PORT = "mlflow-postgres", 5000, 5432
@@ -111,7 +112,7 @@ def _walls() -> Body:
     spec: Body = {
         "podSelector": {"matchLabels": _pods()},
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {}}, *spaces], "ports": [{"protocol": "TCP", "port": PORT}]}],
+        "ingress": [{"from": [own_pods(), *spaces], "ports": [port(PORT)]}],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", NAME, OBSERVABILITY, labels=labels(NAME, NAME), spec=spec)
 
@@ -121,7 +122,7 @@ def _database_walls() -> Body:
     spec: Body = {
         "podSelector": servers,
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {}}, all_of(OPERATOR)]}],
+        "ingress": [{"from": [own_pods(), all_of(OPERATOR)]}],
     }
     marks = labels(DATABASE, NAME)
     return thing("networking.k8s.io/v1", "NetworkPolicy", DATABASE, OBSERVABILITY, labels=marks, spec=spec)
@@ -144,15 +145,15 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(("cluster", "observe", "mlflow"), message, "set `cluster.observe.mlflow_database`")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Rights, files, and that whoever reaches it may do anything."""
     bucket, role = plan.cluster.observe.bucket, _role(plan)
     if bucket and role:
-        yield bucket_rights(role, bucket, OBSERVABILITY, NAME)
+        yield from bucket_asked(plan, "observe", f"{OBSERVABILITY}/{NAME}", bucket, plan.cluster.observe.role)
     elif bucket is None:
-        yield "files of models are lost with each pod: name an S3 bucket in `cluster.observe.bucket`"
+        yield Known("files of models are lost with each pod: name an S3 bucket in `cluster.observe.bucket`")
     if not plan.postgres:
-        yield from (f"put `{plan.secret_prefix}{each}` into the secret store" for each in STORED.values())
+        yield from (plan.value(each, "of MLflow's database") for each in STORED.values())
 
 
 COMPONENT = Component(

@@ -13,6 +13,7 @@ from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import HANOK, team_space
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.spaces import namespace
+from hanok.kubernetes.walls import own_pods, pods_in
 from hanok.spec.tree import Team
 from hanok.spec.tree.cluster import Space
 
@@ -74,16 +75,12 @@ def _limits(name: str) -> Body:
 
 def _way_out(name: str) -> Body:
     """Out to names, to one another, and to Hanok's door; not to engines or databases past it."""
-    door = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": HANOK}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "hanok"}},
-    }
     spec: Body = {
         "podSelector": {},
         "policyTypes": ["Egress"],
         "egress": [
             {"ports": _DNS},
-            {"to": [{"podSelector": {}}, door]},
+            {"to": [own_pods(), pods_in(HANOK, "hanok")]},
         ],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", "to-the-door", name, labels=labels("walls", NAME), spec=spec)

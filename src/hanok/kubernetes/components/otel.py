@@ -11,11 +11,12 @@ from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.filled import templated_secret
 from hanok.kubernetes.hardening import container_security, pod_security, spread
+from hanok.kubernetes.notes import Told
 from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import Receiver, receivers, refuse_local
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.walls import all_of, own_pods, port
 
 NAME, OPERATOR = "otel-operator", "opentelemetry-operator"
 COLLECTOR = "hanok"
@@ -134,11 +135,11 @@ def _variable(receiver: Receiver, name: str) -> str:
 def _walls() -> Body:
     """In come Hanok's pods, and Prometheus and the operator."""
     door = all_of(HANOK)
-    ports = [{"protocol": "TCP", "port": each} for each in (GRPC_PORT, HTTP_PORT)]
+    ports = [port(each) for each in (GRPC_PORT, HTTP_PORT)]
     spec: Body = {
         "podSelector": {"matchLabels": PODS},
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [door], "ports": ports}, {"from": [{"podSelector": {}}]}],
+        "ingress": [{"from": [door], "ports": ports}, {"from": [own_pods()]}],
     }
     marks = labels("collector-senders", NAME)
     return thing("networking.k8s.io/v1", "NetworkPolicy", "collector-senders", OBSERVABILITY, labels=marks, spec=spec)
@@ -157,12 +158,12 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
     yield from refuse_local(plan)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Names of receivers' keys. Those that the file names are told with its other variables."""
     declared = {each.name for each in plan.variables}
     for name in dict.fromkeys(name for each in receivers(plan) for name in each.needs):
         if name not in declared:
-            yield f"put `{plan.secret_prefix}{name}` into the secret store"
+            yield plan.value(name, "to send spans")
 
 
 COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"v1beta1": render}, refuse=refuse, notes=notes)

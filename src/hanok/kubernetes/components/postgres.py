@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY, POSTGRES
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.roles import bucket_asked, role_of
+from hanok.kubernetes.walls import READS, all_of, port
 
 NAME = "postgres-operator"
 SPACE = "cnpg-system"
@@ -49,7 +51,7 @@ def _cluster(plan: ClusterPlan) -> Body:
 
 
 def _account(plan: ClusterPlan) -> Body | None:
-    role = plan.role_arn("postgres")
+    role = role_of(plan, "postgres")
     if plan.cluster.postgres.backup_bucket is None or role is None:
         return None
     return {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": role}}}
@@ -79,19 +81,15 @@ def _backups(plan: ClusterPlan) -> Iterator[Body]:
 def _wall() -> Body:
     """In come Hanok's pods, its own instances, the operator, and who reads its metrics."""
     servers = {"matchLabels": {"cnpg.io/cluster": POSTGRES}}
-    reads = {"matchLabels": {"hanok.dev/reads": "platform"}}
+    reads = {"matchLabels": READS}
     ingress = [
-        {"from": [{"podSelector": reads}], "ports": [_port(PORT)]},
-        {"from": [{"podSelector": servers}], "ports": [_port(PORT), _port(STATUS_PORT)]},
-        {"from": [all_of(SPACE)], "ports": [_port(PORT), _port(STATUS_PORT)]},
-        {"from": [all_of(OBSERVABILITY)], "ports": [_port(METRICS_PORT)]},
+        {"from": [{"podSelector": reads}], "ports": [port(PORT)]},
+        {"from": [{"podSelector": servers}], "ports": [port(PORT), port(STATUS_PORT)]},
+        {"from": [all_of(SPACE)], "ports": [port(PORT), port(STATUS_PORT)]},
+        {"from": [all_of(OBSERVABILITY)], "ports": [port(METRICS_PORT)]},
     ]
     spec = {"podSelector": servers, "policyTypes": ["Ingress"], "ingress": ingress}
     return thing("networking.k8s.io/v1", "NetworkPolicy", POSTGRES, HANOK, labels=labels(POSTGRES, NAME), spec=spec)
-
-
-def _port(number: int) -> Body:
-    return {"protocol": "TCP", "port": number}
 
 
 def refuse(plan: ClusterPlan) -> Iterator[Problem]:
@@ -105,16 +103,16 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         )
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Backups."""
     wished = plan.cluster.postgres
     if wished.backup_bucket is None:
         hint = "`cluster: {postgres: {backup_bucket: …}}`, or a server of your own by `ledger: {database: …}`, as RDS"
-        yield f"there are no backups: {hint}"
+        yield Known(f"there are no backups: {hint}")
     else:
-        yield plan.role_note("postgres", f"{HANOK}/{POSTGRES}", f"read and write s3://{wished.backup_bucket}")
+        yield from bucket_asked(plan, "postgres", f"{HANOK}/{POSTGRES}", wished.backup_bucket)
     if wished.instances == 1:
-        yield "one server: while its machine is exchanged, charges wait in journals, and keys cannot be changed"
+        yield Known("one server: while its machine is exchanged, charges wait in journals, and keys cannot be changed")
 
 
 COMPONENT = Component(name=NAME, wanted=lambda plan: plan.postgres, adapters={"v1": render}, refuse=refuse, notes=notes)

@@ -5,6 +5,7 @@ Every monitor and rule in the cluster is seen, whoever made it: by default the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hanok.errors import Problem
@@ -13,10 +14,12 @@ from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.dashboards import dashboards
 from hanok.kubernetes.external import external_secret
 from hanok.kubernetes.filled import fetched, filled_secret
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY, PROMETHEUS_RELEASE, WORKLOAD
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.walls import all_of
+from hanok.kubernetes.walls import all_of, own_pods, port
+from hanok.spec.written import VARIABLE
 
 NAME = "prometheus"
 GRAFANA_SECRET, GRAFANA_USER, GRAFANA_PASSWORD = "grafana-admin", "GRAFANA_ADMIN_USER", "GRAFANA_ADMIN_PASSWORD"
@@ -26,6 +29,7 @@ READERS = (HANOK, "keda")
 """Namespaces beside its own that may ask Prometheus: KEDA scales by it."""
 _FILLED = 0.85
 """Share of the disk that blocks may take: the write-ahead log and compaction need room."""
+_HOST = re.compile(r"^[a-z]+://[^/?#]*")
 _UNSEEN = ("kubeControllerManager", "kubeScheduler", "kubeEtcd", "kubeProxy")
 """Parts that EKS runs itself: there is nothing to scrape, and their alerts would fire for ever."""
 
@@ -145,7 +149,7 @@ def _walls() -> Body:
     spec: Body = {
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {}}]}, {"from": spaces, "ports": [{"protocol": "TCP", "port": PORT}]}],
+        "ingress": [{"from": [own_pods()]}, {"from": spaces, "ports": [port(PORT)]}],
     }
     marks = labels("prometheus-readers", NAME)
     return thing("networking.k8s.io/v1", "NetworkPolicy", "prometheus-readers", OBSERVABILITY, labels=marks, spec=spec)
@@ -155,21 +159,26 @@ def _walls() -> Body:
 
 
 def refuse(plan: ClusterPlan) -> Iterator[Problem]:
-    """An address that whoever reads the tree could write to."""
-    if plan.cluster.observe.alerts and not fetched(plan, _alerts_url(plan)):
+    """An address that whoever reads the tree could write to, or a part of it: that of a webhook is its secret."""
+    if plan.cluster.observe.alerts and (not fetched(plan, _alerts_url(plan)) or _plain_path(_alerts_url(plan))):
         message = "an address in plain text cannot be rendered: whoever reads the repository could send alerts there"
-        hint = "write `${env:ALERTS_URL}`, and put the address into the secret store"
+        hint = "write `${env:ALERTS_URL}` alone, and put the whole address into the secret store"
         yield plan.written.problem(("cluster", "observe", "alerts", "url"), message, hint)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def _plain_path(url: str) -> str:
+    """What stands in plain text behind scheme and host."""
+    return _HOST.sub("", VARIABLE.sub("", url)).strip("/")
+
+
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Names to put into the store, and that nobody is told of alerts."""
-    names = [GRAFANA_USER, GRAFANA_PASSWORD]
+    names = dict.fromkeys((GRAFANA_USER, GRAFANA_PASSWORD), "of Grafana's first user")
     if plan.cluster.observe.alerts:
-        names += fetched(plan, _alerts_url(plan))
+        names |= dict.fromkeys(fetched(plan, _alerts_url(plan)), "where alerts are sent")
     else:
-        yield "alerts are shown and sent to nobody: `cluster: {observe: {alerts: {url: '${env:ALERTS_URL}'}}}`"
-    yield from (f"put `{plan.secret_prefix}{each}` into the secret store" for each in names)
+        yield Known("alerts are shown and sent to nobody: `cluster: {observe: {alerts: {url: '${env:ALERTS_URL}'}}}`")
+    yield from (plan.value(each, what) for each, what in names.items())
 
 
 COMPONENT = Component(

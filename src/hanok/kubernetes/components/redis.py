@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from hanok.kubernetes.component import Body, Component, Piece, Placed
 from hanok.kubernetes.generated import PASSWORD, generated_secret
 from hanok.kubernetes.hardening import container_security, pod_security
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, selector, thing
 from hanok.kubernetes.places import CACHE, HANOK, REDIS
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import caches
+from hanok.kubernetes.walls import READS, port
 
 NAME = "redis"
 PORT, USER, GRACE_S = 6379, 999, 30
@@ -123,8 +125,8 @@ def _wall(name: str) -> Body:
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
             {
-                "from": [{"podSelector": {"matchLabels": {"hanok.dev/reads": "platform"}}}],
-                "ports": [{"protocol": "TCP", "port": PORT}],
+                "from": [{"podSelector": {"matchLabels": READS}}],
+                "ports": [port(PORT)],
             }
         ],
         "egress": [],
@@ -132,10 +134,10 @@ def _wall(name: str) -> Body:
     return thing("networking.k8s.io/v1", "NetworkPolicy", name, HANOK, labels=labels(name, NAME), spec=spec)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """That it is one."""
     if plan.redis:
-        yield (
+        yield Known(
             "budgets are shared through one Valkey: while it starts anew, gateways go on with what they hold, then "
             "refuse (503). For more than one, name a server by `ledger: {redis: …}`, as ElastiCache"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import DISK_CLASS, EFS_CLASS, FSX_CLASS, JOBS
 from hanok.kubernetes.plan import ClusterPlan
@@ -114,7 +115,7 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(used, "FSx for Lustre is used, and its subnet is not known", hint)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Roles of drivers, and what stays."""
     if plan.target == "eks":
         yield "disks need the EKS add-on aws-ebs-csi-driver, with its role by an EKS Pod Identity association"
@@ -124,7 +125,7 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
     ):
         if wanted:
             yield f"the {driver} driver needs a role for the service account {SPACE}/{account}"
-    yield f"volumes of the class {DISK_CLASS} stay, and cost, when their claims are deleted"
+    yield Known(f"volumes of the class {DISK_CLASS} stay, and cost, when their claims are deleted")
 
 
 COMPONENT = Component(

@@ -6,14 +6,14 @@ from hanok.kubernetes.alerts.gpus import ACTIVE, IDLE_USD, LIMITS, MEMORY, PAID_
 from hanok.kubernetes.dashboards.panel import GREEN, RED, YELLOW, Board, Panel, Query, Row, figure
 from hanok.kubernetes.dashboards.queries import lines, per_second, share
 
-_PICK = 'Hostname=~"$node"'
-_BY = "Hostname, gpu"
+_PICK = 'node=~"$node"'
+_BY = "node, gpu"
 
 
 def gpu_board(*, priced: bool) -> Board:
     """`priced`: whether rules record what GPUs cost."""
     return Board(
-        name="gpus", title="GPUs", variables={"node": "label_values(DCGM_FI_DEV_GPU_TEMP, Hostname)"},
+        name="gpus", title="GPUs", variables={"node": "label_values(DCGM_FI_DEV_GPU_TEMP, node)"},
         rows=[_now(), *([_idle()] if priced else []), _use(), _health()],
     )  # fmt: skip
 
@@ -50,21 +50,22 @@ def _idle() -> Row:
 
 
 def _use() -> Row:
+    """What goes over PCIe is bytes a second as it comes, whatever older lists of counters call it."""
     return Row(title="Use", panels=[
         Panel(title="In use", unit="percentunit", most=1, about="Share of time in which anything ran; of slices, each.",
-              queries=lines(f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{_PICK}}}", "Hostname, gpu, GPU_I_PROFILE")),
+              queries=lines(f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{_PICK}}}", "node, gpu, GPU_I_PROFILE")),
         Panel(title="Tensor cores", unit="percentunit", most=1,
-              queries=lines(f"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{{{_PICK}}}", "Hostname, gpu, GPU_I_PROFILE")),
+              queries=lines(f"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{{{_PICK}}}", "node, gpu, GPU_I_PROFILE")),
         Panel(title="Memory read and written", unit="percent", most=100, thresholds=((LIMITS.copying * 100, YELLOW),),
               queries=lines(f"DCGM_FI_DEV_MEM_COPY_UTIL{{{_PICK}}}", _BY)),
         Panel(title="Memory in use", unit="percentunit", most=1, thresholds=((LIMITS.full, RED),),
               queries=lines(_picked(MEMORY), _BY)),
         Panel(title="Memory", unit="mbytes", stacked=True, queries=lines(f"DCGM_FI_DEV_FB_USED{{{_PICK}}}", _BY)),
         Panel(title="Over PCIe", unit="Bps", queries=[
-            Query(expr=f"sum by (Hostname) (rate(DCGM_FI_PROF_PCIE_RX_BYTES{{{_PICK}}}[$__rate_interval]))",
-                  legend="{{Hostname}} in"),
-            Query(expr=f"sum by (Hostname) (rate(DCGM_FI_PROF_PCIE_TX_BYTES{{{_PICK}}}[$__rate_interval]))",
-                  legend="{{Hostname}} out"),
+            Query(expr=f"sum by (node) (DCGM_FI_PROF_PCIE_RX_BYTES{{{_PICK}}})",
+                  legend="{{node}} in"),
+            Query(expr=f"sum by (node) (DCGM_FI_PROF_PCIE_TX_BYTES{{{_PICK}}})",
+                  legend="{{node}} out"),
         ]),
     ])  # fmt: skip
 
@@ -79,8 +80,8 @@ def _health() -> Row:
         Panel(title="Last XID", queries=lines(f"DCGM_FI_DEV_XID_ERRORS{{{_PICK}}}", _BY), thresholds=((1, RED),)),
         Panel(title="Memory rows replaced", thresholds=((1, YELLOW),), queries=[
             *lines(f"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS{{{_PICK}}}", _BY),
-            Query(expr=f"DCGM_FI_DEV_ROW_REMAP_FAILURE{{{_PICK}}}", legend="{{Hostname}} {{gpu}} cannot"),
+            Query(expr=f"DCGM_FI_DEV_ROW_REMAP_FAILURE{{{_PICK}}}", legend="{{node}} {{gpu}} cannot"),
         ]),
         Panel(title="Energy an hour", unit="kwatth", queries=lines(
-            f"{per_second('DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION', 'Hostname', _PICK)} / 1e6", "Hostname")),
+            f"{per_second('DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION', 'node', _PICK)} / 1e6", "node")),
     ])  # fmt: skip

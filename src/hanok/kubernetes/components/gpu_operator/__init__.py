@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.components.gpu_operator.alerts import alerts
+from hanok.kubernetes.components.gpu_operator.monitor import monitor
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
-from hanok.kubernetes.places import PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import GPU, Pool
 from hanok.kubernetes.writing import as_yaml
@@ -42,8 +43,7 @@ def _values(plan: ClusterPlan) -> Body:
     if any(pool.mode == "mig" for pool in plan.pools):
         values["mig"] = {"strategy": "mixed"}
     if plan.cluster.observe.prometheus:
-        monitor = {"enabled": True, "additionalLabels": {"release": PROMETHEUS_RELEASE}}
-        values["dcgmExporter"] = {"serviceMonitor": monitor}
+        values["dcgmExporter"] = {"serviceMonitor": monitor()}
     return values
 
 
@@ -82,19 +82,21 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(place, message, "take an image `al2023@…`, or leave `sharing` out")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What sharing costs."""
     wanted = plan.cluster.nodes.sharing.mode
     if wanted in ("time-slicing", "mps") and not _turns(plan):
-        yield f"no model is small enough for a {plan.cluster.nodes.sharing.replicas}th of a GPU: none is shared"
+        yield Known(f"no model is small enough for a {plan.cluster.nodes.sharing.replicas}th of a GPU: none is shared")
     for pool in _turns(plan):
         names = ", ".join(each.name for each in pool.engines)
-        yield f"{names} share GPUs ({pool.mode}): each is told to take {pool.memory_utilization:.1%} of the memory"
+        yield Known(
+            f"{names} share GPUs ({pool.mode}): each is told to take {pool.memory_utilization:.1%} of the memory"
+        )
     for pool in () if plan.on_aws else plan.pools:
         for key, value in pool.operator_labels.items():
             yield f"nodes of {pool.name} need the label `{key}={value}`, too: by it the operator shares out their GPUs"
     if not plan.on_aws:
-        yield "the operator installs NVIDIA's driver on nodes that have none"
+        yield Known("the operator installs NVIDIA's driver on nodes that have none")
 
 
 COMPONENT = Component(

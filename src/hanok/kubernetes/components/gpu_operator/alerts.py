@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from hanok.gpu.thresholds import BOARDS, Thresholds
+from hanok.kubernetes.alerts.gpus import MEMORY
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import OBSERVABILITY, PROMETHEUS_RELEASE
@@ -16,7 +17,7 @@ from hanok.kubernetes.plan import ClusterPlan
 
 NAME = "gpus"
 LIMITS = Thresholds()
-WHICH = "GPU {{ $labels.gpu }} of {{ $labels.Hostname }}"
+WHICH = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 _VARIANT = re.compile(r"\s+(\d+GB|SXM|Server)\b.*")
 
 
@@ -29,10 +30,9 @@ def alerts(plan: ClusterPlan) -> Body:
 
 
 def _general() -> Iterator[Body]:
-    used, free, reserved = (f"DCGM_FI_DEV_FB_{each}" for each in ("USED", "FREE", "RESERVED"))
     yield _rule("GpuHot", f"DCGM_FI_DEV_GPU_TEMP >= {LIMITS.hot_c:g}", "5m", "warning", "is {{ $value }} °C hot")
     yield _rule(
-        "GpuMemoryFull", f"{used} / ({used} + {free} + {reserved}) >= {LIMITS.full:g}", "10m", "warning",
+        "GpuMemoryFull", f"{MEMORY} >= {LIMITS.full:g}", "10m", "warning",
         "has {{ $value | humanizePercentage }} of its memory in use",
     )  # fmt: skip
     yield _rule(
@@ -68,7 +68,7 @@ def _of_boards(plan: ClusterPlan) -> Iterator[Body]:
             slow = f"DCGM_FI_DEV_SM_CLOCK{model} < {LIMITS.clock * board.clock_mhz:g}"
             busy = f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{model} > {LIMITS.busy:g}"
             yield _rule(
-                f"GpuThrottled{kind}", f"{slow} and on (gpu, Hostname) {busy}", "10m", "warning",
+                f"GpuThrottled{kind}", f"{slow} and on (gpu, node) {busy}", "10m", "warning",
                 f"is busy at {{{{ $value }}}} MHz of {board.clock_mhz:g} MHz: heat or power hold it back",
             )  # fmt: skip
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.gpu.catalog import Instance
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, label, labels, thing
 from hanok.kubernetes.places import JOBS, WORKLOAD, team_space
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import GENERAL, GPU, TOLERATION
+from hanok.kubernetes.walls import all_of
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree.cluster import Space
 
@@ -21,7 +23,6 @@ NAME = "kueue"
 SPACE = "kueue-system"
 API = "kueue.x-k8s.io/v1beta2"
 COHORT, SHARED, QUEUE = "platform", "shared", "jobs"
-SPACE_NAME = "kubernetes.io/metadata.name"
 PRIORITIES = {"high": 1000, "usual": 100, "low": 10}
 LEVELS = ("topology.k8s.aws/network-node-layer-1", "topology.k8s.aws/network-node-layer-2",
           "topology.k8s.aws/network-node-layer-3", "kubernetes.io/hostname")  # fmt: skip
@@ -116,7 +117,7 @@ def _shares(plan: ClusterPlan) -> Iterator[Body]:
 def _share(plan: ClusterPlan, name: str, share: Space, space: str | None = None) -> Body:
     spec: Body = {
         "cohortName": COHORT,
-        "namespaceSelector": {"matchLabels": {SPACE_NAME: space or name}},
+        **all_of(space or name),
         "queueingStrategy": "BestEffortFIFO",
         "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
         "resourceGroups": [{"coveredResources": _covered(plan), "flavors": list(_quotas(plan, share))}],
@@ -173,11 +174,15 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(place, message, f"write `gpus: {owned}`, or give teams fewer")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """How a job is queued."""
-    yield f"a job waits its turn when it has the label `kueue.x-k8s.io/queue-name: {QUEUE}`; others start at once"
+    yield Known(
+        f"a job waits its turn when it has the label `kueue.x-k8s.io/queue-name: {QUEUE}`; others start at once"
+    )
     if not by_place(plan) and plan.cluster.jobs.gpus:
-        yield "machines of jobs come when they are wanted, so that jobs are not placed by nearness: see `jobs.always`"
+        yield Known(
+            "machines of jobs come when they are wanted, so that jobs are not placed by nearness: see `jobs.always`"
+        )
 
 
 COMPONENT = Component(

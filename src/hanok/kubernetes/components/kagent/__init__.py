@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from hanok.errors import Problem, SpecError
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
-from hanok.kubernetes.components.kagent.agents import KEY, KEY_VARIABLE, objects
+from hanok.kubernetes.components.kagent.agents import KEY, KEY_VARIABLE, follows, objects
 from hanok.kubernetes.components.kagent.expressing import chosen, inexpressible, servers
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.places import GATEWAY, KAGENT
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.spec.tree import Agent
@@ -67,24 +68,24 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
             if "agents" in plan.cluster.kagent.model_fields_set
             else ("cluster", "kagent")
         )
-        yield plan.written.problem(place, f"no agent is called {patterns}", "name agents, or take `kagent` out")
+        message = f"no agent is called {patterns}" if plan.platform.agents else "no agents are declared"
+        yield plan.written.problem(place, message, "name agents, or take `kagent` out")
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """The key, and which agents Hanok leads."""
-    yield f"make a key by `hanok keys create kagent`, and put it into the store as `{plan.secret_prefix}{KEY_VARIABLE}`"
+    yield plan.value(KEY_VARIABLE, "made by `hanok keys create kagent` once Hanok runs")
     for each in chosen(plan):
-        yield from _of_agent(plan, each)
-    yield "kagent keeps conversations in its chart's own PostgreSQL, which is for trying out"
+        yield from map(Known, _of_agent(plan, each))
+    yield Known("kagent keeps conversations in its chart's own PostgreSQL, which is for trying out")
 
 
 def _of_agent(plan: ClusterPlan, agent: Agent) -> Iterator[str]:
     if missing := inexpressible(plan, agent):
         led = f"its model is `agent/{agent.name}`, so that Hanok leads its runs"
         yield f"{agent.name}: kagent has no word for {', '.join(missing)}; {led}"
-    fewest = max(1, agent.scale.min)
-    if agent.scale.max > fewest:
-        yield f"{agent.name}: kagent runs {fewest} of it whatever its load; it makes no autoscalers"
+    if follows(agent):
+        yield f"{agent.name}: metrics-server must run: it tells how busy its pods are, by which their number follows"
 
 
 COMPONENT = Component(

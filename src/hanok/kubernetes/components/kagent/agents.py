@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from hanok.kubernetes.autoscaler import by_processors
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.kagent.expressing import (
     chosen,
@@ -43,6 +44,8 @@ def objects(plan: ClusterPlan) -> Iterator[Body]:
     for each in agents:
         yield _model(plan, each, whole=each in whole)
         yield _agent(plan, each, whole=each in whole)
+        if follows(each):
+            yield _autoscaler(each)
 
 
 def _key(plan: ClusterPlan) -> Body:
@@ -94,16 +97,31 @@ def _prompt(plan: ClusterPlan, agent: Agent) -> str | None:
 
 
 def _deployment(agent: Agent) -> Body:
-    return {
-        "replicas": max(1, agent.scale.min),
-        "resources": {"requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "1Gi"}},
-        "podSecurityContext": {
+    """Where the number follows the load, none is said: kagent then leaves it to the autoscaler."""
+    return given(
+        replicas=None if follows(agent) else agent.scale.min,
+        resources={"requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "1Gi"}},
+        podSecurityContext={
             "runAsNonRoot": True,
             "runAsUser": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
+        securityContext={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    )
+
+
+def follows(agent: Agent) -> bool:
+    """Whether the number of its pods follows their load."""
+    return agent.scale.max > agent.scale.min
+
+
+def _autoscaler(agent: Agent) -> Body:
+    """Of the Deployment that kagent makes, which has the agent's name."""
+    name, scale = label(agent.name), agent.scale
+    return by_processors(
+        ("Deployment", name), KAGENT,
+        fewest=scale.min, most=scale.max, percent=scale.target_cpu, labels=labels(name, NAME),
+    )  # fmt: skip
 
 
 def _tools(plan: ClusterPlan, agent: Agent) -> Iterator[Body]:

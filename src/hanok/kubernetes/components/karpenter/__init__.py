@@ -14,6 +14,7 @@ from hanok.kubernetes.components.karpenter.classes import node_class
 from hanok.kubernetes.components.karpenter.kinds import KARPENTER, NodeKind, node_kinds, unknown_instances
 from hanok.kubernetes.components.karpenter.overlays import overlays
 from hanok.kubernetes.components.karpenter.pools import node_pool
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
@@ -100,7 +101,7 @@ def _not_in_auto(plan: ClusterPlan) -> Iterator[Problem]:
         )
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be there in AWS before nodes can come."""
     name, tag = plan.cluster.name, plan.cluster.nodes.discovery or plan.cluster.name
     yield f"subnets and security groups of the nodes need the tag `karpenter.sh/discovery: {tag}`"
@@ -118,14 +119,16 @@ def notes(plan: ClusterPlan) -> Iterator[str]:
         )
     yield _enforced(plan)
     if plan.cluster.nodes.reservations:
-        yield "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"
+        yield Known(
+            "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"
+        )
     if plan.cluster.nodes.dra:
-        yield (
+        yield Known(
             "AWS supports claims of GPUs (DRA) on static capacity alone: nodes for the most replicas are there at all "
             "times, and static pools are alpha in Karpenter"
         )
     if any(each.overlay for each in node_kinds(plan)):
-        yield "NodeOverlay is alpha in Karpenter: it is what makes shares of GPUs known before a node is there"
+        yield Known("NodeOverlay is alpha in Karpenter: it is what makes shares of GPUs known before a node is there")
     if plan.cluster.jobs.efa or any(each.machines > 1 for each in plan.engines):
         yield "EFA needs a security group that allows all traffic to and from itself"
 

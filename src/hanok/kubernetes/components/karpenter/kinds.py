@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 from hanok.gpu import GIB, Split
@@ -84,8 +84,8 @@ def _general(plan: ClusterPlan) -> NodeKind:
 
 
 def _general_instances(plan: ClusterPlan, patterns: Sequence[str]) -> list[tuple[str, Instance]]:
-    known = plan.instances.items()
-    found = [(name, each) for name, each in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    names = {name for pattern in patterns for name in fnmatch.filter(plan.instances, pattern)}
+    found = [(name, plan.instances[name]) for name in names]
     return sorted(found, key=lambda each: (each[1].usd_hour or math.inf, each[0]))
 
 

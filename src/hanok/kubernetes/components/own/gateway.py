@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from hanok.kubernetes.autoscaler import by_processors
 from hanok.kubernetes.component import Body
 from hanok.kubernetes.components.own.pods import FILE, NAME, container, pod
+from hanok.kubernetes.components.own.size import Size, size_of
 from hanok.kubernetes.hardening import spread
 from hanok.kubernetes.objects import labels, selector, thing
 from hanok.kubernetes.places import GATEWAY_PORT, HANOK, KEPT, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import start_digest
+from hanok.kubernetes.roles import ROLE, role_of
+from hanok.kubernetes.walls import READS
 
 COMPONENT = "gateway"
 HEADLESS = "hanok-pods"
 LEAVING_S, SPARE_S = 5, 15
 """Seconds until no new calls come to a pod that ends; and beyond what running streams are given."""
-BUSY_PERCENT = 70
 LABELS = labels(NAME, COMPONENT)
 
 
@@ -36,30 +39,30 @@ def gateway(plan: ClusterPlan) -> Iterator[Body]:
     one = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
     spec = {**one, "selector": {"matchLabels": selector(NAME)}}
     yield thing("policy/v1", "PodDisruptionBudget", NAME, HANOK, labels=LABELS, spec=spec)
-    if plan.cluster.hanok.max_replicas > plan.cluster.hanok.replicas:
-        yield _autoscaler(plan)
+    if (size := size_of(plan)).follows:
+        yield _autoscaler(size)
     if plan.cluster.observe.prometheus:
         yield _monitor()
 
 
 def _role(plan: ClusterPlan) -> Body | None:
-    role = plan.role_arn("hanok") if plan.on_aws else None
-    return {"eks.amazonaws.com/role-arn": role} if role else None
+    role = role_of(plan, "hanok") if plan.on_aws else None
+    return {ROLE: role} if role else None
 
 
 def _stateful_set(plan: ClusterPlan) -> Body:
     own = plan.cluster.hanok
     drain_s = math.ceil(plan.platform.gateway.drain_s)
-    scaled = own.max_replicas > own.replicas
+    size = size_of(plan)
     spec: Body = {
-        **({} if scaled else {"replicas": own.replicas}),
+        **({} if size.follows else {"replicas": size.fewest}),
         "serviceName": HEADLESS,
         "podManagementPolicy": "Parallel",
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
         "selector": {"matchLabels": selector(NAME)},
         "template": {
             "metadata": {
-                "labels": {**LABELS, "hanok.dev/reads": "platform"},
+                "labels": {**LABELS, **READS},
                 "annotations": {"hanok.dev/start": start_digest(plan)},
             },
             "spec": {
@@ -111,17 +114,10 @@ def _services() -> Iterator[Body]:
     yield thing("v1", "Service", HEADLESS, HANOK, labels=labels(HEADLESS, COMPONENT), spec=spec)
 
 
-def _autoscaler(plan: ClusterPlan) -> Body:
-    own = plan.cluster.hanok
-    target = {"type": "Utilization", "averageUtilization": BUSY_PERCENT}
-    spec = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": NAME},
-        "minReplicas": own.replicas,
-        "maxReplicas": own.max_replicas,
-        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
-    }
-    return thing("autoscaling/v2", "HorizontalPodAutoscaler", NAME, HANOK, labels=LABELS, spec=spec)
+def _autoscaler(size: Size) -> Body:
+    return by_processors(
+        ("StatefulSet", NAME), HANOK, fewest=size.fewest, most=size.most, percent=size.percent, labels=LABELS
+    )
 
 
 def _monitor() -> Body:

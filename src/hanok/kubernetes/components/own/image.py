@@ -12,12 +12,13 @@ from hanok.kubernetes.rewriting import FOLDER, IMAGE_FOLDER, STATE, is_in_image
 
 RECIPE, REQUIREMENTS, IGNORE = "image/Containerfile", "image/requirements.in", "image/.containerignore"
 _INSTALL = """\
-# Build it in the folder of platform.yaml; --build-arg TREE is where this tree lies in it:
-#   uv pip compile --generate-hashes {tree}/image/requirements.in -o {tree}/image/requirements.txt
-# Where hanok=={version} is in no index: put its wheel into {tree}/image, add `--find-links {tree}/image` to the first.
-#   podman build --ignorefile {tree}/image/.containerignore -f {tree}/image/Containerfile -t {image} .
+# Build it in the folder of platform.yaml. TREE is where this tree lies in it, as `hanok render --out` said:
+#   uv pip compile --generate-hashes $TREE/image/requirements.in -o $TREE/image/requirements.txt
+# Where hanok=={version} is in no index: put its wheel into $TREE/image, add `--find-links $TREE/image` to the first.
+#   podman build --build-arg TREE=$TREE --ignorefile $TREE/image/.containerignore \\
+#     -f $TREE/image/Containerfile -t {image} .
 # The digest of the base image was not known where this was rendered: add it (@sha256:…) to repeat a build.
-ARG TREE={tree}
+ARG TREE
 
 FROM {base} AS build
 ARG TREE
@@ -52,7 +53,6 @@ def recipe_is_needed(plan: ClusterPlan) -> bool:
 def image(plan: ClusterPlan) -> Iterator[File]:
     """The recipe, what is installed, and what stays out of the image."""
     text = _INSTALL.format(
-        tree="deploy",
         image=plan.image.partition("@")[0],
         version=plan.version,
         base=plan.lock.image("python"),

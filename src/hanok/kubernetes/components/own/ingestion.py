@@ -18,12 +18,15 @@ from hanok.kubernetes.objects import given, label, labels, thing
 from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import rewritten
+from hanok.kubernetes.walls import READS
 from hanok.spec.tree import Knowledge
 
 COMPONENT = "ingestion"
 BY_HAND = "0 0 1 1 *"
 """The schedule of a base that has none: it is suspended, and there so that a person can begin one."""
-TRIES, LATE_S, GRACE_S = 4, 3600, 60
+TRIES, LATE_S, GRACE_S = 12, 3600, 60
+"""Tries that outlast a new cluster's start: a pod that failed is started again after 10, 20, 40, 80, 160 and then each
+300 seconds, so that twelve take 40 minutes; a machine with a GPU, its image and its weights take up to half of that."""
 STATE_GIB = 5
 """For clones of repositories and what is known of documents; passages are in Milvus."""
 
@@ -69,5 +72,5 @@ def _job(plan: ClusterPlan, disk: str, base: Knowledge) -> Body:
     work = container(plan, COMPONENT, ["knowledge", "ingest", base.name, "--file", FILE, "--json"])
     state = {"name": "state", "persistentVolumeClaim": {"claimName": disk}}
     spec = {**pod(plan, work, state=state, grace_s=GRACE_S), "restartPolicy": "OnFailure"}
-    marks = {**labels(disk, COMPONENT), "hanok.dev/reads": "platform"}
+    marks = {**labels(disk, COMPONENT), **READS}
     return {"backoffLimit": TRIES, "template": {"metadata": {"labels": marks}, "spec": spec}}

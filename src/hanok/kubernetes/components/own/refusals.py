@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 from hanok.errors import Problem
 from hanok.kubernetes.components.own.config import LIMIT_BYTES
 from hanok.kubernetes.components.own.image import kept_files, recipe_is_needed
+from hanok.kubernetes.components.own.pods import NAME
+from hanok.kubernetes.components.own.size import led, size_of
 from hanok.kubernetes.engines import HERE, is_replaced
+from hanok.kubernetes.notes import After, Grant, Known, Role, Told
 from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import IMAGE_FOLDER, is_in_image, rewrite
+from hanok.kubernetes.roles import asked, bucket_grants
 from hanok.kubernetes.texts import all_tools, named_texts
 from hanok.spec.nodes import Place
 from hanok.spec.tree import McpTool, Source
@@ -119,18 +123,22 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 # --- Notes ------------------------------------------------------------------------------------------------------------
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be made, and what is otherwise than on one machine."""
     yield _image(plan)
-    yield _first_key(plan)
-    if plan.cluster.hanok.max_replicas > plan.cluster.hanok.replicas:
+    yield After(_first_key(plan))
+    size, scaled = size_of(plan), sorted(each.name for each in led(plan))
+    if size.follows:
         yield "metrics-server must run: it tells how busy gateways are, by which their number follows"
     yield from _kept_by_one(plan)
     yield from _roles(plan)
-    if any(agent.model_fields_set & {"scale"} for agent in plan.platform.agents) and not plan.cluster.kagent.enabled:
-        yield "agents' `scale` counts for kagent alone: gateways lead their runs, as many as `cluster.hanok` says"
+    if scaled:
+        yield Known(
+            f"gateways lead the runs of {', '.join(scaled)}: by `cluster.hanok` and the agents' `scale` there are "
+            f"{size.fewest} to {size.most}, each busy to {size.percent} % of its processors"
+        )
     if not plan.platform.gateway.reload:
-        yield "`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew"
+        yield Known("`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew")
 
 
 def _image(plan: ClusterPlan) -> str:
@@ -141,7 +149,7 @@ def _image(plan: ClusterPlan) -> str:
         )
     files = ", ".join(kept_files(plan))
     more = f", with {files} in {IMAGE_FOLDER}" if files else ""
-    return f"{plan.image} must hold what `image/Containerfile` puts in{more}"
+    return f"the image must hold what `image/Containerfile` puts in{more}: build it as {plan.image}, if it is not there"
 
 
 def _first_key(plan: ClusterPlan) -> str:
@@ -151,11 +159,11 @@ def _first_key(plan: ClusterPlan) -> str:
     return f"keys are made when it runs: `kubectl exec -n {HANOK} hanok-0 -- hanok keys create NAME{team}`{more}"
 
 
-def _kept_by_one(plan: ClusterPlan) -> Iterator[str]:
+def _kept_by_one(plan: ClusterPlan) -> Iterator[Told]:
     """Labels of prompts, and programs of MCP servers."""
     labelled = sorted({agent.prompt for agent in plan.platform.agents if agent.prompt and "@" in agent.prompt})
     if labelled:
-        yield (
+        yield After(
             f"labels of prompts ({', '.join(labelled)}) are kept on each gateway's own disk: set them in every pod, "
             "new ones too: `kubectl exec -n hanok hanok-0 -- hanok prompts label …`"
         )
@@ -164,11 +172,16 @@ def _kept_by_one(plan: ClusterPlan) -> Iterator[str]:
         yield f"MCP servers that are started ({', '.join(programs)}) are programs of the image: add them to it"
 
 
-def _roles(plan: ClusterPlan) -> Iterator[str]:
+def _roles(plan: ClusterPlan) -> Iterator[Role]:
     """The role of Hanok's pods, where they ask the cloud."""
-    needs = [f"read {each}" for each in _buckets(plan)] + [f"call the model of {each}" for each in _bedrock(plan)]
-    if plan.on_aws and needs:
-        yield plan.role_note("hanok", f"{HANOK}/hanok", " and ".join(needs))
+    if not plan.on_aws:
+        return
+    account = f"{HANOK}/{NAME}"
+    for each in _buckets(plan):
+        bucket, _, prefix = each.removeprefix("s3://").partition("/")
+        yield asked(plan, NAME, account, f"read {each}", bucket_grants(bucket, prefix, writes=False))
+    for name, model in _called(plan):
+        yield asked(plan, NAME, account, f"call the model of {name}", [_grant(plan, model.partition("/")[0])])
 
 
 def _buckets(plan: ClusterPlan) -> list[str]:
@@ -176,7 +189,24 @@ def _buckets(plan: ClusterPlan) -> list[str]:
     return sorted({each for each in sources if each.startswith("s3://")})
 
 
-def _bedrock(plan: ClusterPlan) -> list[str]:
+def _called(plan: ClusterPlan) -> list[tuple[str, str]]:
+    """Models of Amazon's services, each with its name there."""
     found = [(model.name, each) for model in plan.platform.models for each in model.serve]
-    by_cloud = ("bedrock/", "sagemaker/")
-    return sorted({name for name, each in found if each.engine == "litellm" and each.model.startswith(by_cloud)})
+    return sorted({(name, each.model) for name, each in found if each.engine == "litellm" and _is_amazons(each.model)})
+
+
+def _is_amazons(model: str) -> bool:
+    return model.startswith(("bedrock/", "sagemaker/"))
+
+
+def _grant(plan: ClusterPlan, service: str) -> Grant:
+    """To call models, those of other regions, too: profiles of Bedrock spread calls over several."""
+    account = plan.cluster.account or "*"
+    if service == "sagemaker":
+        actions = ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")
+        return Grant(actions=actions, resources=(f"arn:aws:sagemaker:*:{account}:endpoint/*",))
+    actions = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+    return Grant(
+        actions=actions,
+        resources=("arn:aws:bedrock:*::foundation-model/*", f"arn:aws:bedrock:*:{account}:inference-profile/*"),
+    )

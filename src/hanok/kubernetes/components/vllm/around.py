@@ -11,10 +11,9 @@ from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import ENGINE_PORT, HANOK, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.replicas import is_picked, picker_release, shape_of
-from hanok.kubernetes.walls import pods_in
+from hanok.kubernetes.walls import pods_in, port, readers
 
 SCRAPE_EVERY = "15s"
-_SPACE = "kubernetes.io/metadata.name"
 
 
 def around(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
@@ -57,12 +56,13 @@ def _monitor(engine: EnginePlan) -> Body:
 
 
 def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
-    """Calls come from Hanok's door or llm-d's, looks from Prometheus; out it goes to names and for weights."""
+    """Calls come from Hanok's pods (ingests want vectors) or llm-d's, looks from Prometheus; out it goes to names and
+    for weights."""
     peers = {"podSelector": {"matchLabels": {MODEL: label(engine.model.name)}}}
     joined = bool(engine.role) or engine.machines > 1
     mine = {MODEL: label(engine.model.name)} if joined else pods_of(engine)
     ins: list[Body] = [{"from": list(callers(plan, engine)), "ports": list(_ports(plan, engine))}]
-    outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [_tcp(443)]}]
+    outs: list[Body] = [{"ports": [{"protocol": each, "port": 53} for each in ("UDP", "TCP")]}, {"ports": [port(443)]}]
     return {
         "podSelector": {"matchLabels": mine},
         "policyTypes": ["Ingress", "Egress"],
@@ -72,7 +72,7 @@ def _walls(plan: ClusterPlan, engine: EnginePlan) -> Body:
 
 
 def callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
-    yield pods_in(HANOK, "hanok")
+    yield readers()
     if plan.cluster.serving.litellm.enabled and plan.cluster.serving.litellm.to == "engines":
         yield pods_in(HANOK, "litellm")
     if is_picked(plan, engine):
@@ -83,10 +83,6 @@ def callers(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
 
 
 def _ports(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Body]:
-    yield {"protocol": "TCP", "port": PORT}
+    yield port(PORT)
     if has_sidecar(plan, engine):
-        yield {"protocol": "TCP", "port": ENGINE_PORT}
-
-
-def _tcp(port: int) -> Body:
-    return {"protocol": "TCP", "port": port}
+        yield port(ENGINE_PORT)

@@ -6,13 +6,16 @@ import difflib
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from hanok.errors import Problem
 from hanok.kubernetes.components.vllm.flags import OURS
 from hanok.kubernetes.components.vllm.pod import start_s
 from hanok.kubernetes.components.vllm.weights import storage_class
-from hanok.kubernetes.engines import EnginePlan
+from hanok.kubernetes.engines import HERE, EnginePlan, is_replaced
+from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.spec.nodes import Place
 
 if TYPE_CHECKING:
     from hanok.preflight.fit.load_flags import Version, Vocabulary
@@ -45,6 +48,11 @@ def _weights(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
     if engine.weights.startswith((".", "/", "~")):
         message = f"{engine.weights} is a folder of this machine, and engines of a cluster fetch their weights"
         yield plan.written.problem(_place(engine, "model"), message, "name a model of Hugging Face, as `OWNER/NAME`")
+    if (
+        engine.weights != engine.anatomy.name
+    ):  # planning finds a model in any case and without its owner; a hub does not
+        message = f"{engine.weights} is not the whole name of the model: it is fetched as {engine.anatomy.name}"
+        yield plan.written.problem(_place(engine, "model"), message, f"write {engine.anatomy.name}")
     wanted = engine.deploy.quantization
     if wanted not in AS_PUBLISHED and engine.anatomy.packing.format == "bf16":
         message = f"{engine.weights} is planned as {wanted}, and is published in 16 bits"
@@ -52,7 +60,7 @@ def _weights(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
         yield plan.written.problem(("models", engine.index, "deploy", "quantization"), message, hint)
 
 
-def _place(engine: EnginePlan, *more: str) -> tuple[str | int, ...]:
+def _place(engine: EnginePlan, *more: str) -> Place:
     if engine.endpoint is None:
         return ("models", engine.index, "deploy")
     return ("models", engine.index, "serve", engine.endpoint, *more)
@@ -69,7 +77,14 @@ def _flags(plan: ClusterPlan, engine: EnginePlan) -> Iterator[Problem]:
     runs = _version(plan)
     for name in engine.flags:
         if found := _wrong(name, runs, vocabulary()):
-            yield plan.written.problem(_place(engine, "flags", name), *found)
+            yield plan.written.problem(_flag_place(engine, name), *found)
+
+
+def _flag_place(engine: EnginePlan, name: str) -> Place:
+    declared = engine.model.deploy
+    if declared is not None and name in declared.flags:
+        return ("models", engine.index, "deploy", "flags", name)
+    return _place(engine, "flags", name)
 
 
 def _version(plan: ClusterPlan) -> Version:
@@ -100,26 +115,27 @@ def _wrong(name: str, runs: Version, known: Vocabulary) -> tuple[str, str] | Non
 # --- Notes ------------------------------------------------------------------------------------------------------------
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What to do before engines can start, and what to expect of them."""
     if token := plan.cluster.serving.token:  # pods wait for its Secret, also where no model asks for it
-        yield (
-            f"put the token for Hugging Face into the secret store as `{plan.secret_prefix}{token}`, "
-            "or say `cluster.serving.token: null` where all models are open"
-        )
+        yield plan.value(token, "Hugging Face's; or say `cluster.serving.token: null` where all models are open")
     for pool in () if plan.on_aws else plan.pools:
         labels = ",".join(f"{key}={value}" for key, value in pool.labels.items())
         yield (
-            f"label at least {pool.most_machines} nodes that have {pool.gpus} {pool.accelerator} each: "
-            f"kubectl label node NODE {labels}; they must offer {pool.device}"
+            f"label {pool.most_machines} or more nodes that have {pool.gpus} {pool.accelerator} each: "
+            f"`kubectl label node NODE {labels}`; they must offer {pool.device}"
         )
-    yield from dict.fromkeys(said for engine in plan.engines for said in _of_engine(plan, engine))
+    yield from map(Known, dict.fromkeys(said for engine in plan.engines for said in _of_engine(plan, engine)))
     if plan.cluster.serving.weights != "node":
-        yield f"weights are shared in a volume of the StorageClass {storage_class(plan)}: the first start fills it"
+        yield Known(
+            f"weights are shared in a volume of the StorageClass {storage_class(plan)}: the first start fills it"
+        )
 
 
 def _of_engine(plan: ClusterPlan, engine: EnginePlan) -> Iterator[str]:
     name = engine.model.name
+    for url in _left(engine):
+        yield f"{name} gets vLLM of its own here in place of {url}: to ask that instead, leave out its `deploy`"
     if engine.most == 1:
         minutes = start_s(engine) / 60
         yield f"{name} has one replica: while it is exchanged nobody answers, about {minutes:.0f} minutes"
@@ -130,3 +146,10 @@ def _of_engine(plan: ClusterPlan, engine: EnginePlan) -> Iterator[str]:
         )
     if engine.role:
         yield f"{name} hands over keys and values by NIXL; it has not been run on GPUs by Hanok's makers"
+
+
+def _left(engine: EnginePlan) -> Iterator[str]:
+    """Addresses of a cluster that the engine stands in for."""
+    for each in engine.model.serve:
+        if each.engine == "openai" and is_replaced(each, engine.model) and urlsplit(each.url).hostname not in HERE:
+            yield each.url

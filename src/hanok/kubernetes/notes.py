@@ -1,0 +1,109 @@
+"""What who applies a tree must do, or know: components say it, the guide and the terminal show it by kind. Pure.
+
+Equal ones are told once: two components that use one role, or one secret, ask for it together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What a role may do: a statement of an IAM policy."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def form(self) -> dict[str, object]:
+        """As IAM takes it."""
+        return {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """An IAM role to make, for the ServiceAccounts `NAMESPACE/NAME`.
+
+    `annotated`: they name it themselves, so that the cluster's OIDC provider vouches for them; else an EKS Pod
+    Identity association gives it to them. `why` is in words: `read s3://documents/`.
+    """
+
+    name: str
+    accounts: tuple[str, ...]
+    why: str
+    grants: tuple[Grant, ...]
+    annotated: bool
+
+    @property
+    def message(self) -> str:
+        how = "trusted by" if self.annotated else "bound by a Pod Identity association to"
+        return f"make the IAM role `{self.name}`, {how} the ServiceAccount {' and '.join(self.accounts)}, to {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A value to put into the secret store: its name there, whole; and what it is, or how it is made."""
+
+    name: str
+    what: str = ""
+
+    @property
+    def message(self) -> str:
+        return f"put `{self.name}` into the secret store" + (f" ({self.what})" if self.what else "")
+
+
+@dataclass(frozen=True)
+class After:
+    """What to do once it runs."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Nothing to do: how it is, for who wants it otherwise."""
+
+    message: str
+
+
+Told = str | Role | Value | After | Known
+"""A plain text is what to do before the tree is applied."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something that who applies the tree must know or do."""
+
+    component: str
+    told: Told
+
+    @property
+    def message(self) -> str:
+        return self.told if isinstance(self.told, str) else self.told.message
+
+    @property
+    def mark(self) -> str:
+        """What stands in the guide of it, and of no other."""
+        return f"`{self.told.name}`" if isinstance(self.told, Role | Value) else self.message
+
+
+def told_once(notes: Iterable[Note]) -> list[Note]:
+    """Each once, in their order; roles of one name are one role."""
+    found: dict[str, Note] = {}
+    for each in notes:
+        before = found.get(each.mark)
+        if before is None:
+            found[each.mark] = each
+        elif isinstance(before.told, Role) and isinstance(each.told, Role):
+            found[each.mark] = replace(before, told=_joined(before.told, each.told))
+    return list(found.values())
+
+
+def _joined(one: Role, other: Role) -> Role:
+    return replace(
+        one,
+        accounts=tuple(dict.fromkeys((*one.accounts, *other.accounts))),
+        why=" and ".join(dict.fromkeys((one.why, other.why))),
+        grants=tuple(dict.fromkeys((*one.grants, *other.grants))),
+    )
