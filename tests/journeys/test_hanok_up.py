@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -153,22 +154,20 @@ def test_a_second_signal_ends_it_at_once(up: Callable[..., Up]) -> None:
     asking.join()
 
 
-def test_a_stream_that_outlasts_the_drain_is_cut_and_charged(up: Callable[..., Up]) -> None:
+def test_calls_that_outlast_the_drain_are_cut_charged_and_told_so(up: Callable[..., Up]) -> None:
     started = up({"name": "slow", "serve": {"engine": "echo", "delay_ms": 200}}, gateway={"drain_s": 0.3})
     started.wait_for("Ready.")
-
-    def ask() -> None:
-        with contextlib.suppress(Exception):
-            started.chat("slow", "word " * 100, stream=True)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    while "hanok_in_flight_requests 1.0" not in call(f"{started.url}/metrics").body.decode():
-        pass
-    started.process.terminate()
-    assert started.process.wait(10) == 0
-    asking.join()
-    assert json.loads(hanok(started.folder, "usage", "--json").stdout)["rows"][0]["calls"] == 1
+    with ThreadPoolExecutor() as pool:
+        streamed = pool.submit(started.chat, "slow", "word " * 100, stream=True)
+        whole = pool.submit(started.chat, "slow", "word " * 100)
+        while "hanok_in_flight_requests 2.0" not in call(f"{started.url}/metrics").body.decode():
+            pass
+        started.process.terminate()
+        assert started.process.wait(10) == 0
+    assert streamed.result().status == 200
+    assert streamed.result().events[-1]["error"]["code"] == "draining"
+    assert (whole.result().status, whole.result().error["code"]) == (503, "draining")
+    assert json.loads(hanok(started.folder, "usage", "--json").stdout)["rows"][0]["calls"] == 2
 
 
 def test_killed_right_after_an_answer_it_has_lost_no_charge(up: Callable[..., Up]) -> None:

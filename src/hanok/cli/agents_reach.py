@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hanok.cli.state import local_caller, local_key, read_server
+from hanok.cli.state import local_caller, read_server
 from hanok.cli.terminal import talk
 from hanok.errors import StartError
 
@@ -98,7 +98,6 @@ async def _in_this_process(loaded: Loaded, agent: str | None, *, works: bool) ->
         if needed:
             with talk.status(f"No server runs here; loading {', '.join(needed)} …"):
                 await house.fleet.wait_started([model.name for model in house.loaded.platform.models])
-        local_key(loaded.state, house.ledger)
         assert house.wing.agency is not None, "agents are declared"
         yield Here(house.wing.agency, local_caller(house.ledger), house.wing.remembering)
 
@@ -107,6 +106,6 @@ def chosen(loaded: Loaded, name: str) -> Agent:
     """The declared agent of this name. Raises `StartError`."""
     declared = {agent.name: agent for agent in loaded.platform.agents}
     if name not in declared:
-        known = ", ".join(declared) or "none"
-        raise StartError(f"no agent is called {name!r}", hint=f"agents here: {known}")
+        here = f"agents here: {', '.join(declared)}" if declared else "declare one under `agents`; see docs/agents.md"
+        raise StartError(f"no agent is called {name!r}", hint=here)
     return declared[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections.abc import Generator, Iterator, MutableMapping
 from importlib import import_module
@@ -41,13 +42,15 @@ COMMANDS = {
     "catalog": "catalog:catalog",
     "gpu": "gpu:gpu",
     "preflight": "preflight:preflight",
-    "rules": "preflight:rules",
+    "rules": "rules:rules",
     "render": "render:render",
     "certificate": "certificate:certificate",
     "schema": "look:schema",
     "doctor": "look:doctor",
 }
 """Names to modules of `hanok.cli` and what in them is the command, or the group of commands."""
+BRIEF = {"check", "models", "plan", "render", "rules", "schema"}
+"""Commands that end before looking for garbage is worth its time."""
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -92,6 +95,13 @@ class _Group(TyperGroup):
         super().__init__(**settings)
         self.commands = _Commands()
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, left = super().resolve_command(ctx, args)
+        if name not in BRIEF:
+            gc.freeze()
+            gc.enable()
+        return name, command, left
+
 
 app = typer.Typer(
     name="hanok",
@@ -121,8 +131,14 @@ def _options(
 
 def main() -> None:
     """Run the command line; turn what went wrong into one message and an exit code."""
-    with saying_what_went_wrong():
-        app()
+    gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of a start
+    try:
+        with saying_what_went_wrong():
+            app()
+    finally:
+        if not gc.isenabled():
+            gc.freeze()  # nor is it worth a look at the end
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -18,7 +18,6 @@ from hanok.cli.preflight import (
     ModelsOption,
     QuotasOption,
     certificate_of,
-    facts_of,
     look_over,
     telling_in_json,
     within,
@@ -190,7 +189,7 @@ def _again(found: Certificate, paths: Sequence[Path], given: Given) -> _Answer:
     stamp = options.timestamp
     today = datetime.date.fromisoformat(stamp[:10]) if stamp else datetime.datetime.now(datetime.UTC).date()
     asked = replace(given, kubernetes=found.kubernetes, max_usd_month=float(ceiling) if ceiling else None)
-    report = look_over(_places(found, paths), facts_of(asked, today), options.terms)
+    report = look_over(_places(found, paths), asked, today, options.terms)
     then = [Path(path) for path in options.paths]
     again = read_statement(certificate_of(report, then, asked, stamp)).statement
     told = differences(found, moved(again, lambda name: _as_then(name, found, paths)))

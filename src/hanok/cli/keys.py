@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.markup import escape
 
-from hanok.cli.state import LOCAL, keep_local_key, wait_until_known
+from hanok.cli.state import keep_local_key, own_name, wait_until_known
 from hanok.cli.terminal import FileOption, JsonOption, data, load_to_ask, new_table, print_json, talk
 from hanok.errors import StoreError
 from hanok.ledger import Key, Ledger, NewKey, iso
@@ -125,7 +125,7 @@ def rotate(
     loaded = load_to_ask(file)
     new = Ledger.of(loaded).rotate_key(name, grace_s=seconds)
     _show_new(new, as_json)
-    if new.key.name == LOCAL:
+    if new.key.name == own_name(loaded):
         keep_local_key(loaded.state, new.secret)
     wait_until_known(loaded.state, new.secret)
 

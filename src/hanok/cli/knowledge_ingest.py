@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hanok.cli.ask import over_http
 from hanok.cli.knowledge_names import chosen
-from hanok.cli.state import local_caller, local_key, read_server
+from hanok.cli.state import local_caller, read_server
 from hanok.cli.terminal import FileOption, JsonOption, load_to_ask, print_json, talk
 from hanok.errors import HanokError
 
@@ -124,7 +124,6 @@ def _models(loaded: Loaded, model: str, stack: contextlib.AsyncExitStack) -> Cal
         loaded.require()
         house = await stack.enter_async_context(running(only(loaded, model)))
         await house.fleet.wait_started([each.name for each in house.loaded.platform.models])
-        local_key(loaded.state, house.ledger)
         return AskedBy(house.tiered, local_caller(house.ledger))
 
     return open_models

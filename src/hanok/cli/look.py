@@ -43,6 +43,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     """
     from hanok.agents.prompts import Prompts, unset_prompts
     from hanok.assemble import plan, prices
+    from hanok.cli.packages import missing_packages
 
     try:
         loaded = load(file or DEFAULT_FILE)
@@ -51,7 +52,7 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
             problems = [asdict(problem) for problem in error.problems]
             print_json({"file": str(file or DEFAULT_FILE), "valid": False, "problems": problems})
         raise
-    warnings = unset_prompts(loaded, Prompts(loaded.state))
+    warnings = [*missing_packages(loaded), *unset_prompts(loaded, Prompts(loaded.state))]
     planned = plan(loaded)
     rates = prices(loaded)
     rows = [

@@ -81,7 +81,8 @@ def manifests(
 ) -> None:
     """Make a platform.yaml of a cluster's manifests, and tell what was carried over, changed, left, or wrong.
 
-    Reads vLLM, LiteLLM, kagent, Milvus, Langfuse and the jobs that bring documents. Secrets are never copied.
+    Reads vLLM, KServe, LiteLLM, kagent, Milvus, Langfuse, the jobs that bring documents, their charts by Flux, Argo CD
+    and helmfile, and what `hanok render` wrote, which comes back whole. Secrets are never copied.
     Exit codes: 0 written; 1 not written, as the file exists or no model could be carried over; 2 nothing to read.
 
     Example: `hanok import manifests deploy/ --out platform.yaml`
@@ -103,12 +104,11 @@ def _translated(paths: Sequence[Path], crds: Sequence[Path]) -> Translation:
     """What preflight reads there, as a platform. Raises `PreflightError` where there is nothing to read."""
     from datetime import UTC, datetime
 
-    from hanok.cli.preflight import Given, facts_of, look_over, within
+    from hanok.cli.preflight import Given, look_over, within
     from hanok.migration.manifests import translate_manifests
     from hanok.preflight import Terms
 
-    facts = facts_of(Given(crds=crds), datetime.now(UTC).date())
-    report = look_over([within(path) for path in paths], facts, Terms())
+    report = look_over([within(path) for path in paths], Given(crds=crds), datetime.now(UTC).date(), Terms())
     return translate_manifests(report.case, report)
 
 
@@ -164,7 +164,7 @@ def _write(out: Path, text: str) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-        raise StartError(f"{out} cannot be written: {error.strerror}") from error
+        raise StartError(f"{out} cannot be written: {error.strerror}", hint="name another file with --out") from error
 
 
 def _tell(
@@ -194,9 +194,19 @@ def _tell(
 _SHORT = {"carried": "carried over", "changed": "changed", "left": "not carried over", "wrong": "wrong in the source"}
 
 
+_MANY = 30
+"""Of more notes of one kind, those that say the same are told together, and `--json` has them all."""
+_EXAMPLES = 3
+
+
 def _tell_kind(kind: Kind, notes: Sequence[Note]) -> None:
     title, colour, _ = _TITLES[kind]
-    talk.print(Text(f"{title} ({len(notes)})", style=f"bold {colour}"))
+    together = kind in ("carried", "left") and len(notes) > _MANY
+    shown = ", those alike together; --json has all" if together else ""
+    talk.print(Text(f"{title} ({len(notes)}{shown})", style=f"bold {colour}"))
+    if together:
+        _tell_alike(notes)
+        return
     if not talk.is_terminal or talk.width < _TABLE_WIDTH:
         for note in notes:
             talk.print(Text(f"  {note.place}  {_said(note)}".rstrip()), soft_wrap=True)
@@ -207,6 +217,17 @@ def _tell_kind(kind: Kind, notes: Sequence[Note]) -> None:
     for note in notes:
         table.add_row(Text(note.place), Text(_said(note)))
     talk.print(table)
+
+
+def _tell_alike(notes: Sequence[Note]) -> None:
+    from hanok.migration.notes import alike
+
+    for each in alike(notes):
+        if len(each.notes) == 1:
+            talk.print(Text(f"  {each.notes[0].place}  {_said(each.notes[0])}".rstrip()), soft_wrap=True)
+        else:
+            what = f"{len(each.notes)} × {each.what}".rstrip(" ×")
+            talk.print(Text(f"  {what}: {each.examples(_EXAMPLES)}  {each.reason}".rstrip()), soft_wrap=True)
 
 
 def _said(note: Note) -> str:

@@ -1,4 +1,4 @@
-"""`hanok preflight`: prove offline that manifests, or a platform file, can work; `hanok rules`: what it looks for."""
+"""`hanok preflight`: prove offline that manifests, or a platform file, can work."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ import typer
 from hanok import __version__
 from hanok.cli.patience import patience
 from hanok.cli.plan import user_catalog
-from hanok.cli.terminal import DEFAULT_FILE, JsonOption, data, new_table, print_json
+from hanok.cli.terminal import DEFAULT_FILE, JsonOption, print_json
 from hanok.errors import HanokError, PreflightError
 
 if TYPE_CHECKING:
     from hanok.gpu import Anatomy
-    from hanok.preflight import Facts, Report, Severity, Terms
+    from hanok.preflight import Declared, Facts, Report, Severity, Terms
 
 EXIT_REFUTED, EXIT_UNKNOWN = 1, 3
-
-rules = typer.Typer(name="rules", help="What preflight looks for.", no_args_is_help=True)
 
 
 class Output(Enum):
@@ -52,7 +50,13 @@ class Least(Enum):
 ModelsOption = Annotated[
     Path | None, typer.Option("--models", help="A folder with NAME/config.json of models that are not built in.")
 ]
-KubernetesOption = Annotated[str, typer.Option("--kubernetes", help="The cluster's version of Kubernetes.")]
+KubernetesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kubernetes",
+        help="The cluster's version of Kubernetes; by default what `cluster.kubernetes` says, else the newest known.",
+    ),
+]
 CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="A catalogue of instance types and prices.")]
 QuotasOption = Annotated[
     Path | None,
@@ -68,7 +72,7 @@ CrdsOption = Annotated[
 class Given:
     """What the user says of the cluster, and where figures and schemas are."""
 
-    kubernetes: str = "1.37"
+    kubernetes: str | None = None
     catalog: Path | None = None
     models: Path | None = None
     quotas: Path | None = None
@@ -81,7 +85,7 @@ def preflight(
         list[Path] | None,
         typer.Argument(help="Manifests, folders, articles, a platform file, or `-`; by default `platform.yaml` here."),
     ] = None,
-    kubernetes: KubernetesOption = "1.37",
+    kubernetes: KubernetesOption = None,
     crds: CrdsOption = None,
     catalog: CatalogOption = None,
     models: ModelsOption = None,
@@ -132,7 +136,7 @@ def preflight(
             crds=crds or (),
             max_usd_month=max_usd_month,
         )
-        report = look_over(inputs, facts_of(given, now.date()), terms_of(select, skip, strict=strict))
+        report = look_over(inputs, given, now.date(), terms_of(select, skip, strict=strict))
         seen = _trimmed(report, least.value if least else "info")
         for file, write in ((sarif, _sarif), (junit, _junit)):
             if file:
@@ -175,7 +179,7 @@ def _rules_named(texts: Sequence[str] | None, option: str) -> Sequence[str]:
     return named
 
 
-def look_over(paths: Sequence[Path], facts: Facts, terms: Terms) -> Report:
+def look_over(paths: Sequence[Path], given: Given, today: datetime.date, terms: Terms) -> Report:
     """The report on what is there. Raises `PreflightError` where there is nothing to look at."""
     from hanok.preflight import Case, declare, gather
     from hanok.preflight import preflight as prove
@@ -187,6 +191,7 @@ def look_over(paths: Sequence[Path], facts: Facts, terms: Terms) -> Report:
             told = ", ".join(str(path) for path in paths)
             raise PreflightError(f"{told}: no YAML there", hint="name manifests, a folder of them, or `-` for stdin")
         platforms = [declare(each, partial(parse, lenient=True)) for each in gathered.platforms]
+        facts = facts_of(given, today, platforms)
         return prove(Case(cluster=gathered.cluster, facts=facts, platforms=platforms), terms=terms, tell=tell)
 
 
@@ -284,13 +289,13 @@ def _exit_code(report: Report) -> int:
     return {"proved": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[report.verdict]
 
 
-def facts_of(given: Given, today: datetime.date) -> Facts:
-    """What is known besides the manifests."""
+def facts_of(given: Given, today: datetime.date, platforms: Sequence[Declared] = ()) -> Facts:
+    """What is known besides the manifests. Raises `PreflightError`."""
     from hanok.gpu import load_catalog, read_catalog
     from hanok.preflight import Facts, read_quotas
-    from hanok.preflight.schema.load import load_builtins, load_custom, read_version
+    from hanok.preflight.schema.load import load_builtins, load_custom
 
-    version = read_version(given.kubernetes)
+    version = _version(given, platforms)
     return Facts(
         catalog=read_catalog(given.catalog) if given.catalog else load_catalog(user_catalog())[0],
         anatomy=cache(partial(_anatomy, given.models or Path())),
@@ -303,6 +308,20 @@ def facts_of(given: Given, today: datetime.date) -> Facts:
     )
 
 
+def _version(given: Given, platforms: Sequence[Declared]) -> str:
+    """Of Kubernetes: what the user names, else what platform files declare, else the newest known."""
+    from hanok.preflight import oldest
+    from hanok.preflight.schema.load import LAST, read_version
+
+    if given.kubernetes is not None:
+        return read_version(given.kubernetes)
+    declared = oldest(platforms)
+    if declared is None or declared.kubernetes is None:
+        return f"1.{LAST}"
+    line = declared.manifest.line("cluster", "kubernetes")
+    return read_version(declared.kubernetes, f"{declared.manifest.file}:{line} cluster.kubernetes")
+
+
 def _anatomy(folder: Path, model: str) -> Anatomy:
     """A model by its name, or by the last part of its name or path, in the folder; else as it is built in."""
     from hanok.gpu import load_model
@@ -310,44 +329,3 @@ def _anatomy(folder: Path, model: str) -> Anatomy:
     names = (model.strip("/"), model.rstrip("/").rsplit("/", 1)[-1])
     found = next((name for name in names if name and (folder / name / "config.json").is_file()), model)
     return load_model(found, folder=folder, fetch=None)
-
-
-@rules.command("list")
-def list_rules(as_json: JsonOption = False) -> None:
-    """Every rule: its id, its severity, and what it finds.
-
-    Example: `hanok rules list`
-    """
-    from hanok.preflight import rules as all_rules
-
-    found = all_rules().values()
-    if as_json:
-        print_json(
-            [{"id": each.id, "severity": each.severity, "title": each.title, "hint": each.hint} for each in found]
-        )
-        return
-    table = new_table("RULE", "SEVERITY", "FINDS", kept=("RULE", "SEVERITY"))
-    for each in found:
-        table.add_row(each.id, each.severity, each.title)
-    data.print(table)
-
-
-@rules.command("show")
-def show_rule(rule: Annotated[str, typer.Argument(help="The rule's id.")]) -> None:
-    """Why a rule is there, with a bad and a good example.
-
-    Example: `hanok rules show HK002`
-    """
-    from rich.markdown import Markdown
-
-    from hanok.cli.preflight_view import WIDEST
-    from hanok.preflight import page
-    from hanok.preflight import rules as all_rules
-
-    name = rule.upper()
-    if name not in all_rules():
-        raise PreflightError(f"no rule is called {rule!r}", hint="see `hanok rules list`")
-    if data.is_terminal:
-        data.print(Markdown(page(name)), width=min(data.width, WIDEST))
-    else:  # a pipe has no width to centre and fill
-        sys.stdout.write(page(name))

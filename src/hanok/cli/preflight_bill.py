@@ -13,11 +13,21 @@ from hanok.cli.money import usd, usd_range
 from hanok.cli.terminal import data
 from hanok.gpu import Catalog, api_million
 from hanok.preflight import Report
-from hanok.preflight.cost.bill import MONTH_H, Bill, EngineCost, PoolCost, Rent, WorkloadCost
+from hanok.preflight.cost.bill import (
+    MONTH_H,
+    Bill,
+    EngineCost,
+    PoolCost,
+    Rent,
+    WorkloadCost,
+    least_of,
+    most_of,
+    together,
+)
 from hanok.preflight.placement import Node
 from hanok.preflight.platform.planned import Planned
 
-SHOWN_ENGINES = 12
+SHOWN_ENGINES, SHOWN_POOLS = 12, 16
 
 
 def bill_of(report: Report) -> Bill | None:
@@ -45,9 +55,15 @@ def _table(bill: Bill) -> Table:
     table.add_column("MACHINES", overflow="fold")
     for title in ("FEWEST", "MOST", "MOST A MONTH", "1M TOKENS"):
         table.add_column(title, justify="right", no_wrap=True)
-    for pool in bill.pools:
+    shown = _dearest(bill.pools, SHOWN_POOLS)
+    for pool in shown:
         machines = ", ".join(f"{count}× {name}" for name, count in pool.instances.items())
         table.add_row(f"pool {pool.pool}", machines, *_rents(pool.least, pool.most), "")
+    if others := [each for each in bill.pools if each not in shown]:
+        rents = together(each.least for each in others), together(each.most for each in others)
+        table.add_row(
+            f"{len(others)} more pools", f"{sum(each.nodes[1] for each in others)} machines", *_rents(*rents), ""
+        )
     for engine in shown_engines(bill):
         table.add_row(
             f"  {engine.engine.title}", f"a copy on {engine.instance}", "", _hour(engine.replica), "", _million(engine)
@@ -56,6 +72,12 @@ def _table(bill: Bill) -> Table:
         table.add_row(*_model(model))
     table.add_row(Text("together", style="bold"), "", *_rents(bill.least, bill.most), "")
     return table
+
+
+def _dearest(pools: Sequence[PoolCost], most: int) -> Sequence[PoolCost]:
+    """So many pools, the dearest, in the order of the manifests."""
+    chosen = {id(each) for each in sorted(pools, key=lambda each: -each.most.high)[:most]}
+    return [each for each in pools if id(each) in chosen]
 
 
 def shown_engines(bill: Bill) -> Sequence[EngineCost]:
@@ -80,13 +102,15 @@ def _model(model: Planned) -> tuple[str, str, str, str, str, str]:
     best = model.best
     assert best is not None
     name = f"{best.machine.profile} of {best.instance}" if best.machine.profile else best.instance
-    cost = best.cost
+    title, machines, cost = f"model {model.model.name}", f"{_span(*model.machines)}× {name}", best.cost
     if cost is None:
-        return f"model {model.model.name}", f"{best.count}× {name}", "no price", "", "", ""
-    low, high = cost.spot_hour if model.deploy.spot else (cost.hour, cost.hour)
-    hour, month = f"{usd_range(low, high)}/h", usd_range(low * MONTH_H, high * MONTH_H)
+        return title, machines, "no price", "", "", ""
     million = usd_range(cost.million_full, cost.million_load)
-    return f"model {model.model.name}", f"{best.count}× {name}", hour, hour, month, million
+    return title, machines, *_rents(least_of(model), most_of(model)), million
+
+
+def _span(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least}–{most}"
 
 
 def _notes(bill: Bill, catalog: Catalog) -> Iterator[str]:
@@ -185,10 +209,10 @@ def _planned(model: Planned) -> dict[str, Any]:
         "file": model.declared.manifest.file,
         "instance": best.instance,
         "mig_profile": best.machine.profile,
-        "count": best.count,
-        "per_hour": cost and round(cost.hour, 4),
-        "per_month": cost and round(cost.hour * MONTH_H, 2),
-        "spot_per_hour": cost and [round(each, 4) for each in cost.spot_hour],
+        "replicas": list(model.replicas),
+        "machines": list(model.machines),
+        "least": cost and _rent(least_of(model)),
+        "most": cost and _rent(most_of(model)),
         "per_million_tokens": cost and [round(cost.million_full, 4), round(cost.million_load, 4)],
         "api": plan.api and {"model": plan.api.model, "per_million_tokens": round(api_million(plan.api, shape), 4)},
     }

@@ -6,15 +6,15 @@ is told once, with the places where it holds, too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from rich.console import Console, Group
 from rich.text import Text
 
 from hanok.cli.preflight_bill import show_bill
+from hanok.cli.preflight_folded import Told, fold
 from hanok.cli.terminal import data
 from hanok.preflight import SEVERITIES, Claim, Finding, Manifest, Report, Severity, is_grave, marked
 
@@ -24,14 +24,14 @@ ROOMY = 70
 """From this width on messages stand in a column of their own."""
 NAMED = 3
 """So many of the places that are alike are named."""
+BULLET = "· "
+"""How a line of a message begins that is one of several."""
 LISTED = 12
 """So many things that are missing are listed."""
-
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "bright_black")}
 _OPEN = ("?", "bold magenta")
 _VERDICTS = {"proved": ("✓", "bold green"), "refuted": ("✗", "bold red"), "unknown": ("?", "bold magenta")}
 _PLURALS = (("error", "errors"), ("warning", "warnings"), ("info", "notes"))
-_VALUES = re.compile(r"`[^`]*`|\d[\d.,]*")
 _STEERING = dict.fromkeys(
     [*range(10), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�"
 )
@@ -50,14 +50,6 @@ class Looks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """A finding, and those that say the same of other places."""
-
-    finding: Finding
-    others: list[Finding] = field(default_factory=list[Finding])
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Page:
     """What is written on: how wide it is, and the files' lines."""
 
@@ -67,12 +59,19 @@ class _Page:
 
     def wrap(self, text: Text, first: Text, indent: int) -> Iterator[Text]:
         """The text behind `first`, its further lines indented."""
+        for number, line in enumerate(text.split("\n") if "\n" in text.plain else [text]):
+            point = BULLET if line.plain.startswith(BULLET) else ""
+            before = Text(" " * indent) if number else _pad(first, indent)
+            for piece in self._pieces(line[len(point) :], indent + len(point)):
+                yield Text.assemble(before, point, piece)
+                before, point = Text(" " * indent), " " * len(point)
+
+    def _pieces(self, line: Text, indent: int) -> Iterator[Text]:
+        """One line of text, cut where the terminal ends."""
         room = max(20, self.width - indent)
-        short = text.cell_len <= room and "\n" not in text.plain
-        pieces = [text] if short else text.wrap(self.console, room, overflow="fold")
-        for number, piece in enumerate(pieces):
+        for piece in [line] if line.cell_len <= room else line.wrap(self.console, room, overflow="fold"):
             piece.rstrip()
-            yield Text.assemble(Text(" " * indent) if number else _pad(first, indent), piece)
+            yield piece
 
 
 def show(report: Report, looks: Looks, console: Console = data) -> None:
@@ -101,7 +100,7 @@ def _clean(finding: Finding) -> Finding:
 
 
 def _findings(shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[Text]:
-    told = [_Told(finding=each) for each in shown] if looks.everything else _fold(shown)
+    told = [Told(finding=each) for each in shown] if looks.everything else fold(shown)
     by_file = {file: list(group) for file, group in groupby(shown, key=lambda each: each.file)}
     for file, group in groupby(told, key=lambda each: each.finding.file):
         title = (file or "everything together", "bold underline")
@@ -115,26 +114,11 @@ def _findings(shown: Sequence[Finding], page: _Page, looks: Looks) -> Iterator[T
         yield Text()
 
 
-def _gravity(told: _Told) -> tuple[bool, int]:
+def _gravity(told: Told) -> tuple[bool, int]:
     return told.finding.rule.open, SEVERITIES.index(told.finding.severity)
 
 
-def _fold(findings: Sequence[Finding]) -> list[_Told]:
-    """Each thing once, in the order in which it is first said."""
-    found: dict[tuple[str, str, str], _Told] = {}
-    for each in findings:
-        first = found.setdefault((each.rule.id, each.severity, _likeness(each)), _Told(finding=each))
-        if first.finding is not each:
-            first.others.append(each)
-    return list(found.values())
-
-
-def _likeness(finding: Finding) -> str:
-    """What findings that are alike have in common: of an error every word, of others all but names and figures."""
-    return finding.message if finding.severity == "error" else _VALUES.sub("…", finding.message)
-
-
-def _finding(told: _Told, page: _Page) -> Iterator[Text]:
+def _finding(told: Told, page: _Page) -> Iterator[Text]:
     finding = told.finding
     mark, style = _mark(finding)
     first = Text.assemble((f"{finding.line or '':>6} ", "bright_black"), (f"{mark} ", style))
@@ -145,9 +129,9 @@ def _finding(told: _Told, page: _Page) -> Iterator[Text]:
     yield from page.wrap(Text.assemble(rule, message), first, indent)
     yield from _quote(finding, style, indent, page)
     yield from page.wrap(Text(finding.hint, style="cyan"), Text(f"{'':{indent}}→ ", style="cyan"), indent + 2)
-    if told.others:
-        words = Text(_others(told), style="bright_black")
-        yield from page.wrap(words, Text(f"{'':{indent}}⋯ ", style="bright_black"), indent + 2)
+    for words in _others(told):
+        mark = Text(f"{'':{indent}}⋯ ", style="bright_black")
+        yield from page.wrap(Text(words, style="bright_black"), mark, indent + 2)
 
 
 def _mark(finding: Finding) -> tuple[str, str]:
@@ -162,10 +146,17 @@ def _spoken(message: str) -> Text:
     return text
 
 
-def _others(told: _Told) -> str:
-    places = list(dict.fromkeys(_place(each, told.finding) for each in told.others))
-    named = ", ".join(places[:NAMED]) + (", …" if len(places) > NAMED else "")
-    return f"and {len(told.others)} more like it: {named}"
+def _others(told: Told) -> Iterator[str]:
+    if told.others:
+        yield f"and {len(told.others)} more like it: {_places(told.others, told.finding)}"
+    if told.unlike:
+        rule = told.finding.rule.id
+        yield f"and {len(told.unlike)} more of {rule}, told with --all: {_places(told.unlike, told.finding)}"
+
+
+def _places(findings: Sequence[Finding], first: Finding) -> str:
+    places = list(dict.fromkeys(_place(each, first) for each in findings))
+    return ", ".join(places[:NAMED]) + (", …" if len(places) > NAMED else "")
 
 
 def _place(finding: Finding, first: Finding) -> str:
@@ -248,9 +239,10 @@ def _verdict(report: Report, page: _Page, looks: Looks) -> Iterator[Text]:
 
 def _missing(report: Report, page: _Page, looks: Looks) -> Iterator[Text]:
     """What would have to be known, once each."""
-    wanted = _fold([replace(each, severity="warning") for each in report.missing])
+    wanted = fold([replace(each, severity="warning") for each in report.missing])
     for each in wanted if looks.everything else wanted[:LISTED]:
-        more = f" (and {len(each.others)} more)" if each.others else ""
+        count = len(each.others) + len(each.unlike)
+        more = f"; and {count} more like it" if count else ""
         yield from page.wrap(_spoken(f"{sentence(each.finding)}{more}"), Text("   • ", style="magenta"), 5)
     if len(wanted) > LISTED and not looks.everything:
         yield Text(f"   • {len(wanted) - LISTED} more with --all", style="bright_black")

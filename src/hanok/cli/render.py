@@ -80,7 +80,7 @@ def render(
     if as_json:
         print_json(_form(made, rendered, out))
     else:
-        _tell(made, rendered, out, before)
+        _tell(made, rendered, form.value, out, before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +129,9 @@ def _anatomy(folder: Path, model: str) -> Anatomy:
         raise PlanError(error.message, hint=hint) from None
 
 
-def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, before: Mapping[str, str]) -> None:
-    """What is in it, and of what a person must do that which was not told the last time."""
+def _tell(plan: ClusterPlan, rendered: Rendered, form: str, out: Path, before: Mapping[str, str]) -> None:
+    """What is in it, of what a person must do that which was not told the last time, and what comes next."""
+    from hanok.cli.render_notes import tell_missing, tell_next, tell_notes
     from hanok.kubernetes.guide import PATH
 
     table = new_table("COMPONENT", "VERSION", kept=("COMPONENT",))
@@ -139,17 +140,10 @@ def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, before: Mapping[str,
         table.add_row(name, pin.version if pin else "")
     data.print(table)
     _tell_of_newer(plan)
-    for note in rendered.notes:
-        if note.message not in before.get(PATH, ""):
-            talk.print(f"[yellow]{note.component}[/]: {note.message}", soft_wrap=True, highlight=False)
+    tell_missing(plan)
+    tell_notes(rendered.notes, before.get(PATH, ""))
     changed = sum(before.get(path) != text for path, text in rendered.files.items())
-    what = (
-        f"{changed} of {len(rendered.files)} files written"
-        if changed
-        else f"nothing changed of {len(rendered.files)} files"
-    )
-    talk.print(f"{what}; what is to be done before is in {out / PATH}", highlight=False)
-    talk.print(f"prove it: [bold]hanok preflight {out}[/]", highlight=False)
+    tell_next(out, PATH, form, changed=changed, files=len(rendered.files))
 
 
 def _tell_of_newer(plan: ClusterPlan) -> None:

@@ -95,14 +95,17 @@ async def drain(house: House, server: HttpServer, serving: asyncio.Task[None], d
 
 
 def greet(loaded: Loaded, server: RunningServer, secret: str, *, tell: bool) -> None:
-    """Say where it listens, with which key, and what to try. `tell` the key also where logs may be kept."""
+    """Say where it listens, with which key, and what to try. `tell` the key also where logs may be kept.
+
+    `secret` is empty where this machine has no key of its own.
+    """
     model = next((each.name for each in loaded.platform.models if each.type == "chat"), None)
     loopback = server.host in ("127.0.0.1", "localhost", "::1")
-    shown = secret if tell or (loopback and talk.is_terminal) else f"$(cat {loaded.state / 'local.key'})"
+    kept = loaded.state / "local.key"
+    shown = (secret if tell or (loopback and talk.is_terminal) else f"$(cat {kept})") if secret else "$HANOK_KEY"
     talk.print(f"[bold]{loaded.platform.name}[/] listens on [bold cyan]{server.url}/v1[/]", highlight=False)
-    talk.print(
-        f"Key: [bold]{shown}[/]   (yours, kept in {loaded.state / 'local.key'})", highlight=False, soft_wrap=True
-    )
+    where = f"(yours, kept in {kept})" if secret else "(`hanok keys create NAME` makes one)"
+    talk.print(f"Key: [bold]{shown}[/]   {where}", highlight=False, soft_wrap=True)
     if model:
         talk.print("Try:", highlight=False)
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +33,8 @@ def simulate(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A declared model; by default the first that has `scale`.")
+        str | None,
+        typer.Option("--model", "-m", help="A declared model; by default the first with `scale`, or the only one."),
     ] = None,
     hours: Annotated[float | None, typer.Option("--hours", min=1e-6, help="Replay so many hours of it.")] = None,
     speed: Annotated[float, typer.Option("--speed", min=1e-6, help="Let calls come so many times as densely.")] = 1.0,
@@ -68,6 +67,7 @@ def simulate(
     """Replay a trace against a model's scaling rule: time to the first token, replicas, dollars.
 
     Replicas are as `hanok plan` reckons the model's cheapest machine. Fixed numbers stand beside the rule to compare.
+    A model without `scale` is tried with the usual rule, a suggestion: nothing of it holds until it is written down.
     Exit codes: 0 done; 1 no rule that was tried is quick enough; 2 wrong input, or a model that cannot be planned.
 
     Example: `hanok simulate --trace trace.csv --sweep --ttft-p99 2`
@@ -87,14 +87,14 @@ def simulate(
         start_s=start_s,
         max_in_flight=declared.serve[0].max_in_flight,
     )
-    compared = _compare(declared.name, setting, scale, trace=trace, sweep=sweep, limit_s=limit_s)
+    compared = _compare(declared, setting, scale, trace=trace, sweep=sweep, limit_s=limit_s)
     _tell(compared, html=html, as_json=as_json)
     if sweep and compared.best is None:
         raise typer.Exit(EXIT_NONE_MEETS)
 
 
 def _model(loaded: Loaded, name: str | None) -> Model:
-    """The declared model of that name, or the first that is scaled, or planned. Raises `PlanError`."""
+    """The declared model of that name, or the first that is scaled, or the only one that can be. Raises `PlanError`."""
     models = loaded.platform.models
     if name is not None:
         found = next((each for each in models if each.name == name), None)
@@ -104,6 +104,9 @@ def _model(loaded: Loaded, name: str | None) -> Model:
         return found
     planned = [each for each in models if each.deploy is not None or any(one.engine == "vllm" for one in each.serve)]
     found = next(iter([*(each for each in planned if each.scale), *planned]), None)
+    if found is not None and found.scale is None and len(planned) > 1:
+        hint = f"say which: `--model {found.name}`; there are {', '.join(each.name for each in planned)}"
+        raise PlanError(f"none of the {len(planned)} models of {loaded.file} has `scale`", hint=hint)
     if found is None:
         message = f"{loaded.file} has no model that can be planned"
         raise PlanError(message, hint="give one `deploy: {weights: OWNER/MODEL}`, or serve it with `engine: vllm`")
@@ -141,36 +144,35 @@ def _hardware(loaded: Loaded, model: Model, catalog: Path | None, hub: str):
 
 
 def _compare(
-    name: str, setting: Setting, scale: ModelScale, *, trace: Path, sweep: bool, limit_s: float | None
+    model: Model, setting: Setting, scale: ModelScale, *, trace: Path, sweep: bool, limit_s: float | None
 ) -> Comparison:
     from hanok.autoscaling.simulation import candidates, cheapest
     from hanok.autoscaling.simulation import fixed as fixed_numbers
+    from hanok.cli.simulate_run import replay
 
-    rules = list(candidates(scale)) if sweep else [scale]
     alone = fixed_numbers(scale)
-    with _progress(len(setting.calls) * (len(alone) + len(rules))) as step:
-        fixed = [setting.try_out(each, title=title, progress=step) for title, each in alone]
-        tried = [setting.try_out(each, progress=step) for each in rules]
+    rules = list(candidates(scale)) if sweep else [scale]
+    every = replay(setting, [*alone, *((None, each) for each in rules)])
+    fixed, tried = every[: len(alone)], every[len(alone) :]
     best = cheapest([*tried, *fixed], ttft_s=limit_s) if limit_s is not None else None
-    return Comparison(model=name, setting=setting, trace=trace, fixed=fixed, rules=tried, limit_s=limit_s, best=best)
+    return Comparison(
+        model=model.name,
+        is_declared=model.scale is not None,
+        setting=setting,
+        trace=trace,
+        fixed=fixed,
+        rules=tried,
+        limit_s=limit_s,
+        best=best,
+    )
 
 
-@contextmanager
-def _progress(total: int) -> Generator[Callable[[int], None]]:
-    """A bar over the calls of all replays; to be told how many calls of one have come."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("replaying"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
-        task = progress.add_task("replaying", total=total)
-        last = 0
-
-        def step(done: int) -> None:
-            nonlocal last
-            progress.advance(task, done - last if done > last else 0)
-            last = done
-
-        yield step
+def _write(file: Path, text: str) -> None:
+    """Raises `PlanError`."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PlanError(f"{file} cannot be written: {error.strerror}", hint="name another file with --html") from None
 
 
 def _tell(compared: Comparison, *, html: Path | None, as_json: bool) -> None:
@@ -179,7 +181,7 @@ def _tell(compared: Comparison, *, html: Path | None, as_json: bool) -> None:
     if html is not None:
         from hanok.cli.simulate_page import page
 
-        html.write_text(page(compared), encoding="utf-8")
+        _write(html, page(compared))
         talk.print(f"wrote {html}", highlight=False, soft_wrap=True)
     if as_json:
         simulate_view.print_form(compared)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hanok.cli.money import usd
 from hanok.cli.plots import bucketed
-from hanok.cli.simulate_view import chosen, shown, spoken
+from hanok.cli.simulate_view import chosen, found, priced, replicas_of, shown, spoken, suggestion, target
 
 if TYPE_CHECKING:
     from hanok.autoscaling.simulation import Outcome, Tried
@@ -22,12 +22,15 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e8ebee;--soft:#98a3ae;--line:#333b44;--paper:#15191e;--card:#1d2329;--a:#4cc38a;
 --b:#e0a94a;--c:#6cb2eb;--bad:#ff7b72}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:32px 24px 48px}
+main{max-width:1120px;margin:0 auto;padding:32px 24px 48px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:15px;margin:28px 0 6px}
-p{margin:4px 0;color:var(--soft)}.cards{display:flex;gap:12px;flex-wrap:wrap;margin:20px 0}
-.card{background:var(--card);border-radius:10px;padding:12px 18px;min-width:140px}.card b{display:block;font-size:22px}
+p{margin:4px 0;color:var(--soft)}p.found{color:var(--a);font-weight:600;margin-top:14px}p.none{color:var(--bad)}
+i{display:inline-block;width:9px;height:9px;border-radius:5px;margin:0 5px 0 14px}i:first-child{margin-left:0}
+.cards{display:grid;gap:12px;
+grid-template-columns:repeat(auto-fit,minmax(140px,1fr));margin:20px 0}
+.card{background:var(--card);border-radius:10px;padding:12px 18px}.card b{display:block;font-size:22px}
 .card span{color:var(--soft);font-size:13px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:6px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--soft);font-weight:500;font-size:13px}th:first-child,td:first-child{text-align:left;white-space:normal}
 tr.best td{font-weight:700;background:var(--card)}td.slow{color:var(--bad)}td.good{color:var(--a)}.wide{overflow-x:auto}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:12px}.axis{stroke:var(--line)}
@@ -52,19 +55,35 @@ def _parts(compared: Comparison) -> Iterator[str]:
     yield f"<p>{outcome.calls:,} calls of {escape(compared.trace.name)} on {escape(hardware.title)}</p>"
     if outcome.left_out:
         yield f"<p>{outcome.left_out:,} calls are longer than the engine takes and were left out.</p>"
+    if not compared.is_declared:
+        yield f"<p>{escape(suggestion(compared)).replace('`scale`', '<code>scale</code>')}.</p>"
+    if told := found(compared):
+        yield f'<p class="found{"" if compared.best else " none"}">{escape(told)}</p>'
+    yield from _pasted(compared)
+    yield f"<h2>With {escape(outcome.title)}</h2>"
     yield _cards(outcome)
-    yield f"<p>Shown: {escape(outcome.title)}</p>"
     yield from _curves(outcome)
     if len(compared.rules) > 1:
-        yield "<h2>Cost and p99 time to the first token of every rule that was tried</h2>"
+        yield "<h2>Every rule that was tried: what it costs, and its p99 time to the first token</h2>"
+        yield _LEGEND
         yield _cloud(compared)
     yield "<h2>Compared</h2>"
     yield _table(compared)
-    if compared.best is not None:
-        from hanok.autoscaling.simulation import as_yaml
-
-        yield f"<h2>To paste into platform.yaml</h2><pre>{escape(as_yaml(compared.best.scale))}</pre>"
     yield "<p>Simulated with the planner's estimates; no prompt is found in a cache. Prices on demand.</p>"
+
+
+def _pasted(compared: Comparison) -> Iterator[str]:
+    from hanok.autoscaling.simulation import as_yaml
+
+    if compared.best is not None:
+        yield f"<p>To write into platform.yaml, below <code>name: {escape(compared.model)}</code>:</p>"
+        yield f"<pre>{escape(as_yaml(compared.best.scale))}</pre>"
+
+
+_LEGEND = (
+    '<p><i style="background:var(--soft)"></i>fixed numbers<i style="background:var(--c)"></i>rules'
+    '<i style="background:var(--a)"></i>the best; each says what it is when pointed at</p>'
+)
 
 
 def _cards(outcome: Outcome) -> str:
@@ -144,13 +163,12 @@ def _cloud(compared: Comparison) -> str:
         where = f'cx="{x:.1f}" cy="{y:.1f}" r="{7 if best else 4}" fill="{color}"'
         return f"<circle {where}><title>{escape(told)}</title></circle>"
 
-    marks = "".join(
-        _text(LEFT - 8, 12 + down * (1 - share**0.5), "end", spoken(slowest * share)) for share in (0.0, 0.1, 0.4, 1.0)
-    )
+    marks = "".join(_mark(8 + down * (1 - share**0.5), spoken(slowest * share)) for share in (0.0, 0.1, 0.4, 1.0))
     limit = ""
     if compared.limit_s is not None and compared.limit_s < slowest:
         y = 8 + down * (1 - (compared.limit_s / slowest) ** 0.5)
         limit = f'<line x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--bad)" stroke-dasharray="4 3"/>'
+        limit += _text(WIDTH - 4, y - 5, "end", f"wanted: {spoken(compared.limit_s)}")
     unit = "$" if every[0].outcome.usd is not None else "node seconds "
     axis = (
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{8 + down}" y2="{8 + down}"/>'
@@ -160,27 +178,37 @@ def _cloud(compared: Comparison) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {tall}" role="img">{marks}{axis}{limit}{"".join(map(dot, every))}</svg>'
 
 
+_TITLES = (
+    "Rule", "Replicas", "Running", "Waiting", "KV cache", "TTFT p50", "p99", "Queue p99", "Mean", "GPU-hours",
+    "$", "$ spot", "$ 1M tokens",
+)  # fmt: skip
+
+
 def _table(compared: Comparison) -> str:
-    titles = ("Replicas by", "TTFT p50", "p99", "Queue p99", "Mean", "Max", "GPU-hours", "$", "$ spot", "$ 1M tokens")
-    head = "".join(f"<th>{title}</th>" for title in titles)
+    head = "".join(f"<th>{title}</th>" for title in _TITLES)
     rows = "".join(_row(each, compared) for each in shown(compared))
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
 def _row(tried: Tried, compared: Comparison) -> str:
-    outcome = tried.outcome
-    limit = compared.limit_s
+    outcome, limit = tried.outcome, compared.limit_s
     kind = "" if limit is None else "good" if outcome.ttft_s(0.99) <= limit else "slow"
     spot = "–" if outcome.spot_usd is None else "–".join(usd(each) for each in outcome.spot_usd)
-    cells = [
-        spoken(outcome.wait_s(0.99)), f"{outcome.mean_replicas:.1f}", str(outcome.most), f"{outcome.gpu_hours:.1f}",
-        "–" if outcome.usd is None else usd(outcome.usd), spot,
-        "–" if outcome.usd_million is None else usd(outcome.usd_million),
+    before = [
+        compared.kind(tried), replicas_of(tried.scale), target(tried, "running"), target(tried, "waiting"),
+        target(tried, "kv_cache"), spoken(outcome.ttft_s(0.5)),
     ]  # fmt: skip
-    first = f"<td>{escape(outcome.title)}</td><td>{spoken(outcome.ttft_s(0.5))}</td>"
-    first += f'<td class="{kind}">{spoken(outcome.ttft_s(0.99))}</td>'
+    after = [
+        spoken(outcome.wait_s(0.99)), f"{outcome.mean_replicas:.1f}", f"{outcome.gpu_hours:.1f}",
+        priced(outcome.usd), spot, priced(outcome.usd_million),
+    ]  # fmt: skip
     best = ' class="best"' if tried is compared.best else ""
-    return f"<tr{best}>{first}{''.join(f'<td>{each}</td>' for each in cells)}</tr>"
+    p99 = f'<td class="{kind}">{spoken(outcome.ttft_s(0.99))}</td>'
+    return f"<tr{best}>{_cells(before)}{p99}{_cells(after)}</tr>"
+
+
+def _cells(told: Sequence[str]) -> str:
+    return "".join(f"<td>{escape(each)}</td>" for each in told)
 
 
 def _cost(outcome: Outcome) -> str:

@@ -1,4 +1,8 @@
-"""What `hanok up` leaves in the state folder for the other commands: where it listens, and a key for this machine."""
+"""What `hanok up` leaves in the state folder for the other commands: where it listens, and a key for this machine.
+
+Where machines share a ledger, as pods of a cluster do, each has a key of its own name, and only once it is asked for:
+one key for all would be renewed by each in turn, and the others' would end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import fcntl
 import http.client
 import json
 import os
+import socket
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -65,7 +70,23 @@ def forget_server(state: Path) -> None:
         (state / _SERVER).unlink(missing_ok=True)
 
 
-def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
+def own_name(loaded: Loaded) -> str:
+    """The name of this machine's own key: of machines that share a ledger each has another."""
+    return LOCAL if loaded.platform.ledger.database is None else f"{LOCAL}-{socket.gethostname()}"
+
+
+def key_at_start(loaded: Loaded, ledger: Ledger) -> tuple[str, bool]:
+    """This machine's own key for a server that starts, and whether it was made just now.
+
+    With a ledger that others share none is made: an empty text where none is kept that opens something.
+    """
+    if loaded.platform.ledger.database is None:
+        return local_key(loaded.state, ledger)
+    kept = _kept_key(loaded.state)
+    return (kept if kept and KeyRing(ledger.list_keys()).find(kept) is not None else ""), False
+
+
+def local_key(state: Path, ledger: Ledger, name: str = LOCAL) -> tuple[str, bool]:
     """This machine's own key, and whether it was made just now.
 
     It is kept in `local.key`, readable by its owner only, so that `hanok ask` and the printed curl line work. One that
@@ -73,18 +94,31 @@ def local_key(state: Path, ledger: Ledger) -> tuple[str, bool]:
     """
     with _alone(state):
         kept = _kept_key(state)
-        local = next((key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None), None)
+        local = _in_use(ledger, name)
         if local is not None and kept and KeyRing([local]).find(kept) is not None:
             return kept, False
-        secret = _renewed(ledger, local)
+        secret = _renewed(ledger, local, name)
         keep_local_key(state, secret)
         return secret, True
 
 
 def local_caller(ledger: Ledger) -> Caller:
-    """Who calls when this machine's own key does."""
-    key = next(key for key in ledger.list_keys() if key.name == LOCAL and key.revoked_at is None)
+    """Who calls where a command works without a server: the key `local`, which is made where there is none.
+
+    No secret is needed for that, so none is renewed.
+    """
+    key = _in_use(ledger, LOCAL) or _made(ledger)
     return Caller(key_id=key.id, key_name=key.name, team=key.team, user=key.user)
+
+
+def _made(ledger: Ledger) -> Key:
+    """The key `local`; of several who begin at once one makes it, and the others find it."""
+    try:
+        return ledger.create_key(LOCAL).key
+    except StoreError:
+        if (key := _in_use(ledger, LOCAL)) is None:
+            raise
+        return key
 
 
 def own_secret(loaded: Loaded) -> str:
@@ -98,7 +132,8 @@ def own_secret(loaded: Loaded) -> str:
         if kept := _kept_key(loaded.state):
             return kept
         raise
-    secret, fresh = local_key(loaded.state, ledger)
+    with ledger:
+        secret, fresh = local_key(loaded.state, ledger, own_name(loaded))
     if fresh:
         wait_until_known(loaded.state, secret)
     return secret
@@ -116,13 +151,17 @@ def _kept_key(state: Path) -> str:
         return ""
 
 
-def _renewed(ledger: Ledger, local: Key | None) -> str:
+def _in_use(ledger: Ledger, name: str) -> Key | None:
+    return next((key for key in ledger.list_keys() if key.name == name and key.revoked_at is None), None)
+
+
+def _renewed(ledger: Ledger, local: Key | None, name: str) -> str:
     """A new secret for the key, whose budgets stay; who has the last one, as another machine, has time to follow."""
     if local is not None and (local.expires_at is None or local.expires_at > time.time()):
         return ledger.rotate_key(local.id, grace_s=RENEWAL_GRACE_S).secret
     if local is not None:
         ledger.revoke_key(local.id)
-    return ledger.create_key(LOCAL).secret
+    return ledger.create_key(name).secret
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ from hanok.cli.channel import (
 )
 from hanok.cli.listen import bind
 from hanok.cli.serve import greet, show_loading, stop_on_signals
-from hanok.cli.state import RunningServer, forget_server, local_key, write_server
+from hanok.cli.state import RunningServer, forget_server, key_at_start, write_server
 from hanok.cli.terminal import talk
 from hanok.errors import StartError, StoreError
 from hanok.ledger import Ledger
@@ -95,7 +95,7 @@ def _take_left_books(loaded: Loaded) -> tuple[str, bool]:
     """Take what dead processes left into the ledger, before others start, and give this machine's key."""
     with Ledger.of(loaded) as ledger:
         ledger.start()
-        return local_key(loaded.state, ledger)
+        return key_at_start(loaded, ledger)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

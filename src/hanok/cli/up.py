@@ -13,7 +13,7 @@ from rich.markup import escape
 from hanok.cli.create import write_starter
 from hanok.cli.listen import check_address
 from hanok.cli.serve import accepting, calm_the_collector, drain, greet, reload_on_hangup, show_loading, stop_on_signals
-from hanok.cli.state import RunningServer, forget_server, local_key, write_server
+from hanok.cli.state import RunningServer, forget_server, key_at_start, write_server
 from hanok.cli.terminal import DEFAULT_FILE, FileArgument, talk
 from hanok.spec import Loaded, load
 from hanok.telemetry import configure_logging
@@ -62,7 +62,7 @@ async def _serve(loaded: Loaded, host: str, port: int, *, log_json: bool) -> Non
     from hanok.assemble import http_server, running
 
     async with running(loaded) as house:
-        secret, fresh = local_key(loaded.state, house.ledger)
+        secret, fresh = key_at_start(loaded, house.ledger)
         house.take_up_keys()
         server = http_server(house, host, port)
         serving = asyncio.create_task(server.serve())

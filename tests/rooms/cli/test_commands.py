@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hanok.cli import packages
 from hanok.cli.state import local_key
 from hanok.ledger import KeyRing, Ledger
-from hanok.spec import Allowance
+from hanok.spec import Allowance, load
 from tests.charges import charge
 from tests.conftest import ECHO, free_port
 from tests.journeys.test_hanok_up import hanok, start_up
@@ -253,3 +256,24 @@ def test_what_is_too_short_is_told_how_long_it_must_be(folder: Path) -> None:
     (folder / "platform.yaml").write_text(yaml.safe_dump({"models": [ECHO], "gateway": {"admin_key": "sk-1234"}}))
     assert "must have at least 16 characters" in hanok(folder, "check").stderr
     assert "no such file" in hanok(folder, "import", "litellm", "none.yaml").stderr
+
+
+def test_looking_at_a_file_imports_nothing_that_agents_need() -> None:
+    script = (
+        "import sys, hanok.assemble, hanok.cli.look\n"
+        "print({'langgraph', 'langchain_core', 'langsmith', 'pymilvus', 'redis'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_a_package_that_the_file_asks_for_and_is_not_there_is_told_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("models: [{name: m, serve: {engine: echo}}]\nruns:\n  database: redis://127.0.0.1:1\n")
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "redis" else name)
+    (told,) = packages.missing_packages(load(file))
+    assert str(told) == f"{file}:3:13 runs.database: needs the package redis, which is not installed here\n" + (
+        '  hint: pip install "hanok[redis]"'
+    )

@@ -83,7 +83,7 @@ def test_exit_code_1_says_that_nothing_fits_and_why(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No machine of the catalogue can serve this" in done.stdout
     assert re.search(r"g6\.xlarge\s+weights 131\.4 GiB", done.stdout)
-    assert re.search(r"It would fit with\n  any machine: .*\$\d", done.stdout)
+    assert re.search(r"It would fit with\n  other machines than `gpu` names: .*\$\d", done.stdout)
 
 
 @pytest.mark.parametrize(

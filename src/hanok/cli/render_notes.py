@@ -1,0 +1,86 @@
+"""What `hanok render` says when a tree is written: what a person must do, a line each, and what comes next.
+
+Of what was told the last time nothing is said again: it stands in the tree's `APPLY.md`, with everything in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from hanok.cli.terminal import talk
+
+if TYPE_CHECKING:
+    from hanok.kubernetes import ClusterPlan
+    from hanok.kubernetes.notes import Note
+
+_NAMES = 4
+"""How many names stand in a line."""
+_APPLY = {
+    "flux": "put {out} into the repository that Flux watches",
+    "argocd": "put {out} into its repository, and hand its Application to Argo CD",
+    "flat": "apply its folders by their numbers",
+}
+
+
+def tell_notes(notes: Sequence[Note], guide: str) -> None:
+    """Those that are not in the guide of before, by kind: the first things first."""
+    from hanok.kubernetes.notes import After, Known, Role, Value
+
+    new = [each for each in notes if each.mark not in guide]
+    values = [each.told.name for each in new if isinstance(each.told, Value)]
+    roles = [each.told.name for each in new if isinstance(each.told, Role)]
+    before = [(each.component, each.message) for each in new if isinstance(each.told, str)]
+    before += [("secrets", f"put {len(values)} into the store: {_some(values)}")] if values else []
+    before += [("roles", f"make {len(roles)} in IAM: {_some(roles)}")] if roles else []
+    _tell("before it is applied", before)
+    _tell("after", [(each.component, each.message) for each in new if isinstance(each.told, After)])
+    _tell("good to know", [(each.component, each.message) for each in new if isinstance(each.told, Known)])
+
+
+def tell_missing(plan: ClusterPlan) -> None:
+    """Files and folders that the image takes along, and that are not beside the platform file."""
+    from hanok.kubernetes.components.own.image import kept_files
+
+    for path in kept_files(plan):
+        if not (plan.loaded.folder / path).exists():
+            message = f"{path} is not beside {plan.loaded.file.name}: without it the image cannot be built"
+            talk.print(f"[red]missing[/]: {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def tell_next(out: Path, guide: str, form: str, *, changed: int, files: int) -> None:
+    """How much was written, and the steps from here."""
+    if not changed:
+        talk.print(f"nothing changed of {files} files in {out}", highlight=False, soft_wrap=True)
+        return
+    talk.print(f"{changed} of {files} files written\nnext:", highlight=False)
+    steps = (
+        f"1. do what [bold]{escape(str(out / guide))}[/] asks for before",
+        f"2. prove the tree: [bold]hanok preflight {escape(str(out))}[/]",
+        f"3. {_APPLY[form].format(out=escape(str(out)))}, as {guide} shows",
+    )
+    for step in steps:
+        talk.print(f"  {step}", highlight=False, soft_wrap=True)
+
+
+def _tell(title: str, lines: Sequence[tuple[str, str]]) -> None:
+    """On a terminal a line each, cut where it ends; whole in a pipe."""
+    if not lines:
+        return
+    talk.print(f"[yellow]{title}[/]")
+    for line in _joined(lines):
+        talk.print(f"  {line}", highlight=False, soft_wrap=not talk.is_terminal, no_wrap=True, overflow="ellipsis")
+
+
+def _joined(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for component, message in lines:
+        yield f"[bold]{component}[/]: {escape(message)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The last steps of names, as many as fit."""
+    shown = ", ".join(each.rpartition("/")[2] for each in names[:_NAMES])
+    return f"{shown} and {len(names) - _NAMES} more" if len(names) > _NAMES else shown
