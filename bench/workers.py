@@ -48,6 +48,9 @@ class Tally:
     streams: int = 0
 
     def add(self, report: Report) -> None:
+        """Raises `MeasureFailed` when some were refused: nobody can say then what the ledger has to hold."""
+        if report.errors:
+            raise MeasureFailed(f"{report.errors} answers were none, the first: {report.first_error}")
         self.answers += report.answers
         self.streams += report.streams
 
