@@ -5,9 +5,10 @@ call; `Ledger` keeps them.
 """
 
 from hanok.ledger.accounts import NEVER, Account, Accounts, Unit
-from hanok.ledger.admission import Admission, Hold, Offer
+from hanok.ledger.admission import Admission, Offer
 from hanok.ledger.books import Ledger
 from hanok.ledger.entries import Allotment, AuditEntry
+from hanok.ledger.hold import Hold
 from hanok.ledger.holder import Holder
 from hanok.ledger.keys import Key, KeyRing, NewKey, digest, make_key
 from hanok.ledger.metered import Metered, MeteredAnswer, MeteredResult

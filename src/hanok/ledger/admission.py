@@ -32,9 +32,9 @@ from hanok.ledger.accounts import (
     Unit,
     affordable,
     reserve,
-    settle,
 )
 from hanok.ledger.entries import Allotment
+from hanok.ledger.hold import NOTHING, Hold
 from hanok.ledger.keys import Key
 from hanok.ledger.policies import Policies
 from hanok.ledger.prices import PriceList, Rate, Tariff
@@ -50,7 +50,6 @@ DRAWS = 8
 FORGET_AFTER_S = 3600.0
 RATES_KEPT_S = 60.0
 UNBOUNDED = 1 << 62
-_NOTHING: Amounts = (0, 0, 0, 0)
 _MANY = frozenset({"user", "session", "run"})
 """Of these there may be any number, by callers' word."""
 _Name = tuple[str, str | None, str | None, str | None]
@@ -77,54 +76,6 @@ class Offer:
 
 NO_OFFER = Offer(max_output_tokens=4096)
 """For a model that is gone since the call was let in."""
-
-
-class Hold:
-    """What one call has reserved, where, and at which `rate`. `paid_tokens` is how many completion tokens are reserved.
-
-    `tariff` is what the call keeps, whatever changes while it runs.
-    """
-
-    __slots__ = ("accounts", "amounts", "paid_tokens", "rate", "tariff")
-
-    def __init__(self, accounts: Accounts, amounts: Amounts, tariff: Tariff, paid_tokens: int) -> None:
-        self.accounts = accounts
-        self.amounts = amounts
-        self.rate = tariff.most
-        self.tariff = tariff
-        self.paid_tokens = paid_tokens
-
-    def reprice(self, rate: Rate) -> None:
-        """Who answers is known, at this rate: give back what was reserved because it might have been dearer."""
-        usd, tokens, calls, at_once = self.amounts
-        paid = min(self.paid_tokens, tokens)  # where nothing is counted there is no end to what is paid
-        less = min(usd, rate.uncached_nano_usd(tokens - paid, paid))
-        self.rate = rate
-        for account in self.accounts:
-            if account.unit == Unit.USD:
-                account.used -= usd - less
-        self.amounts = (less, tokens, calls, at_once)
-
-    def settle(self, tokens: int, cost_nano_usd: int) -> None:
-        """Put what was used in the place of what was reserved. Once."""
-        settle(self.accounts, self.amounts, (cost_nano_usd, tokens, 1, 0))
-
-    def release(self) -> None:
-        """Take everything back, as if the call had never been."""
-        settle(self.accounts, self.amounts, _NOTHING)
-
-    def take_again(self) -> None:
-        """Reserve once more what was released, whether or not it fits."""
-        for account in self.accounts:
-            account.used += self.amounts[account.unit]
-
-    def add(self, amounts: Amounts, tokens: int) -> None:
-        """Reserve more, whether or not it fits."""
-        for account in self.accounts:
-            account.used += amounts[account.unit]
-        usd, all_tokens, calls, at_once = self.amounts
-        self.amounts = (usd + amounts[Unit.USD], all_tokens + amounts[Unit.TOKENS], calls, at_once)
-        self.paid_tokens += tokens
 
 
 class _Ready(msgspec.Struct):
@@ -306,7 +257,7 @@ class Admission:
         """Have the accounts of another model, which has answered already, take the place of those reserved in."""
         accounts = await self.accounts(request.caller, model, self._wall())
         hold.release()
-        return Hold(accounts, _NOTHING, self.tariff(model, request.options), 0)
+        return Hold(accounts, NOTHING, self.tariff(model, request.options), 0)
 
     def affords(self, request: ChatRequest | TaskRequest, model: str) -> bool:
         """Whether the caller's budgets pay for this model in the place of the one that was reserved for."""
@@ -398,7 +349,7 @@ class Admission:
     async def _reserve(self, request: Request, accounts: Accounts) -> tuple[Request, Hold]:
         tariff = self.tariff(request.model, request.options)
         if not accounts:
-            return request, Hold(NO_ACCOUNTS, _NOTHING, tariff, UNBOUNDED)
+            return request, Hold(NO_ACCOUNTS, NOTHING, tariff, UNBOUNDED)
         rate = tariff.most
         prompt = request.prompt_bytes() // PROMPT_BYTES_A_TOKEN
         wanted, may_shrink = self._wanted(request)
@@ -455,13 +406,13 @@ class Admission:
             return None
         price = hold.rate.output_nano_usd
         away = None if self._shares is None else await self._draw_step(self._shares, budgets, hold.rate)
-        tokens = affordable(budgets, _NOTHING, nano_usd_a_token=price, most=STEP_TOKENS)
+        tokens = affordable(budgets, NOTHING, nano_usd_a_token=price, most=STEP_TOKENS)
         if tokens >= 1:
             hold.add(_step(hold.rate, tokens), tokens)
             return None
         if away is not None:
             raise away
-        return next(each for each in budgets if affordable([each], _NOTHING, nano_usd_a_token=price, most=1) < 1)
+        return next(each for each in budgets if affordable([each], NOTHING, nano_usd_a_token=price, most=1) < 1)
 
     async def _draw_step(self, shares: Shares, budgets: Sequence[Account], rate: Rate) -> StoreError | None:
         """Draw for a step. What kept us from it, where there may be enough all the same; raises where nothing holds."""
@@ -469,7 +420,7 @@ class Admission:
         try:
             for _ in range(DRAWS):
                 exhausted = await shares.draw(budgets, _step(rate, STEP_TOKENS), (ceil(price), 1, 0, 0), self._past)
-                if exhausted or affordable(budgets, _NOTHING, nano_usd_a_token=price, most=1) >= 1:
+                if exhausted or affordable(budgets, NOTHING, nano_usd_a_token=price, most=1) >= 1:
                     break
         except StoreError as error:
             if not shares.holds:

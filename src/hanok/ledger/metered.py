@@ -11,7 +11,8 @@ from typing import Protocol, Self
 
 from hanok.errors import EngineError, HanokError, RequestError, StoreError
 from hanok.ledger.accounts import Account
-from hanok.ledger.admission import Admission, Hold
+from hanok.ledger.admission import Admission
+from hanok.ledger.hold import Hold
 from hanok.ledger.standing import describe
 from hanok.wire import (
     BYTES_PER_TOKEN,
