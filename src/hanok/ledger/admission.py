@@ -46,10 +46,12 @@ from hanok.wire import NO_OPTIONS, Caller, ChatRequest, Options, TaskRequest
 PROMPT_BYTES_A_TOKEN = 3
 """For reservations: on the safe side of English (4) and Korean (3)."""
 STEP_TOKENS = 256
-DRAWS = 8
+DRAWS = 64
+"""So often a call draws again what others were quicker to use; then it is told to come back."""
 FORGET_AFTER_S = 3600.0
 RATES_KEPT_S = 60.0
 UNBOUNDED = 1 << 62
+_CONTENDED = "too many calls draw on the shared budgets at once"
 _MANY = frozenset({"user", "session", "run"})
 """Of these there may be any number, by callers' word."""
 _Name = tuple[str, str | None, str | None, str | None]
@@ -147,9 +149,15 @@ class Admission:
         key = self._keys.get(terms.subject) if terms.of == "key" else None
         renewed = self._policies.renewed(terms, key, self._allotments, now)
         if renewed is not None:
-            account.change(renewed, alone=self._shares is None)
+            self._put_under(account, renewed)
         else:
             account.stale = True
+
+    def _put_under(self, account: Account, terms: Terms) -> None:
+        if self._shares is None:
+            account.change(terms, alone=True)
+        else:
+            self._shares.renew(account, terms)
 
     def know(self, keys: Iterable[Key], allotments: Mapping[tuple[str, str], Allotment]) -> None:
         """Take up the ledger's keys and the limits given to runs."""
@@ -199,6 +207,7 @@ class Admission:
                 continue
             if account is None or self._shares is None or self._shares.close(account):
                 self._accounts.pop(name, None)
+                self._turn += 1
 
     # admitting
 
@@ -282,19 +291,24 @@ class Admission:
 
     async def accounts(self, caller: Caller, model: str, now: float) -> Accounts:
         """The accounts that a call draws on. Those that this process has not met are opened."""
-        name: _Name = (caller.key_id, caller.team, caller.user, model)
-        ready = self._ready.get(name)
-        if ready is None or now >= ready.ends:
-            ready = await self._open(name, lambda at: self._standing_terms(caller, model, at), now)
-        ready.seen = now
-        if (caller.session is None and caller.run is None) or not (self._has_runs or self._policies.has_sessions):
-            return ready.accounts
-        name = (caller.tenant, caller.session, caller.run, None)
-        own = self._ready.get(name)
-        if own is None or now >= own.ends:
-            own = await self._open(name, lambda at: self._own_terms(caller, at), now)
-        own.seen = now
-        return own.join(ready)
+        while True:
+            turn = self._turn
+            name: _Name = (caller.key_id, caller.team, caller.user, model)
+            ready = self._ready.get(name)
+            if ready is None or now >= ready.ends:
+                ready = await self._open(name, lambda at: self._standing_terms(caller, model, at), now)
+                turn = self._turn
+            ready.seen = now
+            if (caller.session is None and caller.run is None) or not (self._has_runs or self._policies.has_sessions):
+                return ready.accounts
+            name = (caller.tenant, caller.session, caller.run, None)
+            own = self._ready.get(name)
+            if own is None or now >= own.ends:
+                own = await self._open(name, lambda at: self._own_terms(caller, at), now)
+            own.seen = now
+            if turn == self._turn:
+                return own.join(ready)
+            now = self._wall()  # the first ones may have been forgotten, or go by other terms, since they were found
 
     async def _open(self, name: _Name, terms_at: Callable[[float], Iterator[Terms]], now: float) -> _Ready:
         """Open the accounts of these terms, and keep them ready under this name."""
@@ -336,7 +350,7 @@ class Admission:
             if terms.counts and self._shares is None:
                 account.reopen(await self._past(terms))
         if account.terms != terms:
-            account.change(terms, alone=self._shares is None)
+            self._put_under(account, terms)
         return account
 
     async def _past(self, terms: Terms) -> int:
@@ -375,13 +389,12 @@ class Admission:
         """Reserve, and draw what is wanting where that can help; `least` says what would still be of use."""
         if shares.holds and reserve(accounts, amounts) is None:
             return None
-        refused: Account | None = None
         for _ in range(DRAWS):
             exhausted = await shares.draw(accounts, amounts, least, self._past)
             refused = reserve(accounts, amounts)
             if refused is None or refused in exhausted:
-                break  # else others have used, or given back meanwhile, what was enough when we asked for the rest
-        return refused
+                return refused  # else others have used meanwhile what was enough when we asked for the rest
+        raise StoreError(_CONTENDED)
 
     def _wanted(self, request: ChatRequest | TaskRequest) -> tuple[int, bool]:
         """How many completion tokens to reserve, and whether fewer would do."""
@@ -421,12 +434,12 @@ class Admission:
             for _ in range(DRAWS):
                 exhausted = await shares.draw(budgets, _step(rate, STEP_TOKENS), (ceil(price), 1, 0, 0), self._past)
                 if exhausted or affordable(budgets, NOTHING, nano_usd_a_token=price, most=1) >= 1:
-                    break
+                    return None
+            return StoreError(_CONTENDED)
         except StoreError as error:
             if not shares.holds:
                 raise
             return error
-        return None
 
     async def look(self, accounts: Sequence[Account]) -> None:
         """See what other processes have used, where accounts are shared. Without news the last known stands."""

@@ -44,17 +44,20 @@ class Shares:
 
     def close(self, account: Account) -> bool:
         """Take no more part in an account: the next report ends it. Not (False) while calls have reserved of it, or
-        wait for a grant of it."""
-        if account.used != account.settled or self._is_drawn(account):
+        are about to."""
+        part = self._parts.get(account.terms.id)
+        if account.used != account.settled or (part is not None and part.awaited):
             return False
         part = self._parts.pop(account.terms.id, None)
         if part is not None:
             self._left.append(part)
         return True
 
-    def _is_drawn(self, account: Account) -> bool:
-        part = self._parts.get(account.terms.id)
-        return part is not None and part.drawing > 0
+    def renew(self, account: Account, terms: Terms) -> None:
+        """Go on under other terms. Under a lower limit what was granted and is not in use must be drawn again."""
+        if terms.limit < account.limit:
+            self._parts[account.terms.id].set_aside()
+        account.change(terms, alone=False)
 
     @property
     def holds(self) -> bool:
@@ -68,26 +71,37 @@ class Shares:
         granted now need not be enough although there is more: then draw again. Raises `StoreError` when the others
         cannot be asked; where it still `holds` then, what is granted may be used.
         """
-        if not self.holds:
-            await self._store.beat()
-            self._take_note()
-        lacking = [each for each in accounts if each.used + wanted[each.unit] > each.granted]
-        if not lacking:
-            return ()
-        await self._open_anew(lacking, past)
-        wants = [self._want(each, wanted, least) for each in lacking]
-        lacks = [each.used + wanted[each.unit] - each.granted for each in lacking]
-        answers = await self._ask(wants)
-        self._take_note()
-        for account, granted in zip(lacking, answers, strict=True):
-            account.granted += granted.amount
-            account.others = max(0, granted.spent + granted.held - account.granted)
-        self._refuse_while_settling(answers)
-        return [each for each, lack, got in zip(lacking, lacks, answers, strict=True) if got.amount < lack]
+        parts = [self._parts[account.terms.id] for account in accounts]
+        for part in parts:
+            part.awaited += 1
+        try:
+            if not self.holds:
+                await self._store.beat()
+                self._take_note()
+            return await self._draw([part for part in parts if part.lacks(wanted) > 0], wanted, least, past)
+        finally:
+            for part in parts:
+                part.awaited -= 1
 
-    async def _ask(self, wants: Sequence[Want]) -> Sequence[Granted]:
-        """Ask the store, and give nothing back of these accounts meanwhile: the calls that ask count on it."""
-        parts = [self._parts[want.account] for want in wants]
+    async def _draw(self, parts: Sequence[_Part], wanted: Amounts, least: Amounts, past: Past) -> Sequence[Account]:
+        if not parts:
+            return ()
+        await self._open_anew(parts, past)
+        await self._return(parts)
+        wants = [self._want(part, wanted, least) for part in parts]
+        lacks = [part.lacks(wanted) for part in parts]
+        answers = await self._ask(parts, wants)
+        self._take_note()
+        for part, want, granted in zip(parts, wants, answers, strict=True):
+            part.take(want, granted)
+        self._refuse_while_settling(answers)
+        return [
+            part.account
+            for part, lack, want, got in zip(parts, lacks, wants, answers, strict=True)
+            if got.amount < lack and want.limit == part.account.limit
+        ]
+
+    async def _ask(self, parts: Sequence[_Part], wants: Sequence[Want]) -> Sequence[Granted]:
         for part in parts:
             part.drawing += 1
         try:
@@ -95,6 +109,13 @@ class Shares:
         finally:
             for part in parts:
                 part.drawing -= 1
+
+    async def _return(self, parts: Sequence[_Part]) -> None:
+        """Give back what was set aside, so that what is drawn now is judged by what is really left."""
+        aside = {part.account.terms.id: amount for part in parts if (amount := part.take_aside())}
+        if aside:
+            await self._store.give_back(aside)
+            self._take_note()
 
     async def look(self, accounts: Iterable[Account]) -> None:
         """See what others have used and reserved of these accounts. Raises `StoreError`."""
@@ -148,11 +169,11 @@ class Shares:
         for part in self._parts.values():
             part.opening = None
 
-    async def _open_anew(self, accounts: Sequence[Account], past: Past) -> None:
-        for account in accounts:
-            part = self._parts[account.terms.id]
+    async def _open_anew(self, parts: Iterable[_Part], past: Past) -> None:
+        for part in parts:
             if part.opening is None:
-                part.opening = await past(account.terms) if account.terms.counts else 0
+                terms = part.account.terms
+                part.opening = await past(terms) if terms.counts else 0
 
     def _refuse_while_settling(self, answers: Sequence[Granted]) -> None:
         settles_s = max(granted.settles_s for granted in answers)
@@ -162,20 +183,20 @@ class Shares:
             message = "the shared budgets were lost and are being counted anew"
             raise StoreError(f"{message}, for {settles_s:.0f} s more")
 
-    def _want(self, account: Account, wanted: Amounts, least: Amounts) -> Want:
-        terms = account.terms
+    def _want(self, part: _Part, wanted: Amounts, least: Amounts) -> Want:
+        account, terms = part.account, part.account.terms
         short = account.used - account.granted
         rest = max(0, terms.limit - account.others - account.granted)
         need = short + (least if terms.counts else wanted)[account.unit]
         # One call at a time draws ahead for all; the others do not count on a rest that those before them count on.
-        ahead = wanted[account.unit] if self._parts[terms.id].drawing else _spare(account, rest)
+        ahead = wanted[account.unit] if part.drawing else _spare(account, rest)
         wish = max(need, short + wanted[account.unit], ahead)
         return Want(
             account=terms.id,
             need=min(max(0, need), AMOUNT_LIMIT),
             wish=min(max(0, wish), AMOUNT_LIMIT),
             limit=terms.limit,
-            opening=self._parts[terms.id].opening or 0,
+            opening=part.opening or 0,
             until=None if terms.ends == NEVER else terms.ends + FORGET_AFTER_S,
             lasts=terms.counts,
         )
@@ -189,18 +210,46 @@ def _spare(account: Account, rest: int) -> int:
 class _Part:
     """What this process knows of one account beside its own figures.
 
-    `opening` is what the ledger knew when it was last asked, None when it must be asked again; `drawing` is how many
-    calls wait for a grant.
+    `opening` is what the ledger knew when it was last asked, None when it must be asked again. `awaited` is how many
+    calls are about to reserve of it: while there are, nothing is given back, as they count on it, and it is not closed.
+    `drawing` is how many of them wait for a grant of it. What is set aside is granted to nobody here any more, and
+    held until it is given back.
     """
 
-    __slots__ = ("_reported", "_used_before", "account", "drawing", "opening")
+    __slots__ = ("_aside", "_reported", "_used_before", "account", "awaited", "drawing", "opening")
 
     def __init__(self, account: Account, opening: int) -> None:
         self.account = account
         self.opening: int | None = opening
+        self.awaited = 0
         self.drawing = 0
+        self._aside = 0
         self._reported = 0
         self._used_before = 0
+
+    def lacks(self, wanted: Amounts) -> int:
+        """What is not granted of that much more; 0 or less when all of it is."""
+        account = self.account
+        return account.used + wanted[account.unit] - account.granted
+
+    def take(self, want: Want, granted: Granted) -> None:
+        """Take what was granted; not what was asked for under a limit that is lower by now."""
+        account = self.account
+        account.granted += granted.amount
+        account.others = max(0, granted.spent + granted.held - account.granted)
+        if account.limit < want.limit:
+            self.set_aside()
+
+    def set_aside(self) -> None:
+        """Let nobody here use what is not in use."""
+        surplus = max(0, self.account.granted - self.account.used)
+        self.account.granted -= surplus
+        self._aside += surplus
+
+    def take_aside(self) -> int:
+        """What was set aside: to be given back now."""
+        aside, self._aside = self._aside, 0
+        return aside
 
     def take_unreported(self) -> int:
         """What is settled and not reported yet: it is now. What went beyond the grant counts as granted."""
@@ -212,20 +261,21 @@ class _Part:
         return amount
 
     def take_surplus(self) -> int:
-        """What is idle beyond twice the use since the last time: no longer granted here."""
+        """What is idle beyond twice the use since the last time, or set aside: no longer granted here."""
         account = self.account
         lately = 0 if account.unit == Unit.CONCURRENT else max(0, account.used - self._used_before)
         self._used_before = account.used
-        surplus = 0 if self.drawing else max(0, account.granted - account.used - 2 * lately)
+        surplus = 0 if self.awaited else max(0, account.granted - account.used - 2 * lately)
         account.granted -= surplus
-        return surplus
+        return surplus + self.take_aside()
 
     def take_all(self) -> int:
         """Everything that is not spent: nothing runs here any more."""
         surplus = max(0, self.account.granted - self._reported)
         self.account.granted -= surplus
-        return surplus
+        return surplus + self.take_aside()
 
     def lose(self) -> None:
         """Others may have been given all that was held here. What running calls reserved is wanting now."""
+        self._aside = 0
         self.account.granted = min(self.account.granted, self._reported)

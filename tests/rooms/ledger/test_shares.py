@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from hanok.ledger import (
     left_holders,
     make_key,
 )
+from hanok.ledger.accounts import Account, Terms
 from hanok.ledger.holder import drawn_by
 from hanok.ledger.shared import SharedAccounts, Want
 from hanok.ledger.shares import Shares
@@ -35,7 +37,7 @@ from hanok.ledger.stores.holders import Mark
 from hanok.ledger.stores.memory import MemoryAccounts, MemoryServer
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.spec import Allowance, Budget, Limit
-from hanok.wire import NANO, Caller
+from hanok.wire import NANO, Caller, ChatRequest
 from tests.charges import charge
 from tests.rooms.ledger.test_admission import DOLLAR_A_TOKEN, Books, NothingSpent, Talker, listen, stream
 from tests.seams.shared_places import Restartable, eventually, restartable
@@ -65,6 +67,11 @@ class Process:
             await self.shares.report()
             for _ in range(7):
                 await asyncio.sleep(0)
+
+    def limit_to(self, usd: float) -> None:
+        """From now on the team's budget is this."""
+        prices, offers = PriceList({"m": DOLLAR_A_TOKEN}), {"m": Offer(max_output_tokens=1000)}
+        self.admission.change(Policies([Budget(of="team", usd=usd, per="ever")]), prices, offers)
 
     @property
     def spent(self) -> int:
@@ -225,6 +232,122 @@ def test_an_account_is_not_forgotten_while_a_call_waits_for_a_grant_of_it() -> N
         await process.shares.report()
         (account,) = (each for name, each in server.accounts.items() if "session" in name)
         assert account.spent == 151 * NANO
+
+    asyncio.run(main())
+
+
+def test_accounts_forgotten_while_others_are_opened_are_looked_up_again() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        budgets = [Budget(of="user", usd=1600.0, per="ever"), Budget(of="session", usd=1600.0, per="ever")]
+        process = Process(server, "a", Policies(budgets))
+        forget_before_the_past_is_read(process, "session")  # the user's account is open by then
+        (await process.admission.admit(of_a_user(150)))[1].settle(150, 150 * NANO)
+        await process.shares.report()
+        assert [each.spent for each in server.accounts.values()] == [150 * NANO] * 2
+
+    asyncio.run(main())
+
+
+def test_an_account_is_not_forgotten_while_a_call_that_draws_on_it_waits_for_its_past() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        budgets = [Budget(of="user", usd=1600.0, per="ever"), Budget(of="session", usd=100.0, per="ever")]
+        process = Process(server, "a", Policies(budgets))
+        (await process.admission.admit(of_a_user(1)))[1].settle(1, NANO)
+        process.shares._losses = -1  # pyright: ignore[reportPrivateUsage] - the store lost its data: pasts are read anew
+        await process.shares.report()
+        forget_before_the_past_is_read(process, "session")
+        (await process.admission.admit(of_a_user(50)))[1].settle(50, 50 * NANO)
+        await process.shares.report()
+        assert [each.spent for each in server.accounts.values()] == [51 * NANO] * 2
+
+    asyncio.run(main())
+
+
+def of_a_user(tokens: int) -> ChatRequest:
+    request = stream(tokens)
+    return replaced(request, caller=replaced(request.caller, user="u"))
+
+
+def forget_before_the_past_is_read(process: Process, of: str) -> None:
+    """Have everything forgotten that can be, in the midst of a call."""
+    admission = process.admission
+    past = admission._past  # pyright: ignore[reportPrivateUsage]
+
+    async def forgetful(terms: Terms) -> int:
+        if terms.of == of:
+            admission.know([], {})  # nothing is ready any more
+            admission.forget()
+            await process.shares.report()
+        return await past(terms)
+
+    admission._past = forgetful  # pyright: ignore[reportPrivateUsage]
+
+
+class Contended(MemoryAccounts):
+    """A place where others of the same process are quicker, so many times, to use what is granted."""
+
+    thieves = 0
+    account: Account
+
+    async def draw(self, wants: Any) -> Any:
+        granted = await super().draw(wants)
+        if self.thieves:
+            self.thieves -= 1
+            self.account.used += 1 + max(0, self.account.granted - self.account.used)
+        return granted
+
+
+@pytest.mark.parametrize(("thieves", "ends"), [(20, None), (200, StoreError)])
+def test_a_call_that_others_are_quicker_than_is_not_told_that_the_budget_is_spent(
+    thieves: int, ends: type[Exception] | None
+) -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="team", usd=100_000.0, per="ever")]))
+        store = process.shares._store = Contended(server, holder="a")  # pyright: ignore[reportPrivateUsage]
+        (await process.admission.admit(stream(1)))[1].settle(1, NANO)
+        (store.account,) = process.admission.open_accounts()
+        process.limit_to(2_000_000.0)
+        store.thieves = thieves
+        process.shares._parts[store.account.terms.id].drawing = 1  # pyright: ignore[reportPrivateUsage] - nobody else draws ahead
+        with pytest.raises(ends) if ends else contextlib.nullcontext():
+            await process.admission.admit(stream(7000))
+
+    asyncio.run(main())
+
+
+def test_a_limit_that_falls_binds_what_was_granted_before() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        other = Process(server, "b", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        (await process.admission.admit(stream(1)))[1].settle(1, NANO)  # and holds a sixteenth, 100 dollars
+        for each in (process, other):
+            each.limit_to(50.0)
+        with pytest.raises(BudgetExceeded):
+            await process.admission.admit(stream(60))
+        (await process.admission.admit(stream(9)))[1].settle(9, 9 * NANO)
+        with pytest.raises(BudgetExceeded):
+            await other.admission.admit(stream(41))
+        (await other.admission.admit(stream(38)))[1].settle(38, 38 * NANO)
+
+    asyncio.run(main())
+
+
+def test_a_limit_that_falls_while_a_grant_is_under_way_binds_it() -> None:
+    async def main() -> None:
+        server = MemoryServer(monotonic=lambda: 0.0)
+        process = Process(server, "a", Policies([Budget(of="team", usd=1600.0, per="ever")]))
+        store = await slowly(process, server)
+        asking = asyncio.create_task(process.admission.admit(stream(150)))
+        await turns(3)
+        process.limit_to(50.0)
+        store.arrive.set()
+        with pytest.raises(BudgetExceeded):
+            await asking
+        (await process.admission.admit(stream(40)))[1].settle(40, 40 * NANO)
 
     asyncio.run(main())
 
