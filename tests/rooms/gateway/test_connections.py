@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hanok.gateway import http
+from hanok.gateway.http import connection
 from tests.calls import call
 from tests.conftest import ECHO, RunningHouse
 
@@ -188,9 +188,9 @@ def test_a_switch_of_protocols_is_not_made(house: Start) -> None:
 
 
 def test_those_who_open_and_say_nothing_are_cut_in_time(house: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_LIMIT_S", 0.1)
-    monkeypatch.setattr(http, "BODY_LIMIT_S", 0.1)
-    monkeypatch.setattr(http, "SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_LIMIT_S", 0.1)
+    monkeypatch.setattr(connection, "BODY_LIMIT_S", 0.1)
+    monkeypatch.setattr(connection, "SWEEP_EVERY_S", 0.05)
     started = house(ECHO)
     begun = time.monotonic()
     for sent in (b"", b"GET / HT", request(started, b"", "content-length: 50", length=False) + b"{"):

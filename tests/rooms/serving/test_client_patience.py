@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hanok.errors import EngineTimeout, EngineUnreachable
-from hanok.serving.client import BUFFER_HIGH_BYTES, Pool, Response
+from hanok.serving.client import Pool, Response
+from hanok.serving.client.connection import BUFFER_HIGH_BYTES
 from hanok.spec import Timeouts
 from tests.hostile import (
     HASTY,
