@@ -79,6 +79,12 @@ class Restartable:
     def kill(self) -> None:
         self._server.terminate()
 
+    def signal(self, number: int) -> None:
+        """As SIGSTOP, after which it takes connections and does not answer."""
+        process = self._server._process  # pyright: ignore[reportPrivateUsage]
+        assert process is not None
+        process.send_signal(number)
+
     def come_back(self, *, empty: bool = False) -> None:
         if empty:
             for file in sorted(self._folder.rglob("*.aof")) + sorted(self._folder.rglob("*.manifest")):

