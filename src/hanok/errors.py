@@ -176,12 +176,12 @@ class Unknown(RequestError):
 
 
 class WrongMethod(RequestError):
-    """`allow` is the method that the path takes."""
+    """`allow` are the methods that the path takes, `instead` what else to do."""
 
     status = 405
 
-    def __init__(self, path: str, allow: str) -> None:
-        super().__init__(f"{path} takes {allow}", code="method_not_allowed")
+    def __init__(self, path: str, allow: str, instead: str = "") -> None:
+        super().__init__(f"{path} takes {allow}{'; ' if instead else ''}{instead}", code="method_not_allowed")
         self.allow = allow
 
 

@@ -127,6 +127,16 @@ class Preparing(ABC):
         """The tools that a run of this agent has. Raises `Unknown`, `AgentError`."""
         return await self._boxes.tools(self.agent(name), self._platform)
 
+    async def _tools_at_hand(self, name: str) -> Sequence[Tool]:
+        """Those of them that can be had now; none of an agent that is not declared here."""
+        if (agent := self._platform.agent(name)) is None:
+            return ()
+        try:
+            had = await self._boxes.had(agent, self._platform)
+        except AgentError:
+            return ()
+        return [*had.tools, *self._outside.extra_tools(agent)]
+
     def change(self, loaded: Loaded) -> None:
         """Go on with what this platform declares; runs that are led go on as they began."""
         self._loaded = loaded

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from hanok.agents.answering import check_answer, edited, not_fitting
 from hanok.agents.ending import MOST_BELOW, Ending, cannot_go_on
 from hanok.agents.keeping import Keeping
 from hanok.agents.limits import bounds_of
@@ -154,13 +155,26 @@ class HouseAgency(Ending):
             message = f"run {id_!r} does not wait for {unknown[0]!r}; it waits for: {wanted}"
             raise RequestError(message, param="answers", code="not_wanted")
         for each, answer in answers.items():
-            _check_answer(run.wanted[each], answer, each)
+            check_answer(run.wanted[each], answer, each)
+            await self._check_edit(run, each, answer)
         await self._end_without_key(run)
         for owner in {str(run.wanted[each].get("run") or id_) for each in answers}:
             own = {each: answer for each, answer in answers.items() if str(run.wanted[each].get("run") or id_) == owner}
             await self._answer_up(owner, own, by)
         self._poke()
         return await self.run(id_, tenant=tenant)
+
+    async def _check_edit(self, run: Run, id_: str, answer: Mapping[str, Any]) -> None:
+        """Hold a person's arguments against the tool's schema, as a model's are. Raises `RequestError`. A tool that
+        cannot be had now checks them when it is used."""
+        wanted = run.wanted[id_]
+        arguments = edited(wanted, answer, id_)
+        if arguments is None:
+            return
+        owner = await self.run(str(wanted.get("run") or run.id), tenant=None)
+        for tool in await self._tools_at_hand(owner.agent):
+            if tool.spec.name == wanted.get("tool") and (problem := self._check(tool.spec.parameters, arguments)):
+                raise not_fitting(wanted, id_, problem)
 
     async def cancel(self, id_: str, *, tenant: str | None) -> Run:
         run = await self.run(id_, tenant=tenant)
@@ -278,14 +292,3 @@ class HouseAgency(Ending):
 
 def _numbered(message: Message, run: str, place: int) -> Message:
     return {**message, "id": message.get("id") or message_id(run, place)}
-
-
-def _check_answer(wanted: Mapping[str, Any], answer: Mapping[str, Any], id_: str) -> None:
-    """Raises `RequestError` where an answer does not fit what is wanted."""
-    kind = wanted.get("kind")
-    if kind == "approval" and not isinstance(answer.get("approve"), bool):
-        raise RequestError(f'{id_!r} wants {{"approve": true}} or false', param=f"answers.{id_}", code="invalid_answer")
-    if kind == "question" and not isinstance(answer.get("text"), str):
-        raise RequestError(f'{id_!r} wants {{"text": …}}', param=f"answers.{id_}", code="invalid_answer")
-    if kind == "interrupt" and "value" not in answer:
-        raise RequestError(f'{id_!r} wants {{"value": …}}', param=f"answers.{id_}", code="invalid_answer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,59 @@ def test_a_call_waits_for_its_approval_which_may_change_it(tmp_path: Path) -> No
     assert [each["tool"] for each in waiting.wanted.values()] == ["send"]
     done = play(stage, approve)  # in another life of the process: waiting cost nothing
     assert (done.state, done.answer, send.effects) == ("done", "Sent.", [7])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"x": "seven"}, "x: 'seven' is not of type 'integer'"),
+        ({}, "'x' is a required property"),
+        ({"x": 7, "y": 1}, "'y' was unexpected"),
+        ({"x": 2**70}, "more than 64 bits"),
+        (7, "they must be an object"),
+        ([], "they must be an object"),
+    ],
+)
+def test_arguments_that_a_tool_does_not_take_are_refused_and_the_run_waits_on(
+    tmp_path: Path, arguments: Any, why: str
+) -> None:
+    send = Count("send")
+    turns = [call("send", 1), {"say": "Sent."}]
+    stage = Stage(tmp_path, Script(turns), send, agents=worker(tools=["send"], approvals=["*"]))
+
+    async def approve(agency: HouseAgency) -> tuple[Run, Run]:
+        run = await finished(agency, await agency.start(order("go")))
+        (id_,) = run.wanted
+        with pytest.raises(RequestError, match=re.escape(why)) as refused:
+            await agency.answer(run.id, {id_: {"approve": True, "arguments": arguments}}, tenant=None, by="ann")
+        assert (refused.value.param, refused.value.code) == (f"answers.{id_}.arguments", "invalid_answer")
+        waits = await agency.run(run.id, tenant=None)
+        run = await agency.answer(run.id, {id_: {"approve": True, "arguments": {"x": 7}}}, tenant=None, by="ann")
+        return waits, await finished(agency, run)
+
+    waits, done = play(stage, approve)
+    assert (waits.state, waits.answers) == ("waiting", {})
+    assert (done.state, send.effects) == ("done", [7])
+
+
+def test_arguments_for_a_tool_that_a_member_of_the_team_uses_are_held_against_its_schema(tmp_path: Path) -> None:
+    send = Count("send")
+    turns = [{"system": "You lead.", "call": {"name": "member", "arguments": {"task": "send"}}, "times": 1}]
+    turns += [{"system": "You send.", **call("send", 1), "times": 1}, {"say": "Sent.", "times": 10}]
+    member = {"name": "member", "system_prompt": "You send.", "tools": ["send"], "approvals": ["*"], "model": "m"}
+    leader = {"name": "worker", "system_prompt": "You lead.", "team": ["member"], "model": "m"}
+    stage = Stage(tmp_path, Script(turns, ordered=False), send, agents=[leader, member])
+
+    async def approve(agency: HouseAgency) -> Run:
+        run = await finished(agency, await agency.start(order("go")))
+        (id_,) = run.wanted
+        with pytest.raises(RequestError, match="x: 'seven' is not of type 'integer'"):
+            await agency.answer(run.id, {id_: {"approve": True, "arguments": {"x": "seven"}}}, tenant=None, by="ann")
+        run = await agency.answer(run.id, {id_: {"approve": True, "arguments": {"x": 7}}}, tenant=None, by="ann")
+        return await finished(agency, run)
+
+    assert play(stage, approve).state == "done"
+    assert send.effects == [7]
 
 
 def test_what_a_person_refuses_is_told_to_the_model_with_the_reason(tmp_path: Path) -> None:

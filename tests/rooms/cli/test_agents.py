@@ -143,6 +143,8 @@ def test_a_call_can_be_approved_refused_and_is_asked_for_by_its_request(served: 
     assert (wanted["kind"], wanted["tool"]) == ("approval", "helper")
     assert hanok(served, "answer", approved, "text").code == 1, "it waits for an approval, not an answer"
     assert hanok(served, "approve", approved, "--request", "another").code == 1
+    unfit = hanok(served, "approve", approved, "--arguments", '{"task": 5}')
+    assert unfit.code == 1 and "5 is not of type 'string'" in unfit.err
     assert hanok(served, "approve", approved, "--request", wanted["id"], "--arguments", '{"task": "hello"}').code == 0
     hanok(served, "approve", refused, "--no", "--reason", "not today")
     told = [event["data"]["content"] for event in hanok(served, "runs", refused, "--json").json["events"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -37,15 +37,35 @@ class GivenMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         """Refuses at the door, with its place, what would else fail the run later. Raises `ValueError`."""
         for part in self.content if isinstance(self.content, list) else ():
-            if not isinstance(part.get("type"), str):
-                raise ValueError("each part of `content` needs a `type`, as 'text'")
-            if not isinstance(part.get("text", ""), str):
-                raise ValueError("the `text` of a part of `content` must be text")
+            if problem := part_problem(part):
+                raise ValueError(problem)
+        for call in self.tool_calls or ():
+            if problem := call_problem(call):
+                raise ValueError(problem)
 
     def message(self, new_id: NewId) -> Message:
         """The message, with an id."""
         form: Message = msgspec.to_builtins(self)
         return {"content": None, **form, "id": self.id or new_id("msg")}
+
+
+def part_problem(part: Mapping[str, Any]) -> str | None:
+    """Why it is no part of a message's content."""
+    if not isinstance(part.get("type"), str):
+        return "each part of `content` needs a `type`, as 'text'"
+    if not isinstance(part.get("text", ""), str):
+        return "the `text` of a part of `content` must be text"
+    return None
+
+
+def call_problem(call: Mapping[str, Any]) -> str | None:
+    """Why it is none of a message's tool calls."""
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+        return "each of `tool_calls` needs a `function` with a `name`"
+    if not isinstance(call.get("id", ""), str):
+        return "the `id` of each of `tool_calls` must be text"
+    return None
 
 
 GivenMessages = Annotated[list[GivenMessage], Meta(min_length=1, max_length=MOST_MESSAGES)]

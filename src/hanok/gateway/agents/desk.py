@@ -130,7 +130,7 @@ class Agents:
     async def _at_runs(self, call: Call, key: Key, rest: list[str]) -> None:
         if rest == [""]:
             if call.method != "GET":
-                raise WrongMethod(call.path, f"GET; a run is started at {AGENTS}/NAME/runs")
+                raise WrongMethod(call.path, "GET", f"a run is started at {AGENTS}/NAME/runs")
             await self._list_runs(call, key, None)
             return
         own, *rest = rest

@@ -76,7 +76,7 @@ def _asked(call: Call) -> dict[str, str]:
 
 def _number(call: Call, name: str, default: int, *, most: int) -> int:
     text = _asked(call).get(name, str(default))
-    if not text.isascii() or not text.isdigit() or int(text) > most:
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
         raise RequestError(f"`{name}` is a number up to {most:,}", param=name, code="invalid_value")
     return int(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -223,6 +224,42 @@ def test_a_wrong_run_is_refused_by_its_field(people: People, body: dict[str, Any
     reply = people.ask("/agent-protocol/runs/wait", body)
     assert (reply.status, reply.json["param"]) == (400, param)
     assert reply.json["detail"] == reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "user", "content": [5]}, "input.messages[0].content[0]"),
+        ({"role": "user", "content": ["see", {"type": 5}]}, "input.messages[0].content[1]"),
+        ({"role": "user", "content": [{"type": "text", "text": 5}]}, "input.messages[0].content[0]"),
+        ({"role": "ai", "content": "", "tool_calls": [{"function": 5}]}, "input.messages[0].tool_calls[0]"),
+        ({"role": "ai", "content": "", "tool_calls": [{"name": 5, "args": {}}]}, "input.messages[0].tool_calls[0]"),
+        ({"role": "ai", "content": "", "tool_calls": [{"name": "f", "id": 5}]}, "input.messages[0].tool_calls[0]"),
+    ],
+)
+def test_a_message_that_nothing_can_read_is_refused_and_its_thread_stays_readable(
+    people: People, client: Any, message: dict[str, Any], param: str
+) -> None:
+    own = client.threads.create()["thread_id"]
+    client.runs.wait(own, "writer", input=say("hello"))
+    given = {"messages": [message]}
+    for path, said in (("state", {"values": given}), ("runs", {"assistant_id": "writer", "input": given})):
+        reply = people.ask(f"/agent-protocol/threads/{own}/{path}", said)
+        assert (reply.status, reply.json["param"]) == (400, param)
+    assert len(client.threads.get_state(own)["values"]["messages"]) == 2
+
+
+def test_texts_are_parts_of_a_messages_content(client: Any) -> None:
+    told = client.runs.wait(None, "writer", input={"messages": [{"role": "user", "content": ["one", "two"]}]})
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert told["messages"][0]["content"] == parts
+
+
+@pytest.mark.parametrize("limit", ["²", "9" * 5000, "x"])
+def test_a_limit_that_is_no_number_is_refused(people: People, client: Any, limit: str) -> None:
+    own = client.threads.create(graph_id="writer")["thread_id"]
+    reply = people.ask(f"/agent-protocol/threads/{own}/history?limit={quote(limit)}")
+    assert (reply.status, reply.json["param"]) == (400, "limit")
 
 
 @pytest.mark.parametrize(

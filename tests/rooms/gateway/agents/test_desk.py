@@ -15,6 +15,8 @@ from tests.calls import Reply, call
 from tests.conftest import wait_until
 from tests.rooms.gateway.agents.conftest import People
 
+SAID = {"role": "user", "content": "x"}
+
 
 def test_agents_are_listed_and_shown_with_their_graph(people: People) -> None:
     listed = people.ask("/v1/agents").json["data"]
@@ -199,6 +201,8 @@ def test_nobody_sees_anothers_runs(people: People) -> None:
         ({"input": "x", "messages": [{"role": "user", "content": "x"}]}, "input"),
         ({"messages": [{"role": "nobody", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, "messages[0]"),
+        ({"wait": 1, "messages": [{"role": "assistant", "tool_calls": [{"function": 5}]}, SAID]}, "messages[0]"),
+        ({"wait": 1, "messages": [{"role": "assistant", "tool_calls": [{"id": 5}]}, SAID]}, "messages[0]"),
         ({"input": "x", "limits": {"step": 1}}, "limits"),
         ({"input": "x", "limits": {"steps": -1}}, "limits.steps"),
         ({"input": "x", "limits": {"usd": 0}}, "limits.usd"),
@@ -228,6 +232,13 @@ def test_a_wrong_order_is_refused_by_its_field(people: People, body: dict[str, A
 )
 def test_what_is_not_there_is_told(people: People, method: str, path: str, status: int) -> None:
     assert people.ask(path, {"input": "x"} if method == "POST" else None, method=method).status == status
+
+
+@pytest.mark.parametrize("path", ["/v1/agent-runs", "/agent-protocol/assistants/writer"])
+def test_who_comes_with_another_method_is_told_which_there_are(people: People, path: str) -> None:
+    reply = people.ask(path, {}, method="DELETE")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET")
+    assert "takes GET; " in reply.error["message"]
 
 
 def test_without_a_key_nothing_is_told(people: People) -> None:

@@ -108,6 +108,29 @@ def test_a_call_is_approved_with_other_arguments(started: RunningHouse) -> None:
     assert deleting.calls[-1] == {"path": "/b"}
 
 
+@pytest.mark.parametrize("arguments", [{"path": 5}, {}, 5])
+def test_arguments_that_do_not_fit_are_refused_at_each_door_and_the_run_waits_on(
+    started: RunningHouse, arguments: Any
+) -> None:
+    run = start(started, "delete it")
+    (wanted,) = run["wanted"]
+    said = {"approve": True, "arguments": arguments}
+    data = {"messageId": run["id"], "role": "ROLE_USER", "taskId": run["id"], "parts": [{"data": said}]}
+    refused = [
+        ask(started, f"/v1/agent-runs/{run['id']}/answers", {"answers": {wanted["id"]: said}}),
+        ask(
+            started,
+            f"/agent-protocol/threads/{run['thread']}/runs/wait",
+            {"assistant_id": "writer", "command": {"resume": said}},
+        ),
+        ask(started, "/a2a/writer/message:send", {"message": data}, **{"a2a-version": "1.0"}),
+    ]
+    assert [reply.status for reply in refused] == [400, 400, 400]
+    told = ask(started, f"/v1/agent-runs/{run['id']}").json
+    assert (told["state"], told["wanted"]) == ("waiting", run["wanted"])
+    ask(started, f"/v1/agent-runs/{run['id']}/cancel", {})
+
+
 def test_a_chat_is_streamed_word_by_word(started: RunningHouse) -> None:
     with openai.OpenAI(base_url=f"{started.url}/v1", api_key=started.key, max_retries=0) as client:
         messages: Any = [{"role": "user", "content": "hello"}]

@@ -109,7 +109,7 @@ class AgentProtocol:
                 self._assistant(own, entered)
                 await _reply(call, {})
             case _, [] | [_]:
-                raise WrongMethod(call.path, "GET; platform.yaml declares agents")
+                raise WrongMethod(call.path, "GET", "platform.yaml declares agents")
             case _:
                 raise _nothing(call)
 
@@ -191,7 +191,7 @@ class AgentProtocol:
             case "GET", ["stream"]:
                 await self._runs.join_stream(call, run)
             case _, []:
-                raise WrongMethod(call.path, "GET; runs are forgotten in time")
+                raise WrongMethod(call.path, "GET", "runs are forgotten in time")
             case _:
                 raise _nothing(call)
 

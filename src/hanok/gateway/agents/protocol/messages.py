@@ -12,6 +12,7 @@ import msgspec
 
 from hanok.agents.values import Message
 from hanok.errors import RequestError
+from hanok.gateway.agents.bodies import call_problem, part_problem
 from hanok.wire import json_bytes
 
 _Json = dict[str, Any]
@@ -78,12 +79,23 @@ def _read(given: object, place: int, new_id: NewId) -> Message:
     role = _ROLES.get(name) if isinstance(name, str) else None
     if role is None:
         raise _invalid(f"{param}.role", f"there is no role {name!r}: one of {', '.join(_ROLES)}")
-    content = told.get("content")
-    if not isinstance(content, str | list) and content is not None:
-        raise _invalid(f"{param}.content", "the content is a text, or a list of parts")
     own = told.get("id")
-    message: Message = {"id": own if isinstance(own, str) and own else new_id("msg"), "role": role, "content": content}
-    return {**message, **_more(told, param)}
+    message: Message = {"id": own if isinstance(own, str) and own else new_id("msg"), "role": role}
+    return {**message, "content": _content(told.get("content"), f"{param}.content"), **_more(told, param)}
+
+
+def _content(content: object, param: str) -> object:
+    """Refuses what would fail the run later, and stay in its thread."""
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise _invalid(param, "the content is a text, or a list of parts")
+    parts = cast("list[Any]", content)
+    told = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+    for place, part in enumerate(told):
+        if not isinstance(part, dict) or (problem := part_problem(cast("_Json", part))):
+            raise _invalid(f"{param}[{place}]", problem if isinstance(part, dict) else "a part is an object or a text")
+    return told
 
 
 def _more(told: _Json, param: str) -> _Json:
@@ -94,7 +106,11 @@ def _more(told: _Json, param: str) -> _Json:
         return more
     if not isinstance(calls, list) or not all(isinstance(each, dict) for each in cast("list[Any]", calls)):
         raise _invalid(f"{param}.tool_calls", "these are a list of objects")
-    return {**more, "tool_calls": [_openai_call(each) for each in cast("list[_Json]", calls)]}
+    read = [_openai_call(each) for each in cast("list[_Json]", calls)]
+    for place, call in enumerate(read):
+        if problem := call_problem(call):
+            raise _invalid(f"{param}.tool_calls[{place}]", problem)
+    return {**more, "tool_calls": read}
 
 
 def _openai_call(call: _Json) -> _Json:

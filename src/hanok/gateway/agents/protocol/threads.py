@@ -174,7 +174,9 @@ class Threads:
     async def history_of_query(self, thread: Thread, call: Call) -> list[dict[str, Any]]:
         """The same, asked by GET."""
         given = {name: values[-1] for name, values in parse_qs(call.query).items()}
-        told = {**given, "limit": int(given["limit"])} if given.get("limit", "").isdigit() else given
+        limit = given.get("limit", "")
+        is_number = limit.isascii() and limit.isdigit() and len(limit) < 10
+        told = {**given, "limit": int(limit)} if is_number else given
         return await self._history(thread, decode_body(msgspec.json.encode(told), HistoryQuery))
 
     async def _history(self, thread: Thread, asked: HistoryQuery) -> list[dict[str, Any]]:
