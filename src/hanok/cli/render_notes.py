@@ -5,11 +5,13 @@ Of what was told the last time nothing is said again: it stands in the tree's `A
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from hanok.cli.terminal import talk
 
@@ -67,17 +69,12 @@ def tell_next(out: Path, guide: str, form: str, *, changed: int, files: int) -> 
 
 
 def _tell(title: str, lines: Sequence[tuple[str, str]]) -> None:
-    """On a terminal a line each, cut where it ends; whole in a pipe."""
-    if not lines:
-        return
-    talk.print(f"[yellow]{title}[/]")
-    for line in _joined(lines):
-        talk.print(f"  {line}", highlight=False, soft_wrap=not talk.is_terminal, no_wrap=True, overflow="ellipsis")
-
-
-def _joined(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A paragraph each: nothing of what a person must do is cut."""
+    if lines:
+        talk.print(f"[yellow]{title}[/]")
     for component, message in lines:
-        yield f"[bold]{component}[/]: {escape(message)}"
+        line = Text.assemble((component, "bold"), f": {message}")
+        talk.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +21,7 @@ from typer.testing import CliRunner
 
 from hanok.cli.app import app
 from hanok.errors import SpecError
+from hanok.kubernetes.notes import Role, Value
 from tests.rooms.kubernetes.rendering import Made, made
 
 PLATFORM = """\
@@ -127,6 +135,42 @@ def test_the_terminal_tells_each_thing_in_a_line_what_comes_next_and_the_second_
     assert again.splitlines()[-1].startswith("nothing changed of ")
     assert not set(titles) & set(again.splitlines())
     assert "missing" not in again
+
+
+def test_in_a_pipe_a_note_is_one_line_and_on_a_terminal_it_is_wrapped_and_never_cut(tmp_path: Path) -> None:
+    file, notes = tmp_path / "platform.yaml", tree().rendered.notes
+    file.write_text(_filled(KNOWN))
+    hanok = [sys.executable, "-m", "hanok", "render", str(file), "--target", "eks", "--out"]
+    piped = subprocess.run(
+        [*hanok, str(tmp_path / "a")], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stderr
+    shown = on_a_terminal([*hanok, str(tmp_path / "b")], width=60)
+    told = [f"{each.component}: {each.message}" for each in notes if not isinstance(each.told, Role | Value)]
+    assert told
+    for each in told:
+        assert f"  {each}\n" in piped
+        assert "".join(each.split()) in "".join(shown.split())
+    assert max(map(len, shown.partition("next:")[0].splitlines())) <= 60
+
+
+def on_a_terminal(command: list[str], *, width: int) -> str:
+    """What a command says on stderr, where that is a terminal of so many columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    plain = {**os.environ, "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width)}
+    process = subprocess.Popen(command, stderr=its, stdout=subprocess.DEVNULL, env=plain)
+    os.close(its)
+    said = b"".join(iter(lambda: _read(ours), b""))
+    assert process.wait() == 0
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode())
+
+
+def _read(handle: int) -> bytes:
+    try:
+        return os.read(handle, 4096)
+    except OSError:  # Linux says so that the other end is closed
+        return b""
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-8b", "Qwen3-8B"])
