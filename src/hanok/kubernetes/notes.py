@@ -15,10 +15,16 @@ class Grant:
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    only: tuple[str, str, str] | None = None
+    """A condition: IAM's operator, the key, its value."""
 
     def form(self) -> dict[str, object]:
         """As IAM takes it."""
-        return {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+        told: dict[str, object] = {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+        if self.only:
+            operator, key, value = self.only
+            told["Condition"] = {operator: {key: [value]}}
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)
