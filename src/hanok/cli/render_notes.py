@@ -30,14 +30,18 @@ _APPLY = {
 
 def tell_notes(notes: Sequence[Note], guide: str) -> None:
     """Those that are not in the guide of before, by kind: the first things first."""
-    from hanok.kubernetes.notes import After, Known, Role, Value
+    from hanok.kubernetes.notes import AddOn, After, Bucket, Definitions, Known, Role, Step, Value
 
     new = [each for each in notes if each.mark not in guide]
-    values = [each.told.name for each in new if isinstance(each.told, Value)]
-    roles = [each.told.name for each in new if isinstance(each.told, Role)]
-    before = [(each.component, each.message) for each in new if isinstance(each.told, str)]
-    before += [("secrets", f"put {len(values)} into the store: {_some(values)}")] if values else []
-    before += [("roles", f"make {len(roles)} in IAM: {_some(roles)}")] if roles else []
+    before = [(each.component, each.message) for each in new if isinstance(each.told, str | Step | Definitions)]
+    for kind, subject, what in (
+        (AddOn, "cluster", "have these run"),
+        (Bucket, "buckets", "make {count} in S3"),
+        (Role, "roles", "make {count} in IAM"),
+        (Value, "secrets", "put {count} into the store"),
+    ):
+        if names := [each.told.name for each in new if isinstance(each.told, kind)]:
+            before.append((subject, f"{what.format(count=len(names))}: {_some(names)}"))
     _tell("before it is applied", before)
     _tell("after", [(each.component, each.message) for each in new if isinstance(each.told, After)])
     _tell("good to know", [(each.component, each.message) for each in new if isinstance(each.told, Known)])

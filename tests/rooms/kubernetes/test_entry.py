@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hanok.kubernetes.notes import After, Grant, Role
+from hanok.kubernetes.notes import Grant, Role
 from hanok.spec import Target
 from tests.rooms.kubernetes.rendering import Made, faults, made
 
@@ -64,6 +64,6 @@ def test_without_a_zone_the_name_is_proved_over_port_80_to_which_no_other_route_
 def test_an_issuer_of_ones_own_is_asked_for_after_cert_manager_has_come_with_the_tree() -> None:
     there = tree("{issuer: company}")
     assert not there.all("ClusterIssuer")
-    [told] = [each.told for each in there.rendered.notes if each.component == "cert-manager"]
-    assert isinstance(told, After)
-    assert "`company`" in told.message
+    page = there.files["APPLY.md"]
+    assert "metadata: {name: company}" in page.partition("See that it runs")[2]
+    assert "company" not in page.partition("See that it runs")[0]

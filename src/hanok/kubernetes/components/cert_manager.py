@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
-from hanok.kubernetes.notes import After, Grant, Told
+from hanok.kubernetes.notes import Grant, Step, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import ENTRY, ENTRY_GATEWAY
 from hanok.kubernetes.plan import ClusterPlan
@@ -84,10 +84,8 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         why = f"write the records that prove {plan.platform.gateway.url} to the authority"
         yield asked(plan, NAME, f"{NAME}/{NAME}", why, _grants(entry.acme.zone))
     elif entry.issuer and not entry.acme:
-        yield After(
-            f"make the ClusterIssuer `{entry.issuer}`, which signs for {plan.platform.gateway.url}: until it is there, "
-            "callers have no TLS. `cluster.entry.acme` has one rendered for Let's Encrypt"
-        )
+        message = f"make the ClusterIssuer `{entry.issuer}` once cert-manager runs, or have one rendered: `entry.acme`"
+        yield Step(message=message, shown=f"The ClusterIssuer `{entry.issuer}` signs")
 
 
 def _grants(zone: str) -> tuple[Grant, ...]:

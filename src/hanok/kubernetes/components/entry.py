@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Component, Piece, Placed
-from hanok.kubernetes.notes import After, Known, Told
+from hanok.kubernetes.notes import Known, Step, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import ENTRY, ENTRY_GATEWAY, GATEWAY_PORT, HANOK, KEPT
 from hanok.kubernetes.plan import ClusterPlan
@@ -157,11 +157,10 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Names, controllers, and what is not encrypted."""
     entry, host = plan.cluster.entry, host_of(plan)
-    if host:
-        told = f"`kubectl get gateway -n {ENTRY} {GATEWAY}`"
-        yield After(f"let the name {host} lead to the load balancer: {told} tells its address")
     if plan.target == "eks":
-        yield "the AWS Load Balancer Controller must run: it makes the load balancer"
+        yield Step(message="install the AWS Load Balancer Controller", shown="-load-balancer kube-system/")
+    if host:
+        yield Step(message=f"let the name {host} lead to the load balancer", shown=f"The name `{host}`")
     if not (entry.certificate or entry.signer):
         yield Known("callers come in without TLS: name a `certificate`, an `issuer` or `acme` in `cluster.entry`")
 
