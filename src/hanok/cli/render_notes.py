@@ -5,11 +5,13 @@ Of what was told the last time nothing is said again: it stands in the tree's `A
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from hanok.cli.terminal import talk
 
@@ -28,14 +30,18 @@ _APPLY = {
 
 def tell_notes(notes: Sequence[Note], guide: str) -> None:
     """Those that are not in the guide of before, by kind: the first things first."""
-    from hanok.kubernetes.notes import After, Known, Role, Value
+    from hanok.kubernetes.notes import AddOn, After, Bucket, Definitions, Known, Role, Step, Value
 
     new = [each for each in notes if each.mark not in guide]
-    values = [each.told.name for each in new if isinstance(each.told, Value)]
-    roles = [each.told.name for each in new if isinstance(each.told, Role)]
-    before = [(each.component, each.message) for each in new if isinstance(each.told, str)]
-    before += [("secrets", f"put {len(values)} into the store: {_some(values)}")] if values else []
-    before += [("roles", f"make {len(roles)} in IAM: {_some(roles)}")] if roles else []
+    before = [(each.component, each.message) for each in new if isinstance(each.told, str | Step | Definitions)]
+    for kind, subject, what in (
+        (AddOn, "cluster", "have these run"),
+        (Bucket, "buckets", "make {count} in S3"),
+        (Role, "roles", "make {count} in IAM"),
+        (Value, "secrets", "put {count} into the store"),
+    ):
+        if names := [each.told.name for each in new if isinstance(each.told, kind)]:
+            before.append((subject, f"{what.format(count=len(names))}: {_some(names)}"))
     _tell("before it is applied", before)
     _tell("after", [(each.component, each.message) for each in new if isinstance(each.told, After)])
     _tell("good to know", [(each.component, each.message) for each in new if isinstance(each.told, Known)])
@@ -67,17 +73,12 @@ def tell_next(out: Path, guide: str, form: str, *, changed: int, files: int) -> 
 
 
 def _tell(title: str, lines: Sequence[tuple[str, str]]) -> None:
-    """On a terminal a line each, cut where it ends; whole in a pipe."""
-    if not lines:
-        return
-    talk.print(f"[yellow]{title}[/]")
-    for line in _joined(lines):
-        talk.print(f"  {line}", highlight=False, soft_wrap=not talk.is_terminal, no_wrap=True, overflow="ellipsis")
-
-
-def _joined(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A paragraph each: nothing of what a person must do is cut."""
+    if lines:
+        talk.print(f"[yellow]{title}[/]")
     for component, message in lines:
-        yield f"[bold]{component}[/]: {escape(message)}"
+        line = Text.assemble((component, "bold"), f": {message}")
+        talk.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)
 
 
 def _some(names: Sequence[str]) -> str:

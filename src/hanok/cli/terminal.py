@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, emoji=False)
 data = Console(emoji=False)
-if not data.file.isatty():  # a pipe or a file has no edge: nothing that another program reads is folded or cut
-    data.width = 10_000
+for _each in (talk, data):
+    if not _each.file.isatty():  # a pipe or a file has no edge: nothing that is read there is folded or cut
+        _each.width = 10_000
 
 DEFAULT_FILE = Path("platform.yaml")
 FileArgument = Annotated[Path | None, typer.Argument(help="The platform file; by default `platform.yaml` here.")]

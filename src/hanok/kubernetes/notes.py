@@ -15,10 +15,16 @@ class Grant:
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    only: tuple[str, str, str] | None = None
+    """A condition: IAM's operator, the key, its value."""
 
     def form(self) -> dict[str, object]:
         """As IAM takes it."""
-        return {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+        told: dict[str, object] = {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+        if self.only:
+            operator, key, value = self.only
+            told["Condition"] = {operator: {key: [value]}}
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class Role:
     """An IAM role to make, for the ServiceAccounts `NAMESPACE/NAME`.
 
     `annotated`: they name it themselves, so that the cluster's OIDC provider vouches for them; else an EKS Pod
-    Identity association gives it to them. `why` is in words: `read s3://documents/`.
+    Identity association gives it to them. `why` is in words: `read s3://documents/`. `policies` are ARNs of AWS' own.
     """
 
     name: str
@@ -34,6 +40,7 @@ class Role:
     why: str
     grants: tuple[Grant, ...]
     annotated: bool
+    policies: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -43,14 +50,63 @@ class Role:
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A value to put into the secret store: its name there, whole; and what it is, or how it is made."""
+    """A value to put into the secret store: its name there, whole; and what it is, or how it is made.
+
+    `made` is it as a shell writes it, where it can be made up. `later`: it is a key of Hanok's own, made when that
+    runs; what stands behind `hanok keys create`.
+    """
 
     name: str
     what: str = ""
+    made: str = ""
+    later: str = ""
 
     @property
     def message(self) -> str:
         return f"put `{self.name}` into the secret store" + (f" ({self.what})" if self.what else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A bucket to make, private, in the cluster's region."""
+
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"make the S3 bucket `{self.name}`, private, in the cluster's region"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOn:
+    """What a cluster must have that no chart of the tree brings: by the name that EKS has for it, with its values."""
+
+    name: str
+    values: str = ""
+
+    @property
+    def message(self) -> str:
+        return f"have {self.name} run" + (f", with `{self.values}`" if self.values else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """Kinds that must be there before, and that no chart of the tree brings."""
+
+    name: str
+    url: str
+
+    @property
+    def message(self) -> str:
+        return f"apply the definitions of {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What has a step of its own in the guide, with commands; `shown` stands in that and nowhere else."""
+
+    message: str
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +123,8 @@ class Known:
     message: str
 
 
-Told = str | Role | Value | After | Known
-"""A plain text is what to do before the tree is applied."""
+Told = str | Role | Value | Bucket | AddOn | Definitions | Step | After | Known
+"""A plain text is what to do before the tree is applied, and has no commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +141,19 @@ class Note:
     @property
     def mark(self) -> str:
         """What stands in the guide of it, and of no other."""
-        return f"`{self.told.name}`" if isinstance(self.told, Role | Value) else self.message
+        match self.told:
+            case Role() | Value():
+                return f"`{self.told.name}`"
+            case Bucket():
+                return f"s3 mb s3://{self.told.name}\n"
+            case AddOn():
+                return self.told.name
+            case Definitions():
+                return self.told.url
+            case Step():
+                return self.told.shown
+            case _:
+                return self.message
 
 
 def told_once(notes: Iterable[Note]) -> list[Note]:
@@ -106,4 +174,5 @@ def _joined(one: Role, other: Role) -> Role:
         accounts=tuple(dict.fromkeys((*one.accounts, *other.accounts))),
         why=" and ".join(dict.fromkeys((one.why, other.why))),
         grants=tuple(dict.fromkeys((*one.grants, *other.grants))),
+        policies=tuple(dict.fromkeys((*one.policies, *other.policies))),
     )

@@ -132,9 +132,9 @@ class ClusterPlan:
         root = "/" if self.secret_store == "aws-parameter-store" else ""
         return self.cluster.secrets.prefix or f"{root}{self.cluster.environment}/{self.platform.name}/"
 
-    def value(self, name: str, what: str = "") -> Value:
+    def value(self, name: str, what: str = "", *, made: str = "", later: str = "") -> Value:
         """A value to put into the secret store, for a variable."""
-        return Value(name=f"{self.secret_prefix}{name}", what=what)
+        return Value(name=f"{self.secret_prefix}{name}", what=what, made=made, later=later)
 
     @cached_property
     def pools(self) -> list[Pool]:

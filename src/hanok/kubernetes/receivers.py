@@ -58,6 +58,12 @@ def receivers(plan: ClusterPlan) -> list[Receiver]:
     return found
 
 
+def made_up(key: str) -> str:
+    """How a shell makes up a key of the cluster's own Langfuse, which takes any; nothing for others' keys."""
+    forms = {PUBLIC_KEY: "pk-lf-$(openssl rand -hex 16)", SECRET_KEY: "sk-lf-$(openssl rand -hex 16)"}
+    return forms.get(key, "")
+
+
 def langfuse_keys(plan: ClusterPlan) -> tuple[str, str]:
     """Texts of the public and the secret key of the cluster's own Langfuse."""
     for index, export in enumerate(plan.platform.telemetry.export):

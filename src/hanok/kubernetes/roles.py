@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body
-from hanok.kubernetes.notes import Grant, Role, Told
+from hanok.kubernetes.notes import Bucket, Grant, Role, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.spec.nodes import Place
@@ -53,7 +53,7 @@ def bucket_asked(
     plan: ClusterPlan, purpose: str, account: str, bucket: str, declared: str | None = None
 ) -> Iterator[Told]:
     """A bucket to make, and the role that writes to it."""
-    yield f"make the S3 bucket `{bucket}`, private, in the cluster's region"
+    yield Bucket(name=bucket)
     yield asked(plan, purpose, account, f"read and write s3://{bucket}", bucket_grants(bucket), declared)
 
 

@@ -95,6 +95,7 @@ BLOCKS: list[tuple[str, type[BaseModel]]] = [
     ("cluster.repository", cluster.Repository),
     ("cluster.hanok", cluster.Own),
     ("cluster.entry", cluster.Entry),
+    ("cluster.entry.acme", cluster.Acme),
     ("cluster.nodes", cluster.Nodes),
     ("cluster.nodes.sharing", cluster.Sharing),
     ("cluster.storage", cluster.Storage),

@@ -53,7 +53,7 @@ class Made:
         return [(path, yaml.load(text, Loader=_Loader)) for path, text in kept]
 
     def all(self, kind: str) -> list[Body]:
-        return [body for _, body in self.objects() if body["kind"] == kind]
+        return [body for _, body in self.objects() if body.get("kind") == kind]  # a helmfile has none
 
     def one(self, kind: str, name: str) -> Body:
         """The only object of that kind and name."""

@@ -51,7 +51,7 @@ def test_argo_cd_applies_charts_before_what_needs_them() -> None:
     root = yaml.safe_load(tree.files["clusters/production.yaml"])
     assert root["spec"]["source"]["path"] == "deploy/clusters/production", "waves are of one Application's parts"
     assert root["spec"]["syncPolicy"]["retry"]["limit"] == -1
-    assert "-f deploy/clusters/production.yaml" in tree.files["APPLY.md"]
+    assert '-f "$TREE"/clusters/production.yaml' in tree.files["APPLY.md"]
 
 
 def test_argo_cd_needs_to_know_the_repository() -> None:
@@ -71,7 +71,8 @@ def test_a_flat_tree_has_its_charts_in_a_helmfile() -> None:
 
 def test_a_flat_tree_says_in_which_order_it_is_applied() -> None:
     tree = made(SCALED, form="flat")
-    told = [line for line in tree.files["APPLY.md"].splitlines() if line.startswith(("kubectl", "helmfile"))]
+    told = [line.replace('"$TREE"', ".") for line in tree.files["APPLY.md"].splitlines() if '"$TREE"/' in line]
+    told = [line for line in told if line.startswith(("kubectl apply", "helmfile"))]
     folders = sorted({path.partition("/")[0] for path in tree.files if path[0].isdigit()})
     assert [line.rpartition("./")[2] for line in told if line.startswith("kubectl")] == folders
     assert told.index("kubectl apply --server-side -k ./3-nodes") > told.index(

@@ -18,6 +18,7 @@ from hanok.spec.written import as_written
 from tests.conftest import open_house
 from tests.rooms.kubernetes.rendering import CHAT, Made, faults, made
 
+URL = "gateway: {url: 'https://ai.example.com'}\n"
 TEXTS = {"prompts/research.md": "Look things up.", "api/orders.json": "{}"}
 PLATFORM = (
     CHAT
@@ -251,6 +252,9 @@ def test_commands_in_a_pod_find_the_platform_file() -> None:
         ("  - {name: small, serve: {engine: llamacpp, model: ../m.gguf}}\n", "models[1].serve.model"),
         ("cluster: {entry: {expose: public}}\n", "cluster.entry.expose"),
         ("cluster: {entry: {issuer: letters}}\n", "cluster.entry.issuer"),
+        (URL + "cluster: {entry: {acme: {email: a@b.io}}}\n", "cluster.entry.acme"),
+        (URL + "cluster: {target: kubernetes, entry: {acme: {email: a@b.io, zone: Z1}}}\n", "cluster.entry.acme.zone"),
+        (URL + "cluster: {entry: {certificate: 'arn:x', acme: {email: a@b.io, zone: Z1}}}\n", "cluster.entry.acme"),
         ("cluster: {target: kubernetes, postgres: {backup_bucket: backups}}\n", "cluster.postgres.backup_bucket"),
         ("cluster: {secrets: {store: vault}}\n", "cluster.secrets.store"),
     ],

@@ -106,7 +106,14 @@ CLUSTERS = st.fixed_dictionaries(
         "postgres": st.sampled_from([{}, {"instances": 1}]),
         "milvus": st.sampled_from([{}, {"mode": "standalone"}]),
         "nodes": st.sampled_from([{}, {"spot": True}, {"sharing": {"mode": "time-slicing"}}, {"dra": True}]),
-        "entry": st.sampled_from([{}, {"expose": "none"}, {"expose": "public", "issuer": "letsencrypt"}]),
+        "entry": st.sampled_from(
+            [
+                {},
+                {"expose": "none"},
+                {"expose": "public", "issuer": "letsencrypt"},
+                {"expose": "public", "acme": {"email": "a@b.io"}},
+            ]
+        ),
         "hanok": st.sampled_from([{}, {"replicas": 3, "max_replicas": 3}]),
         "account": st.sampled_from([None, "123456789012"]),
         "repository": st.just({"url": "https://git.example.com/acme.git"}),

@@ -75,6 +75,7 @@ cluster:
 FSX = """\
 cluster:
   repository: {url: "https://git.acme.io/x.git"}
+  entry: {issuer: signer, acme: {email: a@acme.io, zone: Z0ABC, server: "https://acme.acme.io/dir"}}
   observe: {mlflow: true}
   nodes: {ami: "al2023@v20260101", sharing: {mode: time-slicing, replicas: 2}}
   storage: {fsx: {subnet: subnet-0a, security_groups: [sg-0a, sg-0b], mib_s_per_tib: "500"}}

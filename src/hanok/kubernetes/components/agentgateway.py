@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece
+from hanok.kubernetes.notes import Definitions, Told
 from hanok.kubernetes.plan import ClusterPlan
 
 NAME, CRDS = "agentgateway", "agentgateway-crds"
@@ -42,11 +43,11 @@ def is_wanted(plan: ClusterPlan) -> bool:
     return plan.cluster.entry.expose != "none" or is_before_pools(plan)
 
 
-def notes(plan: ClusterPlan) -> Iterator[str]:
+def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Definitions that no chart brings."""
     version = plan.lock.pin("gateway-api").version
     url = f"https://github.com/kubernetes-sigs/gateway-api/releases/download/{version}/standard-install.yaml"
-    yield f"apply the definitions of Gateway API {version} before: `kubectl apply --server-side -f {url}`"
+    yield Definitions(name=f"Gateway API {version}", url=url)
 
 
 COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"v1alpha1": render}, notes=notes)

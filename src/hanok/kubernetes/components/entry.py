@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Component, Piece, Placed
-from hanok.kubernetes.notes import After, Known, Told
+from hanok.kubernetes.notes import Known, Step, Told
 from hanok.kubernetes.objects import given, labels, thing
-from hanok.kubernetes.places import ENTRY, GATEWAY_PORT, HANOK, KEPT
+from hanok.kubernetes.places import ENTRY, ENTRY_GATEWAY, GATEWAY_PORT, HANOK, KEPT
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.walls import SPACE_NAME
 
 NAME = "entry"
-GATEWAY, TLS_SECRET, CLASS = "hanok", "hanok-tls", "agentgateway"
+GATEWAY, TLS_SECRET, CLASS = ENTRY_GATEWAY, "hanok-tls", "agentgateway"
 KEPT_BY_ONE = ("/v1/files", "/v1/batches", "/v1/vector_stores", "/v1/responses")
 """Paths of what is kept in the state folder of one process's machine, and in no database."""
 FOR_EVER = "0s"
@@ -47,24 +47,31 @@ def _gateway(plan: ClusterPlan) -> Body:
     spec = {
         "gatewayClassName": CLASS,
         "infrastructure": given(annotations=_balancer(plan) or None, parametersRef=parameters),
-        "listeners": [_listener(plan)],
+        "listeners": list(_listeners(plan)),
     }
-    issuer = {"cert-manager.io/cluster-issuer": entry.issuer} if entry.issuer else None
+    issuer = {"cert-manager.io/cluster-issuer": entry.signer} if entry.signer else None
     return thing(
         "gateway.networking.k8s.io/v1", "Gateway", GATEWAY, ENTRY,
         labels=labels(GATEWAY, NAME), annotations=issuer, spec=spec,
     )  # fmt: skip
 
 
-def _listener(plan: ClusterPlan) -> Body:
-    """TLS ends here with an issuer's certificate; with one of the cloud's, at the load balancer; else nowhere."""
+def _listeners(plan: ClusterPlan) -> Iterator[Body]:
+    """TLS ends here with an issuer's certificate; with one of the cloud's, at the load balancer; else nowhere.
+
+    Over port 80 an authority sees whose name it is; routes of other namespaces do not come to it.
+    """
     routes = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {SPACE_NAME: HANOK}}}}
     common = given(hostname=host_of(plan), allowedRoutes=routes)
     entry = plan.cluster.entry
-    if entry.issuer:
-        tls = {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": TLS_SECRET}]}
-        return {"name": "https", "port": 443, "protocol": "HTTPS", **common, "tls": tls}
-    return {"name": "http", "port": 443 if entry.certificate else 80, "protocol": "HTTP", **common}
+    if not entry.signer:
+        yield {"name": "http", "port": 443 if entry.certificate else 80, "protocol": "HTTP", **common}
+        return
+    tls = {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": TLS_SECRET}]}
+    yield {"name": "https", "port": 443, "protocol": "HTTPS", **common, "tls": tls}
+    if entry.acme and not entry.acme.zone:
+        own = {"namespaces": {"from": "Same"}}
+        yield {"name": "http", "port": 80, "protocol": "HTTP", **common, "allowedRoutes": own}
 
 
 def _balancer(plan: ClusterPlan) -> dict[str, str]:
@@ -134,28 +141,28 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
         yield plan.written.problem(
             (*place, "certificate"), "load balancers of this target take no certificate by ARN", hint
         )
-    if entry.certificate and entry.issuer:
+    named = "issuer" if entry.issuer else "acme"
+    if entry.certificate and entry.signer:
         yield plan.written.problem(
-            (*place, "issuer"), "TLS ends at the load balancer or at the Gateway", "keep one of both"
+            (*place, named), "TLS ends at the load balancer or at the Gateway", "keep one of both"
         )
-    if entry.issuer and host_of(plan) is None:
+    if entry.signer and host_of(plan) is None:
         hint = "add `gateway: {url: https://…}`, as callers name it"
-        yield plan.written.problem((*place, "issuer"), "no certificate can be signed for no name", hint)
-    if entry.expose == "public" and not (entry.certificate or entry.issuer):
+        yield plan.written.problem((*place, named), "no certificate can be signed for no name", hint)
+    if entry.expose == "public" and not (entry.certificate or entry.signer):
         message = "callers would send their keys over the internet in plain text"
-        yield plan.written.problem((*place, "expose"), message, "add a `certificate` (its ARN), or an `issuer`")
+        yield plan.written.problem((*place, "expose"), message, "add a `certificate` (its ARN), an `issuer`, or `acme`")
 
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Names, controllers, and what is not encrypted."""
     entry, host = plan.cluster.entry, host_of(plan)
-    if host:
-        told = f"`kubectl get gateway -n {ENTRY} {GATEWAY}`"
-        yield After(f"let the name {host} lead to the load balancer: {told} tells its address")
     if plan.target == "eks":
-        yield "the AWS Load Balancer Controller must run: it makes the load balancer"
-    if not (entry.certificate or entry.issuer):
-        yield Known("callers come in without TLS: name a `certificate` or an `issuer` in `cluster.entry`")
+        yield Step(message="install the AWS Load Balancer Controller", shown="-load-balancer kube-system/")
+    if host:
+        yield Step(message=f"let the name {host} lead to the load balancer", shown=f"The name `{host}`")
+    if not (entry.certificate or entry.signer):
+        yield Known("callers come in without TLS: name a `certificate`, an `issuer` or `acme` in `cluster.entry`")
 
 
 COMPONENT = Component(

@@ -19,14 +19,15 @@ from hanok.kubernetes.places import (
     KNOWLEDGE,
     MODELS,
     OBSERVABILITY,
-    STORED,
     STORED_SPACE,
     VARIABLES_SECRET,
 )
 from hanok.kubernetes.plan import ClusterPlan
+from hanok.kubernetes.receivers import SECRET_KEY, made_up, stands_here
 from hanok.kubernetes.rewriting import variables_read
 from hanok.kubernetes.roles import ROLE, asked, role_of
 from hanok.spec.nodes import dotted
+from hanok.spec.written import Variable
 
 NAME = "external-secrets"
 API = "external-secrets.io/v1"
@@ -138,16 +139,26 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Every name that must be put into the store, and who may read it."""
     for each in plan.variables:
-        yield plan.value(each.name, dotted(each.place))
-    yield _reader(plan)
+        yield plan.value(each.name, dotted(each.place), made=_made_up(plan, each))
+    if plan.secret_store != "kubernetes":
+        yield _reader(plan)
+
+
+def _made_up(plan: ClusterPlan, variable: Variable) -> str:
+    """What nobody outside has to know beforehand: the admin key, and the secret key of the cluster's own Langfuse."""
+    if variable.place == ("gateway", "admin_key"):
+        return "$(openssl rand -hex 32)"
+    if variable.place[:2] != ("telemetry", "export") or variable.place[-1] != "secret_key":
+        return ""
+    index = variable.place[2] if isinstance(variable.place[2], int) else 0  # one export need not be a list
+    export = plan.platform.telemetry.export[index]
+    return made_up(SECRET_KEY) if stands_here(plan, index, export) else ""
 
 
 def _reader(plan: ClusterPlan) -> Told:
     """Who must be let read the store."""
     account, names = f"{NAME}/{NAME}", f"`{plan.secret_prefix}*`"
     match plan.secret_store:
-        case "kubernetes":
-            return f"make the Secret `{STORED_SPACE}/{STORED}` with all of these names, before the tree is applied"
         case "existing":
             return f"the ClusterSecretStore `{plan.cluster.secrets.name}` must be there, open to {', '.join(READERS)}"
         case "vault":
@@ -156,7 +167,9 @@ def _reader(plan: ClusterPlan) -> Told:
             return asked(plan, NAME, account, f"read the secrets {names}", [_grant(plan)])
         case _:
             keys = "`access-key` and `secret-access-key`"
-            return f"make the Secret {NAME}/{CREDENTIALS} with {keys} of who may read {names}"
+            made = f"kubectl create secret generic {CREDENTIALS} -n {NAME} --from-literal=access-key=… "
+            space = f"`kubectl create namespace {NAME}`, `{made}--from-literal=secret-access-key=…`"
+            return f"make the Secret {NAME}/{CREDENTIALS} with {keys} of who may read {names}: {space}"
 
 
 def _grant(plan: ClusterPlan) -> Grant:

@@ -191,20 +191,23 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What to put into the store, rights, and how to come in."""
+    text, number = "openssl rand -base64 32", "openssl rand -hex 32"
     told = {
-        "LANGFUSE_SALT": "`openssl rand -base64 32`; another makes its API keys worthless",
-        "LANGFUSE_ENCRYPTION_KEY": "`openssl rand -hex 32`; another makes what it encrypted unreadable",
-        "LANGFUSE_NEXTAUTH_SECRET": "`openssl rand -base64 32`",
-        "LANGFUSE_ADMIN_EMAIL": "of the first user",
-        "LANGFUSE_ADMIN_PASSWORD": "of the first user",
+        "LANGFUSE_SALT": (f"`{text}`; another makes its API keys worthless", text),
+        "LANGFUSE_ENCRYPTION_KEY": (f"`{number}`; another makes what it encrypted unreadable", number),
+        "LANGFUSE_NEXTAUTH_SECRET": (f"`{text}`", text),
+        "LANGFUSE_ADMIN_EMAIL": ("of Langfuse's first user", ""),
+        "LANGFUSE_ADMIN_PASSWORD": ("of Langfuse's first user", "openssl rand -hex 16"),
     }
-    for name, what in told.items():
-        yield plan.value(name, what)
+    for name, (what, command) in told.items():
+        yield plan.value(name, what, made=f"$({command})" if command else "")
     bucket, role = plan.cluster.observe.bucket, _role(plan)
     if bucket and role:
         yield from bucket_asked(plan, "observe", f"{OBSERVABILITY}/{NAME}", bucket, plan.cluster.observe.role)
     if plan.cluster.observe.langfuse_url is None:
-        yield After("open it by `kubectl port-forward -n observability svc/langfuse-web 3000`, or set `langfuse_url`")
+        yield After(
+            "open Langfuse by `kubectl port-forward -n observability svc/langfuse-web 3000`, or set `langfuse_url`"
+        )
 
 
 COMPONENT = Component(

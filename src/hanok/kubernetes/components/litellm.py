@@ -183,8 +183,9 @@ def _around(plan: ClusterPlan) -> Iterator[Body]:
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be in the secret store, and what LiteLLM is not told of."""
-    yield plan.value(MASTER_KEY, "LiteLLM's own: `sk-` and `openssl rand -hex 32`")
-    yield plan.value(DOOR_KEY, "made by `hanok keys create litellm` once Hanok runs: LiteLLM shows it at Hanok's door")
+    yield plan.value(MASTER_KEY, "LiteLLM's own: `sk-` and `openssl rand -hex 32`", made="sk-$(openssl rand -hex 32)")
+    told = "made by `hanok keys create litellm` once Hanok runs: LiteLLM shows it at Hanok's door"
+    yield plan.value(DOOR_KEY, told, later="litellm")
     if database := plan.cluster.serving.litellm.database:
         yield plan.value(database, "the address of LiteLLM's PostgreSQL")
     for model in plan.platform.models:

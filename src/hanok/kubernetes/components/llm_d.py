@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.engines import EnginePlan
-from hanok.kubernetes.notes import Known, Told
+from hanok.kubernetes.notes import Definitions, Known, Told
 from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import ENGINE_PORT, INFERENCE_GATEWAY, MODELS, OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
@@ -192,7 +192,7 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
     url = (
         f"https://github.com/kubernetes-sigs/gateway-api-inference-extension/releases/download/{version}/manifests.yaml"
     )
-    yield f"apply the definitions of the Inference Extension {version} before: `kubectl apply --server-side -f {url}`"
+    yield Definitions(name=f"the Inference Extension {version}", url=url)
     for name in sorted({each.model.name for each in plan.engines if not is_picked(plan, each)}):
         yield Known(f"{name} makes no text, so Hanok's gateway asks its engines itself")
 

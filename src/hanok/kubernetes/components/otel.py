@@ -15,7 +15,7 @@ from hanok.kubernetes.notes import Told
 from hanok.kubernetes.objects import label, labels, thing
 from hanok.kubernetes.places import HANOK, OBSERVABILITY
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.receivers import Receiver, receivers, refuse_local
+from hanok.kubernetes.receivers import Receiver, made_up, receivers, refuse_local
 from hanok.kubernetes.walls import all_of, own_pods, port
 
 NAME, OPERATOR = "otel-operator", "opentelemetry-operator"
@@ -163,7 +163,8 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
     declared = {each.name for each in plan.variables}
     for name in dict.fromkeys(name for each in receivers(plan) for name in each.needs):
         if name not in declared:
-            yield plan.value(name, "to send spans")
+            made = made_up(f"${{env:{name}}}") if plan.cluster.observe.langfuse else ""
+            yield plan.value(name, "to send spans", made=made)
 
 
 COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"v1beta1": render}, refuse=refuse, notes=notes)

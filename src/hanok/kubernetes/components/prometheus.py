@@ -178,7 +178,8 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         names |= dict.fromkeys(fetched(plan, _alerts_url(plan)), "where alerts are sent")
     else:
         yield Known("alerts are shown and sent to nobody: `cluster: {observe: {alerts: {url: '${env:ALERTS_URL}'}}}`")
-    yield from (plan.value(each, what) for each, what in names.items())
+    made = {GRAFANA_USER: "admin", GRAFANA_PASSWORD: "$(openssl rand -hex 16)"}
+    yield from (plan.value(each, what, made=made.get(each, "")) for each, what in names.items())
 
 
 COMPONENT = Component(

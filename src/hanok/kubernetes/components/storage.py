@@ -10,7 +10,7 @@ from typing import Any
 
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
-from hanok.kubernetes.notes import Known, Told
+from hanok.kubernetes.notes import AddOn, Known, Role, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import DISK_CLASS, EFS_CLASS, FSX_CLASS, JOBS
 from hanok.kubernetes.plan import ClusterPlan
@@ -118,13 +118,20 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """Roles of drivers, and what stays."""
     if plan.target == "eks":
-        yield "disks need the EKS add-on aws-ebs-csi-driver, with its role by an EKS Pod Identity association"
-    for wanted, driver, account in (
-        (uses_efs(plan), "EFS", "efs-csi-controller-sa"),
-        (uses_fsx(plan), "FSx", "fsx-csi-controller-sa"),
+        yield AddOn(name="aws-ebs-csi-driver")
+    for wanted, driver, policy in (
+        (uses_efs(plan), "efs", "service-role/AmazonEFSCSIDriverPolicy"),
+        (uses_fsx(plan), "fsx", "AmazonFSxFullAccess"),
     ):
         if wanted:
-            yield f"the {driver} driver needs a role for the service account {SPACE}/{account}"
+            yield Role(
+                name=f"{plan.cluster.name}-{driver}-driver",
+                accounts=(f"{SPACE}/{driver}-csi-controller-sa",),
+                why="make volumes on " + ("EFS" if driver == "efs" else "FSx for Lustre"),
+                grants=(),
+                annotated=False,
+                policies=(f"arn:aws:iam::aws:policy/{policy}",),
+            )
     yield Known(f"volumes of the class {DISK_CLASS} stay, and cost, when their claims are deleted")
 
 

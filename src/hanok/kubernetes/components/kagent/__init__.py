@@ -74,7 +74,7 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """The key, and which agents Hanok leads."""
-    yield plan.value(KEY_VARIABLE, "made by `hanok keys create kagent` once Hanok runs")
+    yield plan.value(KEY_VARIABLE, "made by `hanok keys create kagent` once Hanok runs", later="kagent")
     for each in chosen(plan):
         yield from map(Known, _of_agent(plan, each))
     yield Known("kagent keeps conversations in its chart's own PostgreSQL, which is for trying out")

@@ -14,13 +14,12 @@ from hanok.kubernetes.components.karpenter.classes import node_class
 from hanok.kubernetes.components.karpenter.kinds import KARPENTER, NodeKind, node_kinds, unknown_instances
 from hanok.kubernetes.components.karpenter.overlays import overlays
 from hanok.kubernetes.components.karpenter.pools import node_pool
-from hanok.kubernetes.notes import Known, Told
+from hanok.kubernetes.notes import AddOn, Known, Step, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import OBSERVABILITY, PROMETHEUS_RELEASE
 from hanok.kubernetes.plan import ClusterPlan
 
 SPACE = "kube-system"
-SERVICE_ACCOUNT = "karpenter"
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
@@ -103,21 +102,14 @@ def _not_in_auto(plan: ClusterPlan) -> Iterator[Problem]:
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be there in AWS before nodes can come."""
-    name, tag = plan.cluster.name, plan.cluster.nodes.discovery or plan.cluster.name
-    yield f"subnets and security groups of the nodes need the tag `karpenter.sh/discovery: {tag}`"
+    name = plan.cluster.name
     if plan.target == "eks":
-        yield (
-            f"Karpenter needs: a managed node group (or Fargate) of two nodes to run on; a role for the service "
-            f"account {SPACE}/{SERVICE_ACCOUNT} by an EKS Pod Identity association; the role of nodes with an access "
-            f"entry; and the SQS queue `{name}` for interruptions"
-        )
+        message = "make the cluster, with Karpenter's role and queue, the nodes' role and its access entry, and tags"
+        yield Step(message=message, shown=f"--stack-name Karpenter-{name}")
+        yield AddOn(name="vpc-cni", values='{"enableNetworkPolicy": "true"}')  # else network policies are words
     else:
-        role = plan.cluster.nodes.role or f"AmazonEKSAutoNodeRole-{name}"
-        yield (
-            f"the node role `{role}` needs an access entry of type EC2 with the access policy AmazonEKSAutoNodePolicy: "
-            "EKS makes one only for the role of its own node pools"
-        )
-    yield _enforced(plan)
+        message = "make the cluster, with the nodes' role and its access entry, tags, and network policies enforced"
+        yield Step(message=message, shown="autoModeConfig")
     if plan.cluster.nodes.reservations:
         yield Known(
             "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"
@@ -131,16 +123,6 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         yield Known("NodeOverlay is alpha in Karpenter: it is what makes shares of GPUs known before a node is there")
     if plan.cluster.jobs.efa or any(each.machines > 1 for each in plan.engines):
         yield "EFA needs a security group that allows all traffic to and from itself"
-
-
-def _enforced(plan: ClusterPlan) -> str:
-    """Neither has network policies enforced unless asked to."""
-    if plan.target == "eks":
-        return 'network policies are words until the add-on vpc-cni has `{"enableNetworkPolicy": "true"}`'
-    return (
-        "network policies are words until the ConfigMap kube-system/amazon-vpc-cni says "
-        '`enable-network-policy-controller: "true"`'
-    )
 
 
 COMPONENT = Component(

@@ -8,14 +8,13 @@ from urllib.parse import urlsplit
 
 from hanok.errors import Problem
 from hanok.kubernetes.components.own.config import LIMIT_BYTES
-from hanok.kubernetes.components.own.image import kept_files, recipe_is_needed
 from hanok.kubernetes.components.own.pods import NAME
 from hanok.kubernetes.components.own.size import led, size_of
 from hanok.kubernetes.engines import HERE, is_replaced
-from hanok.kubernetes.notes import After, Grant, Known, Role, Told
+from hanok.kubernetes.notes import AddOn, After, Grant, Known, Role, Step, Told
 from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
-from hanok.kubernetes.rewriting import IMAGE_FOLDER, is_in_image, rewrite
+from hanok.kubernetes.rewriting import is_in_image, rewrite
 from hanok.kubernetes.roles import asked, bucket_grants
 from hanok.kubernetes.texts import all_tools, named_texts
 from hanok.spec.nodes import Place
@@ -125,11 +124,10 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What must be made, and what is otherwise than on one machine."""
-    yield _image(plan)
-    yield After(_first_key(plan))
+    yield Step(message=f"build the image {plan.image.partition('@')[0]}, and push it", shown="podman build")
     size, scaled = size_of(plan), sorted(each.name for each in led(plan))
     if size.follows:
-        yield "metrics-server must run: it tells how busy gateways are, by which their number follows"
+        yield AddOn(name="metrics-server")  # it tells how busy gateways are, by which their number follows
     yield from _kept_by_one(plan)
     yield from _roles(plan)
     if scaled:
@@ -139,24 +137,6 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         )
     if not plan.platform.gateway.reload:
         yield Known("`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew")
-
-
-def _image(plan: ClusterPlan) -> str:
-    if recipe_is_needed(plan):
-        return (
-            "build the image by `image/Containerfile` (nobody has, when this was rendered), push it where the cluster "
-            f"finds it, and name it with its digest as `cluster.hanok.image`; the tree says {plan.image}"
-        )
-    files = ", ".join(kept_files(plan))
-    more = f", with {files} in {IMAGE_FOLDER}" if files else ""
-    return f"the image must hold what `image/Containerfile` puts in{more}: build it as {plan.image}, if it is not there"
-
-
-def _first_key(plan: ClusterPlan) -> str:
-    """How anybody comes in at all."""
-    team = f" --team {plan.platform.teams[0].name}" if plan.platform.teams else ""
-    more = "; or by POST /admin/keys with the admin key" if plan.platform.gateway.admin_key else ""
-    return f"keys are made when it runs: `kubectl exec -n {HANOK} hanok-0 -- hanok keys create NAME{team}`{more}"
 
 
 def _kept_by_one(plan: ClusterPlan) -> Iterator[Told]:

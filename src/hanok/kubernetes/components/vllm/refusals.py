@@ -13,7 +13,7 @@ from hanok.kubernetes.components.vllm.flags import OURS
 from hanok.kubernetes.components.vllm.pod import start_s
 from hanok.kubernetes.components.vllm.weights import storage_class
 from hanok.kubernetes.engines import HERE, EnginePlan, is_replaced
-from hanok.kubernetes.notes import Known, Told
+from hanok.kubernetes.notes import Known, Step, Told
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.spec.nodes import Place
 
@@ -118,13 +118,12 @@ def _wrong(name: str, runs: Version, known: Vocabulary) -> tuple[str, str] | Non
 def notes(plan: ClusterPlan) -> Iterator[Told]:
     """What to do before engines can start, and what to expect of them."""
     if token := plan.cluster.serving.token:  # pods wait for its Secret, also where no model asks for it
-        yield plan.value(token, "Hugging Face's; or say `cluster.serving.token: null` where all models are open")
-    for pool in () if plan.on_aws else plan.pools:
-        labels = ",".join(f"{key}={value}" for key, value in pool.labels.items())
-        yield (
-            f"label {pool.most_machines} or more nodes that have {pool.gpus} {pool.accelerator} each: "
-            f"`kubectl label node NODE {labels}`; they must offer {pool.device}"
+        yield plan.value(
+            token, "Hugging Face's, of who may read the models; or `cluster.serving.token: null` where all are open"
         )
+    for pool in () if plan.on_aws else plan.pools:
+        message = f"label {pool.most_machines} or more nodes that have {pool.gpus} {pool.accelerator} each"
+        yield Step(message=message, shown=f"# one of {pool.most_machines} or more with {pool.gpus} ")
     yield from map(Known, dict.fromkeys(said for engine in plan.engines for said in _of_engine(plan, engine)))
     if plan.cluster.serving.weights != "node":
         yield Known(

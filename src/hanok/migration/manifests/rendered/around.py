@@ -87,9 +87,26 @@ def _entry(tree: RenderedTree, told: Told) -> Block | None:
         expose="public" if scheme == "internet-facing" else "internal",
         certificate=balancer.get(f"{_BALANCER}ssl-cert"),
         issuer=issuer,
+        acme=_acme(tree.find("ClusterIssuer", str(issuer)), told),
     )
 
 
+def _acme(issuer: Manifest | None, told: Told) -> Block | None:
+    """The authority of an issuer that Hanok rendered."""
+    acme = mapping_at(issuer.body, "spec", "acme") if issuer else None
+    if issuer is None or not acme:
+        return None
+    told.take(issuer)
+    told.carried(issuer, ("spec", "acme"), "cluster.entry.acme")
+    server = acme.get("server")
+    return given(
+        email=acme.get("email"),
+        zone=at(acme, "solvers", 0, "dns01", "route53", "hostedZoneID"),
+        server=None if server == _USUAL else server,
+    )
+
+
+_USUAL = "https://acme-v02.api.letsencrypt.org/directory"
 _ISSUER = "cert-manager.io/cluster-issuer"
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.cluster.data import MilvusServer, PostgresServer, RedisServer
-from hanok.spec.tree.cluster.entry import Entry
+from hanok.spec.tree.cluster.entry import Acme, Entry
 from hanok.spec.tree.cluster.jobs import Jobs
 from hanok.spec.tree.cluster.kagent import Kagent
 from hanok.spec.tree.cluster.nodes import Nodes, Sharing
@@ -22,6 +22,7 @@ from hanok.spec.tree.cluster.storage import Lustre, Storage
 from hanok.spec.tree.values import Tree
 
 __all__ = [
+    "Acme",
     "Cluster",
     "Entry",
     "Jobs",
