@@ -82,7 +82,8 @@ def _last(chart: str) -> str:
 def space_at(manifest: Manifest, path: tuple[Step, ...]) -> str:
     """The namespace in which names at a path of a manifest mean something: of a chart's values, where the chart goes.
 
-    Empty where that is not written: Argo CD leaves it to the chart, or fills in a template of an ApplicationSet.
+    Empty where that is not written: Argo CD leaves it to the chart, or fills in a template of an ApplicationSet, and so
+    does helmfile.
     """
     match manifest.kind, manifest.group:
         case "HelmRelease", _ if path[:2] == ("spec", "values"):
@@ -91,6 +92,8 @@ def space_at(manifest: Manifest, path: tuple[Step, ...]) -> str:
             above = ("spec", "template") if manifest.kind == "ApplicationSet" else ()
             space = text_at(manifest.body, *above, "spec", "destination", "namespace")
             return "" if "{{" in space else space
+        case helmfiles.KIND, helmfiles.GROUP if helmfiles.is_anywhere(manifest):
+            return ""
         case _:
             return manifest.namespace
 

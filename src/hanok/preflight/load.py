@@ -18,8 +18,8 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from hanok.errors import PreflightError
 from hanok.preflight.declared import PlatformText
-from hanok.preflight.findings import Finding, Rule
-from hanok.preflight.helmfiles import is_helmfile, releases
+from hanok.preflight.findings import Finding, Rule, Say
+from hanok.preflight.helmfiles import TEMPLATES, Helmfile, is_helmfile, is_named, unread
 from hanok.preflight.manifests import Body, Cluster, Code, Manifest, Source, list_at, mapping_at, mappings_at, text_at
 from hanok.preflight.reading import TEMPLATE, UNREADABLE, Document, blocks, documents, read_mapping
 
@@ -58,6 +58,12 @@ class _Gathered:
     """Files of kustomize's that look like objects, and are parts of them."""
     places: set[Path] = field(default_factory=set[Path])
     """Files that were read, by their absolute path."""
+    states: dict[str, list[Manifest]] = field(default_factory=dict[str, list[Manifest]])
+    """Documents of helmfiles, by their file."""
+    plain: dict[str, list[Body]] = field(default_factory=dict[str, list[Body]])
+    """Mappings that are no objects, by their file: others may mean them."""
+    templates: list[Path] = field(default_factory=list[Path])
+    """Templates of helmfiles and their values, which are not read."""
     bytes: int = 0
 
 
@@ -80,6 +86,8 @@ def gather(paths: Sequence[Path]) -> Gathered:
                 _read(file, found, named=False)
         else:
             _read(path, found, named=True)
+    _install(found)
+    _tell_templates(found)
     cluster = Cluster(
         manifests=found.manifests, fragments=found.fragments, codes=found.codes, sources=found.sources,
         findings=found.findings,
@@ -143,6 +151,8 @@ def _files(folder: Path, root: Path, found: _Gathered) -> Iterator[Path]:
             continue
         if entry.is_dir() and not entry.is_symlink():
             yield from _files(entry, root, found)
+        elif entry.suffix == TEMPLATES and _is_file(entry):
+            found.templates.append(entry)
         elif entry.suffix.lower() not in SUFFIXES or not _is_file(entry):
             continue
         elif _leads_out(entry, root):
@@ -215,7 +225,7 @@ def _add(data: bytes, name: str, found: _Gathered, *, path: Path | None = None) 
     found.codes += [Code(file=name, language=each[0], text=each[1], offset=each[2]) for each in others]
     found.sources.append(Source(name=name, parts=parts, digest=sha256(data).hexdigest()))
     for piece, offset in parts:
-        for document in documents(piece, name, found.findings.append, offset=offset):
+        for document in documents(piece, name, _teller(name, found), offset=offset):
             if _is_platform(document.value, named=path is not None and path.name == PLATFORM):
                 manifest = Manifest(body=document.value, file=name, node=document.node, offset=document.offset)
                 found.platforms.append(PlatformText(text=piece, manifest=manifest, before=offset))
@@ -274,9 +284,10 @@ def _sort(document: Document, name: str, found: _Gathered, *, article: bool) -> 
         found.fragments.append(manifest)
     elif Path(name).name in KUSTOMIZATIONS:
         _half(Manifest(body={"kind": "Kustomization", **body}, file=name, node=node, offset=document.offset), found)
-    elif is_helmfile(body):
-        found.manifests += releases(body, name, _items(node, "releases"), document.offset)
+    elif is_helmfile(body, name):
+        found.states.setdefault(name, []).append(manifest)
     else:
+        found.plain.setdefault(name, []).append(body)
         _pass_over(document, name, found, "a mapping without `kind` and `apiVersion`")
 
 
@@ -332,7 +343,69 @@ def _pass_over(document: Document, name: str, found: _Gathered, what: str, *, gr
         found.findings.append(NO_MANIFEST.at(name, line, f"passed over: {what}"))
 
 
-def _items(node: Node, key: str = "items") -> list[Node]:
+def _items(node: Node) -> list[Node]:
     pairs = cast("list[tuple[Node, Node]]", node.value) if isinstance(node, MappingNode) else []
-    found = next((value for name, value in pairs if name.value == key), None)
+    found = next((value for name, value in pairs if name.value == "items"), None)
     return cast("list[Node]", found.value) if isinstance(found, SequenceNode) else []
+
+
+# --- Helmfiles --------------------------------------------------------------------------------------------------------
+
+
+def _teller(name: str, found: _Gathered) -> Say:
+    """Says what is wrong with a document; a helmfile that is a template may bring anything."""
+
+    def say(finding: Finding) -> None:
+        if finding.rule is TEMPLATE and is_named(name):
+            hint = f"`helmfile -f {name} template | hanok preflight -`"
+            message = "this helmfile is a template: what it installs is not known"
+            finding = replace(finding, message=message, hint=hint, manifest=unread(name))
+        found.findings.append(finding)
+
+    return say
+
+
+def _install(found: _Gathered) -> None:
+    """The releases of all helmfiles, with the values that stand in files that were read, too."""
+    if not found.states:
+        return
+    files = {_resolved(Path(name)): name for name in (*found.plain, *found.states)}
+    meant: set[str] = set()
+
+    def read(by: str, name: str) -> Body | None:
+        file = files.get(_resolved(Path(by).parent / name))
+        if file is None:
+            return None
+        meant.add(file)
+        held = [*found.plain.get(file, ()), *(each.body for each in found.states.get(file, ()))]
+        return held[0] if len(held) == 1 else None
+
+    for name, states in found.states.items():
+        found.manifests += Helmfile(file=name, documents=states, read=read).releases()
+    found.findings = [each for each in found.findings if not (each.file in meant and _is_note(each))]
+
+
+def _resolved(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return ""
+
+
+def _is_note(finding: Finding) -> bool:
+    return finding.rule is NO_MANIFEST and finding.severity == "info"
+
+
+def _tell_templates(found: _Gathered) -> None:
+    """Said once for all: what they make is not known."""
+    if found.templates:
+        whole = next((each for each in found.templates if is_named(str(each))), None)
+        first = whole or found.templates[0]
+        more = f", nor {len(found.templates) - 1} more" if len(found.templates) > 1 else ""
+        hint = (
+            f"`helmfile -f {whole} template | hanok preflight -`"
+            if whole
+            else "`helmfile template | hanok preflight -`"
+        )
+        told = NO_MANIFEST.at(str(first), 0, f"a template of helmfile is not read{more}", hint=hint)
+        found.findings.append(replace(told, manifest=unread(str(whole)) if whole else None))

@@ -270,6 +270,8 @@ def _release(manifest: Manifest, spec: Body) -> Opaque:
     brought = [each.name for each in charts_of(manifest)]
     names = (release_name(manifest), manifest.name, *brought, *_renamed(mapping_at(spec, "values")))
     namespace = text_at(spec, "targetNamespace") or manifest.namespace
+    if manifest.kind == helmfiles.KIND and helmfiles.is_anywhere(manifest):
+        namespace = EVERYWHERE
     return Opaque(by=manifest, namespace=namespace, stems=tuple(each for each in names if each))
 
 
@@ -299,6 +301,8 @@ def generated(kustomization: Manifest) -> Iterator[Made]:
 
 
 def brings_more(kustomization: Manifest) -> bool:
-    """Whether a kustomization takes in what is not in the tree: charts, addresses."""
+    """Whether a kustomization takes in what is not in the tree: charts, addresses; or is a helmfile not read."""
+    if kustomization.kind == helmfiles.UNREAD:
+        return True
     taken = [*texts_at(kustomization.body, "resources"), *texts_at(kustomization.body, "bases")]
     return bool(list_at(kustomization.body, "helmCharts")) or any("//" in each or "?ref=" in each for each in taken)

@@ -14,6 +14,7 @@ from hanok.preflight.references import (
     unread,
     uses,
     waiting,
+    walls,
 )
 
 MODULES = (
@@ -28,6 +29,7 @@ MODULES = (
     scaling,
     hosts,
     replicas,
+    walls,
     unread,
     waiting,
 )

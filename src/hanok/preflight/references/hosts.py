@@ -8,8 +8,10 @@ Service beside the pod; a namespace that the tree says nothing of leaves it open
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from hanok.preflight.case import Case
 from hanok.preflight.charts import space_at
@@ -76,16 +78,33 @@ class Host:
     """Lines of the text before it."""
 
 
+class Named(NamedTuple):
+    """A host where it is named; a tuple, as there are many. `use` is the Service that it means, if it means one."""
+
+    manifest: Manifest
+    leaf: Leaf
+    host: Host
+    use: Use | None
+
+
+@lru_cache(maxsize=1)
+def named_hosts(case: Case) -> Sequence[Named]:
+    """Every host of the tree. Kept for the case in hand, since several checks ask in a row."""
+    return [
+        Named(manifest, leaf, host, _read(case, manifest, leaf, host))
+        for manifest in case.cluster.manifests
+        for leaf in (() if _is_passed_over(manifest) else case.inventory.leaves(manifest))
+        for host in _hosts_of(manifest, leaf)
+    ]
+
+
 def check_hosts(case: Case) -> Iterator[Finding]:
     uses: list[Use] = []
     replicas = Replicas(case=case)
-    for manifest in case.cluster.manifests:
-        for leaf in () if _is_passed_over(manifest) else case.inventory.leaves(manifest):
-            for host in _hosts_of(manifest, leaf):
-                use = _read(case, manifest, leaf, host)
-                if use is not None:
-                    uses.append(use)
-                    yield from _port(case, use, host, replicas)
+    for _, _, host, use in named_hosts(case):
+        if use is not None:
+            uses.append(use)
+            yield from _port(case, use, host, replicas)
     for users in together(uses):
         yield from _judge(case, users)
 

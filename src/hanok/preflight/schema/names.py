@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hanok.preflight import helmfiles
 from hanok.preflight.case import Case
 from hanok.preflight.findings import Finding, Rule, dotted
 from hanok.preflight.manifests import Body, Manifest, Step, at, mapping_at, mappings_at, text_at
@@ -86,6 +87,8 @@ def check_names(case: Case) -> Iterator[Finding]:
 
 def _object_name(manifest: Manifest, *, minor: int) -> Iterator[Finding]:
     name, prefix = text_at(manifest.body, "metadata", "name"), text_at(manifest.body, "metadata", "generateName")
+    if manifest.group == helmfiles.GROUP and "{{" in name:
+        return
     if at(manifest.body, "metadata", "name") is None and not prefix:
         yield WRONG_NAME.on(manifest, "metadata", message="the object has no name", hint="write `metadata.name`")
         return
