@@ -127,38 +127,42 @@ def _fill(value: Any, place: Place, environment: Mapping[str, str], book: Book) 
         }
     if isinstance(value, list):
         return [_fill(item, (*place, index), environment, book) for index, item in enumerate(cast("list[Any]", value))]
-    if not isinstance(value, str):
-        return value
-    missing: set[str] = set()
+    return _fill_text(value, place, environment, book) if isinstance(value, str) else value
 
-    def blame(message: str, hint: str) -> None:
-        book.problems.append(problem(book.file, *where(place, book.places), place, message, hint))
-        book.blamed.add(place)
 
-    def replace(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        found = environment.get(name)
-        if default is not None and not found:  # as in a shell: unset or empty
-            return default
-        if found is None and name not in missing:
-            missing.add(name)
-            hint = f"set it (`export {name}=…`) or give a default: ${{env:{name}:-…}}"
-            message = f"the environment has no variable {name}"
-            told = problem(book.file, *where(place, book.places), place, message, hint)
-            book.unset.setdefault(place, []).append(told)
-        if found and NOT_TEXT.search(found):
-            blame(f"the variable {name} is not UTF-8", "set it to text")
-        return found or ""
-
-    if wrong := next((each for each in _BEGINNING.finditer(value) if not VARIABLE.match(value, each.start())), None):
+def _fill_text(text: str, place: Place, environment: Mapping[str, str], book: Book) -> str:
+    if wrong := next((each for each in _BEGINNING.finditer(text) if not VARIABLE.match(text, each.start())), None):
         hint = "write `${env:NAME}` or `${env:NAME:-default}`, with letters, digits and _ in the name"
-        shown, closed, _ = value[wrong.start() :].partition("}")
-        blame(f"{quoted(shown + closed)} is no variable", hint)
-        return value
-    filled = VARIABLE.sub(replace, value)
-    if filled != value:
-        book.written[filled] = value
+        shown, closed, _ = text[wrong.start() :].partition("}")
+        _blame(place, book, f"{quoted(shown + closed)} is no variable", hint)
+        return text
+    missing: set[str] = set()
+    filled = VARIABLE.sub(lambda match: _variable(match, missing, place, environment, book), text)
+    if filled != text:
+        book.written[filled] = text
     return filled
+
+
+def _variable(match: re.Match[str], missing: set[str], place: Place, environment: Mapping[str, str], book: Book) -> str:
+    """What stands for one variable; one that is `missing` is told once for each text."""
+    name, default = match.group(1), match.group(2)
+    found = environment.get(name)
+    if default is not None and not found:  # as in a shell: unset or empty
+        return default
+    if found is None and name not in missing:
+        missing.add(name)
+        hint = f"set it (`export {name}=…`) or give a default: ${{env:{name}:-…}}"
+        message = f"the environment has no variable {name}"
+        told = problem(book.file, *where(place, book.places), place, message, hint)
+        book.unset.setdefault(place, []).append(told)
+    if found and NOT_TEXT.search(found):
+        _blame(place, book, f"the variable {name} is not UTF-8", "set it to text")
+    return found or ""
+
+
+def _blame(place: Place, book: Book, message: str, hint: str) -> None:
+    book.problems.append(problem(book.file, *where(place, book.places), place, message, hint))
+    book.blamed.add(place)
 
 
 def _stand_in(filled: Any, book: Book) -> None:

@@ -189,40 +189,15 @@ def _walk_pairs(node: MappingNode, place: Place, book: Book, above: list[Node]) 
     seen: dict[str, Node] = {}
     merged: list[Node] = []
     for key, value in cast("list[tuple[Node, Node]]", node.value):
-        mark = key.start_mark
         if key.tag == _MERGE:
-            sources = cast("list[Node]", value.value) if isinstance(value, SequenceNode) else [value]
-            if not all(isinstance(each, MappingNode) for each in sources):
-                message, hint = "`<<` takes a mapping, or a list of them", "write `<<: *name` of an anchor `&name`"
-                book.blame(value.start_mark, (*place, "<<"), message, hint, beneath=place)
+            sources = _sources(value)
+            if not _are_mappings(sources, value, place, book):
                 continue
             walk(value, (*place, "<<"), book, above)
             merged += sources
-        elif not isinstance(key, ScalarNode):
-            book.blame(
-                mark, place, "a key must be text, not a list or a mapping", "write `key: value`", beneath=(*place, "?")
-            )
-            continue
-        elif key.tag != _TEXT:
-            shown = str(key.value) or "null"
-            book.blame(
-                mark,
-                (*place, shown),
-                f"key {quoted(shown)} is not text",
-                "put it in quotes",
-                beneath=(*place, shown, ""),
-            )
-            continue
         else:
-            name = str(key.value)
-            if found := NOT_TEXT.search(name):
-                message = f"the key holds U+{ord(found.group()):04X}, which is not a character of text"
-                book.blame(mark, place, message, "take it out", beneath=(*place, name))
-                continue
-            if name in seen:
-                first = seen[name].start_mark.line + 1
-                message = f"key {quoted(name)} is written twice; the first is in line {first}"
-                book.blame(mark, (*place, name), message, "keep one of them", beneath=(*place, name, ""))
+            name = _key_name(key, seen, place, book)
+            if name is None:
                 continue
             seen[name] = key
             book.keys[(*place, name)] = key
@@ -232,10 +207,48 @@ def _walk_pairs(node: MappingNode, place: Place, book: Book, above: list[Node]) 
         _note_merged(source, place, book, above)
 
 
+def _sources(value: Node) -> list[Node]:
+    """What `<<` takes over: one mapping, or several."""
+    return cast("list[Node]", value.value) if isinstance(value, SequenceNode) else [value]
+
+
+def _are_mappings(sources: list[Node], value: Node, place: Place, book: Book) -> bool:
+    if all(isinstance(each, MappingNode) for each in sources):
+        return True
+    message, hint = "`<<` takes a mapping, or a list of them", "write `<<: *name` of an anchor `&name`"
+    book.blame(value.start_mark, (*place, "<<"), message, hint, beneath=place)
+    return False
+
+
+def _key_name(key: Node, seen: Mapping[str, Node], place: Place, book: Book) -> str | None:
+    """What the key is called; None, and a problem in the book, for one that cannot stand in a platform."""
+    mark = key.start_mark
+    if not isinstance(key, ScalarNode):
+        message = "a key must be text, not a list or a mapping"
+        book.blame(mark, place, message, "write `key: value`", beneath=(*place, "?"))
+        return None
+    if key.tag != _TEXT:
+        shown = str(key.value) or "null"
+        message = f"key {quoted(shown)} is not text"
+        book.blame(mark, (*place, shown), message, "put it in quotes", beneath=(*place, shown, ""))
+        return None
+    name = str(key.value)
+    if found := NOT_TEXT.search(name):
+        message = f"the key holds U+{ord(found.group()):04X}, which is not a character of text"
+        book.blame(mark, place, message, "take it out", beneath=(*place, name))
+        return None
+    if name in seen:
+        first = seen[name].start_mark.line + 1
+        message = f"key {quoted(name)} is written twice; the first is in line {first}"
+        book.blame(mark, (*place, name), message, "keep one of them", beneath=(*place, name, ""))
+        return None
+    return name
+
+
 def _note_merged(source: Node, place: Place, book: Book, above: list[Node]) -> None:
     for key, value in cast("list[tuple[Node, Node]]", source.value):
         if key.tag == _MERGE:
-            for each in cast("list[Node]", value.value) if isinstance(value, SequenceNode) else [value]:
+            for each in _sources(value):
                 _note_merged(each, place, book, above)
         elif (*place, key.value) not in book.places:
             book.keys.setdefault((*place, key.value), key)

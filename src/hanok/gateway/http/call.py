@@ -63,7 +63,6 @@ class Call:
         self,
         outlet: Outlet,
         body: Body,
-        *,
         method: str,
         path: str,
         raw_path: str,

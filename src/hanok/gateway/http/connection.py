@@ -115,8 +115,7 @@ class Connection(asyncio.Protocol):
         url, _, query = self._url.decode("latin-1").partition("?")
         path = url if "%" not in url else unquote(url)
         body = Body(self, self._headers)
-        method = self._parser.get_method().decode("ascii")
-        call = Call(self, body, method=method, path=path, raw_path=url, query=query, headers=self._headers)
+        call = Call(self, body, self._parser.get_method().decode("ascii"), path, url, query, self._headers)
         call.version_1_0 = self._parser.get_http_version() == "1.0"
         call.keep_alive = self._parser.should_keep_alive()
         if self._header_bytes + len(self._url) > HEADER_LIMIT_BYTES:
