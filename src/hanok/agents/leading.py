@@ -164,24 +164,11 @@ class Leader:
         return told
 
     async def _drive(self, run: Run, prepared: Prepared) -> Run:
-        graph, work = prepared.graph, prepared.work
+        work = prepared.work
         try:
             left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
             async with asyncio.timeout(left):
-                config = self._config(run)
-                seen = Seen(graph)
-                async for mode, part in graph.astream(
-                    await self._input(run, graph, config),
-                    config,
-                    context=work,
-                    stream_mode=seen.modes,
-                    durability="sync",
-                ):
-                    if mode == "custom":
-                        work.tell("custom", {"value": part})
-                    else:
-                        seen.see(part)
-                state = None if seen.ends else await graph.aget_state(self._latest(run))
+                seen, state = await self._take_steps(run, prepared)
         except LimitReached as error:
             return await self._finish(run, work, "limited", reason=error.limit, error=error.message, answer=error.said)
         except TimeoutError:
@@ -203,6 +190,24 @@ class Leader:
         if state is not None and state.interrupts:
             return await self._await_person(run, work, state)
         return await self._finish(run, work, "done", answer=answer_of(seen.values if state is None else state.values))
+
+    async def _take_steps(self, run: Run, prepared: Prepared) -> tuple[Seen, Any]:
+        """Step after step until there is none to take: what was seen, and the thread's state where that tells more."""
+        graph, work = prepared.graph, prepared.work
+        config = self._config(run)
+        seen = Seen(graph)
+        async for mode, part in graph.astream(
+            await self._input(run, graph, config),
+            config,
+            context=work,
+            stream_mode=seen.modes,
+            durability="sync",
+        ):
+            if mode == "custom":
+                work.tell("custom", {"value": part})
+            else:
+                seen.see(part)
+        return seen, None if seen.ends else await graph.aget_state(self._latest(run))
 
     def _config(self, run: Run) -> dict[str, Any]:
         """Where the run goes on: the thread's latest state, or the checkpoint that it forks from, as long as it has

@@ -3,8 +3,8 @@
     Informed(gateway) → Tiered(gateway) → Metered(ledger) → Routed(gateway) → engines(serving)
 
 The HTTP door, the CLI's own questions, and later agents and evaluations hold the same outer object, `House.models`.
-`house` is what runs and how its parts are made from the spec, `run` starts and stops it, `config` notices that
-platform.yaml was written, `change` takes it up, `differences` tells in words what it changed.
+`house` is what runs and how its parts are made from the spec, `build` puts it together, `run` starts and stops it,
+`config` notices that platform.yaml was written, `change` takes it up, `differences` tells in words what it changed.
 """
 
 from hanok.assemble.house import Crew, House, prices

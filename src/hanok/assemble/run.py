@@ -9,57 +9,18 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from hanok.assemble.a2a import A2aWing
-from hanok.assemble.agents import Wing, new_id
+from hanok.assemble.build import build_house
 from hanok.assemble.change import Changes
-from hanok.assemble.config import Config
-from hanok.assemble.gauges import watch_fleet
-from hanok.assemble.house import (
-    MIB,
-    Crew,
-    House,
-    cards,
-    kept_bytes,
-    let_in,
-    make_exporter,
-    make_ordered,
-    make_store,
-    offers,
-    prices,
-    providers,
-    response_store,
-    routes,
-    tracing,
-    watch_caches,
-    watchers,
-    weights,
-)
-from hanok.assemble.knowledge import Upkeep, watch_knowledge
-from hanok.assemble.library import make_library
+from hanok.assemble.house import MIB, Crew, House, let_in, providers
+from hanok.assemble.knowledge import Upkeep
 from hanok.assemble.scaling import Scaling, refuse_scaled
-from hanok.assemble.vector_stores import make_stacks
-from hanok.caches import Cached, Semantics, rules_of
 from hanok.errors import StoreError
-from hanok.gateway import (
-    Access,
-    Door,
-    Giving,
-    HttpServer,
-    Informed,
-    LineAsker,
-    Reception,
-    Replays,
-    Routed,
-    Runs,
-    Tiered,
-)
-from hanok.gateway.agents import Delegated
-from hanok.ledger import Admission, Holder, HolderFile, KeyRing, Ledger, Metered, Policies, left_holders
+from hanok.gateway import HttpServer
+from hanok.ledger import Holder, HolderFile, Ledger, Policies, left_holders
 from hanok.ledger.stores.redis import RedisAccounts
 from hanok.routing import order_of_models
 from hanok.serving import Endpoint, Fleet, Launch, Roster, declared_openings, make_posts
@@ -127,7 +88,8 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     ledger = Ledger.of(loaded)
     left = list(left_holders(loaded.state / HOLDERS))
     ledger.start()
-    house = _build(loaded, ledger, roster, metrics, _holder(loaded, ledger, left), crew)
+    holder = _holder(loaded, ledger, left)
+    house = build_house(loaded, ledger=ledger, roster=roster, metrics=metrics, holder=holder, crew=crew)
     roster.apply(exchange, made)
     house.providers |= providers(roster)
     if house.exporter is not None:
@@ -137,20 +99,7 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
     changes = Changes(house)
     scaling = Scaling(house, scale=changes.scale, monotonic=time.monotonic)
     house.config.take_up = changes.take_up
-    background = [
-        keep_going("endpoints-relieve", roster.relieve),
-        keep_going("scaling", scaling.live),
-        keep_going("keys-watch", partial(_follow_keys, house)),
-        keep_going("config-watch", house.config.follow),
-        keep_going("tiers-learn", house.tiered.learn),
-        keep_going("batches", house.ordered.runner.live),
-        keep_going("vector-stores", house.stacks.filler.live),
-        keep_going("knowledge", _upkeep(house).live),
-        keep_going("agents", house.wing.live),
-        keep_going("a2a-pushes", house.a2a.live),
-    ]
-    if house.holder is not None:
-        background.append(keep_going("shared-budgets", house.holder.live))
+    background = _begin_background(house, scaling)
     try:
         yield house
     finally:
@@ -158,21 +107,50 @@ async def running(loaded: Loaded, *, crew: Crew | None = None) -> AsyncGenerator
             task.cancel()
         try:
             await asyncio.gather(*background, return_exceptions=True)
-            await house.ordered.runner.close()
-            await house.a2a.aclose()
-            await house.wing.aclose()
-            await roster.close()
-            await changes.close()
-            await house.caches.store.aclose()
-            await house.stacks.close()
-            await house.library.store.aclose()
-            if house.holder is not None:
-                await house.holder.leave()
+            await _leave(house, changes)
         finally:
-            if house.exporter is not None:
-                await asyncio.to_thread(house.exporter.close)
-            await asyncio.to_thread(house.responses.close)
-            await asyncio.to_thread(ledger.close)
+            await _close_books(house)
+
+
+def _begin_background(house: House, scaling: Scaling) -> list[asyncio.Task[None]]:
+    """All that is done beside calls for as long as the house runs."""
+    lives: dict[str, Callable[[], Awaitable[None]]] = {
+        "endpoints-relieve": house.roster.relieve,
+        "scaling": scaling.live,
+        "keys-watch": partial(_follow_keys, house),
+        "config-watch": house.config.follow,
+        "tiers-learn": house.tiered.learn,
+        "batches": house.ordered.runner.live,
+        "vector-stores": house.stacks.filler.live,
+        "knowledge": _upkeep(house).live,
+        "agents": house.wing.live,
+        "a2a-pushes": house.a2a.live,
+    }
+    if house.holder is not None:
+        lives["shared-budgets"] = house.holder.live
+    return [keep_going(name, live) for name, live in lives.items()]
+
+
+async def _leave(house: House, changes: Changes) -> None:
+    """End what may still ask models, then the engines, then what answers were kept in."""
+    await house.ordered.runner.close()
+    await house.a2a.aclose()
+    await house.wing.aclose()
+    await house.roster.close()
+    await changes.close()
+    await house.caches.store.aclose()
+    await house.stacks.close()
+    await house.library.store.aclose()
+    if house.holder is not None:
+        await house.holder.leave()
+
+
+async def _close_books(house: House) -> None:
+    """Write what is still to be written: spans, responses, charges."""
+    if house.exporter is not None:
+        await asyncio.to_thread(house.exporter.close)
+    await asyncio.to_thread(house.responses.close)
+    await asyncio.to_thread(house.ledger.close)
 
 
 def keep_going(name: str, live: Callable[[], Awaitable[None]], *, rest_s: float = REST_S) -> asyncio.Task[None]:
@@ -221,140 +199,6 @@ def _holder(loaded: Loaded, ledger: Ledger, left: Sequence[HolderFile]) -> Holde
     )
 
 
-def _build(
-    loaded: Loaded, ledger: Ledger, roster: Roster, metrics: Metrics, holder: Holder | None, crew: Crew | None
-) -> House:
-    platform, fleet = loaded.platform, roster.fleet
-    config = Config(loaded, metrics=metrics, wall=time.time)
-    watch_fleet(metrics, fleet)
-    metrics.watch(
-        "hanok_ledger_waiting_segments",
-        "Journal segments that the ledger's database has not taken.",
-        [],
-        lambda: {(): float(ledger.pending())},
-    )
-    routed = Routed(fleet, routes(platform), weights=weights(platform))
-    by_endpoint: dict[str, str] = {}
-    exporter = make_exporter(platform, by_endpoint)
-    admission = Admission(
-        Policies.of(platform),
-        prices=prices(loaded),
-        offers=offers(platform.models),
-        totals=ledger,
-        wall=time.time,
-        shares=None if holder is None else holder.shares,
-    )
-    routed.affords = admission.affords
-    caches = Cached(
-        routed,
-        rules=rules_of(platform),
-        store=make_store(platform),
-        semantics=Semantics(),
-        wall=time.time,
-        is_declared=roster.is_declared,
-    )
-    models = Metered(
-        caches,
-        books=ledger,
-        admission=admission,
-        wall=time.time,
-        monotonic=time.monotonic,
-        watchers=watchers(metrics, exporter),
-        keep_bytes=kept_bytes(platform.telemetry),
-    )
-    caches.semantics.models = models
-    watch_caches(metrics, caches)
-    watch_knowledge(metrics, lambda: config.loaded)
-    metrics.watch("hanok_in_flight_requests", "Model calls running now.", [], lambda: {(): float(models.running)})
-    metrics.watch(
-        "hanok_waiting_requests",
-        "Calls that wait for a slot of a full model.",
-        ["model"],
-        lambda: {(model,): float(count) for model, count in routed.waiting().items()},
-    )
-    keys = KeyRing(ledger.list_keys())
-    started = int(time.time())
-    replays = Replays(retries=platform.gateway.replay_retries, monotonic=time.monotonic)
-    reception = Reception(
-        keys=keys, access=Access(platform), cards=cards(platform, started), trace=tracing(platform.telemetry)
-    )
-    tiered = Tiered(models, failed=metrics.classifier_failed)
-    library = make_library(loaded, tiered)
-    informed = Informed(tiered, library)
-    delegated = Delegated(informed, new_id=new_id)
-    servers: list[HttpServer] = []
-    ordered = make_ordered(
-        loaded,
-        LineAsker(delegated, reception=reception, keys=keys, wall=time.time),
-        serves=lambda: bool(servers),
-        waiting=routed.waiting,
-        forget=lambda file_id, owner: house.stacks.keeping.forget(file_id, owner),
-    )
-    metrics.watch("hanok_batch_lines", "Lines of batches in hand, by state.", ["state"], ordered.runner.lines)
-    metrics.watch_lines(lambda: ordered.runner.ended)
-    giving = Giving(delegated, wall=time.time, keep_alive_s=platform.gateway.keep_alive_s)
-    door = Door(
-        reception=reception,
-        giving=giving,
-        metrics=metrics,
-        everyones_metrics=crew.metrics if crew else None,
-        ready=_readiness(fleet, config, crew),
-        runs=Runs(ledger=ledger, admission=admission, wall=time.time),
-        replays=replays,
-    )
-    wing = Wing(
-        models=informed,
-        library=library,
-        admission=admission,
-        keys=keys,
-        serves=lambda: bool(servers),
-        metrics=metrics,
-        tell=lambda deed: house.tell(deed),
-    )
-    house = House(
-        config=config,
-        models=models,
-        caches=caches,
-        tiered=tiered,
-        routed=routed,
-        admission=admission,
-        ledger=ledger,
-        keys=keys,
-        fleet=fleet,
-        roster=roster,
-        metrics=metrics,
-        exporter=exporter,
-        holder=holder,
-        providers=by_endpoint,
-        reception=reception,
-        giving=giving,
-        door=door,
-        replays=replays,
-        responses=response_store(loaded),
-        ordered=ordered,
-        library=library,
-        stacks=make_stacks(
-            loaded,
-            library=library,
-            shelf=ordered.shelf,
-            reception=reception,
-            keys=keys,
-            models=tiered,
-            serves=lambda: bool(servers),
-        ),
-        informed=informed,
-        wing=wing,
-        delegated=delegated,
-        a2a=A2aWing(loaded, wing),
-        servers=servers,
-        refreshing=asyncio.Lock(),
-        started=started,
-    )
-    let_in(house, platform)
-    metrics.watch_exports(lambda: house.exporter.counts if house.exporter else {})
-    return house
-
-
 def _upkeep(house: House) -> Upkeep:
     return Upkeep(loaded=lambda: house.loaded, models=house.tiered, serves=lambda: bool(house.servers))
 
@@ -374,13 +218,3 @@ async def _follow_keys(house: House) -> None:
         except StoreError:
             _log.exception("the keys cannot be read; trying again")
         await asyncio.sleep(KEYS_EVERY_S)
-
-
-def _readiness(fleet: Fleet, config: Config, crew: Crew | None) -> Callable[[], tuple[bool, Mapping[str, Any]]]:
-    def ready() -> tuple[bool, Mapping[str, Any]]:
-        states = {each.name: each.state for each in fleet.endpoints}
-        about: Mapping[str, Any] = crew.about() if crew else {}
-        serves = "up" in states.values() or any(fleet.is_asleep(model) for model in fleet.replicas)
-        return fleet.settled and serves, {"endpoints": states, "config": config.standing(), **about}
-
-    return ready

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +12,9 @@ from rich.text import Text
 from hanok.cli.plan import user_catalog
 from hanok.cli.terminal import JsonOption, data, print_json, talk
 from hanok.errors import PlanError, StoreError
+
+if TYPE_CHECKING:
+    from hanok.gpu import Catalog
 
 catalog = typer.Typer(
     name="catalog", help="GPUs, instance types, prices and models that plans are made with.", no_args_is_help=True
@@ -30,19 +33,14 @@ def show(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"from": source, **figures.model_dump(mode="json")})
         return
-    table = Table(
-        "GPU",
-        "GIB",
-        "GB/S",
-        "BF16",
-        "FP8",
-        "LINK",
-        box=None,
-        pad_edge=False,
-        header_style="bright_black",
-        title="Accelerators",
-        title_justify="left",
-    )
+    data.print(_accelerators(figures))
+    data.print(_instance_types(figures))
+    told = [f"\n{figures.region}, {figures.date}, {source}", *(f"· {each}" for each in figures.sources)]
+    data.print(Text("\n".join(told), style="bright_black"), soft_wrap=True)
+
+
+def _accelerators(figures: Catalog) -> Table:
+    table = _titled("Accelerators", "GPU", "GIB", "GB/S", "BF16", "FP8", "LINK")
     for name, each in figures.accelerators.items():
         if each.refused is None:
             cells = (
@@ -52,28 +50,21 @@ def show(as_json: JsonOption = False) -> None:
                 each.tflops.get("fp8"),
             )
             table.add_row(name, *(f"{cell:.0f}" if cell else "–" for cell in cells), each.link or "–")
-    data.print(table)
-    types = Table(
-        "INSTANCE",
-        "GPUS",
-        "CPU",
-        "GIB",
-        "EFA",
-        "$/HOUR",
-        box=None,
-        pad_edge=False,
-        header_style="bright_black",
-        title="\nInstance types",
-        title_justify="left",
-    )
+    return table
+
+
+def _instance_types(figures: Catalog) -> Table:
+    table = _titled("\nInstance types", "INSTANCE", "GPUS", "CPU", "GIB", "EFA", "$/HOUR")
     for name, each in figures.instances.items():
         if figures.accelerators[each.accelerator].refused is None:
             gpus = f"{each.gpus}× {each.accelerator}" if each.share == 1 else f"{each.share:.0%} of {each.accelerator}"
             price = f"{each.usd_hour:.2f}" if each.usd_hour else "–"
-            types.add_row(name, gpus, f"{each.cpu:g}", f"{each.memory_mib / 1024:.0f}", str(each.efa or "–"), price)
-    data.print(types)
-    told = [f"\n{figures.region}, {figures.date}, {source}", *(f"· {each}" for each in figures.sources)]
-    data.print(Text("\n".join(told), style="bright_black"), soft_wrap=True)
+            table.add_row(name, gpus, f"{each.cpu:g}", f"{each.memory_mib / 1024:.0f}", str(each.efa or "–"), price)
+    return table
+
+
+def _titled(title: str, *columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="bright_black", title=title, title_justify="left")
 
 
 @catalog.command("models")

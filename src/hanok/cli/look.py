@@ -42,7 +42,6 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     Example: `hanok check platform.yaml`
     """
     from hanok.agents.prompts import Prompts, unset_prompts
-    from hanok.assemble import plan, prices
     from hanok.cli.packages import missing_packages
 
     try:
@@ -53,25 +52,9 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
             print_json({"file": str(file or DEFAULT_FILE), "valid": False, "problems": problems})
         raise
     warnings = [*missing_packages(loaded), *unset_prompts(loaded, Prompts(loaded.state))]
-    planned = plan(loaded)
-    rates = prices(loaded)
-    rows = [
-        {
-            "endpoint": endpoint.name,
-            "model": endpoint.model,
-            "engine": endpoint.kind,
-            "starts": "a process"
-            if launch
-            else "in this process"
-            if endpoint.kind in ("echo", "script")
-            else "nothing",
-            "price": rates.tariff(endpoint.model).where(endpoint.name).source,
-        }
-        for endpoint, launch in planned
-    ]
-    gateway = loaded.platform.gateway
+    rows = _endpoint_rows(loaded)
+    listen = f"{loaded.platform.gateway.host}:{loaded.platform.gateway.port}"
     if as_json:
-        listen = f"{gateway.host}:{gateway.port}"
         print_json(
             {
                 "file": str(loaded.file),
@@ -87,10 +70,31 @@ def check(file: FileArgument = None, as_json: JsonOption = False) -> None:
     for row in rows:
         table.add_row(*row.values())
     data.print(table)
-    valid = f" {loaded.file} is valid; it would listen on {gateway.host}:{gateway.port}"
     for problem in warnings:
         talk.print(Text.assemble(("warning ", "yellow"), str(problem)), soft_wrap=True)
+    valid = f" {loaded.file} is valid; it would listen on {listen}"
     talk.print(Text.assemble(("✓", "green"), valid), soft_wrap=True)
+
+
+def _endpoint_rows(loaded: Loaded) -> list[dict[str, str]]:
+    """Every endpoint that `hanok up` would have, with what it would start for it."""
+    from hanok.assemble import plan, prices
+
+    planned, rates = plan(loaded), prices(loaded)
+    return [
+        {
+            "endpoint": endpoint.name,
+            "model": endpoint.model,
+            "engine": endpoint.kind,
+            "starts": "a process" if launch else _starts_without_process(endpoint.kind),
+            "price": rates.tariff(endpoint.model).where(endpoint.name).source,
+        }
+        for endpoint, launch in planned
+    ]
+
+
+def _starts_without_process(engine: str) -> str:
+    return "in this process" if engine in ("echo", "script") else "nothing"
 
 
 def models(file: FileOption = None, as_json: JsonOption = False) -> None:

@@ -187,6 +187,12 @@ class Metrics:
         return read_families(self._registry)
 
     def _collect(self) -> Iterator[Metric]:
+        yield from self._collect_calls()
+        yield from self._collect_counts()
+        yield from self._collect_agents()
+
+    def _collect_calls(self) -> Iterator[Metric]:
+        """What is known of each model's calls."""
         requests = CounterMetricFamily(
             "hanok_requests", "Model calls, by how they ended: ok, cancelled, failed, cut.", labels=["model", "status"]
         )
@@ -213,6 +219,9 @@ class Metrics:
             model.duration.add_to(duration, [name])
             model.first_token.add_to(first_token, [name])
         yield from (requests, tokens, cost, saved, duration, first_token)
+
+    def _collect_counts(self) -> Iterator[Metric]:
+        """What was counted besides."""
         yield _counter("hanok_http_refused", "HTTP requests answered with an error.", "status", self._refused)
         yield _counter("hanok_limited", "Calls kept out by a limit, by its code.", "reason", self._limited)
         yield _counter(
@@ -231,7 +240,6 @@ class Metrics:
         yield _counter(
             "hanok_worker_restarts", "Workers started again after they ended.", "worker", self._worker_restarts
         )
-        yield from self._collect_agents()
 
     def _collect_agents(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(

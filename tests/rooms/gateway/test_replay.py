@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hanok.assemble import run as assemble
+from hanok.assemble import build as assemble
 from hanok.gateway import Replays
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse
