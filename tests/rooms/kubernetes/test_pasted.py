@@ -240,3 +240,41 @@ def test_what_is_made_in_one_secret_is_all_that_the_tree_takes_but_for_keys_that
     [block] = [each for each in blocks(there) if "cat > secrets.env" in each]
     assert set(re.findall(r"^([A-Z_]+)=", block, re.MULTILINE)) == asked_of_the_store(there) - later
     assert later == {"LITELLM_HANOK_KEY"}
+
+
+OTHERS: dict[str, tuple[Target, Format, str, str]] = {
+    "names in the Parameter Store": (
+        "eks", "flat", '  secrets: {store: aws-parameter-store}\n  account: "123456789012"\n', SSH,
+    ),
+    "two architectures, a role of one's own, HTTP-01": (
+        "eks", "argocd", "  entry: {expose: public, acme: {email: a@b.io}}\n"
+        '  nodes: {general: ["m7g.*", "m7i.*"], role: Mine}\n'
+        f'  hanok: {{image: "ghcr.io/acme/hanok@sha256:{64 * "a"}"}}\n', HTTPS,
+    ),
+    "Vault, no entry": (
+        "kubernetes", "flux", '  secrets: {store: vault, url: "https://vault.acme.example"}\n'
+        "  entry: {expose: none}\n  kagent: {enabled: true}\n", SSH,
+    ),
+    "a store that is there": ("kubernetes", "argocd", "  secrets: {store: existing, name: ours}\n", HTTPS),
+    "AWS' store from elsewhere, shared weights and GPUs": (
+        "kubernetes", "flat", "  secrets: {store: aws-secrets-manager}\n"
+        "  serving: {weights: efs, storage_class: nfs}\n  nodes: {sharing: {mode: time-slicing, replicas: 2}}\n", HTTPS,
+    ),
+    "weights on EFS": ("eks-auto", "flux", "  serving: {weights: efs}\n  storage: {efs: fs-0ab}\n", SSH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_whatever_is_declared_each_command_is_whole_and_all_that_was_told_stands_in_the_guide(
+    case: str, tmp_path: Path
+) -> None:
+    there = tree(*OTHERS[case])
+    calls = pasted(there, tmp_path)
+    for each in calls:
+        for name in ("--policy-document", "--assume-role-policy-document"):
+            if name in each.args and not each.option(name).startswith("file://"):
+                assert json.loads(each.option(name))["Statement"]
+    page = there.files["APPLY.md"]
+    assert [each.message for each in there.rendered.notes if each.mark not in page] == []
+    assert saying(calls, "hanok preflight deploy")
+    assert in_order(calls, "podman login", "hanok preflight deploy", "rollout status", "keys create first")
