@@ -132,7 +132,8 @@ def test_the_terminal_tells_each_thing_in_a_line_what_comes_next_and_the_second_
     assert re.search(r"secrets: put \d+ into the store: ", said)
     assert "roles: make 4 in IAM: acme-external-secrets, acme-hanok, " in said
     assert "missing: docs is not beside platform.yaml" in said
-    assert f"hanok preflight {out}" in said.replace("\n", "")
+    assert f"hanok preflight {out}" in said
+    assert f"follow {out}/APPLY.md" in said
     (tmp_path / "docs").mkdir()
     again = runner.invoke(app, ["render", str(file), "--out", str(out), "--target", "eks"]).stderr
     assert again.splitlines()[-1].startswith("nothing changed of ")
