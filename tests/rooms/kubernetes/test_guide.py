@@ -102,6 +102,8 @@ def test_steps_are_numbered_without_those_that_this_tree_does_not_need() -> None
     ]  # fmt: skip
     ours = "models: [{name: a, serve: {engine: echo}}]\ncluster: {target: kubernetes}\n"
     assert "4. Secrets" in titles(made(ours))
+    assert "Steps 1 to 7 lead from nothing" in tree().files["APPLY.md"]
+    assert "Steps 1 to 6 lead from nothing" in made(ours).files["APPLY.md"]
 
 
 def test_the_recipe_of_the_image_names_no_folder_of_the_tree() -> None:
