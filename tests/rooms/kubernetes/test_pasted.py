@@ -79,6 +79,44 @@ def in_order(calls: Sequence[Call], *said: str) -> bool:
     return places == sorted(places)
 
 
+# --- AWS' own models of its calls -------------------------------------------------------------------------------------
+
+OF_THE_CLI = {
+    ("s3", "mb"), ("s3", "rb"), ("eks", "update-kubeconfig"), ("cloudformation", "deploy"),
+    ("ecr", "get-login-password"),
+}  # fmt: skip
+"""Commands that are no call of the API."""
+EVERYWHERE = {"region", "output", "query"}
+
+
+@cache
+def models() -> Any:
+    return pytest.importorskip("botocore.session").get_session()
+
+
+def wrong_of(call: Call) -> list[str]:
+    """What AWS' own model of the call does not know, or misses."""
+    if call.tool != "aws" or tuple(call.args[:2]) in OF_THE_CLI:
+        return []
+    xform = pytest.importorskip("botocore").xform_name
+    service, command = call.args[:2]
+    model = models().get_service_model(service)
+    operations = {xform(each, "-"): each for each in model.operation_names}
+    if command not in operations:
+        return [f"{service} has no {command}"]
+    shape = model.operation_model(operations[command]).input_shape
+    known = {xform(each, "-") for each in shape.members} if shape else set[str]()
+    needed = {xform(each, "-") for each in shape.required_members} if shape else set[str]()
+    given = {each.removeprefix("--").partition("=")[0] for each in call.args[2:] if each.startswith("--")}
+    unknown = {each for each in given - EVERYWHERE if each not in known and each.removeprefix("no-") not in known}
+    return [f"{call.said}: {each}" for each in sorted(unknown | (needed - given))]
+
+
+def test_each_call_of_aws_is_one_that_it_has_with_all_that_it_needs(eks: list[Call]) -> None:
+    assert len([each for each in eks if each.tool == "aws"]) > 40
+    assert [told for each in eks for told in wrong_of(each)] == []
+
+
 # --- EKS --------------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +313,7 @@ def test_whatever_is_declared_each_command_is_whole_and_all_that_was_told_stands
         for name in ("--policy-document", "--assume-role-policy-document"):
             if name in each.args and not each.option(name).startswith("file://"):
                 assert json.loads(each.option(name))["Statement"]
+    assert [told for each in calls for told in wrong_of(each)] == []
     page = there.files["APPLY.md"]
     assert [each.message for each in there.rendered.notes if each.mark not in page] == []
     assert saying(calls, "hanok preflight deploy")
