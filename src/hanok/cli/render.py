@@ -80,7 +80,7 @@ def render(
     if as_json:
         print_json(_form(made, rendered, out))
     else:
-        _tell(made, rendered, form.value, out, before)
+        _tell(made, rendered, out, before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +129,12 @@ def _anatomy(folder: Path, model: str) -> Anatomy:
         raise PlanError(error.message, hint=hint) from None
 
 
-def _tell(plan: ClusterPlan, rendered: Rendered, form: str, out: Path, before: Mapping[str, str]) -> None:
+def _tell(plan: ClusterPlan, rendered: Rendered, out: Path, before: Mapping[str, str]) -> None:
     """What is in it, of what a person must do that which was not told the last time, and what comes next."""
+    from hanok.cli.render_diff import show_removals
     from hanok.cli.render_notes import tell_missing, tell_next, tell_notes
     from hanok.kubernetes.guide import PATH
+    from hanok.kubernetes.removals import removals
 
     table = new_table("COMPONENT", "VERSION", kept=("COMPONENT",))
     for name in rendered.components:
@@ -142,8 +144,9 @@ def _tell(plan: ClusterPlan, rendered: Rendered, form: str, out: Path, before: M
     _tell_of_newer(plan)
     tell_missing(plan)
     tell_notes(rendered.notes, before.get(PATH, ""))
+    show_removals(removals(before, rendered.files))
     changed = sum(before.get(path) != text for path, text in rendered.files.items())
-    tell_next(out, PATH, form, changed=changed, files=len(rendered.files))
+    tell_next(out, PATH, changed=changed, files=len(rendered.files))
 
 
 def _tell_of_newer(plan: ClusterPlan) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hanok.cli.money import usd_range
 from hanok.cli.patience import patience
-from hanok.cli.terminal import data, print_json
+from hanok.cli.terminal import data, print_json, talk
 
 if TYPE_CHECKING:
     from hanok.kubernetes.differences import Change, Edit
@@ -27,15 +27,26 @@ SHOWN = 100
 def show_differences(old: Mapping[str, str], new: Mapping[str, str], catalog: Path | None, *, as_json: bool) -> bool:
     """Tell on stdout what differs, and what a month costs before and after; whether anything differs."""
     from hanok.kubernetes.differences import differences
+    from hanok.kubernetes.removals import removals
 
     found = differences(old, new)
     with patience("reckoning the bill"):
         bills = (_bill(old, catalog), _bill(new, catalog)) if found else None
     if as_json:
-        print_json({"changes": [asdict(each) for each in found], "usd_month": _months(bills) if bills else None})
+        months = _months(bills) if bills else None
+        print_json({"changes": [asdict(each) for each in found], "usd_month": months, "delete": removals(old, new)})
     else:
         _show(found, bills)
+        show_removals(removals(old, new))
     return bool(found)
+
+
+def show_removals(commands: Sequence[str]) -> None:
+    """What deletes from the cluster what the tree no longer has, where nobody else does."""
+    if commands:
+        talk.print("\nnobody deletes these from the cluster but you, once the new tree is applied:")
+    for each in commands:
+        talk.print(Text(f"  {each}"), soft_wrap=True)
 
 
 def _bill(files: Mapping[str, str], catalog: Path | None) -> Bill:

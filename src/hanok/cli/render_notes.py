@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 _NAMES = 4
 """How many names stand in a line."""
-_APPLY = {
-    "flux": "put {out} into the repository that Flux watches",
-    "argocd": "put {out} into its repository, and hand its Application to Argo CD",
-    "flat": "apply its folders by their numbers",
-}
 
 
 def tell_notes(notes: Sequence[Note], guide: str) -> None:
@@ -57,16 +52,15 @@ def tell_missing(plan: ClusterPlan) -> None:
             talk.print(f"[red]missing[/]: {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def tell_next(out: Path, guide: str, form: str, *, changed: int, files: int) -> None:
+def tell_next(out: Path, guide: str, *, changed: int, files: int) -> None:
     """How much was written, and the steps from here."""
     if not changed:
         talk.print(f"nothing changed of {files} files in {out}", highlight=False, soft_wrap=True)
         return
     talk.print(f"{changed} of {files} files written\nnext:", highlight=False)
     steps = (
-        f"1. do what [bold]{escape(str(out / guide))}[/] asks for before",
-        f"2. prove the tree: [bold]hanok preflight {escape(str(out))}[/]",
-        f"3. {_APPLY[form].format(out=escape(str(out)))}, as {guide} shows",
+        f"1. prove the tree: [bold]hanok preflight {escape(str(out))}[/]",
+        f"2. follow [bold]{escape(str(out / guide))}[/], from the image to the first key",
     )
     for step in steps:
         talk.print(f"  {step}", highlight=False, soft_wrap=True)

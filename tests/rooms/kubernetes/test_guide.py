@@ -102,6 +102,8 @@ def test_steps_are_numbered_without_those_that_this_tree_does_not_need() -> None
     ]  # fmt: skip
     ours = "models: [{name: a, serve: {engine: echo}}]\ncluster: {target: kubernetes}\n"
     assert "4. Secrets" in titles(made(ours))
+    assert "Steps 1 to 7 lead from nothing" in tree().files["APPLY.md"]
+    assert "Steps 1 to 6 lead from nothing" in made(ours).files["APPLY.md"]
 
 
 def test_the_recipe_of_the_image_names_no_folder_of_the_tree() -> None:
@@ -132,7 +134,8 @@ def test_the_terminal_tells_each_thing_in_a_line_what_comes_next_and_the_second_
     assert re.search(r"secrets: put \d+ into the store: ", said)
     assert "roles: make 4 in IAM: acme-external-secrets, acme-hanok, " in said
     assert "missing: docs is not beside platform.yaml" in said
-    assert f"hanok preflight {out}" in said.replace("\n", "")
+    assert f"hanok preflight {out}" in said
+    assert f"follow {out}/APPLY.md" in said
     (tmp_path / "docs").mkdir()
     again = runner.invoke(app, ["render", str(file), "--out", str(out), "--target", "eks"]).stderr
     assert again.splitlines()[-1].startswith("nothing changed of ")

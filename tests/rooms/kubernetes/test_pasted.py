@@ -79,6 +79,44 @@ def in_order(calls: Sequence[Call], *said: str) -> bool:
     return places == sorted(places)
 
 
+# --- AWS' own models of its calls -------------------------------------------------------------------------------------
+
+OF_THE_CLI = {
+    ("s3", "mb"), ("s3", "rb"), ("eks", "update-kubeconfig"), ("cloudformation", "deploy"),
+    ("ecr", "get-login-password"),
+}  # fmt: skip
+"""Commands that are no call of the API."""
+EVERYWHERE = {"region", "output", "query"}
+
+
+@cache
+def models() -> Any:
+    return pytest.importorskip("botocore.session").get_session()
+
+
+def wrong_of(call: Call) -> list[str]:
+    """What AWS' own model of the call does not know, or misses."""
+    if call.tool != "aws" or tuple(call.args[:2]) in OF_THE_CLI:
+        return []
+    xform = pytest.importorskip("botocore").xform_name
+    service, command = call.args[:2]
+    model = models().get_service_model(service)
+    operations = {xform(each, "-"): each for each in model.operation_names}
+    if command not in operations:
+        return [f"{service} has no {command}"]
+    shape = model.operation_model(operations[command]).input_shape
+    known = {xform(each, "-") for each in shape.members} if shape else set[str]()
+    needed = {xform(each, "-") for each in shape.required_members} if shape else set[str]()
+    given = {each.removeprefix("--").partition("=")[0] for each in call.args[2:] if each.startswith("--")}
+    unknown = {each for each in given - EVERYWHERE if each not in known and each.removeprefix("no-") not in known}
+    return [f"{call.said}: {each}" for each in sorted(unknown | (needed - given))]
+
+
+def test_each_call_of_aws_is_one_that_it_has_with_all_that_it_needs(eks: list[Call]) -> None:
+    assert len([each for each in eks if each.tool == "aws"]) > 40
+    assert [told for each in eks for told in wrong_of(each)] == []
+
+
 # --- EKS --------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +125,8 @@ def test_what_others_need_is_made_before_them(eks: list[Call]) -> None:
         eks, "podman push", "eksctl create cluster", "cloudformation deploy", "create-access-entry", "iam create-role",
         "aws-load-balancer-controller --repo", "s3 mb s3://acme-backups", "secretsmanager create-secret",
         "hanok preflight deploy", "kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api",
-        "git push", "flux bootstrap", "rollout status", "route53 change-resource-record-sets", "wait certificate/",
+        "git push", "flux bootstrap", "wait --for=create statefulset/hanok", "rollout status",
+        "rollout status statefulset/chat -n models", "route53 change-resource-record-sets", "wait certificate/",
         "keys create first", "curl -sS", "hanok render platform.yaml --target eks --format flux --out deploy --diff",
         "flux suspend", "delete namespace", "delete nodepools", "eksctl delete cluster", "s3 rb", "iam delete-role",
         "cloudformation delete-stack",
@@ -240,3 +279,42 @@ def test_what_is_made_in_one_secret_is_all_that_the_tree_takes_but_for_keys_that
     [block] = [each for each in blocks(there) if "cat > secrets.env" in each]
     assert set(re.findall(r"^([A-Z_]+)=", block, re.MULTILINE)) == asked_of_the_store(there) - later
     assert later == {"LITELLM_HANOK_KEY"}
+
+
+OTHERS: dict[str, tuple[Target, Format, str, str]] = {
+    "names in the Parameter Store": (
+        "eks", "flat", '  secrets: {store: aws-parameter-store}\n  account: "123456789012"\n', SSH,
+    ),
+    "two architectures, a role of one's own, HTTP-01": (
+        "eks", "argocd", "  entry: {expose: public, acme: {email: a@b.io}}\n"
+        '  nodes: {general: ["m7g.*", "m7i.*"], role: Mine}\n'
+        f'  hanok: {{image: "ghcr.io/acme/hanok@sha256:{64 * "a"}"}}\n', HTTPS,
+    ),
+    "Vault, no entry": (
+        "kubernetes", "flux", '  secrets: {store: vault, url: "https://vault.acme.example"}\n'
+        "  entry: {expose: none}\n  kagent: {enabled: true}\n", SSH,
+    ),
+    "a store that is there": ("kubernetes", "argocd", "  secrets: {store: existing, name: ours}\n", HTTPS),
+    "AWS' store from elsewhere, shared weights and GPUs": (
+        "kubernetes", "flat", "  secrets: {store: aws-secrets-manager}\n"
+        "  serving: {weights: efs, storage_class: nfs}\n  nodes: {sharing: {mode: time-slicing, replicas: 2}}\n", HTTPS,
+    ),
+    "weights on EFS": ("eks-auto", "flux", "  serving: {weights: efs}\n  storage: {efs: fs-0ab}\n", SSH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_whatever_is_declared_each_command_is_whole_and_all_that_was_told_stands_in_the_guide(
+    case: str, tmp_path: Path
+) -> None:
+    there = tree(*OTHERS[case])
+    calls = pasted(there, tmp_path)
+    for each in calls:
+        for name in ("--policy-document", "--assume-role-policy-document"):
+            if name in each.args and not each.option(name).startswith("file://"):
+                assert json.loads(each.option(name))["Statement"]
+    assert [told for each in calls for told in wrong_of(each)] == []
+    page = there.files["APPLY.md"]
+    assert [each.message for each in there.rendered.notes if each.mark not in page] == []
+    assert saying(calls, "hanok preflight deploy")
+    assert in_order(calls, "podman login", "hanok preflight deploy", "rollout status", "keys create first")

@@ -85,7 +85,7 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         yield asked(plan, NAME, f"{NAME}/{NAME}", why, _grants(entry.acme.zone))
     elif entry.issuer and not entry.acme:
         message = f"make the ClusterIssuer `{entry.issuer}` once cert-manager runs, or have one rendered: `entry.acme`"
-        yield Step(message=message, shown=f"The ClusterIssuer `{entry.issuer}` signs")
+        yield Step(message=message, shown=f"ClusterIssuer `{entry.issuer}` signs")
 
 
 def _grants(zone: str) -> tuple[Grant, ...]:

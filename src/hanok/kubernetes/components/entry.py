@@ -160,7 +160,7 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
     if plan.target == "eks":
         yield Step(message="install the AWS Load Balancer Controller", shown="-load-balancer kube-system/")
     if host:
-        yield Step(message=f"let the name {host} lead to the load balancer", shown=f"The name `{host}`")
+        yield Step(message=f"let the name {host} lead to the load balancer", shown=f"name `{host}`")
     if not (entry.certificate or entry.signer):
         yield Known("callers come in without TLS: name a `certificate`, an `issuer` or `acme` in `cluster.entry`")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.external import external_secret
-from hanok.kubernetes.notes import Grant, Told
+from hanok.kubernetes.notes import Grant, Step, Told
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import (
     HANOK,
@@ -33,6 +33,7 @@ NAME = "external-secrets"
 API = "external-secrets.io/v1"
 READERS = (HANOK, JOBS, KAGENT, KNOWLEDGE, MODELS, OBSERVABILITY)
 READER = "reader"
+VAULT_ROLE = "auth/kubernetes/role/external-secrets"
 CREDENTIALS = "aws-credentials"
 """A Secret in the operator's namespace, where pods have no cloud roles: `access-key` and `secret-access-key`."""
 _SERVICES = {"aws-secrets-manager": "SecretsManager", "aws-parameter-store": "ParameterStore"}
@@ -162,17 +163,15 @@ def _reader(plan: ClusterPlan) -> Told:
         case "existing":
             return f"the ClusterSecretStore `{plan.cluster.secrets.name}` must be there, open to {', '.join(READERS)}"
         case "vault":
-            return f"let Vault give the role `{NAME}` to the ServiceAccount {account}, to read `secret/` at {names}"
+            return Step(message=f"let Vault give {account} the role `{NAME}`", shown=f"vault write {VAULT_ROLE}")
         case _ if plan.on_aws:
-            return asked(plan, NAME, account, f"read the secrets {names}", [_grant(plan)])
+            return asked(plan, NAME, account, f"read the secrets {names}", [reading_grant(plan)])
         case _:
-            keys = "`access-key` and `secret-access-key`"
-            made = f"kubectl create secret generic {CREDENTIALS} -n {NAME} --from-literal=access-key=… "
-            space = f"`kubectl create namespace {NAME}`, `{made}--from-literal=secret-access-key=…`"
-            return f"make the Secret {NAME}/{CREDENTIALS} with {keys} of who may read {names}: {space}"
+            message = f"make the Secret {NAME}/{CREDENTIALS} with the access key of a user who may read {names}"
+            return Step(message=message, shown=f"secret generic {CREDENTIALS}")
 
 
-def _grant(plan: ClusterPlan) -> Grant:
+def reading_grant(plan: ClusterPlan) -> Grant:
     """What the operator asks of AWS' stores, as its documentation has it."""
     where = f"{plan.cluster.region or '*'}:{plan.cluster.account or '*'}"
     if plan.secret_store == "aws-parameter-store":

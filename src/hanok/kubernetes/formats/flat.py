@@ -16,6 +16,7 @@ from hanok.kubernetes.objects import given, label
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import HEADER, as_yaml
 
+HELMFILE = "helmfile.yaml"
 _STAGES = list(FOLDERS)
 TIMEOUT_S = 1800
 """As long as Flux gives a release: machines have to come first."""
@@ -34,7 +35,7 @@ def lay_out(plan: ClusterPlan, pieces: Sequence[Piece]) -> Iterator[tuple[str, B
     yield from ((f"{folder}/kustomization.yaml", kustomization(names)) for folder, names in folders.items())
     charts = [each for each in pieces if isinstance(each, Chart)]
     if charts:
-        yield "helmfile.yaml", _helmfile(plan, charts)
+        yield HELMFILE, _helmfile(plan, charts)
 
 
 def _folder(piece: Placed) -> str:
@@ -55,7 +56,7 @@ def steps(pieces: Sequence[Piece], root: str) -> Iterator[str]:
 
 def _steps(stage: Stage, pieces: Sequence[Piece], root: str) -> Iterator[str]:
     if any(isinstance(each, Chart) and each.stage == stage for each in pieces):
-        yield f"helmfile --file {root}helmfile.yaml --selector stage={stage} apply"
+        yield f"helmfile --file {root}{HELMFILE} --selector stage={stage} apply"
     if any(isinstance(each, Placed) and each.stage == stage for each in pieces):
         yield f"kubectl apply --server-side -k {root}{folder_of_stage(stage)}"
 

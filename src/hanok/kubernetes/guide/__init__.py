@@ -16,19 +16,21 @@ from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.writing import MARKDOWN_HEADER
 
 PATH = "APPLY.md"
+_LAST = "See that it runs"
 Step = tuple[str, Callable[[Page], Iterator[str]]]
 
 
 def guide(plan: ClusterPlan, form: str, notes: Sequence[Note], pieces: Sequence[Piece]) -> str:
     """The page, in Markdown."""
     page = Page(plan=plan, form=form, notes=notes, pieces=pieces)
-    told = [
-        f"# {plan.platform.name} on {plan.target}\n",
-        f"Rendered from `{plan.loaded.file.name}` for the cluster `{plan.cluster.name}`. From nothing to a key that "
-        "gets an answer, step by step; leave out what is there already.\n",
-    ]
     found = [(title, list(step(page))) for title, step in _steps(plan)]
     kept = [(title, parts) for title, parts in found if parts]
+    last = 1 + [title for title, _ in kept].index(_LAST)
+    told = [
+        f"# {plan.platform.name} on {plan.target}\n",
+        f"Rendered from `{plan.loaded.file.name}` for the cluster `{plan.cluster.name}`. Steps 1 to {last} lead from "
+        "nothing to a key that gets an answer; leave out what is there already. The others are for later.\n",
+    ]
     for number, (title, parts) in enumerate(kept, start=1):
         told += [f"## {number}. {title}\n", *parts]
     if known := page.of(Known):
@@ -45,7 +47,7 @@ def _steps(plan: ClusterPlan) -> list[Step]:
         ("Buckets and roles", roles.steps),
         ("Secrets", secrets.steps),
         ("Prove it, and apply it", applying.steps),
-        ("See that it runs", checking.steps),
+        (_LAST, checking.steps),
         ("Change it", keeping.steps),
         ("Take it down", leaving.steps),
     ]

@@ -23,6 +23,10 @@ def steps(page: Page) -> Iterator[str]:
         "that has them can give (`kubectl get crds -o yaml > crds.yaml`, then `--crds crds.yaml`):\n"
     )
     yield sh(*_proof(page))
+    if page.plan.on_aws:
+        more = "aws service-quotas request-service-quota-increase --service-code ec2"
+        more += " --quota-code CODE --desired-value VCPUS"
+        yield f"More of a quota, by the code that it names, takes a day or two: `{more}`\n"
     if definitions := page.told(Definitions):
         names = " and of ".join(each.name for each in definitions)
         yield f"No chart brings the definitions of {names}:\n"

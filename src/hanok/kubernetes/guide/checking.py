@@ -40,8 +40,9 @@ def _pods(page: Page) -> Iterator[str]:
     yield f"{takes}At the end no pod is left that does not run:\n"
     lines = [
         *_WATCH[page.form],
+        f"kubectl wait --for=create statefulset/hanok -n {HANOK} --timeout=60m",
         f"kubectl rollout status statefulset/hanok -n {HANOK} --timeout=30m",
-        *([f"kubectl get pods -n {MODELS}"] if page.plan.engines else []),
+        *_engines(page),
         "kubectl get pods --all-namespaces --field-selector=status.phase!=Running,status.phase!=Succeeded",
     ]
     yield sh(*lines)
@@ -50,6 +51,15 @@ def _pods(page: Page) -> Iterator[str]:
         "`kubectl get events --all-namespaces --field-selector=type=Warning`. "
         "What is missing in the secret store shows in `kubectl get externalsecrets --all-namespaces`.\n"
     )
+
+
+def _engines(page: Page) -> Iterator[str]:
+    kinds = [(each.body["kind"], each.body["metadata"]) for each in page.objects]
+    if names := [at["name"] for kind, at in kinds if kind == "StatefulSet" and at.get("namespace") == MODELS]:
+        yield f"for each in {' '.join(names)}; do"
+        yield f'  kubectl wait --for=create statefulset/"$each" -n {MODELS} --timeout=60m'
+        yield f'  kubectl rollout status statefulset/"$each" -n {MODELS} --timeout=60m'
+        yield "done"
 
 
 # --- The name ---------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hanok.kubernetes.components.external_secrets import NAME as READER
 from hanok.kubernetes.components.karpenter.classes import DISCOVERY
-from hanok.kubernetes.guide.page import Page, listed, quoted, sh
+from hanok.kubernetes.guide.page import Page, listed, policy, quoted, sh
 from hanok.kubernetes.guide.trust import bound
 from hanok.kubernetes.notes import AddOn, Role
 from hanok.kubernetes.writing import as_yaml
@@ -52,7 +53,7 @@ def steps(page: Page) -> Iterator[str]:
     if page.balanced and not auto:
         yield "The AWS Load Balancer Controller makes the load balancer of the entry:\n"
         yield sh(*_balancer(page))
-    if plain := page.of(str):
+    if plain := [each for each in page.of(str) if each.component != READER]:
         yield f"Besides:\n\n{listed(plain)}"
 
 
@@ -140,11 +141,22 @@ def _karpenter(page: Page) -> Iterator[str]:
         *(_spot() if _uses_spot(page) else []),
     )
     if role != made:
-        yield f"Karpenter's rights let it pass `{made}` alone: add `iam:PassRole` for `{role}` to them.\n"
+        yield f"Karpenter's rights let it pass `{made}` alone; this tree's nodes have the role `{role}`:\n"
+        yield sh(*_passed(name, role))
 
 
 def _arn(role: str) -> str:
     return role if role.startswith("arn:") else f'"arn:aws:iam::$AWS_ACCOUNT:role/{role}"'
+
+
+def _passed(name: str, role: str) -> Iterator[str]:
+    service = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    arn = role if role.startswith("arn:") else f"arn:aws:iam::$AWS_ACCOUNT:role/{role}"
+    grant = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": arn, "Condition": service}
+    yield f'aws iam put-role-policy --role-name {name}-karpenter --policy-name hanok --policy-document "$(cat <<JSON'
+    yield from policy([grant]).splitlines()
+    yield "JSON"
+    yield ')"'
 
 
 def _uses_spot(page: Page) -> bool:

@@ -31,8 +31,21 @@ def steps(page: Page) -> Iterator[str]:
         stage = max(page.objects, key=lambda each: folder_of_stage(each.stage)).stage
         yield f"What that does to a folder: `kubectl diff --server-side -k {TREE}/{folder_of_stage(stage)}`\n"
     yield _TAKEN[page.form]
+    if page.plan.on_aws:
+        yield _upgraded(page)
     yield (
         "Newer versions of charts and images: the same with `--update-lock`; of Hanok: the step of the image. "
         f"{_BACK[page.form]} `{page.plan.loaded.file.stem}.lock` goes back with it, and so do versions. What databases "
         "keep does not: back up before.\n"
+    )
+
+
+def _upgraded(page: Page) -> str:
+    """Preflight first: it knows what a version of Kubernetes no longer takes."""
+    name = page.cluster
+    told = f"eksctl upgrade cluster --name {name} --version VERSION --approve"
+    group = f", and `eksctl upgrade nodegroup --cluster {name} --name system`" if page.plan.target == "eks" else ""
+    return (
+        "Newer Kubernetes, one minor version at a time: set `cluster.kubernetes`, render, prove, then "
+        f"`{told}`{group}; Karpenter exchanges the other nodes.\n"
     )

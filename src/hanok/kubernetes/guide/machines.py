@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hanok.kubernetes.components.external_secrets import NAME as READER
 from hanok.kubernetes.guide.page import Page, listed, sh
 from hanok.kubernetes.notes import AddOn
 from hanok.kubernetes.places import GPU_TAINT
@@ -59,7 +60,7 @@ def steps(page: Page) -> Iterator[str]:
     if any(each.name == "metrics-server" for each in page.told(AddOn)):
         yield "**metrics-server** tells how busy pods are, by which their number follows:\n"
         yield sh(f"kubectl top nodes || kubectl apply -f {_METRICS}")
-    if plain := [each for each in page.of(str) if each.component != "external-secrets"]:
+    if plain := [each for each in page.of(str) if each.component != READER]:
         yield f"Besides:\n\n{listed(plain)}"
 
 

@@ -12,7 +12,10 @@ _APPLIES = {"flux": ["flux", "git"], "argocd": ["git"], "flat": ["helmfile"]}
 def steps(page: Page) -> Iterator[str]:
     """Tools by name, and variables of the shell."""
     plan, repository = page.plan, page.plan.cluster.repository
-    tools = [*(["aws", "eksctl"] if plan.on_aws else []), "kubectl", "helm", *_APPLIES[page.form], "podman", "uv", "jq"]
+    clouds = plan.on_aws or plan.secret_store.startswith("aws-")
+    others = [*(["aws"] if clouds else []), *(["eksctl"] if plan.on_aws else [])]
+    others += ["vault"] if plan.secret_store == "vault" else []
+    tools = [*others, "kubectl", "helm", *_APPLIES[page.form], "podman", "uv", "jq"]
     names = ", ".join(f"`{each}`" for each in [*tools, "openssl", "curl"])
     yield (
         f"You need {names} and `hanok`. Run everything in one `bash`, in the folder of "
@@ -20,9 +23,10 @@ def steps(page: Page) -> Iterator[str]:
     )
     where = repository.root.rpartition("/")[2] or "deploy"
     lines = [f"TREE={quoted(where)}", 'ls "$TREE/APPLY.md"']
+    if clouds:
+        lines += [f"export AWS_REGION={quoted(plan.cluster.region)} AWS_PAGER="]
     if plan.on_aws:
         lines += [
-            f"export AWS_REGION={quoted(plan.cluster.region)} AWS_PAGER=",
             "export AWS_ACCOUNT=$(aws sts get-caller-identity --query Account --output text)",
         ]
     if plan.on_aws and (account := plan.cluster.account):

@@ -12,7 +12,7 @@ from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.components.gpu_operator.alerts import alerts
 from hanok.kubernetes.components.gpu_operator.monitor import monitor
-from hanok.kubernetes.notes import Known, Told
+from hanok.kubernetes.notes import Known, Step, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.pools import GPU, Pool
@@ -94,7 +94,8 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
         )
     for pool in () if plan.on_aws else plan.pools:
         for key, value in pool.operator_labels.items():
-            yield f"nodes of {pool.name} need the label `{key}={value}`, too: by it the operator shares out their GPUs"
+            message = f"label nodes of {pool.name} with `{key}={value}`, too: by it the operator shares out their GPUs"
+            yield Step(message=message, shown=f"{key}={value}")
     if not plan.on_aws:
         yield Known("the operator installs NVIDIA's driver on nodes that have none")
 
