@@ -282,9 +282,10 @@ class Leader:
         run = replace(run, let_go=run.let_go + 1)
         if run.let_go >= MOST_LET_GO:
             return await self._finish(run, work, "failed", reason="StoreError", error=error.message)
-        _log.warning("run %s is tried again: %s", run.id, error.message)
         used = work.clocked() if work is not None else run.used
-        return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+        run = await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+        _log.warning("run %s is tried again: %s", run.id, error.message)
+        return run
 
     async def _finish(
         self,
