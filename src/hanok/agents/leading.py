@@ -251,7 +251,10 @@ class Leader:
             requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
         self._watcher.waits(run)
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
-        return await self._rest(run, work, "waiting", wanted=requests)
+        heard = {
+            id_: answer for id_, answer in run.answers.items() if id_ not in requests
+        }  # what is asked again was not
+        return await self._rest(replace(run, answers=heard), work, "waiting", wanted=requests)
 
     async def _rest(self, run: Run, work: Work, state: RunState, *, wanted: dict[str, Any] | None = None) -> Run:
         run = replace(

@@ -220,6 +220,29 @@ def test_a_store_that_fails_below_a_team_is_no_answer_of_its_member(tmp_path: Pa
     assert (FailsBelow.left, look.effects) == (0, [1])
 
 
+def test_a_team_that_waits_for_a_member_which_does_not_wait_goes_on_when_it_is_answered(tmp_path: Path) -> None:
+    """The member's row says that a dead process leads it: a server came back without what was written last."""
+    agents = [FINDER[0], {**FINDER[1], "approvals": ["look"]}]
+    stage = Stage(tmp_path, Script(FINDS, ordered=False), look := Count("look"), agents=agents)
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go", run_id="run_1")))
+            (member,) = await agency.runs(tenant=None, parent="run_1")
+            assert (run.state, member.state) == ("waiting", "waiting")
+            store = SqliteRuns(stage.loaded.state / "agents.db")
+            assert store.save(replace(member, state="queued", wanted={}))
+            assert store.claim("dead", now=stage.now() - 100, lease_s=1, most=1, ids=[member.id])
+            store.close()
+            for _ in range(2):
+                answers = {id_: {"approve": True} for id_ in run.wanted}
+                run = await finished(agency, await agency.answer("run_1", answers, tenant=None, by="bob"))
+            return run
+
+    run = asyncio.run(go())
+    assert (run.state, run.answer, look.effects) == ("done", "It was found.", [1]), run.state
+
+
 class Away(MortalRuns):
     """A store that cannot be reached for a while."""
 
