@@ -4,6 +4,7 @@ goes on, and what checkpoints take.
     .venv/bin/python bench/agents.py             # three minutes, and once the installation of the others
     .venv/bin/python bench/agents.py --quick     # half a minute, without the others
     .venv/bin/python bench/agents.py --json
+    .venv/bin/python bench/agents.py --only concurrent --database redis://127.0.0.1:6379/0
 
 All ask the same scripted model in their own process and use the same tool, which gives back what it was given; a step
 is a model call, with the tool call that follows it. `bare` is LangGraph's own loop of two nodes over a plain list of
@@ -44,6 +45,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hano
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
 OTHERS = ("langchain==1.4.7", "langgraph==1.2.22", "langgraph-checkpoint-sqlite==3.1.2", "pydantic-ai-slim==2.68.0")
 LEASE_S = 5
+DATABASE = "HANOK_BENCH_DATABASE"
 TARGETS = {"step_overhead_ratio": 1.3, "resume_s": 1.0}
 talk = Console(stderr=True)
 
@@ -53,8 +55,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, without the others")
     parser.add_argument("--only", choices=tuple(PARTS))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--database", help="keep ours there, as `runs.database` says; by default SQLite in a new folder"
+    )
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.database is not None:
+        os.environ[DATABASE] = options.database  # children read it
+        for looks_into_files in ("resume", "checkpoints"):
+            del PARTS[looks_into_files]
     if options.child is not None:
         print(json.dumps(asyncio.run(CHILDREN[options.child[0]](*options.child[1:]))), flush=True)
         return
@@ -182,7 +191,7 @@ async def hanok(folder: Path, engine: Any, **runs: Any) -> AsyncIterator[Any]:
     """An agency that leads runs, without a house around it."""
     from hanok.agents.running import HouseAgency, Outside
     from hanok.agents.stores.checkpoints import open_checkpoints
-    from hanok.agents.stores.sqlite import SqliteRuns
+    from hanok.agents.stores.opening import open_runs
     from hanok.agents.tools.surroundings import Surroundings
     from hanok.spec import Loaded, Platform
 
@@ -195,8 +204,9 @@ async def hanok(folder: Path, engine: Any, **runs: Any) -> AsyncIterator[Any]:
     loaded = Loaded(
         platform=Platform.model_validate(declared), file=folder / "platform.yaml", folder=folder, state=folder
     )
-    store = SqliteRuns(folder / "agents.db")
-    async with open_checkpoints(folder / "checkpoints.db") as kept:
+    database, platform = os.environ.get(DATABASE), f"bench-{secrets.token_hex(4)}"
+    store = open_runs(folder, database, platform=platform)
+    async with open_checkpoints(folder / "checkpoints.db", database=database, platform=platform) as kept:
         around = Surroundings(
             folder=folder,
             state=folder,

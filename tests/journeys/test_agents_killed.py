@@ -19,6 +19,7 @@ from tests.calls import call
 from tests.conftest import free_port, wait_until
 from tests.journeys.test_hanok_up import Up, start_up
 from tests.journeys.test_workers import workers
+from tests.seams.shared_places import restartable
 
 SENDS = 8
 
@@ -50,7 +51,7 @@ def post_office() -> Iterator[tuple[str, list[tuple[str, int]]]]:
     server.server_close()
 
 
-def write(folder: Path, url: str) -> None:
+def write(folder: Path, url: str, **runs: Any) -> None:
     sends = [{"call": {"name": "send", "arguments": {"x": x}}, "delay_ms": 200} for x in range(SENDS)]
     script = {"engine": "script", "ordered": True, "turns": [*sends, {"say": "All sent."}]}
     tool = {
@@ -65,7 +66,7 @@ def write(folder: Path, url: str) -> None:
         "models": [{"name": "m", "serve": script}],
         "tools": [tool],
         "agents": [{"name": "sender", "tools": ["send"]}],
-        "runs": {"lease_s": 1},
+        "runs": {"lease_s": 1, **runs},
         "gateway": {"workers": 2},
     }
     (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
@@ -92,6 +93,50 @@ def test_each_worker_that_leads_a_run_is_killed_and_it_ends_as_if_nothing_had_be
     numbers = [number for _, number in got]
     assert sorted(set(numbers)) == list(range(SENDS))
     assert len(numbers) == len(set(numbers)) == len({key for key, _ in got}), got
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_redis_that_keeps_runs_hangs_and_dies_and_they_end_with_nothing_sent_twice(
+    tmp_path: Path, post_office: tuple[str, list[tuple[str, int]]]
+) -> None:
+    url, got = post_office
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(restartable(tmp_path / "redis"))
+        write(tmp_path, url, database=redis.url)
+        up = start_up(stack, tmp_path, free_port())
+        up.wait_for("Ready.", 60)
+        wait_until(lambda: both_run(up))
+        runs = [
+            call(f"{up.url}/v1/agents/sender/runs", "POST", {"input": "go", "wait": 0}, up.headers) for _ in range(4)
+        ]
+        assert {run.status for run in runs} == {202}
+        wait_until(lambda: len(got) >= 4)
+        redis.signal(signal.SIGSTOP)
+        wait_until(lambda: ask(up, runs[0].json["id"]).status == 503)
+        redis.signal(signal.SIGCONT)
+        wait_until(lambda: len(got) >= 12)
+        redis.kill()
+        os.kill(workers(up)[0], signal.SIGKILL)
+        away = ask(up, runs[0].json["id"])
+        assert (away.status, away.headers["retry-after"]) == (503, "5"), away.body
+        redis.come_back()
+        ended = [finished(up, run.json["id"]) for run in runs]
+    assert [(run["state"], run["answer"]) for run in ended] == [("done", "All sent.")] * 4, ended
+    assert len(got) == len({key for key, _ in got}), got
+
+
+def both_run(up: Up) -> bool:
+    counts = call(f"{up.url}/health/ready").json["workers"]
+    return counts["running"] == counts["declared"]
+
+
+def ask(up: Up, run: str) -> Any:
+    """Also while the worker that answers is being killed."""
+    for _ in range(5):
+        with contextlib.suppress(OSError):
+            return call(f"{up.url}/v1/agent-runs/{run}", headers=up.headers, timeout=10)
+    raise AssertionError("no worker answers")
 
 
 def finished(up: Up, run: str) -> dict[str, Any]:

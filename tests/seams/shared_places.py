@@ -85,7 +85,19 @@ class Restartable:
         assert process is not None
         process.send_signal(number)
 
-    def come_back(self, *, empty: bool = False) -> None:
+    def size(self) -> int:
+        """Of all that was written so far."""
+        return self._file().stat().st_size
+
+    def _file(self) -> Path:
+        (file,) = self._folder.rglob("*.incr.aof")
+        return file
+
+    def come_back(self, *, empty: bool = False, only: int | None = None) -> None:
+        """With what was written, with nothing, or with the first of it, as after a power cut."""
+        if only is not None:
+            with self._file().open("r+b") as file:
+                file.truncate(only)
         if empty:
             for file in sorted(self._folder.rglob("*.aof")) + sorted(self._folder.rglob("*.manifest")):
                 file.unlink()

@@ -25,8 +25,8 @@ from hanok.agents.stores.redis.worries import worries
 from hanok.errors import KeptUnreachable, StartError, StoreError
 from tests.conftest import free_port
 from tests.seams.conftest import fresh_url, raw_redis
-from tests.seams.shared_places import line_to, restartable
-from tests.seams.test_checkpoints import graph, messages, numbered
+from tests.seams.shared_places import Restartable, line_to, restartable
+from tests.seams.test_checkpoints import at, graph, messages, numbered
 from tests.seams.test_checkpoints import run as run_graph
 from tests.seams.test_run_store import claim, event, ids, order, receipt
 
@@ -222,6 +222,29 @@ def test_a_cluster_keeps_all_of_it_runs_on_one_of_its_nodes(redis_cluster: str) 
     lead_a_run(redis_cluster)
     remember(redis_cluster)
     asyncio.run(copy_a_thread(redis_cluster))
+
+
+def test_steps_that_a_server_lost_in_a_crash_are_not_built_upon(tmp_path: Path) -> None:
+    """Whoever worked on the thread would leave a hole, and all that was said before it would be gone."""
+
+    async def work(server: Restartable) -> list[str]:
+        async with open_checkpoints(Path("none"), database=server.url) as checkpoints:
+            compiled = graph(checkpoints)
+            await run_graph(compiled, "t", 2)
+            kept = server.size()
+            pieces = compiled.astream({"messages": (), "until": 5}, at("t"), durability="sync")
+            await anext(pieces)
+            await anext(pieces)
+            server.kill()
+            server.come_back(only=kept)
+            with pytest.raises(KeptUnreachable, match="has lost the last steps of thread 't': they are done again"):
+                await anext(pieces)
+            await pieces.aclose()
+            await run_graph(compiled, "t", 5)
+            return await messages(compiled, "t")
+
+    with restartable(tmp_path) as server:
+        assert asyncio.run(work(server)) == numbered(5)
 
 
 def lead_a_run(url: str) -> None:

@@ -117,11 +117,13 @@ class Ending(Conversing):
         return (taken[0], self._worker.name) if taken else (child, None)
 
     async def _answer_up(self, run_id: str, answers: dict[str, dict[str, Any]], by: str) -> None:
-        """Tell the run that wants it, and those above that wait for it."""
+        """Tell the run that wants it, and those above that wait for it: also where that run waits no more, since it
+        was answered meanwhile, or what it waited for was lost with its server's last second."""
         while True:
             told = Event(run=run_id, seq=0, type="answered", data={"answers": answers, "by": by}, at=self._clock())
             run: Run | None = await self._in_thread(self._store.answer, run_id, answers, events=[told])
             self._recorder.published(run_id)
+            run = run or await self._in_thread(self._store.run, run_id, tenant=None)
             if run is None or run.parent is None:
                 self._take(run_id)
                 return

@@ -256,7 +256,10 @@ class Leader:
             requests |= {each.id: {"kind": "interrupt", "value": each.value}} if own is None else own
         self._watcher.waits(run)
         work.tell("wanted", {"requests": [{"id": id_, **request} for id_, request in requests.items()]})
-        return await self._rest(run, work, "waiting", wanted=requests)
+        heard = {
+            id_: answer for id_, answer in run.answers.items() if id_ not in requests
+        }  # what is asked again was not
+        return await self._rest(replace(run, answers=heard), work, "waiting", wanted=requests)
 
     async def _rest(self, run: Run, work: Work, state: RunState, *, wanted: dict[str, Any] | None = None) -> Run:
         run = replace(
@@ -287,9 +290,10 @@ class Leader:
         run = replace(run, let_go=run.let_go + 1)
         if run.let_go >= MOST_LET_GO:
             return await self._finish(run, work, "failed", reason="StoreError", error=error.message)
-        _log.warning("run %s is tried again: %s", run.id, error.message)
         used = work.clocked() if work is not None else run.used
-        return await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+        run = await self._save(replace(run, state="queued", used=used, lease_by=None, lease_until=0.0), None)
+        _log.warning("run %s is tried again: %s", run.id, error.message)
+        return run
 
     async def _finish(
         self,

@@ -277,7 +277,7 @@ class Recorder:
 
     def _tell_lost(self, lost: set[str], resting: set[str]) -> None:
         for run in lost & resting:
-            _log.warning("run %s was taken over by another process", run)
+            _log.warning("run %s ended here in vain: another process has taken it, or it was forgotten", run)
         self._lost(lost - resting)
 
     def _publish(self, batch: Batch, lost: set[str]) -> None:

@@ -28,6 +28,7 @@ from hanok.agents.snapshots import no_checkpoint
 from hanok.agents.state import message_id
 from hanok.agents.together import live_together
 from hanok.agents.tool import ToolResult
+from hanok.agents.trouble import Trouble
 from hanok.agents.using import Delegated, Waits
 from hanok.agents.values import Event, Message, Order, Receipt, Run, Thread, Used
 from hanok.agents.worker import Worker
@@ -100,11 +101,14 @@ class HouseAgency(Ending):
                 _log.warning("what is old is not forgotten yet: %s", error.message)
 
     async def _rest_orphans(self) -> None:
+        trouble = Trouble(
+            _log,
+            begun="what is left below runs that have ended is not ended yet: %s",
+            over="what is left below runs that have ended is ended again",
+        )
         while True:
-            try:
+            with trouble.told():
                 await self.rest_orphans()
-            except StoreError as error:
-                _log.warning("what is left below runs that have ended is not ended yet: %s", error.message)
             await asyncio.sleep(REST_ORPHANS_EVERY_S)
 
     # runs

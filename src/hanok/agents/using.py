@@ -18,7 +18,7 @@ from hanok.agents.limits import KeyEnded, LimitReached, check_tool_call
 from hanok.agents.tool import Missing, Tool, ToolCall, ToolResult, ToolSpec
 from hanok.agents.values import Message, Receipt, Run, Used
 from hanok.agents.watching import Use, Watcher
-from hanok.errors import HanokError, ToolUnavailable
+from hanok.errors import HanokError, StoreError, ToolUnavailable
 from hanok.spec import Agent
 from hanok.wire import Caller
 
@@ -262,9 +262,9 @@ class Using(Keeping):
     async def _call(self, tool: Tool, asked: Asked, use: Use) -> ToolResult | Delegated | Waits:
         if asked.name == ASK_USER:
             return ToolResult(content=str(self.run.answers.get(asked.key, {}).get("text") or ""))
-        call = self._tool_call(asked, use.caller)
+        call, agent = self._tool_call(asked, use.caller), getattr(tool, "agent", None)
         try:
-            if (agent := getattr(tool, "agent", None)) is not None:
+            if agent is not None:
                 child = run_of_call(call.idempotency_key)
                 task = str(asked.arguments.get("task") or "")
                 return await self._delegate(self, str(agent), task, child, caller=use.caller)
@@ -276,6 +276,8 @@ class Using(Keeping):
         except (KeyEnded, LimitReached, Stopped):
             raise
         except HanokError as error:
+            if agent is not None and isinstance(error, StoreError):  # how the work below ended is not known yet
+                raise
             use.error = type(error).__name__
             return ToolResult(content=f"{asked.name} failed: {error.message}", failed=True)
         except Exception as error:  # noqa: BLE001 - a tool's fault is told to the model, not to the run

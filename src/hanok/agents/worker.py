@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from hanok.agents.keeping import Stopped
@@ -18,6 +19,7 @@ from hanok.agents.recorder import Recorder
 from hanok.agents.store import RunStore
 from hanok.agents.together import live_together
 from hanok.agents.tool import ToolResult
+from hanok.agents.trouble import Trouble
 from hanok.agents.using import Delegated, Waits
 from hanok.agents.values import ENDED, Run, RunState
 from hanok.agents.watching import NOBODY, Watcher
@@ -67,6 +69,11 @@ class Worker:
         self._tasks: dict[str, asyncio.Task[Run]] = {}
         self._works: dict[str, Work] = {}
         self._closing = False
+        self._trouble = Trouble(
+            _log,
+            begun="runs of agents are not led while what they are kept in is away: %s",
+            over="runs of agents are led again",
+        )
         self._leader = Leader(
             store=store,
             recorder=recorder,
@@ -137,17 +144,25 @@ class Worker:
                 self._store.claim, self.name, now=self._clock(), lease_s=self._terms().lease_s, most=1, ids=[run.id]
             )
             if taken and run.id not in self._tasks:
-                run = await self._start(taken[0])
-                _heed_cancelling()
+                run = await self._lead_below(taken[0])
             else:
                 await asyncio.sleep(LOOK_EVERY_S)
                 run = await self._in_thread(self._store.run, run.id, tenant=None) or run
         return run
 
+    async def _lead_below(self, run: Run) -> Run:
+        """As it is when its lead is over. One that was broken off is as it was: who leads it next takes it up there."""
+        with suppress(asyncio.CancelledError):
+            run = await self._start(run)
+        _heed_cancelling()
+        return run
+
     def lose(self, runs: Iterable[str]) -> None:
-        """Let go of runs that another process has taken, since this one was not heard of in time."""
+        """Let go of runs that another process has taken, since this one was not heard of in time, or that are gone."""
         for run in runs:
             if (task := self._tasks.get(run)) is not None:
+                if not task.cancelling():
+                    _log.warning("run %s is led here no more: another process has taken it, or it was forgotten", run)
                 task.cancel("lost")
 
     def let_go(self, runs: Iterable[str]) -> None:
@@ -161,7 +176,8 @@ class Worker:
     async def _take_for_ever(self) -> None:
         while not self._closing:
             self._poke.clear()
-            await self._take()
+            with self._trouble.told():
+                await self._take()
             await _wait(self._poke, LOOK_EVERY_S)
 
     async def _take(self) -> None:
@@ -208,10 +224,12 @@ class Worker:
     def _start(self, run: Run) -> asyncio.Task[Run]:
         task = asyncio.create_task(self._leader.lead(run), name=f"run-{run.id}")
         self._tasks[run.id] = task
-        task.add_done_callback(lambda _, id_=run.id: self._forget(id_))
+        task.add_done_callback(lambda task, id_=run.id: self._forget(id_, task))
         return task
 
-    def _forget(self, id_: str) -> None:
+    def _forget(self, id_: str, task: asyncio.Task[Run]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), StoreError):
+            _log.warning("run %s is taken up again when its lease is over: %s", id_, error.message)
         self._tasks.pop(id_, None)
         self._works.pop(id_, None)
         self._recorder.end(id_)
@@ -224,13 +242,10 @@ class Worker:
             if not self._tasks:
                 continue
             ids = list(self._tasks)
-            try:
+            with self._trouble.told():
                 kept = await self._in_thread(self._store.renew, self.name, ids, until=self._clock() + terms.lease_s)
-            except StoreError:
-                _log.warning("the leases of %d runs could not be renewed", len(ids))
-                continue
-            for id_ in ids:
-                self._heed(id_, kept)
+                for id_ in ids:
+                    self._heed(id_, kept)
 
     def _heed(self, id_: str, kept: Mapping[str, Any]) -> None:
         work, task = self._works.get(id_), self._tasks.get(id_)

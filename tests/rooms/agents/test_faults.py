@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,143 @@ def test_pauses_and_answers_bring_a_run_no_nearer_to_the_tries_that_its_store_ma
 
     tried = asyncio.run(go())
     assert (tried.state, tried.answer, tried.attempt) == ("done", "Sent.", 7 + MOST_LET_GO - 1), tried.error
+
+
+FINDS = [
+    {"system": "You find.", "tool": "look", "say": "Found."},
+    {"system": "You find.", "call": {"name": "look", "arguments": {"x": 1}}},
+    {"system": "You work.", "tool": "finder", "when": "Found.", "say": "It was found."},
+    {"system": "You work.", "tool": "finder", "say": "Without it, then."},
+    {"system": "You work.", "call": {"name": "finder", "arguments": {"task": "find"}}},
+]
+FINDER = [*worker(team=["finder"]), {"name": "finder", "system_prompt": "You find.", "tools": ["look"]}]
+
+
+class FailsBelow(MortalRuns):
+    """A store that takes nothing of a member, twice. Where it `loses`, the member's lease is gone meanwhile."""
+
+    left = 0
+    loses = False
+    asked, heard = threading.Event(), threading.Event()
+
+    def append(self, *given: Any, **named: Any) -> Any:
+        cls, written = type(self), [each.run for each in named["receipts"]] + [each.id for each in named["runs"]]
+        if cls.left and any(id_ != "run_1" for id_ in written):
+            cls.left -= 1
+            if cls.loses and not cls.left:
+                cls.asked.set()
+                assert cls.heard.wait(10)
+            raise StoreError("no room")
+        return super().append(*given, **named)
+
+    def renew(self, worker: str, ids: Any, *, until: float) -> Any:
+        kept = super().renew(worker, ids, until=until)
+        if self.loses and self.asked.is_set() and not self.heard.is_set():
+            if list(kept) == ["run_1"]:  # it was heard
+                self.heard.set()
+            return {"run_1": None}
+        return kept
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["away", "away-and-lost"])
+def test_a_store_that_fails_below_a_team_is_no_answer_of_its_member(tmp_path: Path, loses: bool) -> None:
+    """Nobody knows how the member ended: it is led again, and the run above waits for what it says then."""
+    look = Count("look", safe=False)
+    stage = Stage(tmp_path, Script(FINDS, ordered=False), look, agents=FINDER, runs={"lease_s": 1})
+    stage.store, FailsBelow.left, FailsBelow.loses = FailsBelow, 2, loses
+
+    async def go() -> tuple[Run, list[str]]:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go", run_id="run_1")))
+            results = [each.data["content"] for each in await told(agency, run) if each.type == "tool_result"]
+            return run, results
+
+    run, results = asyncio.run(go())
+    assert (run.state, run.answer, results) == ("done", "It was found.", ["Found."]), run.error
+    assert (FailsBelow.left, look.effects) == (0, [1])
+
+
+def test_a_team_that_waits_for_a_member_which_does_not_wait_goes_on_when_it_is_answered(tmp_path: Path) -> None:
+    """The member's row says that a dead process leads it: a server came back without what was written last."""
+    agents = [FINDER[0], {**FINDER[1], "approvals": ["look"]}]
+    stage = Stage(tmp_path, Script(FINDS, ordered=False), look := Count("look"), agents=agents)
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            run = await finished(agency, await agency.start(order("go", run_id="run_1")))
+            (member,) = await agency.runs(tenant=None, parent="run_1")
+            assert (run.state, member.state) == ("waiting", "waiting")
+            store = SqliteRuns(stage.loaded.state / "agents.db")
+            assert store.save(replace(member, state="queued", wanted={}))
+            assert store.claim("dead", now=stage.now() - 100, lease_s=1, most=1, ids=[member.id])
+            store.close()
+            for _ in range(2):
+                answers = {id_: {"approve": True} for id_ in run.wanted}
+                run = await finished(agency, await agency.answer("run_1", answers, tenant=None, by="bob"))
+            return run
+
+    run = asyncio.run(go())
+    assert (run.state, run.answer, look.effects) == ("done", "It was found.", [1]), run.state
+
+
+class Away(MortalRuns):
+    """A store that cannot be reached for a while."""
+
+    away = False
+    refused = 0
+
+    def _mortal(self, write: Any, *given: Any, **named: Any) -> Any:
+        self._reach()
+        return super()._mortal(write, *given, **named)
+
+    def claim(self, *given: Any, **named: Any) -> Any:
+        self._reach()
+        return super().claim(*given, **named)
+
+    def renew(self, *given: Any, **named: Any) -> Any:
+        self._reach()
+        return super().renew(*given, **named)
+
+    def _reach(self) -> None:
+        if Away.away:
+            Away.refused += 1
+            raise StoreError("Redis at h cannot be used: it does not answer")
+
+
+def test_an_outage_of_the_store_is_told_once_at_its_beginning_and_once_when_it_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Cuts(Count):
+        async def use(self, call: ToolCall) -> ToolResult:
+            Away.away = not self.effects
+            return await super().use(call)
+
+    stage = Stage(
+        tmp_path,
+        Script([call("look", 1), {"say": "Done."}]),
+        Cuts("look"),
+        agents=worker(tools=["look"]),
+        runs={"lease_s": 1},
+    )
+    stage.store, Away.refused = Away, 0
+
+    async def go() -> Run:
+        async with stage.alive() as agency:
+            run = await agency.start(order("go", run_id="run_1"))
+            async with asyncio.timeout(20):
+                while Away.refused < 6:
+                    await asyncio.sleep(0.01)
+            Away.away = False
+            return await finished(agency, run)
+
+    assert asyncio.run(go()).state == "done"
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    why = "Redis at h cannot be used: it does not answer"
+    assert sorted(said) == [
+        f"run run_1 is taken up again when its lease is over: {why}",
+        "runs of agents are led again",
+        f"runs of agents are not led while what they are kept in is away: {why}",
+    ]
 
 
 # keys

@@ -40,14 +40,21 @@ local function drop_writes(where)
   redis.call('SREM', T .. 'written', where)
 end
 """
-PUT = Script.of(_COMMON, "put(take(), take(), take(), take(), take())")
-PUT_WRITES = Script.of(_COMMON, "put_writes(take(), take(), take(), several(take))")
+_STEPS = """
+local function steps() return tonumber(redis.call('GET', T .. 'steps') or 0) end
+-- Fewer than the caller has seen: the server came back without the last, on which what is to be written rests.
+if steps() < tonumber(take()) then return 0 end
+"""
+PUT = Script.of(_COMMON, _STEPS, "put(take(), take(), take(), take(), take()) return redis.call('INCR', T .. 'steps')")
+PUT_WRITES = Script.of(
+    _COMMON, _STEPS, "put_writes(take(), take(), take(), several(take)) return redis.call('INCR', T .. 'steps')"
+)
 GET = Script.of(
     _COMMON,
     """
 local namespace, id = take(), take()
 if id == '' then id = latest(namespace) end
-return id and read(namespace, id)
+return {tonumber(redis.call('GET', T .. 'steps') or 0), id and read(namespace, id) or false}
 """,
 )
 ABOVE = Script.of(
@@ -132,7 +139,7 @@ for _, where in ipairs(redis.call('SMEMBERS', T .. 'written')) do drop_writes(wh
 for _, namespace in ipairs(redis.call('ZRANGE', T .. 'namespaces', 0, -1)) do
   for _, kind in ipairs(KINDS) do redis.call('UNLINK', key(kind, namespace)) end
 end
-redis.call('DEL', T .. 'namespaces')
+redis.call('DEL', T .. 'namespaces', T .. 'steps')
 """,
 )
 SOME = Script.of(

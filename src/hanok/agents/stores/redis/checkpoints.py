@@ -10,6 +10,11 @@ one node of a cluster, `T` being `hanok:{PLATFORM/thread/ID}:agents:`.
 | `T facts:NAMESPACE` | hash | by their ids: what pruning asks (`retention.Stored`), as JSON |
 | `T writes:NAMESPACE:ID` | hash | by task and place: what tasks wrote after a checkpoint |
 | `T written` | set | which of those there are |
+| `T steps` | number | how often checkpoints and writes were put |
+
+A checkpoint holds what changed, and rests on those before it. A server that crashes may come back without the last of
+them (`appendfsync everysec`), while who works on the thread goes on: so what is put says how many steps were seen, and
+is refused where there are fewer. The run is led anew then, from what is there.
 
 LangGraph asks an event loop: threads beside it wait for the server, so that what is written is written, also when who
 asked for it is cancelled.
@@ -19,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -46,12 +52,15 @@ from hanok.agents.stores.redis.run_rows import each_alone, text_of
 from hanok.agents.stores.redis.server import Server
 from hanok.agents.stores.redis.worries import worries
 from hanok.agents.stores.rows import as_json, read_object
+from hanok.errors import KeptUnreachable
 
 T = TypeVar("T")
 VERSION = 1
 LISTED_AT_ONCE = 50
 AT_ONCE = 8
 """Questions of one process."""
+MOST_THREADS = 10_000
+"""Whose steps are remembered."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_write = msgspec.msgpack.Decoder(tuple[str, str, str, bytes]).decode
 _log = logging.getLogger(__name__)
@@ -78,10 +87,13 @@ class RedisSaver(BaseCheckpointSaver[str]):
         super().__init__(serde=serde)
         self._server = server
         self._threads = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="checkpoints")
+        self._steps: dict[str, int] = {}
+        self._counting = threading.Lock()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread, namespace, id_ = _place(config)
-        row = self._run(scripts.GET, thread, namespace, text_of(id_))
+        steps, row = self._run(scripts.GET, thread, namespace, text_of(id_))
+        self._saw(thread, steps)
         return self._tuple(thread, namespace, row) if row else None
 
     def list(
@@ -114,7 +126,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         thread, namespace, parent = _place(config)
         told: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
         kept = packed(*self.serde.dumps_typed(checkpoint), as_json(told))
-        self._run(scripts.PUT, thread, namespace, checkpoint["id"], text_of(parent), kept, _facts(checkpoint, told))
+        self._put(scripts.PUT, thread, namespace, checkpoint["id"], text_of(parent), kept, _facts(checkpoint, told))
         return _config(thread, namespace, checkpoint["id"])
 
     def put_writes(
@@ -126,7 +138,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
             fields.append(f"{task_id}:{WRITES_IDX_MAP.get(channel, place)}")
             fields.append(_pack((task_path, channel, *self.serde.dumps_typed(value))))
         anew = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        self._run(scripts.PUT_WRITES, thread, namespace, id_, "HSET" if anew else "HSETNX", *each_alone(fields))
+        self._put(scripts.PUT_WRITES, thread, namespace, id_, "HSET" if anew else "HSETNX", *each_alone(fields))
 
     def delete_thread(self, thread_id: str) -> None:
         self._run(scripts.REMOVE, thread_id)
@@ -198,6 +210,24 @@ class RedisSaver(BaseCheckpointSaver[str]):
 
     def _run(self, script: scripts.Script, thread: str, *fields: Any) -> Any:
         return self._server.run(script, prefix_of(self._server, thread), *fields)
+
+    def _put(self, script: scripts.Script, thread: str, *fields: Any) -> None:
+        """Raises `KeptUnreachable` where it rests on what the server has lost."""
+        steps: int = self._run(script, thread, self._steps.get(thread, 0), *fields)
+        if not steps:
+            self._steps.pop(thread, None)
+            raise KeptUnreachable(
+                f"{self._server.name} has lost the last steps of thread {thread!r}: they are done again",
+                hint="set `appendfsync always` there, or keep agents' runs in PostgreSQL",
+            )
+        self._saw(thread, steps)
+
+    def _saw(self, thread: str, steps: int) -> None:
+        """Keep how many steps it had at least, of the threads that were used last."""
+        with self._counting:
+            self._steps[thread] = max(steps, self._steps.pop(thread, 0))
+            if len(self._steps) > MOST_THREADS:
+                del self._steps[next(iter(self._steps))]
 
     def _listed(self, config: RunnableConfig, before: str | None) -> Iterator[CheckpointTuple]:
         thread, _, id_ = _place(config)
