@@ -313,3 +313,62 @@ def test_what_is_no_request_is_refused_in_the_protocols_words(served: Served, bo
     reply = call(f"{served.house.url}/mcp", "POST", body, headers)
     assert b'"error"' in reply.body
     assert reply.status < 500
+
+
+def told(served: Served, body: dict[str, Any] | bytes) -> Reply:
+    """A request of the protocol of 2025 and what it is answered."""
+    headers = {
+        "authorization": f"Bearer {served.keys['anyone']}",
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+    }
+    return call(f"{served.house.url}/mcp", "POST", body, headers)
+
+
+@pytest.mark.parametrize("id_", [{}, [], 1.5, True, None])
+@pytest.mark.parametrize("method", ["ping", "tools/call"])
+def test_an_id_that_is_no_text_or_whole_number_is_refused(served: Served, id_: Any, method: str) -> None:
+    before = len(served.runs())
+    params = {"name": "ask_helper", "arguments": {"task": "x"}}
+    reply = told(served, {"jsonrpc": "2.0", "id": id_, "method": method, "params": params})
+    assert (reply.status, reply.json["error"]["code"], reply.json["id"]) == (400, -32600, None)
+    assert "`id`" in reply.json["error"]["message"]
+    assert len(served.runs()) == before
+
+
+@pytest.mark.parametrize("id_", [0, -1, 2**70, "", "x" * 1000])
+def test_other_ids_are_given_back(served: Served, id_: Any) -> None:
+    assert told(served, {"jsonrpc": "2.0", "id": id_, "method": "ping"}).events[0]["id"] == id_
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", -32700),
+        (b'{"jsonrpc": "2.0", "id": NaN, "method": "ping"}', -32700),
+        (b'"\xff"', -32700),
+        (b"[" * 100_000, -32700),
+        (b'[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]', -32600),
+        (b"null", -32600),
+        (b'{"jsonrpc": "1.0", "id": 1, "method": "ping"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": 5}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}', -32600),
+    ],
+)
+def test_what_is_no_request_is_told_in_one_line_why(served: Served, body: bytes, code: int) -> None:
+    reply = told(served, body)
+    assert (reply.status, reply.json["error"]["code"]) == (400, code)
+    assert "\n" not in reply.json["error"]["message"]
+
+
+def test_a_cursor_or_an_idempotency_key_that_is_none_is_refused(served: Served) -> None:
+    def use(key: Any) -> dict[str, Any]:
+        asked = {"name": "ask_red-spy", "arguments": {"task": "x"}, "_meta": {"hanok/idempotency-key": key}}
+        return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}
+
+    before = len(served.runs())
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": "x"}}
+    for wrong in (listing, use(5), use("x" * 256)):
+        assert told(served, wrong).events[0]["error"]["code"] == -32602
+    assert len(served.runs()) == before

@@ -146,6 +146,8 @@ def _chosen(name: str, which: str, versions: list[Version]) -> Version:
             f"no version of {name!r} is in use yet", hint="`hanok up` takes up what platform.yaml declares"
         )
     hint = f"it has {', '.join(labels) or 'no labels'}; set one with `hanok prompts label {name} {which}`"
+    if _LIKE_A_HASH.fullmatch(which):  # no label may look so: it cannot be set
+        hint = f"`hanok prompts show {name}` lists the versions that there are"
     raise AgentError(f"no version of {name!r} is called {which!r}", hint=hint)
 
 

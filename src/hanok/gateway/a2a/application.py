@@ -19,12 +19,16 @@ from starlette.routing import Route
 
 from hanok.agents.agency import Agency
 from hanok.gateway.a2a.cards import card_of, version_of
+from hanok.gateway.a2a.checking import refuse_call, refuse_rest
 from hanok.gateway.a2a.handler import RunHandler
+from hanok.gateway.a2a.older_rest import older_rest_routes
 from hanok.gateway.a2a.paths import CARDS, agent_below, path_of
 from hanok.gateway.a2a.push_client import Pusher
-from hanok.gateway.asgi import App, Receive, Scope, Send
+from hanok.gateway.asgi import App, Message, Receive, Scope, Send
 from hanok.spec import Agent
 
+LONGEST_VERSION = 64
+"""Characters of a version that are looked at: the SDK reads numbers in it, of any length."""
 _CARD_HEADERS = {"cache-control": "private, max-age=60"}
 
 
@@ -49,7 +53,13 @@ class Application:
             self._apps[name] = self._make(self._agents[name])
         below = path_of(name)
         rest = scope["path"].removeprefix(below) if scope["path"].startswith(below) else scope["path"]
-        await self._apps[name]({**scope, "root_path": "", "path": rest or "/"}, receive, send)
+        scope = {**scope, "root_path": "", "path": rest or "/"}
+        if scope["method"] != "POST":
+            await self._apps[name](scope, receive, send)
+            return
+        heard = await receive()
+        refused = (refuse_call if scope["path"] == "/" else refuse_rest)(heard.get("body", b""))
+        await (refused or self._apps[name])(scope, _from(heard, receive), send)
 
     def _make(self, agent: Agent) -> App:
         handler = RunHandler(agent.name, agency=self._agency, pusher=self._pusher)
@@ -60,6 +70,7 @@ class Application:
         routes = [
             *(Route(path, show_card, methods=["GET"]) for path in CARDS),
             *create_jsonrpc_routes(handler, "/", context_builder=_Contexts(), enable_v0_3_compat=True),
+            *older_rest_routes(handler, _Contexts()),
             *create_rest_routes(handler, context_builder=_Contexts(), enable_v0_3_compat=True),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
@@ -85,10 +96,22 @@ class _Contexts(ServerCallContextBuilder):
     def build(self, request: Request) -> ServerCallContext:
         names = (VERSION_HEADER.lower(), HTTP_EXTENSION_HEADER.lower())
         headers = {name: request.headers[name] for name in names if name in request.headers}
+        if version := headers.get(VERSION_HEADER.lower()):
+            headers[VERSION_HEADER.lower()] = version[:LONGEST_VERSION]
         return ServerCallContext(
             state={"caller": request.scope["state"]["caller"], "headers": headers},
             requested_extensions=get_requested_extensions(request.headers.getlist(HTTP_EXTENSION_HEADER)),
         )
+
+
+def _from(first: Message, receive: Receive) -> Receive:
+    """Receive that again which was received already, then what comes."""
+    heard = [first]
+
+    async def again() -> Message:
+        return heard.pop() if heard else await receive()
+
+    return again
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -30,7 +30,7 @@ from a2a.utils.task import apply_history_length, validate_history_length, valida
 
 from hanok.agents.agency import Agency
 from hanok.agents.values import Event, Order, Run
-from hanok.errors import EngineError, RequestError, StoreError, Unknown, WebError
+from hanok.errors import AgentError, EngineError, RequestError, StoreError, Unknown, WebError
 from hanok.gateway.a2a.hearing import answers_to, chat_message
 from hanok.gateway.a2a.push_client import Pusher
 from hanok.gateway.a2a.push_store import MOST_OF_RUN, Push
@@ -316,6 +316,8 @@ def _in_their_words() -> Generator[None]:
         raise TaskNotFoundError(error.message) from None
     except RequestError as error:
         raise InvalidParamsError(error.message) from None
+    except AgentError as error:
+        raise InternalError(str(error)) from None
     except (EngineError, StoreError) as error:
         raise InternalError(error.message) from None
     except Exception:  # noqa: BLE001 - whatever it was, callers are told that it is ours
@@ -361,5 +363,5 @@ def _read_token(token: str) -> tuple[str | None, int]:
     try:
         last, seen = json.loads(urlsafe_b64decode(token))
         return str(last), max(0, min(int(seen), 2**31 - 1000))
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidParamsError("pageToken: not one that was given here") from None

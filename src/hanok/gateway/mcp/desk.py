@@ -17,6 +17,7 @@ from hanok.gateway.asgi import App, AsgiDesk, with_key
 from hanok.gateway.envelope import ErrorAnswer, answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
 from hanok.gateway.http import Call, no_headers
+from hanok.gateway.mcp.envelope import refusal_of
 from hanok.gateway.mcp.tools import McpTools
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
@@ -63,6 +64,9 @@ class McpDesk:
         if call.method != "POST":  # no streams of our own to listen to, no sessions to end
             raise WrongMethod(call.path, "POST")
         self._find_key(call)
+        if (refused := refusal_of(await call.body())) is not None:
+            await call.reply(400, refused, JSON_TYPE)
+            return
         await (await self._open())(call)
 
     def answer_error(self, error: Exception) -> ErrorAnswer:

@@ -66,8 +66,10 @@ class _Answers:
     def __init__(self, tools: McpTools) -> None:
         self._tools = tools
 
-    async def list(self, ctx: Any, _: PaginatedRequestParams | None) -> ListToolsResult:
-        """The tools that the key may use."""
+    async def list(self, ctx: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
+        """The tools that the key may use, on one page: nobody was given a cursor."""
+        if params is not None and params.cursor is not None:
+            raise MCPError(code=INVALID_PARAMS, message="cursor: not one that was given here")
         offers = self._tools.open_to(_state(ctx)["key"])
         return ListToolsResult(tools=[_listed(offer) for offer in offers.values()])
 
@@ -98,8 +100,13 @@ def _state(ctx: Any) -> dict[str, Any]:
 
 
 def _once(ctx: Any) -> bytes | None:
+    """Raises `MCPError` for a key that is none: a call that is repeated would begin another run."""
     given = dict(ctx.meta or {}).get(IDEMPOTENCY_KEY)
-    return given.encode()[:LONGEST_KEY] if isinstance(given, str) and given else None
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str) or len(key := given.encode()) > LONGEST_KEY:
+        raise MCPError(code=INVALID_PARAMS, message=f"{IDEMPOTENCY_KEY}: a text of at most {LONGEST_KEY} bytes")
+    return key
 
 
 def _listed(offer: Offer) -> Tool:

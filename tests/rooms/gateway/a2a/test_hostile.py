@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from typing import Any
@@ -43,8 +44,10 @@ def post(reached: Reached, body: bytes, *, version: str = "1.0", path: str = "/a
         (b'{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": [7]}', -32602),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": {"role": "king"}}}', -32602),
         (b'[{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}]', -32600),
-        (b"[" * 100_000, -32603),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": ' + b'{"message":' * 5000 + b"1", -32603),
+        (b"[" * 100_000, -32700),
+        (b'{"jsonrpc": "2.0", "id": NaN, "method": "GetTask"}', -32700),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "\\ud800"}}', -32700),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": ' + b'{"message":' * 5000 + b"1", -32700),
     ],
 )
 def test_what_is_no_call_is_said_to_be_none(reached: Reached, body: bytes, code: int) -> None:
@@ -108,3 +111,11 @@ def test_mistakes_of_callers_do_not_fill_the_log(reached: Reached, caplog: pytes
     for body in (b"{", b'{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": 7}', b"[1]"):
         post(reached, body)
     assert caplog.text == ""
+
+
+def test_a_token_with_a_number_beyond_all_bounds_and_a_version_without_end_are_the_callers_fault(
+    reached: Reached,
+) -> None:
+    token = base64.urlsafe_b64encode(b'["x", Infinity]').decode()
+    assert reached.rpc("ListTasks", {"pageToken": token})["error"]["code"] == -32602
+    assert reached.rpc("ListTasks", {}, version="9" * 5000)["error"]["code"] == -32009

@@ -93,3 +93,58 @@ def test_pushes_to_who_speaks_0_3_are_bare_tasks(reached: Reached, hook: Hook) -
     wait_until(lambda: hook.heard and hook.heard[-1][1]["status"]["state"] == "completed")
     assert hook.heard[-1][1]["kind"] == "task"
     assert hook.heard[-1][1]["id"] == task["id"]
+
+
+def spoken(**more: Any) -> dict[str, Any]:
+    return {"messageId": "m", "role": "ROLE_USER", "content": [{"text": "hello"}], **more}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"message": NaN}',
+        {"message": spoken(content=[])},
+        {"message": spoken(content=[{}])},
+        {"message": spoken(content=[{"file": {}}])},
+        {"message": spoken(role="ROLE_AGENT")},
+        {},
+    ],
+)
+def test_what_rest_cannot_read_is_the_callers_fault_also_where_a_stream_is_asked_for(
+    reached: Reached, body: Any, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = reached.ask(f"/a2a/writer/v1/message:{'stream' if stream else 'send'}", body, method="POST")
+    assert (answer.status, answer.json["error"]["code"]) == (400, 400)
+    assert answer.json["error"]["message"] and "ERROR" not in caplog.text
+
+
+def test_a_stream_of_rest_that_begins_goes_on_to_its_end(reached: Reached) -> None:
+    answer = reached.ask("/a2a/writer/v1/message:stream", {"message": spoken(messageId="streamed")})
+    assert answer.status == 200
+    assert "task" in answer.events[0] and answer.events[-1]["statusUpdate"]["final"] is True
+
+
+def test_a_task_that_has_ended_is_no_stream_and_a_number_that_is_none_is_refused(reached: Reached) -> None:
+    task = reached.say("hello")["id"]
+    assert reached.ask(f"/a2a/writer/v1/tasks/{task}:subscribe").status == 400
+    for wrong in ("x", "99999999999", "9" * 5000):
+        assert reached.ask(f"/a2a/writer/v1/tasks/{task}?historyLength={wrong}").status == 400
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"parts": [{"kind": "file", "file": {"bytes": "a", "mimeType": "image/png"}}]},
+        {"parts": [{"kind": "file", "file": {"bytes": "é", "mimeType": "image/png"}}]},
+    ],
+)
+def test_a_call_that_fits_the_form_and_cannot_be_read_is_the_callers_fault(
+    reached: Reached, more: dict[str, Any]
+) -> None:
+    said = {"messageId": "m", "role": "user", "kind": "message", **more}
+    for method in ("message/send", "message/stream"):
+        assert reached.rpc(method, {"message": said}, version="")["error"]["code"] == -32602

@@ -59,7 +59,10 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHouse]:
             {"name": "writer", "tools": ["delete_file"], "approvals": ["delete_*"], "questions": True},
             {"name": "unlucky", "model": "fails"},
             {"name": "planner", "pattern": "plan-execute"},
+            {"name": "unset", "prompt": "kind@production"},
+            {"name": "gone", "prompt": "kind@deadbeef"},
         ],
+        "prompts": [{"name": "kind", "text": "Be kind."}],
     }
     file = tmp_path_factory.mktemp("agents") / "platform.yaml"
     file.write_text(yaml.safe_dump(platform), "utf-8")
@@ -129,6 +132,28 @@ def test_arguments_that_do_not_fit_are_refused_at_each_door_and_the_run_waits_on
     told = ask(started, f"/v1/agent-runs/{run['id']}").json
     assert (told["state"], told["wanted"]) == ("waiting", run["wanted"])
     ask(started, f"/v1/agent-runs/{run['id']}/cancel", {})
+
+
+@pytest.mark.parametrize(
+    ("agent", "hint"), [("unset", "hanok prompts label kind production"), ("gone", "hanok prompts show kind")]
+)
+def test_an_order_whose_prompt_is_missing_is_refused_in_the_same_words_at_each_door(
+    started: RunningHouse, agent: str, hint: str
+) -> None:
+    said = {"messages": [{"role": "user", "content": "x"}]}
+    message = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}}
+    refused = [
+        ask(started, f"/v1/agents/{agent}/runs", {"input": "x"}),
+        ask(started, f"/v1/agents/{agent}/runs/stream", {"input": "x"}),
+        ask(started, "/v1/chat/completions", {"model": f"agent/{agent}", "stream": True, **said}),
+        ask(started, "/agent-protocol/runs/stream", {"assistant_id": agent, "input": said}),
+        ask(started, f"/a2a/{agent}/message:send", message, **{"a2a-version": "1.0"}),
+        ask(started, f"/a2a/{agent}/message:stream", message, **{"a2a-version": "1.0"}),
+    ]
+    assert [reply.status for reply in refused] == [503, 503, 503, 503, 500, 500]
+    (words,) = {reply.error["message"] for reply in refused}
+    assert "no version of 'kind' is called" in words and hint in words
+    assert ask(started, f"/v1/agents/{agent}/runs").json["data"] == []
 
 
 def test_a_chat_is_streamed_word_by_word(started: RunningHouse) -> None:

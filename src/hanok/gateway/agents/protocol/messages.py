@@ -93,8 +93,9 @@ def _content(content: object, param: str) -> object:
     parts = cast("list[Any]", content)
     told = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
     for place, part in enumerate(told):
-        if not isinstance(part, dict) or (problem := part_problem(cast("_Json", part))):
-            raise _invalid(f"{param}[{place}]", problem if isinstance(part, dict) else "a part is an object or a text")
+        problem = part_problem(cast("_Json", part)) if isinstance(part, dict) else "a part is an object or a text"
+        if problem is not None:
+            raise _invalid(f"{param}[{place}]", problem)
     return told
 
 
