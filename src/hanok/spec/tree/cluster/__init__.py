@@ -98,13 +98,16 @@ class Cluster(Tree):
     storage: Storage = Field(default_factory=Storage, description="File systems that machines share.")
     serving: Serving = Field(default_factory=Serving, description="Engines on GPUs, and the way to them.")
     milvus: MilvusServer = Field(
-        default_factory=MilvusServer, description="Milvus, where no `milvus.uri` names a server."
+        default_factory=MilvusServer,
+        description="Milvus, where `milvus.uri` names no server or this machine's; written here, in any case.",
     )
     postgres: PostgresServer = Field(
-        default_factory=PostgresServer, description="PostgreSQL, where no `ledger.database` names a server."
+        default_factory=PostgresServer,
+        description="PostgreSQL, where `ledger.database` names no server or this machine's; written here, in any case.",
     )
     redis: RedisServer = Field(
-        default_factory=RedisServer, description="Redis, where no `ledger.redis` names a server."
+        default_factory=RedisServer,
+        description="Redis, where `ledger.redis` names no server or this machine's; written here, in any case.",
     )
     observe: Observe = Field(default_factory=Observe, description="Metrics, dashboards, traces, experiments.")
     jobs: Jobs = Field(default_factory=Jobs, description="Queues and training.")
