@@ -19,9 +19,8 @@ from hanok.kubernetes.notes import Value
 from hanok.kubernetes.places import GATEWAY, MILVUS
 from hanok.kubernetes.pools import Pool, plan_pools
 from hanok.kubernetes.secrets import refuse_secrets, secret_variables
-from hanok.kubernetes.servers import DATABASE, PASSAGES, REDIS, gives_way, is_named
+from hanok.kubernetes.servers import DATABASE, PASSAGES, REDIS, Server, gives_way, is_named
 from hanok.kubernetes.vectors import index_gpus, index_pool
-from hanok.spec.nodes import Place
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
 from hanok.spec.tree.cluster import Store
 from hanok.spec.written import Variable, Written
@@ -78,7 +77,7 @@ class ClusterPlan:
         """Whether the cluster must make a Milvus: there is something to keep, and the file names no other server."""
         return self.keeps_passages and (not self.names(PASSAGES) or self.platform.milvus.uri == MILVUS)
 
-    def names(self, place: Place) -> bool:
+    def names(self, place: Server) -> bool:
         """Whether the file names a server at one of `OF_SERVERS` that the cluster is to ask."""
         return is_named(self.written, self.cluster, place)
 

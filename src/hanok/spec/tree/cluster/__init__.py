@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.cluster.data import MilvusServer, PostgresServer, RedisServer
 from hanok.spec.tree.cluster.entry import Entry
-from hanok.spec.tree.cluster.jobs import Jobs
+from hanok.spec.tree.cluster.jobs import JobMachine, Jobs
 from hanok.spec.tree.cluster.kagent import Kagent
 from hanok.spec.tree.cluster.nodes import Nodes, Sharing
 from hanok.spec.tree.cluster.observe import Observe, Told
@@ -24,6 +24,7 @@ from hanok.spec.tree.values import Tree
 __all__ = [
     "Cluster",
     "Entry",
+    "JobMachine",
     "Jobs",
     "Kagent",
     "LiteLLMProxy",
