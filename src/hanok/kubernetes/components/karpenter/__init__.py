@@ -117,6 +117,10 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
             f"the node role `{role}` needs an access entry of type EC2 with the access policy AmazonEKSAutoNodePolicy: "
             "EKS makes one only for the role of its own node pools"
         )
+        yield Known(
+            "Auto Mode lets no machine live longer than 21 days: those with GPUs are exchanged after 20, and a model "
+            "of one replica is away while it loads anew"
+        )
     yield _enforced(plan)
     if plan.cluster.nodes.reservations:
         yield Known(
