@@ -19,6 +19,7 @@ from hanok.kubernetes.notes import Value
 from hanok.kubernetes.places import GATEWAY, MILVUS
 from hanok.kubernetes.pools import Pool, plan_pools
 from hanok.kubernetes.secrets import refuse_secrets, secret_variables
+from hanok.kubernetes.servers import DATABASE, PASSAGES, REDIS, Server, gives_way, is_named
 from hanok.kubernetes.vectors import index_gpus, index_pool
 from hanok.spec.tree import Cluster, Loaded, Platform, Target
 from hanok.spec.tree.cluster import Store
@@ -64,17 +65,21 @@ class ClusterPlan:
     @property
     def postgres(self) -> bool:
         """Whether the cluster must make a PostgreSQL: the file names none, and several gateways share one ledger."""
-        return self.platform.ledger.database is None
+        return not self.names(DATABASE)
 
     @property
     def redis(self) -> bool:
         """Whether the cluster must make a Redis: the file names none, and several gateways share budgets."""
-        return self.platform.ledger.redis is None
+        return not self.names(REDIS)
 
     @property
     def milvus(self) -> bool:
         """Whether the cluster must make a Milvus: there is something to keep, and the file names no other server."""
-        return self.keeps_passages and self.platform.milvus.uri in (None, MILVUS)
+        return self.keeps_passages and (not self.names(PASSAGES) or self.platform.milvus.uri == MILVUS)
+
+    def names(self, place: Server) -> bool:
+        """Whether the file names a server at one of `OF_SERVERS` that the cluster is to ask."""
+        return is_named(self.written, self.cluster, place)
 
     @cached_property
     def index_pool(self) -> Pool | None:
@@ -109,8 +114,9 @@ class ClusterPlan:
         Those without a plain value in `cluster.hanok.variables`: of secrets all, of others those without a default.
         """
         plain, found = self.cluster.hanok.variables, dict[str, Variable]()
+        left = gives_way(self.written, self.cluster)
         for each in self.written.variables():
-            if each.place[:1] == ("cluster",) or each.name in plain:
+            if each.place[:1] == ("cluster",) or each.name in plain or each.place in left:
                 continue
             if each.default is None or each.name in self.secret_variables:
                 found.setdefault(each.name, each)

@@ -19,6 +19,7 @@ from hanok.kubernetes.places import COLLECTOR, GATEWAY_PORT, MILVUS
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.receivers import receivers
 from hanok.kubernetes.replicas import gateway_endpoints, is_picked
+from hanok.kubernetes.servers import ANSWERS, REDIS, RUNS, gives_way
 from hanok.kubernetes.writing import as_yaml
 from hanok.spec.tree import ADJUSTABLE, Model
 from hanok.spec.written import VARIABLE
@@ -51,6 +52,8 @@ def rewritten(plan: ClusterPlan) -> Body:
     values = copy.deepcopy(plan.written.values)
     values["cluster"] = {"kubernetes": plan.cluster.kubernetes}  # whoever proves the tree asks for that version
     values = _without_defaults(values, plan.secret_variables)
+    for block, key in gives_way(plan.written, plan.cluster):
+        values[block].pop(key, None)
     values["state"] = STATE
     values["gateway"] = {**_block(values, "gateway"), "host": "0.0.0.0", "port": GATEWAY_PORT, "workers": 1}
     values["models"] = [_model(plan, index, each) for index, each in enumerate(values["models"])]
@@ -92,15 +95,21 @@ def _name_databases(plan: ClusterPlan, values: Body) -> None:
     if plan.redis:
         ledger["redis"] = WORD % REDIS_VARIABLE
     values["ledger"] = ledger
-    if plan.platform.agents and plan.platform.runs.database is None:
+    declared = plan.platform.agents or values.get("runs") is not None
+    if declared and not plan.names(RUNS):
         values["runs"] = {**_block(values, "runs"), "database": ledger["database"]}
 
 
 def caches(plan: ClusterPlan) -> bool:
-    """Whether the cluster makes a server for answers that are kept: some are, and the file does not say where."""
+    """Whether the cluster makes a server for answers that are kept: some are, and the file does not say where.
+
+    A server that the cluster makes for budgets is none for answers, which would crowd them out.
+    """
     declared = plan.platform.cache
     used = declared.all_models or any(each.cache is not None and each.cache.use for each in plan.platform.models)
-    return used and "store" not in declared.model_fields_set
+    if "store" not in declared.model_fields_set:
+        return used
+    return used and declared.store == "redis" and not plan.names(REDIS if declared.redis is None else ANSWERS)
 
 
 def _name_cache(plan: ClusterPlan, values: Body) -> None:

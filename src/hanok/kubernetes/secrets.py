@@ -13,8 +13,9 @@ from typing import Any, cast
 from pydantic import BaseModel, SecretStr
 
 from hanok.errors import Problem
+from hanok.kubernetes.servers import gives_way
 from hanok.spec.nodes import Place
-from hanok.spec.tree import Platform
+from hanok.spec.tree import Cluster, Platform
 from hanok.spec.written import VARIABLE, Variable, Written
 
 ADDRESS = re.compile(r"(?<=[A-Za-z0-9])://(?:[^\s:/@]*:)?(?P<password>[^\s:/@?#]+)@")
@@ -43,7 +44,10 @@ HINT = "write `${env:NAME}`, and put the value into the secret store"
 def refuse_secrets(platform: Platform, written: Written) -> Iterator[Problem]:
     """Every secret that stands in the file itself."""
     known = {written.standing(place) for place, _ in secrets(platform, ())}
+    not_rendered = gives_way(written, platform.cluster or Cluster())
     for place, text in _texts(written.values, ()):
+        if place in not_rendered:
+            continue
         if place in known:
             if _is_secret(text):
                 yield written.problem(

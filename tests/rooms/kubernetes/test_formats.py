@@ -54,6 +54,13 @@ def test_argo_cd_applies_charts_before_what_needs_them() -> None:
     assert '-f "$TREE"/clusters/production.yaml' in tree.files["APPLY.md"]
 
 
+def test_argo_cd_compares_on_the_server_what_it_applies_there() -> None:
+    for each in made(SCALED + REPOSITORY, form="argocd").all("Application"):
+        assert "ServerSideApply=true" in each["spec"]["syncPolicy"]["syncOptions"]
+        compared = each["metadata"]["annotations"]["argocd.argoproj.io/compare-options"]
+        assert compared == "ServerSideDiff=true", "else StatefulSets with disks differ for ever"
+
+
 def test_argo_cd_needs_to_know_the_repository() -> None:
     with pytest.raises(SpecError) as refused:
         made(CHAT, form="argocd")

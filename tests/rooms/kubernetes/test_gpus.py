@@ -125,6 +125,10 @@ def test_auto_mode_has_the_exporter_alone() -> None:
     auto = tree(TURNS.replace("nodes: {sharing: {mode: time-slicing, replicas: 3}}", "name: acme"), "eks-auto")
     names = {each["metadata"]["name"] for each in auto.all("HelmRelease")}
     assert "dcgm-exporter" in names
+    values = auto.one("HelmRelease", "dcgm-exporter")["spec"]["values"]
+    assert values["securityContext"]["privileged"], "Bottlerocket shows GPUs to no other pod that asks for none"
+    space = auto.one("Namespace", "dcgm-exporter")["metadata"]["labels"]
+    assert space["pod-security.kubernetes.io/enforce"] == "privileged"
     assert "gpu-operator" not in names
     assert auto.one("PrometheusRule", "gpus")
 

@@ -61,7 +61,12 @@ def test_jobs_are_queued_by_one_name_in_every_namespace() -> None:
 
 def test_what_is_lent_is_not_refused_by_the_teams_quota() -> None:
     [quota] = [each for each in tree().all("ResourceQuota") if each["metadata"]["namespace"] == "team-search"]
-    assert quota["spec"]["hard"]["requests.nvidia.com/gpu"] == "16"
+    hard = quota["spec"]["hard"]
+    assert hard["requests.nvidia.com/gpu"] == "16"
+    [job] = tree().one("ClusterTrainingRuntime", "torch")["spec"]["template"]["spec"]["replicatedJobs"]
+    requests = job["template"]["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert float(hard["requests.cpu"]) > 2 * float(requests["cpu"]), "all 16 GPUs are two whole machines"
+    assert float(hard["limits.memory"].removesuffix("Gi")) * 1024 > 2 * float(requests["memory"].removesuffix("Mi"))
 
 
 def test_machines_of_jobs_have_efa_on_each_network_card() -> None:
@@ -108,6 +113,7 @@ def test_a_pattern_says_how_a_pod_asks_for_machines_of_jobs() -> None:
     pod = tree().one("PodTemplate", "gpu-job")["template"]["spec"]
     pool = tree().one("NodePool", "jobs")["spec"]["template"]
     assert pod["nodeSelector"].items() <= pool["metadata"]["labels"].items()
+    assert pod["securityContext"]["runAsNonRoot"], "namespaces of teams take no other"
     assert pod["tolerations"][0]["key"] == pool["spec"]["taints"][0]["key"]
 
 
@@ -135,6 +141,53 @@ def test_disks_are_encrypted_and_made_where_their_pods_stand() -> None:
 @pytest.mark.parametrize("target", ["eks", "eks-auto"])
 def test_preflight_finds_nothing_in_it(target: Target, tmp_path: Path) -> None:
     assert faults(tree(target), tmp_path) == []
+
+
+OWN = """\
+models: [{name: chat, serve: {engine: echo}}]
+teams: [{name: search}]
+cluster:
+  jobs: {kueue: true, trainer: true, ray: true, gpus: 8, gpu: l40s, machine: {gpus: 2, cpu: 60, memory_gib: 240}}
+  teams: [{team: search, gpus: 4}]
+"""
+
+
+def test_jobs_are_given_what_machines_of_ones_own_have(tmp_path: Path) -> None:
+    found = tree("kubernetes", OWN)
+    assert quotas(found, "team-search", "jobs") == {"cpu": "120", "memory": "491520Mi", "nvidia.com/gpu": "4"}
+    assert quotas(found, "shared", "jobs")["nvidia.com/gpu"] == "4"
+    [job] = found.one("ClusterTrainingRuntime", "torch")["spec"]["template"]["spec"]["replicatedJobs"]
+    limits = job["template"]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "221184Mi", "nvidia.com/gpu": "2"}
+    [told] = [each.message for each in found.rendered.notes if "give jobs" in each.message]
+    assert "4 or more nodes that have 2 l40s each, and 60 processors and 240 GiB for pods" in told
+    assert faults(found, tmp_path) == []
+
+
+def test_machines_of_ones_own_may_be_like_a_type_of_aws() -> None:
+    alike = OWN.replace("gpu: l40s, machine: {gpus: 2, cpu: 60, memory_gib: 240}", "gpu: g6e.12xlarge")
+    assert quotas(tree("kubernetes", alike), "team-search", "jobs")["nvidia.com/gpu"] == "4"
+
+
+def test_a_gpu_alone_says_nothing_of_a_machine() -> None:
+    alone = OWN.replace(", machine: {gpus: 2, cpu: 60, memory_gib: 240}", "")
+    for target in ("kubernetes", "eks-auto"):
+        with pytest.raises(SpecError) as found:
+            made(alone, target=target)
+        [problem] = found.value.problems
+        assert (problem.line, problem.path) == (4, "cluster.jobs.gpu")
+        assert "g6e.12xlarge (4)" in (problem.hint or "")
+    with pytest.raises(SpecError) as found:
+        made(OWN, target="eks")
+    assert "cluster.jobs.machine" in [each.path for each in found.value.problems]
+
+
+def test_what_is_of_aws_alone_is_refused_on_machines_of_ones_own() -> None:
+    aws = OWN.replace("gpus: 8,", "gpus: 8, efa: true, placement_group: near, fsx_gib: 2400,")
+    with pytest.raises(SpecError) as found:
+        made(aws, target="kubernetes")
+    paths = [each.path for each in found.value.problems]
+    assert paths == ["cluster.jobs.efa", "cluster.jobs.placement_group", "cluster.jobs.fsx_gib"]
 
 
 def test_what_is_missing_is_refused_by_its_line() -> None:

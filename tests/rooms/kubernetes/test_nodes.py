@@ -45,6 +45,15 @@ def refused(text: str, target: Target = "eks") -> list[str]:
     return [each.path for each in found.value.problems]
 
 
+@pytest.mark.parametrize("pool", [POOL, "general", "jobs"])
+def test_auto_mode_is_given_no_pool_whose_nodes_may_live_longer_than_it_lets_them(pool: str) -> None:
+    text = PLATFORM + "  jobs: {gpus: 4, gpu: g6.12xlarge}\n"
+    spec = tree("eks-auto", text).one("NodePool", pool)["spec"]["template"]["spec"]
+    hours = [int(spec[each].removesuffix("h")) for each in ("expireAfter", "terminationGracePeriod")]
+    assert sum(hours) <= 21 * 24, "its API refuses more"
+    assert hours[1] == 24
+
+
 def test_engines_have_a_pool_of_the_machines_they_were_planned_on() -> None:
     pool = tree().one("NodePool", POOL)
     wanted = wants(pool)

@@ -93,8 +93,6 @@ def test_runs_stay_in_the_redis_that_the_file_names_whose_address_is_a_secret() 
     [container] = tree.one("StatefulSet", "hanok")["spec"]["template"]["spec"]["containers"]
     [found] = [each for each in container["env"] if each["name"] == "RUNS_URL"]
     assert found["valueFrom"]["secretKeyRef"]["key"] == "RUNS_URL"
-    here = "models: [{name: echo, serve: {engine: echo}}]\nruns: {database: redis://localhost}\ncluster: {}\n"
-    assert refused(here) == [(2, "runs.database")]
 
 
 def test_a_house_starts_from_it(tmp_path: Path) -> None:
@@ -246,7 +244,6 @@ def test_commands_in_a_pod_find_the_platform_file() -> None:
     ("more", "place"),
     [
         ("  - {name: near, serve: {engine: openai, url: 'http://localhost:11434/v1'}}\n", "models[1].serve.url"),
-        ("ledger: {redis: 'redis://127.0.0.1:6379'}\n", "ledger.redis"),
         ("knowledge: [{name: a, sources: {path: /srv/docs}}]\n", "knowledge[0].sources.path"),
         ("knowledge: [{name: a, sources: {git: ./repository}}]\n", "knowledge[0].sources.git"),
         ("  - {name: small, serve: {engine: llamacpp, model: ../m.gguf}}\n", "models[1].serve.model"),

@@ -75,6 +75,11 @@ BOOKS: list[dict[str, Any]] = [
         "ledger": {"database": secret("DATABASE", "postgresql://h/"), "redis": secret("REDIS", "redis://h/")},
         "gateway": {"admin_key": secret("ADMIN")},
     },
+    {
+        "ledger": {"database": f"postgresql://me:{MARKER}@localhost/h", "redis": f"redis://:{MARKER}@127.0.0.1:6379"},
+        "gateway": {"workers": 2},
+        "budgets": [{"of": "key", "usd": 5, "per": "day"}],
+    },
     {"gateway": {"url": "https://ai.example.com"}, "limits": [{"of": "key", "requests_per_minute": 60}]},
 ]
 SENT = {"to": "langfuse", "url": "https://l.example.com", "public_key": "pk", "secret_key": secret("LANGFUSE")}
@@ -89,6 +94,7 @@ JOBS: list[dict[str, Any]] = [
     {},
     {"kueue": True, "ray": True},
     {"kueue": True, "trainer": True, "gpus": 1, "gpu": "g6.xlarge"},
+    {"kueue": True, "gpus": 4, "gpu": "l40s", "machine": {"gpus": 2, "cpu": 30, "memory_gib": 120}},
 ]
 STORES: list[dict[str, Any]] = [
     {},

@@ -15,10 +15,15 @@ MAKER = "eks.amazonaws.com/instance-gpu-manufacturer"
 
 
 def render(plan: ClusterPlan) -> Iterator[Piece]:
-    """The exporter on every node with NVIDIA's GPUs, and alerts."""
+    """The exporter on every node with NVIDIA's GPUs, and alerts.
+
+    Auto Mode's nodes run Bottlerocket, which shows GPUs to pods that ask for some and to privileged ones: to others
+    the exporter would say `Failed to initialize NVML`. https://github.com/NVIDIA/dcgm-exporter/issues/279
+    """
     values: Body = {
         "nodeSelector": {MAKER: "nvidia"},
         "tolerations": [TOLERATION],
+        "securityContext": {"privileged": True},
         "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
         "serviceMonitor": monitor(),
     }

@@ -5,10 +5,13 @@ What a namespace may ask for is the team's `cluster.teams` block. Calls into the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from hanok.kubernetes.closed import own_pods_only
 from hanok.kubernetes.component import Body, Component, Piece, Placed
+from hanok.kubernetes.components.jobs.kueue import SHARED
+from hanok.kubernetes.machines import machine_of_jobs
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import HANOK, team_space
 from hanok.kubernetes.plan import ClusterPlan
@@ -38,9 +41,17 @@ def space_of(plan: ClusterPlan, team: Team) -> Space:
 
 
 def _lent(plan: ClusterPlan, space: Space) -> Space:
-    """With queues, a team may be lent what others leave: then the queue counts its GPUs."""
-    jobs = plan.cluster.jobs
-    return space.model_copy(update={"gpus": max(space.gpus, jobs.gpus)}) if jobs.kueue else space
+    """With queues, a team may be lent what others leave: then the queue counts, and all of it is room enough."""
+    if not plan.cluster.jobs.kueue:
+        return space
+    gpus, machine = plan.cluster.jobs.gpus, machine_of_jobs(plan)
+    part = gpus / machine.gpus if machine else 0
+    shares = [Space(team=SHARED), *(space_of(plan, each) for each in plan.platform.teams)]
+    cpu = sum(each.cpu for each in shares) + (machine.cpu * part if machine else 0)
+    gib = sum(each.memory_gib for each in shares) + (machine.memory_mib * part / 1024 if machine else 0)
+    return space.model_copy(
+        update={"gpus": max(space.gpus, gpus), "cpu": math.floor(cpu), "memory_gib": math.floor(gib)}
+    )
 
 
 def _of_team(plan: ClusterPlan, team: Team, space: Space) -> Iterator[Body]:

@@ -21,6 +21,9 @@ from hanok.kubernetes.writing import HEADER
 ARGO, PROJECT = "argocd", "default"
 HERE = "https://kubernetes.default.svc"
 WAVE = "argocd.argoproj.io/sync-wave"
+COMPARED: Body = {"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}
+"""By the server, which knows its defaults: compared by Argo itself, a StatefulSet with disks that is applied on the
+server differs for ever, and is applied anew without end. https://github.com/argoproj/argo-cd/issues/11143"""
 RETRIES: Body = {"limit": -1, "backoff": {"duration": "30s", "factor": 2, "maxDuration": "10m"}}
 """Without end: after its last try Argo leaves a commit alone until the next one."""
 ROOT = "applications"
@@ -87,4 +90,6 @@ def _application(name: str, namespace: str, wave: int, source: Body) -> Body:
             "syncOptions": ["ServerSideApply=true", "SkipDryRunOnMissingResource=true"],
         },
     }
-    return thing("argoproj.io/v1alpha1", "Application", name, ARGO, annotations={WAVE: str(wave)}, spec=spec)
+    return thing(
+        "argoproj.io/v1alpha1", "Application", name, ARGO, annotations={WAVE: str(wave), **COMPARED}, spec=spec
+    )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanok.errors import Problem
-from hanok.gpu.catalog import Instance
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.machines import Machine, machine_of_jobs
 from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import given, label, labels, thing
 from hanok.kubernetes.places import JOBS, WORKLOAD, team_space
@@ -126,7 +126,8 @@ def _share(plan: ClusterPlan, name: str, share: Space, space: str | None = None)
 
 
 def _covered(plan: ClusterPlan) -> list[str]:
-    return ["cpu", "memory", *([GPU] if plan.cluster.jobs.gpus else []), *([EFA] if plan.cluster.jobs.efa else [])]
+    jobs = plan.cluster.jobs
+    return ["cpu", "memory", *([GPU] if jobs.gpus else []), *([EFA] if jobs.gpus and jobs.efa else [])]
 
 
 EFA = "vpc.amazonaws.com/efa"
@@ -135,12 +136,11 @@ EFA = "vpc.amazonaws.com/efa"
 def _quotas(plan: ClusterPlan, share: Space) -> Iterator[Body]:
     """The machines without GPUs first: who asks for none takes none. Processors of the others go with their GPUs."""
     yield _quota(plan, GENERAL, {"cpu": f"{share.cpu:g}", "memory": f"{share.memory_gib:g}Gi"})
-    host = plan.catalog.instances.get(plan.cluster.jobs.gpu)
-    if plan.cluster.jobs.gpus and host:
-        yield _quota(plan, JOBS, _part(host, share.gpus))
+    if machine := machine_of_jobs(plan):
+        yield _quota(plan, JOBS, _part(machine, share.gpus))
 
 
-def _part(host: Instance, gpus: int) -> dict[str, str]:
+def _part(host: Machine, gpus: int) -> dict[str, str]:
     part = gpus / host.gpus
     return {
         "cpu": f"{int(host.cpu * part)}",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanok.gpu.catalog import Instance
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
+from hanok.kubernetes.machines import Machine, machine_of_jobs
 from hanok.kubernetes.objects import given, labels, thing
 from hanok.kubernetes.places import JOBS, WORKLOAD
 from hanok.kubernetes.plan import ClusterPlan
@@ -78,11 +78,10 @@ def _container(plan: ClusterPlan) -> Body:
 
 def _resources(plan: ClusterPlan) -> Body:
     """A whole machine, but for what runs on every node."""
-    jobs = plan.cluster.jobs
-    host = plan.catalog.instances.get(jobs.gpu)
-    if not jobs.gpus or host is None:
+    host = machine_of_jobs(plan)
+    if host is None:
         return {"requests": {"cpu": "4", "memory": "16Gi"}, "limits": {"memory": f"{SHM_GIB + 16}Gi"}}
-    devices = {GPU: str(host.gpus), **({EFA: str(host.efa)} if jobs.efa and plan.on_aws else {})}
+    devices = {GPU: str(host.gpus), **({EFA: str(host.efa)} if plan.cluster.jobs.efa else {})}
     memory = f"{int(host.memory_mib * 0.9)}Mi"
     return {
         "requests": {"cpu": str(_cpu(host)), "memory": memory, **devices},
@@ -90,7 +89,7 @@ def _resources(plan: ClusterPlan) -> Body:
     }
 
 
-def _cpu(host: Instance) -> int:
+def _cpu(host: Machine) -> int:
     return max(1, int(host.cpu * 0.9))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from hanok.kubernetes.closed import own_pods_only
 from hanok.kubernetes.component import Body, Component, Piece, Placed
+from hanok.kubernetes.hardening import pod_security
+from hanok.kubernetes.machines import machine_of_jobs, refuse_jobs
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import GPU_TAINT, JOBS, WORKLOAD
 from hanok.kubernetes.plan import ClusterPlan
@@ -32,7 +34,7 @@ def _pattern(plan: ClusterPlan) -> Body:
     spec: Body = {
         "nodeSelector": {WORKLOAD: JOBS},
         "tolerations": [TOLERATION],
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(),  # namespaces of teams take no pod of root
         "restartPolicy": "Never",
         "containers": [container],
     }
@@ -48,7 +50,14 @@ def is_wanted(plan: ClusterPlan) -> bool:
 def notes(plan: ClusterPlan) -> Iterator[str]:
     """How nodes that are there are given to jobs."""
     if plan.cluster.jobs.gpus and not plan.on_aws:
-        yield f"nodes for jobs need the label `{WORKLOAD}={JOBS}` and the taint `{GPU_TAINT}=true:NoSchedule`"
+        machine = machine_of_jobs(plan)
+        assert machine is not None, "refused before"
+        beside = f"{machine.cpu:g} processors and {machine.memory_mib / 1024:.0f} GiB"
+        yield (
+            f"give jobs {-(-plan.cluster.jobs.gpus // machine.gpus)} or more nodes that have {machine.gpus} "
+            f"{machine.accelerator} each, and {beside} for pods: "
+            f"`kubectl label node NODE {WORKLOAD}={JOBS}` and `kubectl taint node NODE {GPU_TAINT}=true:NoSchedule`"
+        )
 
 
-COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"": render}, notes=notes)
+COMPONENT = Component(name=NAME, wanted=is_wanted, adapters={"": render}, refuse=refuse_jobs, notes=notes)

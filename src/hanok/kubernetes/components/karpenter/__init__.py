@@ -110,6 +110,10 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
     else:
         message = "make the cluster, with the nodes' role and its access entry, tags, and network policies enforced"
         yield Step(message=message, shown="autoModeConfig")
+        yield Known(
+            "Auto Mode lets no machine live longer than 21 days: those with GPUs are exchanged after 20, and a model "
+            "of one replica is away while it loads anew"
+        )
     if plan.cluster.nodes.reservations:
         yield Known(
             "reserved capacity ends at its time: Karpenter drains its nodes before, and other capacity takes over"

@@ -144,11 +144,7 @@ def _jobs(plan: ClusterPlan) -> NodeKind:
 
 
 def unknown_instances(plan: ClusterPlan) -> Iterator[tuple[Place, str]]:
-    """Names of machines in the file that the catalogue does not have, or that have no NVIDIA GPUs for jobs."""
+    """Names of machines in the file that the catalogue does not have; those of jobs are looked at with jobs."""
     for index, pattern in enumerate(plan.cluster.nodes.general):
         if not _general_instances(plan, [pattern]):
             yield ("cluster", "nodes", "general", index), pattern
-    jobs = plan.cluster.jobs
-    known = plan.catalog.instances.get(jobs.gpu)
-    if jobs.gpus and (known is None or plan.catalog.accelerators[known.accelerator].maker != "nvidia"):
-        yield ("cluster", "jobs", "gpu"), jobs.gpu

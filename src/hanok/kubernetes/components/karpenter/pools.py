@@ -20,6 +20,8 @@ LEAST_CPU = 3
 """General machines have more processors than this: what runs on every node takes most of a smaller one."""
 KEPT_EMPTY, MOVED_AFTER = "10m", "5m"
 MONTH = "720h"
+TWO_WEEKS, TWENTY_DAYS, DRAINED_WITHIN = "336h", "480h", "24h"
+"""Of Auto Mode's own pools; the longest that it takes; and its own time to drain, which counts, too."""
 GIB_PER_CPU = 8
 
 
@@ -34,14 +36,21 @@ def node_pool(plan: ClusterPlan, kind: NodeKind) -> Body:
 
 
 def _nodes(plan: ClusterPlan, kind: NodeKind) -> Body:
-    """Machines with GPUs do not expire: that evicts engines whether others can take over or not. A new image (drift)
-    replaces them one by one, the next before the last."""
+    """Machines with GPUs do not expire where they need not: that evicts engines whether others can take over or not. A
+    new image (drift) replaces them one by one, the next before the last."""
     return given(
         nodeClassRef=class_reference(plan, kind),
         requirements=list(_requirements(plan, kind)),
         taints=[TAINT] if kind.gpus else None,
-        expireAfter="Never" if kind.gpus else MONTH,
+        **_life(plan, kind),
     )
+
+
+def _life(plan: ClusterPlan, kind: NodeKind) -> Body:
+    """Auto Mode takes no pool whose nodes may live longer than 21 days, the last of them to drain."""
+    if plan.target == "eks-auto":
+        return {"expireAfter": TWENTY_DAYS if kind.gpus else TWO_WEEKS, "terminationGracePeriod": DRAINED_WITHIN}
+    return {"expireAfter": "Never" if kind.gpus else MONTH}
 
 
 def _requirements(plan: ClusterPlan, kind: NodeKind) -> Iterator[Body]:

@@ -16,10 +16,10 @@ from hanok.kubernetes.places import HANOK
 from hanok.kubernetes.plan import ClusterPlan
 from hanok.kubernetes.rewriting import is_in_image, rewrite
 from hanok.kubernetes.roles import asked, bucket_grants
+from hanok.kubernetes.servers import OF_SERVERS, SERVERS, filled, is_asked, is_here
 from hanok.kubernetes.texts import all_tools, named_texts
 from hanok.spec.nodes import Place
 from hanok.spec.tree import McpTool, Source
-from hanok.spec.written import VARIABLE
 
 
 def refuse(plan: ClusterPlan) -> Iterator[Problem]:
@@ -31,17 +31,16 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
 
 def _local_addresses(plan: ClusterPlan) -> Iterator[Problem]:
     for place, value in _texts(plan.written.values, ()):
-        if place[:1] == ("cluster",) or _gives_way(plan, place) or not _is_here(_filled(plan, value)):
+        if place[:1] == ("cluster",) or _gives_way(plan, place) or not _is_here(filled(value, plan.cluster)):
             continue
-        if place[:1] in (("ledger",), ("runs",), ("milvus",)):
-            hint = "take it out, and the cluster makes one; or write `${env:NAME}`"
-        else:
-            hint = "write `${env:NAME:-" + value + "}`, and the cluster's address in `cluster.hanok.variables`"
+        hint = "write `${env:NAME:-" + value + "}`, and the cluster's address in `cluster.hanok.variables`"
         yield plan.written.problem(place, f"{value} is an address of one machine", hint)
 
 
 def _gives_way(plan: ClusterPlan, place: Place) -> bool:
     """Whether something of the cluster stands there instead."""
+    if place in OF_SERVERS:
+        return True
     if place[:1] == ("telemetry",):
         return plan.cluster.observe.collector
     if place[:2] == ("gateway", "host"):
@@ -60,12 +59,6 @@ def _is_here(value: str) -> bool:
         return "://" in value and urlsplit(value).hostname in HERE
     except ValueError:
         return False
-
-
-def _filled(plan: ClusterPlan, text: str) -> str:
-    """With the values that variables have in the cluster, as far as they are known."""
-    known = plan.cluster.hanok.variables
-    return VARIABLE.sub(lambda found: known.get(found[1], found[2] or ""), text)
 
 
 def _local_folders(plan: ClusterPlan) -> Iterator[Problem]:
@@ -135,8 +128,20 @@ def notes(plan: ClusterPlan) -> Iterator[Told]:
             f"gateways lead the runs of {', '.join(scaled)}: by `cluster.hanok` and the agents' `scale` there are "
             f"{size.fewest} to {size.most}, each busy to {size.percent} % of its processors"
         )
+    yield from _not_asked(plan)
     if not plan.platform.gateway.reload:
         yield Known("`gateway.reload` is false: pods take up a changed platform.yaml when they are started anew")
+
+
+def _not_asked(plan: ClusterPlan) -> Iterator[Known]:
+    """Servers that the file names and the cluster has one of its own for, because its block says so."""
+    for place, block in SERVERS.items():
+        other = plan.written.at(place) is not None and not is_here(plan.written, plan.cluster, place)
+        if other and is_asked(plan.cluster, place):
+            yield Known(
+                f"the cluster has a server of its own, as `cluster.{block}` asks: what `{'.'.join(place)}` names is "
+                f"not asked there. To ask it, take `cluster.{block}` out"
+            )
 
 
 def _kept_by_one(plan: ClusterPlan) -> Iterator[Told]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hanok.migration.manifests.rendered.tree import JOBS, RenderedTree, gib, given, number, said, whole_gib
@@ -12,6 +13,8 @@ from hanok.preflight.manifests import at, mapping_at, mappings_at, text_at, text
 
 _GPU = "nvidia.com/gpu"
 _SPACE = "team-"
+_GENERAL = "general"
+"""Kueue's name of machines without GPUs."""
 
 
 def read_jobs(tree: RenderedTree, told: Told) -> Block:
@@ -19,8 +22,10 @@ def read_jobs(tree: RenderedTree, told: Told) -> Block:
     pool = tree.find("NodePool", "jobs", group="karpenter.sh")
     kueue = tree.has_chart("kueue")
     trainer, ray = tree.has_chart("trainer", "kubeflow-trainer"), tree.has_chart("kuberay-operator")
-    counted = sum(_quota(each) for each in tree.of("ClusterQueue", group="kueue.x-k8s.io"))
-    image = said(tree.find("ClusterTrainingRuntime", "torch"), told, "cluster.jobs.image", *_IMAGE)
+    queues = list(tree.of("ClusterQueue", group="kueue.x-k8s.io"))
+    counted = sum(_quota(each) for each in queues)
+    runtime = tree.find("ClusterTrainingRuntime", "torch")
+    image = said(runtime, told, "cluster.jobs.image", *_CONTAINER, "image")
     gpu = next(iter(_types(pool, told)), None)
     found = given(
         kueue=kueue or None,
@@ -28,6 +33,7 @@ def read_jobs(tree: RenderedTree, told: Told) -> Block:
         ray=ray or None,
         gpus=counted or _limit(tree, pool, gpu) or None,
         gpu=gpu,
+        machine=_machine(queues, runtime) if counted and pool is None else None,
         always=True if pool is not None and at(pool.body, "spec", "replicas") else None,
         image=image,
         efa=True if "efa" in str(_class(tree)) else None,
@@ -37,20 +43,40 @@ def read_jobs(tree: RenderedTree, told: Told) -> Block:
     return {"jobs": found} if found else {}
 
 
-_IMAGE = (
-    "spec", "template", "spec", "replicatedJobs", 0, "template", "spec", "template", "spec", "containers", 0, "image",
+_CONTAINER = (
+    "spec", "template", "spec", "replicatedJobs", 0, "template", "spec", "template", "spec", "containers", 0,
 )  # fmt: skip
 
 
 def _quota(queue: Manifest) -> int:
     """GPUs that are a queue's own."""
-    found = 0
-    for group in mappings_at(queue.body, "spec", "resourceGroups"):
-        for flavor in mappings_at(group, "flavors"):
-            for each in mappings_at(flavor, "resources"):
-                if text_at(each, "name") == _GPU:
-                    found += int(number(each.get("nominalQuota")) or 0)
-    return found
+    return int(number(_owned(queue, JOBS).get(_GPU)) or 0)
+
+
+def _owned(queue: Manifest, machines: str) -> dict[str, str]:
+    """What a queue has of one kind of machines."""
+    flavors = [
+        each for group in mappings_at(queue.body, "spec", "resourceGroups") for each in mappings_at(group, "flavors")
+    ]
+    kept = [each for each in flavors if text_at(each, "name") == machines]
+    return {
+        text_at(each, "name"): str(each.get("nominalQuota"))
+        for flavor in kept
+        for each in mappings_at(flavor, "resources")
+    }
+
+
+def _machine(queues: Sequence[Manifest], runtime: Manifest | None) -> Block:
+    """One machine of one's own: what goes with a GPU in the queues, and as many GPUs as training takes."""
+    owned = [_owned(each, JOBS) for each in queues]
+    all_gpus = sum(number(each.get(_GPU)) or 0 for each in owned)
+    gpus = int(number(at(runtime.body, *_CONTAINER, "resources", "limits", _GPU)) or 1) if runtime else 1
+    part = gpus / all_gpus
+    return {
+        "gpus": gpus,
+        "cpu": round(sum(number(each.get("cpu")) or 0 for each in owned) * part, 3),
+        "memory_gib": round(sum(gib(each.get("memory")) or 0 for each in owned) * part, 3),
+    }
 
 
 def _limit(tree: RenderedTree, pool: Manifest | None, gpu: str | None) -> int:
@@ -107,10 +133,12 @@ def _team(tree: RenderedTree, quota: Manifest, told: Told) -> Block:
     told.take(quota)
     told.carried(quota, ("spec", "hard"), f"cluster.teams[{name}]")
     gpus = _quota(queue) if queue else int(number(hard.get("requests.nvidia.com/gpu")) or 0)
+    own = _owned(queue, _GENERAL) if queue else {}  # with queues the quota is that of all that can be lent
+    memory = own.get("memory", hard.get("requests.memory"))
     return given(
         team=name,
-        cpu=number(hard.get("requests.cpu")),
-        memory_gib=whole_gib(hard.get("requests.memory")) or gib(hard.get("requests.memory")),
+        cpu=number(own.get("cpu", hard.get("requests.cpu"))),
+        memory_gib=whole_gib(memory) or gib(memory),
         gpus=gpus or None,
         pods=number(hard.get("pods")),
         group=group if group and group != f"hanok:{name}" else None,

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from hanok.spec.tree.cluster.data import MilvusServer, PostgresServer, RedisServer
 from hanok.spec.tree.cluster.entry import Acme, Entry
-from hanok.spec.tree.cluster.jobs import Jobs
+from hanok.spec.tree.cluster.jobs import JobMachine, Jobs
 from hanok.spec.tree.cluster.kagent import Kagent
 from hanok.spec.tree.cluster.nodes import Nodes, Sharing
 from hanok.spec.tree.cluster.observe import Observe, Told
@@ -25,6 +25,7 @@ __all__ = [
     "Acme",
     "Cluster",
     "Entry",
+    "JobMachine",
     "Jobs",
     "Kagent",
     "LiteLLMProxy",
@@ -99,13 +100,16 @@ class Cluster(Tree):
     storage: Storage = Field(default_factory=Storage, description="File systems that machines share.")
     serving: Serving = Field(default_factory=Serving, description="Engines on GPUs, and the way to them.")
     milvus: MilvusServer = Field(
-        default_factory=MilvusServer, description="Milvus, where no `milvus.uri` names a server."
+        default_factory=MilvusServer,
+        description="Milvus, where `milvus.uri` names no server or this machine's; written here, in any case.",
     )
     postgres: PostgresServer = Field(
-        default_factory=PostgresServer, description="PostgreSQL, where no `ledger.database` names a server."
+        default_factory=PostgresServer,
+        description="PostgreSQL, where `ledger.database` names no server or this machine's; written here, in any case.",
     )
     redis: RedisServer = Field(
-        default_factory=RedisServer, description="Redis, where no `ledger.redis` names a server."
+        default_factory=RedisServer,
+        description="Redis, where `ledger.redis` names no server or this machine's; written here, in any case.",
     )
     observe: Observe = Field(default_factory=Observe, description="Metrics, dashboards, traces, experiments.")
     jobs: Jobs = Field(default_factory=Jobs, description="Queues and training.")

@@ -2,7 +2,15 @@
 
 from pydantic import Field
 
-from hanok.spec.tree.values import Tree, Whole
+from hanok.spec.tree.values import Number, Tree, Whole
+
+
+class JobMachine(Tree):
+    """One machine of your own, as far as pods may ask for it."""
+
+    gpus: Whole = Field(ge=1, description="Its GPUs.")
+    cpu: Number = Field(gt=0, description="Its processors.")
+    memory_gib: Number = Field(gt=0, description="Its memory.")
 
 
 class Jobs(Tree):
@@ -12,7 +20,10 @@ class Jobs(Tree):
     trainer: bool = Field(default=False, description="Kubeflow Trainer.")
     ray: bool = Field(default=False, description="KubeRay.")
     gpus: Whole = Field(default=0, ge=0, description="GPUs that jobs may take beside the models'.")
-    gpu: str = Field(default="p5.48xlarge", min_length=1, description="Their instance type.")
+    gpu: str = Field(default="p5.48xlarge", min_length=1, description="Their instance type; with `machine` any name.")
+    machine: JobMachine | None = Field(
+        default=None, description="What one of them has, on target `kubernetes`; by default what that type has on AWS."
+    )
     always: bool = Field(default=False, description="Keep all their machines, whether there are jobs or not.")
     image: str = Field(
         default="pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime",
