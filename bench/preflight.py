@@ -1,7 +1,8 @@
 """How long `hanok preflight` takes: `python -m bench.preflight [--json]`.
 
-Two trees are written into a temporary folder: one of 150 objects, as a platform renders it, and one of 5,000 pods over
-200 NodePools. Each is looked at by the whole command, its start-up included; of five runs the median counts.
+Four trees are written into a temporary folder: one of 150 objects, as a platform renders it, one of 5,000 pods over 200
+NodePools, one of 1,500 engines on 2,000 nodes, and one ConfigMap that names 100,000 hosts. Each is looked at by the
+whole command, its start-up included; of five runs the median counts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import yaml
 
 RUNS = 5
 OBJECTS, PODS, POOLS = 150, 5_000, 200
+NODES, ENGINES, HOSTS = 2_000, 1_500, 100_000
 FAMILIES = ["g5", "g6", "g6e", "p4d", "p5", "g7e", "g4dn", "inf2"]
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 
@@ -88,12 +90,55 @@ def service(number: int) -> dict[str, Any]:
 
 
 def tree(folder: Path, *, pods: int, pools: int) -> None:
-    """Writes a tree, a file for each hundred objects. JSON is YAML, and quick to write."""
+    """Writes a tree of pools and pods."""
     objects = [pool(number, gpu=number % 2 == 0) for number in range(pools)]
     objects += [pod(number, gpu=number % 10 == 0) for number in range(pods)]
+    write(folder, objects)
+
+
+def write(folder: Path, objects: list[dict[str, Any]]) -> None:
+    """A file for each hundred objects."""
     for start in range(0, len(objects), 100):
         text = "\n---\n".join(block(each) for each in objects[start : start + 100])
         (folder / f"{start:06}.yaml").write_text(text, "utf-8")
+
+
+def node(number: int) -> dict[str, Any]:
+    """A node that is there, as its kubelet tells of it."""
+    labels = {
+        "kubernetes.io/hostname": f"node-{number}",
+        "node.kubernetes.io/instance-type": "g6e.12xlarge",
+        "topology.kubernetes.io/zone": ZONES[number % 3],
+    }
+    room = {"cpu": "47", "memory": "370Gi", "nvidia.com/gpu": "4", "pods": "110"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": f"node-{number}", "labels": labels},
+        "status": {"allocatable": room, "capacity": room},
+    }
+
+
+def engine(number: int) -> dict[str, Any]:
+    """A vLLM of its own name; all ask for the same."""
+    made = pod(number, gpu=False)
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    amounts = {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": 1}
+    container |= {
+        "image": "vllm/vllm-openai:v0.11.0",
+        "args": ["--model=Qwen/Qwen3-8B", "--max-model-len=8192", f"--served-model-name=model-{number}"],
+        "resources": {"requests": amounts, "limits": {"nvidia.com/gpu": 1}},
+    }
+    made["spec"]["template"]["spec"] = {"containers": [container]}
+    return made
+
+
+def hosts(folder: Path) -> None:
+    """A ConfigMap that names Services, of which there is one."""
+    text = "\n".join(f"http://svc-{number}.team-0.svc:8080/v1" for number in range(HOSTS))
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hosts", "namespace": "team-0"}}
+    objects = [{**config, "data": {"hosts": text}}, pod(0, gpu=False), service(0)]
+    (folder / "all.yaml").write_text("\n---\n".join(json.dumps(each) for each in objects), "utf-8")
 
 
 def small(folder: Path) -> None:
@@ -127,12 +172,15 @@ def seconds(folder: Path) -> float:
 
 def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
-        few, many = Path(name) / "few", Path(name) / "many"
-        few.mkdir()
-        many.mkdir()
+        few, many, there, named = (Path(name) / each for each in ("few", "many", "there", "named"))
+        for each in (few, many, there, named):
+            each.mkdir()
         small(few)
         tree(many, pods=PODS, pools=POOLS)
-        return {"tree_150_s": round(seconds(few), 2), "pods_5000_s": round(seconds(many), 2)}
+        write(there, [*map(node, range(NODES)), *map(engine, range(ENGINES))])
+        hosts(named)
+        keys = {"tree_150_s": few, "pods_5000_s": many, "nodes_2000_s": there, "hosts_100000_s": named}
+        return {key: round(seconds(folder), 2) for key, folder in keys.items()}
 
 
 def main() -> None:
@@ -146,6 +194,8 @@ def main() -> None:
         return
     print(f"a tree of {OBJECTS} objects       {found['tree_150_s']:.2f} s")
     print(f"{PODS:,} pods, {POOLS} NodePools  {found['pods_5000_s']:.2f} s")
+    print(f"{ENGINES:,} engines, {NODES:,} nodes  {found['nodes_2000_s']:.2f} s")
+    print(f"{HOSTS:,} hosts in a ConfigMap {found['hosts_100000_s']:.2f} s")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ KIND = "Release"
 UNREAD = "Helmfile"
 """The kind that stands for a helmfile of which nothing is known, but that it may install anything."""
 TEMPLATES = ".gotmpl"
+VALUES_READ = 200_000
+"""Values of one helmfile, counted for each release; what is beyond is not read."""
 Read = Callable[[str, str], Body | None]
 """What a plain file holds that another names; None where it was not read. The first is the file that names it."""
 _NAME = re.compile(r"helmfile[\w.-]*\.(?:ya?ml|json)", re.IGNORECASE)
@@ -79,6 +81,8 @@ class Helmfile:
     read: Read
     named: list[str] = field(default_factory=list[str])
     """Files that it was looked into for."""
+    _sizes: dict[int, int] = field(default_factory=dict[int, int])
+    """How many values stand in what was read, by its id; by 0 how many were laid over one another."""
 
     def releases(self) -> Iterator[Manifest]:
         """A `Release` for each that is installed."""
@@ -118,6 +122,14 @@ class Helmfile:
         self.named.append(name)
         return self.read(self.file, name)
 
+    def _has_room(self, held: Body) -> bool:
+        """Whether values may be read once more: thousands of releases may name one file of thousands."""
+        key = id(held)
+        if key not in self._sizes:
+            self._sizes[key] = _size(held)
+        self._sizes[0] = self._sizes.get(0, 0) + self._sizes[key]
+        return self._sizes[0] <= VALUES_READ
+
     def _release(self, each: Body, everywhere: str) -> Body:
         values: dict[str, Any] = {}
         unread: list[Any] = [
@@ -125,7 +137,7 @@ class Helmfile:
         ]
         for part in list_at(each, "values"):
             held = cast("dict[str, Any]", part) if isinstance(part, dict) else self._held(part)
-            if held is None:
+            if held is None or not self._has_room(held):
                 unread.append(part)
             else:
                 values = _laid_over(values, held)
@@ -170,6 +182,12 @@ def _laid_over(first: Body, later: Body) -> dict[str, Any]:
         key: _laid_over(mapping_at(one), mapping_at(two)) for key, (one, two) in both.items() if _are_mappings(one, two)
     }
     return {**first, **later, **deep}
+
+
+def _size(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(map(_size, mapping_at(value).values()))
+    return 1 + sum(map(_size, list_at(value))) if isinstance(value, list) else 1
 
 
 def _are_mappings(*values: object) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Step = str | int
 Body = Mapping[str, Any]
 NO_BODY: Body = {}
+LOOKED_THROUGH = 32
+"""Keys of a mapping that are looked through for one; of more an index is made."""
 _MAPPING: Any = dict
 _LIST: Any = list
 """Of any type to a type checker: no `cast` need be called in looks that are taken a million times."""
@@ -141,13 +143,13 @@ class Manifest:
         """The line of what stands there, else of the nearest that holds it; 0 where no line is known."""
         if self.node is None:
             return 0
-        return _line(self.node, path) + self.offset
+        return self._line(self.node, path) + self.offset
 
     def line_within(self, path: Sequence[Step], below: int) -> int:
         """The line of a text of several lines that stands there; `below` counts from its first."""
         node = self.node
         for step in path:
-            found = _child(node, step) if node is not None else None
+            found = self._child(node, step) if node is not None else None
             node = found[1] if found else None
         if isinstance(node, ScalarNode) and node.style == "|":
             return node.start_mark.line + self.offset + 2 + below
@@ -157,26 +159,37 @@ class Manifest:
     def first_line(self) -> int:
         return self.line()
 
+    def _line(self, node: Node, path: Sequence[Step]) -> int:
+        mark = node.start_mark
+        for step in path:
+            found = self._child(node, step)
+            if found is None:
+                break
+            mark, node = found[0].start_mark, found[1]
+        return mark.line + 1
 
-def _line(node: Node, path: Sequence[Step]) -> int:
-    mark = node.start_mark
-    for step in path:
-        found = _child(node, step)
+    def _child(self, node: Node, step: Step) -> tuple[Node, Node] | None:
+        """The node whose line counts (a key, an item), and the node beneath."""
+        if isinstance(node, MappingNode):
+            pairs = cast("list[tuple[Node, Node]]", node.value)
+            if len(pairs) > LOOKED_THROUGH:
+                return self._indexed(node, pairs).get(step)
+            return next(((key, value) for key, value in pairs if key.value == step), None)
+        if isinstance(node, SequenceNode) and isinstance(step, int):
+            items = cast("list[Node]", node.value)
+            return (items[step], items[step]) if -len(items) <= step < len(items) else None
+        return None
+
+    def _indexed(self, node: Node, pairs: list[tuple[Node, Node]]) -> Mapping[Any, tuple[Node, Node]]:
+        """The first pair of each key: a mapping may have as many as there are findings in it."""
+        found = self._indexes.get(id(node))
         if found is None:
-            break
-        mark, node = found[0].start_mark, found[1]
-    return mark.line + 1
+            found = self._indexes[id(node)] = {key.value: (key, value) for key, value in reversed(pairs)}
+        return found
 
-
-def _child(node: Node, step: Step) -> tuple[Node, Node] | None:
-    """The node whose line counts (a key, an item), and the node beneath."""
-    if isinstance(node, MappingNode):
-        pairs = cast("list[tuple[Node, Node]]", node.value)
-        return next(((key, value) for key, value in pairs if key.value == step), None)
-    if isinstance(node, SequenceNode) and isinstance(step, int):
-        items = cast("list[Node]", node.value)
-        return (items[step], items[step]) if -len(items) <= step < len(items) else None
-    return None
+    @cached_property
+    def _indexes(self) -> dict[int, Mapping[Any, tuple[Node, Node]]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -61,8 +61,14 @@ class Placement:
     seats: Mapping[Workload, Sequence[Seat]] = field(default_factory=dict[Workload, Sequence[Seat]])
     firsts: Mapping[Workload, Sequence[Seat]] | None = None
     """The same with the cheapest seat of each pool alone, where somebody has it at hand."""
+    machines: Mapping[Workload, Sequence[Seat]] | None = None
+    """The same with one seat for all nodes that are alike, where somebody has it at hand."""
     least: Sequence[Node] = ()
     most: Sequence[Node] = ()
+
+    def machines_of(self, workload: Workload) -> Sequence[Seat]:
+        """Seats on different machines: thousands of nodes that are there are of few kinds."""
+        return (self.seats if self.machines is None else self.machines).get(workload, ())
 
     def first_seats(self, workload: Workload) -> Sequence[Seat]:
         """The cheapest seat in each pool that takes the pod: thousands of pods in hundreds of pools have millions."""

@@ -196,3 +196,11 @@ def test_helmfiles_of_odd_shapes_break_nothing(tmp_path: Path, where: str, odd: 
 
 def test_a_base_that_names_itself_ends(tmp_path: Path) -> None:
     look_at(tmp_path, {"helmfile.yaml": "bases: [helmfile.yaml]\nvalues: [helmfile.yaml]\nreleases: []\n"})
+
+
+def test_values_that_thousands_of_releases_share_are_read_within_bounds(tmp_path: Path) -> None:
+    many = "".join(f"k{number}: {{a: {number}}}\n" for number in range(1000))
+    names = "".join(f"- {{name: r{number}, chart: c, values: [v.yaml]}}\n" for number in range(300))
+    report = look_at(tmp_path, {"helmfile.yaml": f"releases:\n{names}", "v.yaml": many}, select=["HK0"])
+    read = [not each.body["spec"]["valuesFrom"] for each in report.case.cluster.manifests]
+    assert (len(read), read.count(True)) == (300, 99)

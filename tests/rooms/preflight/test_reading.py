@@ -147,3 +147,13 @@ def test_what_could_not_be_read_cannot_be_ignored(look: Look) -> None:
     report = look(f"# hanok: ignore HK001 it is fine\n{NAMESPACE}spec: [\n---\n{NAMESPACE}")
     assert (report.verdict, ids(report)) == ("refuted", ["HK007", "HK001"])
     assert "cannot be ignored" in report.findings[0].message
+
+
+def test_a_line_among_very_many_keys_is_that_of_the_first_of_its_name(look: Look) -> None:
+    keys = [f"  K{number}_HOST: svc-{number}.shop.svc:80" for number in range(100)]
+    body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: shop}\ndata:\n"
+    found = look(body + "\n".join([*keys, keys[7]]) + "\n", select=["HK231", "HK002"]).findings
+    told = {each.message.split()[2]: each.line for each in found if each.rule.id == "HK231"}
+    assert told["svc-0"] == 5
+    assert told["svc-7"] == 12
+    assert told["svc-99"] == 104

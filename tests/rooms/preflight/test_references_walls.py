@@ -293,3 +293,8 @@ def test_policies_of_odd_shapes_stop_nothing_and_break_no_check(look: Look, wher
     types = "" if where == "policyTypes" else f"policyTypes: [{where.title()}], "
     text = ENGINE + caller() + wall(f"{types}{where}: {odd}", "models") + wall(f"{types}{where}: {odd}", "shop")
     assert "HK008" not in [each.rule.id for each in look(text).findings]
+
+
+def test_a_policy_of_very_many_rules_is_taken_for_a_door(look: Look) -> None:
+    rules = ", ".join(["{from: [{podSelector: {}}]}"] * 1001)
+    assert look(ENGINE + caller() + wall(f"policyTypes: [Ingress], ingress: [{rules}]")).findings == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rooms.preflight.conftest import Look, only
+from tests.rooms.preflight.conftest import Look, ids, only
 
 NODES = """
 apiVersion: v1
@@ -33,3 +33,27 @@ spec:
 def test_a_node_that_is_there_is_helped_by_kubectl(look: Look, selector: str, spec: str, hint: str) -> None:
     report = look(NODES.replace("SELECTOR", selector).replace("SPEC", spec))
     assert hint in only(report, "HK301").hint
+
+
+ENGINE = """
+apiVersion: v1
+kind: Pod
+metadata: {name: chat}
+spec:
+  containers:
+    - name: chat
+      image: vllm/vllm-openai:v0.11.0
+      args: [--model=Qwen/Qwen3-8B, --max-model-len=8192]
+      resources: {limits: {nvidia.com/gpu: 1}}
+"""
+
+
+def test_nodes_that_are_alike_are_one_machine_to_an_engine(look: Look) -> None:
+    node = NODES.partition("---")[0].replace("SPEC", "")
+    several = [node.replace("gpu-1", f"gpu-{number}") for number in range(5)]
+    larger = node.replace("gpu-1", "larger").replace("g6.xlarge", "g6e.xlarge")
+    for nodes, kinds in ((several, 1), ([*several, larger], 2)):
+        report = look("---".join([*nodes, ENGINE]))
+        (fit,) = report.case.fits
+        assert [len(report.case.placement.seats[fit.engine.workload]), len(fit.fittings)] == [len(nodes), kinds]
+        assert "HK008" not in ids(report)

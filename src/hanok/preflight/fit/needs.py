@@ -157,7 +157,7 @@ def _context(engine: Engine, anatomy: Anatomy) -> int:
 
 def _seats(engine: Engine, placement: Placement, catalog: Catalog) -> tuple[Sequence[Seat], bool]:
     """Where it may stand, and whether that is only assumed."""
-    known = [each for each in placement.seats.get(engine.workload, ()) if each.host.accelerator in catalog.accelerators]
+    known = [each for each in placement.machines_of(engine.workload) if each.host.accelerator in catalog.accelerators]
     return (known, False) if known else (list(_anywhere(engine, catalog)), not _selected(engine.workload))
 
 

@@ -29,6 +29,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 """Keys of addresses that are told to others, not called."""
+LONGEST_LINE = 1000
 _STARTED = (("env",), ("args",), ("command",))
 
 
@@ -159,10 +160,10 @@ def _variable(named: Named) -> str:
 
 
 def _beside(named: Named) -> str:
-    """The line before the host."""
-    if "\n" not in named.leaf.text:
-        return ""
+    """The line before the host, where it is one that people write."""
     line = _lines(named.leaf.text)[named.host.below]
+    if len(line) > LONGEST_LINE:
+        return ""
     return line.partition(named.host.host)[0].partition("://")[0]
 
 

@@ -17,7 +17,7 @@ from hanok.preflight.case import Case
 from hanok.preflight.charts import space_at
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.inventory import Leaf
-from hanok.preflight.manifests import Manifest, Step, at, text_at
+from hanok.preflight.manifests import Manifest, Step, text_at
 from hanok.preflight.references.replicas import Replicas, is_headless, is_numbered
 from hanok.preflight.references.services import is_open_ended, wrong_port
 from hanok.preflight.references.uses import OUTSIDE, Use, and_others, offer, together
@@ -90,12 +90,15 @@ class Named(NamedTuple):
 @lru_cache(maxsize=1)
 def named_hosts(case: Case) -> Sequence[Named]:
     """Every host of the tree. Kept for the case in hand, since several checks ask in a row."""
-    return [
-        Named(manifest, leaf, host, _read(case, manifest, leaf, host))
-        for manifest in case.cluster.manifests
-        for leaf in (() if _is_passed_over(manifest) else case.inventory.leaves(manifest))
-        for host in _hosts_of(manifest, leaf)
-    ]
+    found: list[Named] = []
+    for manifest in case.cluster.manifests:
+        for leaf in () if _is_passed_over(manifest) else case.inventory.leaves(manifest):
+            several = "\n" in leaf.text  # asked once, as a text may be as long as it has hosts
+            found += [
+                Named(manifest, leaf, host, _read(case, manifest, leaf, host, several=several))
+                for host in _hosts_of(manifest, leaf)
+            ]
+    return found
 
 
 def check_hosts(case: Case) -> Iterator[Finding]:
@@ -178,7 +181,7 @@ def _key(manifest: Manifest, leaf: Leaf) -> str:
     return last
 
 
-def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host) -> Use | None:
+def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host, *, several: bool) -> Use | None:
     """The Service that a host means; None where it means none."""
     parts = host.host.removesuffix(".cluster.local").split(".")
     full = parts[-1] == "svc" and len(parts) >= 3
@@ -193,8 +196,11 @@ def _read(case: Case, manifest: Manifest, leaf: Leaf, host: Host) -> Use | None:
         return None
     if not full and not _means_service(case, here, host, name, space, len(parts)):
         return None
-    line = manifest.line_within(leaf.path, host.below) if "\n" in leaf.text else 0
-    return Use(manifest=manifest, path=leaf.path, kind="Service", name=name, namespace=space, line=line)
+    line = manifest.line_within(leaf.path, host.below) if several else 0
+    written = f"{name}.{space}" in host.host
+    return Use(
+        manifest=manifest, path=leaf.path, kind="Service", name=name, namespace=space, line=line, written=written
+    )
 
 
 def _is_replica(case: Case, here: str, parts: list[str]) -> bool:
@@ -230,7 +236,7 @@ def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
         case "missing" if case.inventory.is_pod_name(first.name, first.namespace):
             return
         case "missing":
-            bare = not any(_is_written_out(each) for each in users)
+            bare = not any(each.written for each in users)
             ours = case.inventory.is_peopled(first.namespace) or first.namespace == first.manifest.namespace
             if ours:
                 message = f"no Service {first.name} in {first.namespace}{and_others(users)}: nothing answers there"
@@ -248,11 +254,6 @@ def _judge(case: Case, users: list[Use]) -> Iterator[Finding]:
 
 def _outside(use: Use, why: str) -> Finding:
     return use.say(OUTSIDE, f"{use.title}, a host here, is not in these files; {why}")
-
-
-def _is_written_out(use: Use) -> bool:
-    """Whether the namespace stands in the text."""
-    return f"{use.name}.{use.namespace}" in str(at(use.manifest.body, *use.path))
 
 
 def _port(case: Case, use: Use, host: Host, replicas: Replicas) -> Iterator[Finding]:

@@ -34,6 +34,8 @@ class Use:
     namespace: str = ""
     key: str = ""
     optional: bool = False
+    written: bool = False
+    """Whether the text has the namespace, too."""
     line: int = 0
     """Where it stands in a text of several lines."""
 

@@ -61,6 +61,7 @@ class Ways:
     _behind: dict[tuple[str, str], Sequence[tuple[Pods, Workload | None]]] = field(
         default_factory=dict[tuple[str, str], Sequence[tuple[Pods, Workload | None]]]
     )
+    _nameless: dict[Workload, Sequence[Manifest]] = field(default_factory=dict[Workload, "Sequence[Manifest]"])
     _told: dict[tuple[object, ...], tuple[What, Sequence[Manifest]] | None] = field(
         default_factory=dict[tuple[object, ...], "tuple[What, Sequence[Manifest]] | None"]
     )
@@ -111,6 +112,11 @@ class Ways:
 
     def _without_names(self, caller: Workload, own: Pods) -> Sequence[Manifest]:
         """The policies by which a pod cannot ask for names."""
+        if caller not in self._nameless:
+            self._nameless[caller] = self._closing_names(caller, own)
+        return self._nameless[caller]
+
+    def _closing_names(self, caller: Workload, own: Pods) -> Sequence[Manifest]:
         if text_at(caller.spec, "dnsPolicy") in ("None", "Default") or at(caller.spec, "hostAliases"):
             return ()
         policies: Sequence[Manifest] = ()

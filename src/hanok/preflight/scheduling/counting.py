@@ -51,4 +51,10 @@ class Counts:
     @cached_property
     def placement(self) -> Placement:
         least, most = nodes_of(self.ground, self.least, CHEAP), nodes_of(self.ground, self.most, SURE)
-        return Placement(seats=self.ground.seats, firsts=self.ground.first_seats, least=least, most=most)
+        return Placement(
+            seats=self.ground.seats,
+            firsts=self.ground.first_seats,
+            machines=self.ground.machines,
+            least=least,
+            most=most,
+        )

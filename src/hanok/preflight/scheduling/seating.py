@@ -27,6 +27,7 @@ ASSUMED: Amounts = {CPU: 150, PODS: 2}
 """What `aws-node` (50m) and `kube-proxy` (100m) take of each node of EC2: EKS's own defaults, general knowledge."""
 MOST_TOGETHER = 64
 """A node is chosen for no more pods than so many: what comes later may be less."""
+KINDS_KEPT = 32
 UNPRICED_USD = 1e6
 """What has no price is taken last."""
 _ASSUMED_NAMES = frozenset({"aws-node", "kube-proxy"})
@@ -77,6 +78,7 @@ class Ground:
         self._seats: dict[tuple[str, str, frozenset[Capacity], Sharing | None], Seat] = {}
         self._seated: dict[tuple[int, int], bool] = {}
         self._firsts: dict[tuple[int, int], Sequence[Seat]] = {}
+        self._machines: dict[tuple[int, int], Sequence[Seat]] = {}
 
     def _ask(self, workload: Workload) -> Ask:
         """What a pod asks for; of pods that are alike it is worked out once."""
@@ -120,6 +122,25 @@ class Ground:
     def first_seats(self) -> Mapping[Workload, Sequence[Seat]]:
         """The cheapest seat in each pool that takes a pod."""
         return Seats(self, self.first_seats_of)
+
+    @cached_property
+    def machines(self) -> Mapping[Workload, Sequence[Seat]]:
+        """Where each pod may stand, of nodes that are alike the first."""
+        return Seats(self, self.machines_of)
+
+    def machines_of(self, ask: Ask) -> Sequence[Seat]:
+        """Kept for the last few kinds of pods: engines of a tree are of few, and their seats may be many."""
+        kind = self.kind(ask)
+        if kind not in self._machines:
+            if len(self._machines) >= KINDS_KEPT:
+                self._machines.clear()
+            different: dict[tuple[object, ...], Seat] = {}
+            for each in self.seats_of(ask):
+                there = each.manifest is not None and each.manifest.kind == "Node"
+                key = (each.instance, each.host, each.capacities, each.sharing) if there else (id(each),)
+                different.setdefault(key, each)
+            self._machines[kind] = tuple(different.values())
+        return self._machines[kind]
 
     def first_seats_of(self, ask: Ask) -> Sequence[Seat]:
         kind = self.kind(ask)

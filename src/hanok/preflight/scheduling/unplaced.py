@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from hanok.preflight.findings import Finding, Rule
@@ -112,9 +111,9 @@ def check_pods(case: Case) -> Iterator[Finding]:
 
 def check_tolerations(case: Case) -> Iterator[Finding]:
     """Pods that only the API server's own toleration of devices' taints lets onto a node."""
-    lacking = cache(partial(_lacking, case.ground))
+    found: dict[tuple[object, ...], Taint | None] = {}
     for ask in case.ground.pods:
-        taint = lacking(case.ground.first_like(ask)) if ask.extended else None
+        taint = _lacking(case.ground, ask, found) if ask.extended else None
         if taint:
             message = (
                 f"does not tolerate `{taint}` itself: EKS adds that to pods that ask for {taint.key}, "
@@ -124,11 +123,18 @@ def check_tolerations(case: Case) -> Iterator[Finding]:
             yield ADDED.on(ask.workload.manifest, *ask.workload.path, *path, message=message)
 
 
-def _lacking(ground: Ground, ask: Ask) -> Taint | None:
-    """The first taint that the pod itself does not tolerate, where every pool that would take it has such a one."""
-    declared = read_tolerations(mappings_at(ask.workload.spec, "tolerations"))
-    found = [untolerated(pool.taints, declared) for pool in ground.reach(ask) if ground.fitting(ask, pool)]
-    return found[0] if found and all(found) else None
+def _lacking(ground: Ground, ask: Ask, known: dict[tuple[object, ...], Taint | None]) -> Taint | None:
+    """The first taint that the pod itself does not tolerate, where every pool that would take it has such a one.
+
+    `known` is kept by what decides it: which pools take the pod, and what it tolerates.
+    """
+    listed = mappings_at(ask.workload.spec, "tolerations")
+    key = (*ground.kind(ask), repr(listed))
+    if key not in known:
+        declared = read_tolerations(listed)
+        found = [untolerated(pool.taints, declared) for pool in ground.reach(ask) if ground.fitting(ask, pool)]
+        known[key] = found[0] if found and all(found) else None
+    return known[key]
 
 
 def _count(pods: Sequence[Ask]) -> str:
