@@ -169,7 +169,7 @@ class Leader:
             left = max(0.05, run.bounds.wall_time_s - run.used.seconds)
             async with asyncio.timeout(left):
                 config = self._config(run)
-                seen = Seen(graph)
+                seen = Seen(graph, writes=work.agent.graph is not None)
                 async for mode, part in graph.astream(
                     await self._input(run, graph, config),
                     config,
