@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
+from hanok.agents.stores.checkpoints import open_checkpoints
 from hanok.agents.values import Run
 from hanok.errors import KeptUnreachable
 from hanok.wire import Answer, ChatRequest
@@ -161,7 +164,7 @@ def test_a_graph_of_a_users_own_sees_an_answer_only_when_it_is_kept(
         "    graph.add_edge('step', END)\n"
         "    return graph\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     agents = [{"name": "worker", "pattern": "graph", "graph": "own_trips:make"}]
     assert asyncio.run(led(Stage(tmp_path, Script([{"say": "Yes."}]), agents=agents))).answer == "1"
 
@@ -176,6 +179,31 @@ def test_two_agencies_of_one_process_never_follow_one_anothers_receipts(tmp_path
         return [other, checkpoints.follow(lambda _: None)]
 
     assert asyncio.run(live()) == [False, True]
+
+
+def test_a_checkpoint_whose_writes_could_not_be_written_is_not_either(tmp_path: Path) -> None:
+    async def live() -> list[str]:
+        async with open_checkpoints(tmp_path / "checkpoints.db") as kept:
+            saver: Any = kept.saver
+            writing, came = saver._place.writing, list[str]()
+
+            def full(**_: Any) -> Any:
+                raise KeptUnreachable("the disk is full")
+
+            config = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "1"}}
+            saver._place.writing = full
+            await saver.aput_writes(config, [("messages", "lost")], "task")
+            await saver._settle()
+            saver._place.writing = writing
+            for _ in range(2):
+                try:
+                    await saver.aput(config, empty_checkpoint(), {}, {})
+                    came.append("written")
+                except KeptUnreachable:
+                    came.append("refused")
+            return came
+
+    assert asyncio.run(live()) == ["refused", "written"]
 
 
 def checkpoints(folder: Path) -> int:
