@@ -8,10 +8,11 @@ goes on, and what checkpoints take.
 
 All ask the same scripted model in their own process and use the same tool, which gives back what it was given; a step
 is a model call, with the tool call that follows it. `bare` is LangGraph's own loop of two nodes over a plain list of
-messages, with LangGraph's SQLite saver (`synchronous = NORMAL`, as ours) and `durability="sync"`; Hanok keeps, beside
-checkpoints, each run's row, its events, and a synced receipt of each call. Rounds of both follow one another, and each
-is told beside its neighbour: the median of the ratios is what counts. Parts: `overhead`, `concurrent`, `resume`,
-`checkpoints`, `others`.
+messages, with LangGraph's SQLite saver (`synchronous = NORMAL`, as ours) and `durability="sync"`; all its functions are
+async, which saves it a thread for the choice of the next node. Hanok keeps, beside checkpoints, each run's row, its
+events, and a receipt of each call. Python's collector of garbage is told for both what `hanok up` tells it. Rounds of
+both follow one another, and each is told beside its neighbour: the median of the ratios is what counts. Parts:
+`overhead`, `concurrent`, `resume`, `checkpoints`, `others`.
 """
 
 from __future__ import annotations
@@ -276,11 +277,14 @@ async def bare(folder: Path, engine: Any) -> AsyncIterator[Any]:
             ]
         }
 
+    async def after_thinking(state: BareState) -> str:  # what is not async LangGraph calls in a thread: 0.1 ms a step
+        return "act" if state["messages"][-1].get("tool_calls") else END
+
     graph = StateGraph(BareState)
     graph.add_node("think", think)
     graph.add_node("act", act)
     graph.add_edge(START, "think")
-    graph.add_conditional_edges("think", lambda s: "act" if s["messages"][-1].get("tool_calls") else END, ["act", END])
+    graph.add_conditional_edges("think", after_thinking, ["act", END])
     graph.add_edge("act", "think")
     async with aiosqlite.connect(folder / "bare.db") as connection:
         saver = AsyncSqliteSaver(connection)
@@ -300,6 +304,7 @@ async def bare(folder: Path, engine: Any) -> AsyncIterator[Any]:
 
 
 async def child_overhead(rounds: str, steps: str) -> dict[str, Any]:
+    be_calm()
     told: dict[str, list[dict[str, float]]] = {"hanok": [], "bare": []}
     with tempfile.TemporaryDirectory() as name:
         engine = script(int(steps))
@@ -322,6 +327,7 @@ async def measured(do: Callable[[], Coroutine[Any, Any, Any]], times: int, steps
 
 
 async def child_many_hanok(runs: str, steps: str) -> dict[str, float]:
+    be_calm()
     with tempfile.TemporaryDirectory() as name:
         async with hanok(Path(name), script(int(steps)), concurrent=int(runs)) as agency:
             await lead(agency)
@@ -334,6 +340,7 @@ async def child_many_hanok(runs: str, steps: str) -> dict[str, float]:
 
 
 async def child_many_bare(runs: str, steps: str) -> dict[str, float]:
+    be_calm()
     engine = Stamped(script(int(steps)))
     with tempfile.TemporaryDirectory() as name:
         async with bare(Path(name), engine) as run:
@@ -413,6 +420,17 @@ async def child_go_on(folder: str, how: str) -> dict[str, float]:
             if event.type == "step":
                 return {"agency": began, "step": event.at}
     raise SystemExit("the run did not go on")
+
+
+def be_calm() -> None:
+    """As a process of `hanok up` is, whoever is measured."""
+    import langgraph.checkpoint.sqlite.aio
+    import langgraph.graph  # noqa: F401
+
+    from hanok.cli.serve import calm_the_collector
+
+    import_all()
+    calm_the_collector()
 
 
 def import_all() -> None:

@@ -42,7 +42,10 @@ class Keeping:
         key_ended: Callable[[Caller], str | None],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        gathers: bool = False,
     ) -> None:
+        """`gathers` says that a checkpoint of this run's steps is written when what they did is kept, and not before,
+        and that they do nothing outside but through this work."""
         self.run = run
         self.used = run.used
         self.wish: Wish | None = None
@@ -50,6 +53,7 @@ class Keeping:
         self._recorder = recorder
         self._receipts = dict(receipts)
         self._key_ended = key_ended
+        self._gathers = gathers
         self._clock = clock
         self._monotonic = monotonic
         self._since = monotonic()
@@ -83,11 +87,20 @@ class Keeping:
         place = self._places[f"{task}/{what}"] = self._places.get(f"{task}/{what}", 0) + 1
         return f"{task}/{what}/{place}"
 
-    async def _keep(self, key: str, kind: Any, result: dict[str, Any]) -> None:
+    async def _keep(self, key: str, kind: Any, result: dict[str, Any], *, gather: bool = False) -> None:
+        """Have it kept: now, or, where it may be gathered, with the checkpoint that follows."""
         result = {**result, "worked_s": round(self.clocked().seconds, 3)}
         receipt = Receipt(run=self.run.id, key=key, kind=kind, state="done", result=result, at=self._clock())
         self._receipts[key] = receipt
-        await self._recorder.keep(receipt)
+        if gather and self._gathers:
+            self._recorder.gather(receipt)
+        else:
+            await self._recorder.keep(receipt)
+
+    async def _settle(self) -> None:
+        """Nothing outside is asked before all is kept that was finished."""
+        if self._recorder.owes(self.run.id):
+            await self._recorder.flushed()
 
     def _count(self, more: Used) -> None:
         self.used = add(self.used, more)

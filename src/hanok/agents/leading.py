@@ -195,7 +195,7 @@ class Leader:
         """Step after step until there is none to take: what was seen, and the thread's state where that tells more."""
         graph, work = prepared.graph, prepared.work
         config = self._config(run)
-        seen = Seen(graph)
+        seen = Seen(graph, writes=work.agent.graph is not None)
         async for mode, part in graph.astream(
             await self._input(run, graph, config),
             config,

@@ -12,11 +12,12 @@ _INTERRUPT = "__interrupt__"
 
 class Seen:
     """What a graph's stream tells of its state: all of it, where its output is the whole state. Then what it comes to
-    need not be read again, unless it waits for somebody."""
+    need not be read again, unless it waits for somebody. `writes` says whether its nodes may write to the stream: only
+    then does LangGraph look for that while they work."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, *, writes: bool) -> None:
         self._whole = graph.output_channels == graph.stream_channels_asis
-        self.modes = ["custom", "values"] if self._whole else ["custom"]
+        self.modes = [*(["custom"] if writes else []), *(["values"] if self._whole else [])]
         self.values: Mapping[str, Any] = {}
         self._interrupted = False
 

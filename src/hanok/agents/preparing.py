@@ -85,6 +85,8 @@ class Preparing(ABC):
     """What is declared, and made of it."""
 
     _recorder: Recorder
+    _followed: bool
+    """Whether checkpoints are written after what is kept before them, by the recorder."""
 
     def __init__(
         self,
@@ -174,6 +176,7 @@ class Preparing(ABC):
             clock=self._clock,
             monotonic=self._monotonic,
             watcher=self._outside.watcher,
+            gathers=self._followed and agent.graph is None,
         )
         work.tell_missing()
         return Prepared(graph=kept.graph, work=work)

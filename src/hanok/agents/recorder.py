@@ -1,10 +1,12 @@
 """Writes what runs tell and what they finished, in the order in which it came, for all runs of a process together.
 
-While one write is under way the next gathers, so that two hundred runs share a commit. A receipt is written at once;
-events alone wait a moment for one. Who watches a run is told of an event when it is kept, never before: whatever was
-seen can be seen again, but for pieces of a message that is there. An event gets its number when it is written: what
-cannot be kept leaves no gap. Whoever waits for a write is told that it failed, and does its step again; what nobody
-waits for is written again, and where that does not help its run is let go (`unkept`).
+While one write is under way the next gathers, so that two hundred runs share a commit. A receipt that somebody waits
+for is written at once; events alone wait a moment for one. One that is gathered goes with the checkpoint that follows
+it, in one trip to a thread: first the receipt, then, once that is kept, the checkpoint. Who watches a run is told of an
+event when it is kept, never before: whatever was seen can be seen again, but for pieces of a message that is there. An
+event gets its number when it is written: what cannot be kept leaves no gap. Whoever waits for a write is told that it
+failed, and does its step again; what nobody waits for is written again, and where that does not help its run is let go
+(`unkept`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from hanok.agents.batch import Batch, Told
+from hanok.agents.batch import Batch, Following, Told, tell_all
 from hanok.agents.store import RunStore
 from hanok.agents.values import Event, EventType, Receipt, Run
 from hanok.errors import StoreError
@@ -35,6 +38,8 @@ GATHER_S = 0.01
 RETRY_S = 0.05
 """How long what could not be written waits for the next try, twice as long each time."""
 LONGEST_RETRY_S = 1.0
+LAST = 1 << 60
+"""After every event: who watches from there sees none, only that its run rests."""
 MOST_TRIES = 10
 """Writes of an event that fail before its run is let go."""
 
@@ -78,6 +83,7 @@ class Recorder:
         self._clock = clock
         self._seqs: dict[str, int] = {}
         self._batch = Batch()
+        self._under_way = Batch()
         self._writing: asyncio.Task[None] | None = None
         self._unsynced = False
         self._syncing: asyncio.Task[None] | None = None
@@ -96,8 +102,9 @@ class Recorder:
         self._seqs.pop(run, None)
         self._token.pop(run, None)
         if run not in self._batch.awaited:
-            self._batch.events = [told for told in self._batch.events if told.event.run != run]
+            self._batch.events = [told for told in self._batch.events if told.run != run]
             self._batch.folds = [fold for fold in self._batch.folds if fold[0] != run]
+            self._batch.gathered.pop(run, None)
 
     def published(self, run: str) -> None:
         """Something of this run was kept by somebody else."""
@@ -111,21 +118,19 @@ class Recorder:
             self._write_soon()
 
     def _add(self, run: str, type_: EventType, data: dict[str, Any]) -> None:
-        self._batch.events.append(Told(Event(run=run, seq=0, type=type_, data=data, at=self._clock())))
+        self._batch.events.append(Told(run, type_, data, self._clock()))
 
     def tell_token(self, run: str, step: int, text: str, reasoning: bool) -> None:
         """A piece of text; joined to the one before while that is not written yet."""
-        told = self._batch.events[-1] if self._batch.events else None
-        last = None if told is None else told.event
+        last = self._batch.events[-1] if self._batch.events else None
         if (
-            told is not None
-            and last is not None
+            last is not None
             and last.run == run
             and last.type == "token"
             and bool(last.data.get("reasoning")) == reasoning
-            and not told.passes
+            and not last.passes
         ):
-            told.event = replace(last, data={**last.data, "text": last.data["text"] + text})
+            last.data = {**last.data, "text": last.data["text"] + text}
             return
         data: dict[str, Any] = {"step": step, "text": text}
         self.tell(run, "token", {**data, "reasoning": True} if reasoning else data)
@@ -133,7 +138,7 @@ class Recorder:
     def fold(self, run: str) -> None:
         """The tokens told so far are in a message now: they need not be kept."""
         for told in self._batch.events:
-            told.passes = told.passes or (told.event.run == run and told.event.type == "token")
+            told.passes = told.passes or (told.run == run and told.type == "token")
         first = self._token.pop(run, None)
         if first is not None:  # some are written, or are being written
             self._batch.folds.append((run, first, self._seqs[run]))
@@ -141,10 +146,22 @@ class Recorder:
     def keep(self, receipt: Receipt) -> asyncio.Future[None]:
         """Have a receipt kept; done when it and all before it are on disk. Raises `StoreError` by the future."""
         self._batch.receipts.append(receipt)
-        kept = self.flushed()
-        if receipt.state == "done":
-            kept.add_done_callback(lambda _: self.on_receipt(receipt))
-        return kept
+        return self.flushed()
+
+    def gather(self, receipt: Receipt) -> None:
+        """Have a receipt kept soon, and before whatever follows. Where that fails it is tried again, as events are."""
+        self._batch.gathered[receipt.run].append(receipt)
+        if not self._busy:
+            self._write_soon()
+
+    def owes(self, run: str) -> bool:
+        """Whether any that was gathered of this run is not kept yet."""
+        return run in self._batch.gathered or run in self._under_way.gathered
+
+    def follow(self, following: Following) -> None:
+        """Have something of runs written elsewhere, in the same trip, once everything told so far is kept."""
+        self._batch.following.append(following)
+        self._write_now()
 
     def save(self, run: Run, type_: EventType, told: dict[str, Any] | None) -> asyncio.Future[None]:
         """Have a run's row kept with what is told of it; done when it and all before it are on disk. Raises
@@ -175,30 +192,38 @@ class Recorder:
             self._soon = None
         if not self._busy:
             self._writing = asyncio.create_task(self._write(), name="agents-recorder")
+            self._writing.add_done_callback(self._leave_nobody_waiting)
+
+    def _leave_nobody_waiting(self, writing: asyncio.Task[None]) -> None:
+        """Where the loop ends, maybe before the write has begun, what follows it is not written either."""
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
+            _log.error("what runs tell could not be written", exc_info=error)
+        elif not writing.cancelled():
+            return
+        for each in (*self._under_way.following, *self._batch.following):
+            for written in each.awaited:
+                written.cancel()
 
     async def _write(self) -> None:
-        while self._batch.holds or self._batch.waiting:
+        while self._batch.is_due:
             batch, self._batch = self._batch, Batch()
+            self._under_way = batch
             self._number(batch)
             failure: Exception | None = None
-            lost = set[str]()
+            failures: Sequence[Exception | None] = ()
             try:
-                if batch.holds:
-                    lost = await self._append(batch)
-                    self._sync_soon()
-                    self._tell_lost(lost, {run.id for run in batch.runs})
+                if batch.holds or batch.following:
+                    lost, failures = await self._in_thread(self._commit, batch)
+                    self._acknowledge(batch, lost)
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
-            if failure is None:
-                self._publish(batch, lost)
-            else:
+                failures = [error] * len(batch.following)
                 self._take_back(batch)
-            for number, future in enumerate(batch.waiting, 1):
-                if not future.done():
-                    future.set_result(None) if failure is None else future.set_exception(failure)
-                if number < len(batch.waiting):  # one a turn, so that calls beside runs need not wait for them all
-                    await asyncio.sleep(0)
-            if not self._batch.waiting:
+            self._under_way = Batch()
+            outcomes = [each.outcomes(why) for each, why in zip(batch.following, failures, strict=True)]
+            await tell_all([*chain.from_iterable(outcomes), *((each, failure) for each in batch.waiting)])
+            if not (self._batch.waiting or self._batch.following):
                 self._end_writing(failure)
                 return
 
@@ -212,13 +237,12 @@ class Recorder:
     def _number(self, batch: Batch) -> None:
         """Give its events their numbers. Those of runs that are not led here get them in the store."""
         for told in batch.events:
-            run = told.event.run
+            run = told.run
             if (before := self._seqs.get(run)) is None:
                 continue
             batch.began.setdefault(run, before)
-            seq = self._seqs[run] = batch.ended[run] = before + 1
-            told.event = replace(told.event, seq=seq)
-            if told.event.type == "token" and not told.passes and run not in self._token:
+            seq = told.seq = self._seqs[run] = batch.ended[run] = before + 1
+            if told.type == "token" and not told.passes and run not in self._token:
                 self._token[run] = batch.tokens[run] = seq
 
     def _take_back(self, batch: Batch) -> None:
@@ -230,36 +254,49 @@ class Recorder:
             if self._token.get(run) == token:
                 del self._token[run]
         awaited = batch.awaited
-        again = [told for told in batch.events if told.event.run not in awaited and told.event.run in self._seqs]
+        again = [told for told in batch.events if told.run not in awaited and told.run in self._seqs]
         folding = {run for run, _, _ in self._batch.folds}
         for told in again:
-            told.passes = told.passes or (told.event.type == "token" and told.event.run in folding)
+            told.passes = told.passes or (told.type == "token" and told.run in folding)
             told.tries += 1
         self._batch.events[:0] = again
+        for run, receipts in batch.gathered.items():
+            if run not in awaited and run in self._seqs:
+                self._batch.gathered[run][:0] = receipts
         self._batch.folds[:0] = [fold for fold in batch.folds if fold[0] not in awaited and fold[0] in self._seqs]
 
     def _try_later(self) -> None:
         """Write what is left after a rest, and let go of runs of which that was tried too often."""
         tries = max((told.tries for told in self._batch.events), default=0)
         if tries >= MOST_TRIES:
-            given_up = {told.event.run for told in self._batch.events if told.tries >= MOST_TRIES}
-            self._batch.events = [told for told in self._batch.events if told.event.run not in given_up]
+            given_up = {told.run for told in self._batch.events if told.tries >= MOST_TRIES}
+            self._batch.events = [told for told in self._batch.events if told.run not in given_up]
+            for run in given_up:
+                self._batch.gathered.pop(run, None)
             self._batch.folds = [fold for fold in self._batch.folds if fold[0] not in given_up]
             self._unkept(given_up)
         if self._batch.holds and self._soon is None:
             rest_s = min(LONGEST_RETRY_S, RETRY_S * 2 ** min(tries, 10))
             self._soon = asyncio.get_running_loop().call_later(rest_s, self._write_now)
 
-    async def _append(self, batch: Batch) -> set[str]:
-        lost: set[str] = await self._in_thread(
-            self._store.append,
-            batch.kept,
-            receipts=batch.receipts,
-            folds=batch.folds,
-            runs=batch.runs,
-            worker=self._worker,
-        )
-        return lost
+    def _commit(self, batch: Batch) -> tuple[set[str], list[Exception | None]]:
+        """In a thread: keep it, and write what follows. The runs that were lost, and what failed of what follows."""
+        lost = set[str]()
+        if batch.holds:
+            lost = self._store.append(
+                batch.kept, receipts=batch.finished, folds=batch.folds, runs=batch.runs, worker=self._worker
+            )
+        return lost, [_failure_of(each, lost) for each in batch.following]
+
+    def _acknowledge(self, batch: Batch, lost: set[str]) -> None:
+        if not batch.holds:
+            return
+        self._sync_soon()
+        self._tell_lost(lost, {run.id for run in batch.runs})
+        self._publish(batch, lost)
+        for receipt in batch.finished:
+            if receipt.state == "done":
+                self.on_receipt(receipt)
 
     def _sync_soon(self) -> None:
         self._unsynced = True
@@ -307,7 +344,7 @@ class Recorder:
                 if watcher.looks:
                     watcher.looks = False
                     resting = await over()  # before its events are read: all are there then
-                    while found := await self._in_thread(self._store.events, run, after=after):
+                    while after < LAST and (found := await self._in_thread(self._store.events, run, after=after)):
                         for event in found:
                             after = event.seq
                             yield event
@@ -332,6 +369,14 @@ class Recorder:
             await asyncio.gather(self.flushed(), return_exceptions=True)
         if self._syncing is not None:
             await asyncio.gather(self._syncing, return_exceptions=True)
+
+
+def _failure_of(following: Following, lost: set[str]) -> Exception | None:
+    try:
+        following.write(lost)
+    except Exception as error:  # noqa: BLE001 - whoever waits is told
+        return error
+    return None
 
 
 def _rests(event: Event) -> bool:

@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 
 from hanok.agents.answering import check_answer, edited, not_fitting
-from hanok.agents.ending import MOST_BELOW, Ending, cannot_go_on
+from hanok.agents.ending import MOST_BELOW, REST, Ending, cannot_go_on
 from hanok.agents.keeping import Keeping
 from hanok.agents.limits import bounds_of
 from hanok.agents.preparing import Outside
 from hanok.agents.process_watch import is_dead, name_worker
-from hanok.agents.recorder import Recorder
+from hanok.agents.recorder import LAST, Recorder
 from hanok.agents.snapshots import no_checkpoint
 from hanok.agents.state import message_id
 from hanok.agents.together import live_together
@@ -53,6 +53,7 @@ class HouseAgency(Ending):
         self._recorder = Recorder(
             self._store, self._in_thread, worker=name, lost=self._lose, unkept=self._let_go, clock=self._clock
         )
+        self._followed = self._checkpoints.follow(self._recorder.follow)
         self._worker = Worker(
             name=name,
             store=self._store,
@@ -79,6 +80,8 @@ class HouseAgency(Ending):
         """Let go of all runs, and of what tools hold open."""
         await self._worker.close()
         await self._recorder.close()
+        if self._followed:
+            self._checkpoints.follow(None)
         await self._boxes.aclose()
         self._threads.shutdown(wait=False)
 
@@ -148,9 +151,15 @@ class HouseAgency(Ending):
             yield event
 
     async def ended(self, id_: str, *, tenant: str | None) -> Run:
-        async for _ in self.events(id_, tenant=tenant, after=1 << 60):
+        found: list[Run] = []
+
+        async def rests() -> bool:
+            found[:] = [await self.run(id_, tenant=tenant)]
+            return found[0].state in REST
+
+        async for _ in self._recorder.watch(id_, after=LAST, over=rests):
             pass
-        return await self.run(id_, tenant=tenant)
+        return found[0]
 
     async def answer(self, id_: str, answers: dict[str, dict[str, Any]], *, tenant: str | None, by: str) -> Run:
         run = await self.run(id_, tenant=tenant)

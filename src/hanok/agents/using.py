@@ -188,6 +188,7 @@ class Using(Keeping):
         if not tool.spec.safe:
             begun = Receipt(run=self.run.id, key=asked.key, kind="tool", state="begun", at=self._clock())
             await self._recorder.keep(begun)
+        await self._settle()
         since = self._monotonic()
         result = await self._call(tool, asked, use)
         if isinstance(result, Waits):
@@ -205,7 +206,8 @@ class Using(Keeping):
             below = replace(result.used, steps=0, tool_calls=0, seconds=0.0)
             self._count(below)
             spent, result = add(spent, below), result.result
-        message = await self._finish(asked, fitted(result, tool.spec.max_output), seconds, spent, price)
+        safe = tool.spec.safe
+        message = await self._finish(asked, fitted(result, tool.spec.max_output), seconds, spent, price, gather=safe)
         if price:
             await self._allot(self.run, paid_to_tools(self._receipts.values()))
         return message
@@ -284,14 +286,17 @@ class Using(Keeping):
             use.error = type(error).__name__
             return ToolResult(content=f"{asked.name} failed ({type(error).__name__}).", failed=True)
 
-    async def _finish(self, asked: Asked, result: ToolResult, seconds: float, spent: Used, price: int = 0) -> Message:
+    async def _finish(
+        self, asked: Asked, result: ToolResult, seconds: float, spent: Used, price: int = 0, *, gather: bool = False
+    ) -> Message:
         id_ = f"tool_{_digest(asked.key)[:16]}"
         message: Message = {"id": id_, "role": "tool", "tool_call_id": asked.id, "content": result.content}
         told: dict[str, Any] = {"step": self.used.steps, "id": asked.id, "name": asked.name, "content": result.content}
         told |= {"failed": result.failed, "seconds": round(seconds, 3)}
         self.tell("tool_result", told | ({"data": dict(result.data)} if result.data else {}))
         self._end_use(asked.key, result=result.content, error=_error_of(result, self._uses[asked.key]))
-        await self._keep(asked.key, "tool", {"message": message, "used": dict(vars(spent)), "price": price})
+        kept = {"message": message, "used": dict(vars(spent)), "price": price}
+        await self._keep(asked.key, "tool", kept, gather=gather)
         return message
 
 
@@ -317,6 +322,8 @@ def _names(calls: Sequence[Mapping[str, Any]]) -> list[str]:
 
 async def _all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """What each gives. Where one raises, all others end before it is raised: none goes on behind a run that is over."""
+    if len(works) == 1:
+        return [await works[0]]
     done = await asyncio.gather(*works, return_exceptions=True)
     for each in done:
         if isinstance(each, BaseException):

@@ -54,6 +54,7 @@ class Work(Using):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         watcher: Watcher = NOBODY,
+        gathers: bool = False,
     ) -> None:
         super().__init__(
             run=run,
@@ -69,6 +70,7 @@ class Work(Using):
             clock=clock,
             monotonic=monotonic,
             watcher=watcher,
+            gathers=gathers,
         )
         self.model = model
         self.length = Length()
@@ -102,6 +104,7 @@ class Work(Using):
         key = self._key("model")
         if (kept := self._receipts.get(key)) is not None and kept.result is not None:
             return _reply_of(kept.result)
+        await self._settle()
         self._stop_if_wished()
         check_step(self.run.bounds, self.used)
         self._count(Used(steps=1))
@@ -115,7 +118,7 @@ class Work(Using):
         self._recorder.fold(self.run.id)
         told = {"step": step, "message": reply.message, "model": reply.model, "usage": _usage_form(reply)}
         self.tell("message", told)  # before it is kept: both are written at once, or neither
-        await self._keep(key, "model", {**kept, "used": dict(vars(used_by_reply(reply)))})
+        await self._keep(key, "model", {**kept, "used": dict(vars(used_by_reply(reply)))}, gather=True)
         self._tell_budget()
         if reply.cut is not None:
             raise LimitReached(_limit_of(reply.cut), "a budget ended the answer", said=str(reply.message["content"]))

@@ -8,13 +8,14 @@ Python and LangGraph. Threads are pruned, copied and removed in the saver's own 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from hanok.agents.batch import Following
 from hanok.agents.stores.drivers import kind_of, needing
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class PlainSerializer(JsonPlusSerializer):
         return super().loads_typed(data)
 
 
+@runtime_checkable
+class Follower(Protocol):
+    """A saver that can write when others have."""
+
+    follows: Callable[[Following], None] | None
+
+
 class Threads(Protocol):
     """A saver's threads, as `Checkpoints` says of them. Methods block; all raise `StoreError`."""
 
@@ -53,6 +61,16 @@ class Checkpoints:
     def __init__(self, saver: BaseCheckpointSaver[str], threads: Threads) -> None:
         self.saver = saver
         self._threads = threads
+
+    def follow(self, order: Callable[[Following], None] | None) -> bool:
+        """Write checkpoints of runs where that has them written, after what is kept of their runs; by ourselves again
+        where it is None. Whether that can be, and nobody else's are followed."""
+        if not isinstance(self.saver, Follower):
+            return False
+        if order is not None and self.saver.follows is not None:
+            return False
+        self.saver.follows = order
+        return True
 
     async def prune(self, thread: str, *, keep: int) -> int:
         """Forget all but the latest `keep` checkpoints of a thread and what they are made of; how many went.

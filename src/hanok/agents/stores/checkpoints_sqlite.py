@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,10 +28,12 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from hanok.agents.batch import Following, tell, tell_all
 from hanok.agents.stores.checkpoint_threads import Threads
 from hanok.agents.stores.place import Place
 from hanok.agents.stores.retention import Stored
 from hanok.agents.stores.sqlite import SqlitePlace
+from hanok.errors import KeptUnreachable
 from hanok.ledger.stores.dialect import Connection
 from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S
 
@@ -60,7 +63,12 @@ class Saver(AsyncSqliteSaver):
         super().__init__(connection, serde=serde)
         self._place = place
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self.follows: Callable[[Following], None] | None = None
+        """Has a batch written after what runs have finished; nobody, and it is written beside the event loop."""
         self._waiting: list[_Write] = []
+        self._latest: asyncio.Future[None] | None = None
+        self._missing: set[str] = set()
+        """Threads of which something could not be written, and that nobody was told who goes on."""
         self._writing: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
 
@@ -75,7 +83,7 @@ class Saver(AsyncSqliteSaver):
         thread, namespace = str(where["thread_id"]), str(where["checkpoint_ns"])
         told = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
         of = (thread, namespace, checkpoint["id"], where.get("checkpoint_id"))
-        await self._write(_PUT, [(*of, *self.serde.dumps_typed(checkpoint), told)])
+        await self._flush(self._queue(_PUT, [(*of, *self.serde.dumps_typed(checkpoint), told)], config))
         return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}}
 
     async def aput_writes(
@@ -88,9 +96,9 @@ class Saver(AsyncSqliteSaver):
             for place, (channel, value) in enumerate(writes)
         ]
         anew = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        written = self._queue(_PUT_WRITES.format("REPLACE" if anew else "IGNORE"), rows)
+        write = self._queue(_PUT_WRITES.format("REPLACE" if anew else "IGNORE"), rows, config, awaited=anew)
         if anew:  # errors and interrupts: no checkpoint follows
-            await self._flush(written)
+            await self._flush(write)
         elif self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(GATHER_S, self._write_now)
 
@@ -119,68 +127,79 @@ class Saver(AsyncSqliteSaver):
 
     async def _settle(self) -> None:
         """Wait until all is written that came before."""
-        if self._waiting:
-            self._write_now()
-            await asyncio.wait([self._waiting[-1].written])
-        elif self._writing is not None:
-            await asyncio.wait([self._writing])
-
-    async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        await self._flush(self._queue(statement, rows))
-
-    def _queue(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> asyncio.Future[None]:
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(statement, rows, written))
-        return written
-
-    async def _flush(self, written: asyncio.Future[None]) -> None:
         self._write_now()
-        await _to_its_end(written)
+        if self._latest is not None and not self._latest.done():
+            await asyncio.wait([self._latest])
+
+    def _queue(
+        self, statement: str, rows: Sequence[tuple[Any, ...]], config: RunnableConfig, *, awaited: bool = True
+    ) -> _Write:
+        written = self._latest = asyncio.get_running_loop().create_future()
+        where, told = config.get("configurable") or {}, config.get("metadata") or {}
+        write = _Write(statement, rows, str(where["thread_id"]), told.get("run"), awaited, written)
+        self._waiting.append(write)
+        return write
+
+    async def _flush(self, write: _Write) -> None:
+        self._write_now()
+        try:
+            await _to_its_end(write.written)
+        except Exception:
+            self._missing.discard(write.thread)  # whoever leads it knows, and goes on from what is there
+            raise
 
     def _write_now(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if self._waiting and (self._writing is None or self._writing.done()):
+        if self._waiting and self.follows is not None:
+            self.follows(self._next())
+        elif self._waiting and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._write_all(), name="checkpoints")
+
+    def _next(self) -> Following:
+        batch, self._waiting = self._waiting, []
+        awaited = [each.written for each in batch if each.awaited]
+        return Following(write=partial(self._commit, batch), heard=partial(self._hear, batch), awaited=awaited)
 
     async def _write_all(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch = self._next()
             failure: Exception | None = None
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
+                await asyncio.get_running_loop().run_in_executor(self._thread, batch.write, frozenset[str]())
             except asyncio.CancelledError:  # the loop ends: nobody waits for ever
-                for each in [*batch, *self._waiting]:
-                    each.written.cancel()
+                for written in [*batch.awaited, *(each.written for each in self._waiting)]:
+                    written.cancel()
                 raise
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
-                batch, self._waiting = [*batch, *self._waiting], []  # what follows may need what is missing
-            for number, each in enumerate(batch, 1):
-                _tell(each.written, failure)
-                if number < len(batch):  # one a turn, so that calls beside runs need not wait for them all
-                    await asyncio.sleep(0)
+            await tell_all(batch.outcomes(failure))
 
-    def _commit(self, batch: Sequence[_Write]) -> None:
+    def _hear(self, batch: Sequence[_Write], failure: Exception | None) -> None:
+        """What failed, what follows in its thread may need."""
+        if failure is not None:
+            self._missing |= {each.thread for each in batch}
+        for each in batch:
+            if not each.awaited:
+                tell(each.written, failure)
+
+    def _commit(self, batch: Sequence[_Write], lost: Set[str]) -> None:
+        """All of it, but for runs that another process leads now."""
+        if missing := self._missing & {each.thread for each in batch}:
+            message = f"what came before in thread {min(missing)!r} could not be written"
+            raise KeptUnreachable(message, hint="check the state folder's disk")
         with self._place.writing(synced=False) as connection:  # after a power cut, a run goes on from its receipts
             for each in batch:
-                for row in each.rows:
-                    connection.execute(each.statement, row)
+                if each.run not in lost:
+                    for row in each.rows:
+                        connection.execute(each.statement, row)
 
 
 def _begin(place: Place) -> None:
     """Open it now."""
     with place.reading():
         pass
-
-
-def _tell(written: asyncio.Future[None], failure: Exception | None) -> None:
-    if failure is None:
-        written.set_result(None)
-    else:
-        written.set_exception(failure)
-        written.exception()  # nobody needs to ask: the checkpoint that follows fails alike
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:
@@ -202,6 +221,9 @@ class _Write:
 
     statement: str
     rows: Sequence[tuple[Any, ...]]
+    thread: str
+    run: str | None
+    awaited: bool
     written: asyncio.Future[None]
 
 
