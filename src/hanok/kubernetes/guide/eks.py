@@ -12,7 +12,7 @@ from hanok.kubernetes.components.external_secrets import NAME as READER
 from hanok.kubernetes.components.karpenter.classes import DISCOVERY
 from hanok.kubernetes.guide.page import Page, listed, policy, quoted, sh
 from hanok.kubernetes.guide.trust import bound
-from hanok.kubernetes.notes import AddOn, Role
+from hanok.kubernetes.notes import AddOn
 from hanok.kubernetes.writing import as_yaml
 
 _SYSTEM = {"name": "system", "instanceType": "m7i.large", "desiredCapacity": 3, "privateNetworking": True}
@@ -209,8 +209,3 @@ def made_here(page: Page) -> list[str]:
     if page.plan.target == "eks-auto":
         return [] if page.plan.cluster.nodes.role else [f"AmazonEKSAutoNodeRole-{page.cluster}"]
     return [f"{page.cluster}-karpenter", *([f"{page.cluster}-load-balancer"] if page.balanced else [])]
-
-
-def bound_roles(page: Page) -> list[Role]:
-    """Roles of the tree that a Pod Identity association gives."""
-    return [each for each in page.told(Role) if not each.annotated]
