@@ -70,7 +70,9 @@ class Delegated:
         if name is None:
             return Order(agent=agent, input=asking.messages, caller=caller)
         thread, is_new = await thread_named(agency, agent, name, caller)
-        said = asking.messages if is_new else asking.latest()
+        # one that was made for an order that was refused has nothing in it yet
+        known = not is_new and await agency.runs(tenant=caller.tenant, thread=thread, limit=1)
+        said = asking.latest() if known else asking.messages
         return Order(agent=agent, input=said, caller=caller, thread=thread)
 
 

@@ -13,6 +13,7 @@ import openai
 import pytest
 import yaml
 
+from hanok.agents.prompts import Prompts
 from hanok.agents.tool import ToolCall, ToolResult, ToolSpec
 from tests.calls import Reply, call
 from tests.conftest import RunningHouse, open_house, wait_until
@@ -61,6 +62,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHouse]:
             {"name": "planner", "pattern": "plan-execute"},
             {"name": "unset", "prompt": "kind@production"},
             {"name": "gone", "prompt": "kind@deadbeef"},
+            {"name": "later", "prompt": "kind@later"},
         ],
         "prompts": [{"name": "kind", "text": "Be kind."}],
     }
@@ -154,6 +156,18 @@ def test_an_order_whose_prompt_is_missing_is_refused_in_the_same_words_at_each_d
     (words,) = {reply.error["message"] for reply in refused}
     assert "no version of 'kind' is called" in words and hint in words
     assert ask(started, f"/v1/agents/{agent}/runs").json["data"] == []
+
+
+def test_a_conversation_whose_first_order_was_refused_is_heard_whole_when_it_is_taken(started: RunningHouse) -> None:
+    said = [("user", "good day"), ("assistant", "Good day."), ("user", "hello")]
+    messages = [{"role": role, "content": content} for role, content in said]
+    body = {"model": "agent/later", "messages": messages}
+    assert ask(started, "/v1/chat/completions", body, **{"x-session-id": "later"}).status == 503
+    Prompts(started.house.loaded.state).label("kind", "later", now=1.0)
+    told = ask(started, "/v1/chat/completions", body, **{"x-session-id": "later"}).json["hanok"]
+    (latest, *_) = ask(started, f"/v1/agent-runs/{told['run']}/checkpoints").json["data"]
+    heard = [message["content"] for message in latest["values"]["messages"]]
+    assert heard == ["good day", "Good day.", "hello", "Hello to you."]
 
 
 def test_a_chat_is_streamed_word_by_word(started: RunningHouse) -> None:
