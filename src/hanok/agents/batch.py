@@ -4,12 +4,13 @@ them."""
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from hanok.agents.values import Event, EventType, Receipt, Run
+from hanok.errors import KeptUnreachable
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +45,12 @@ class Following:
         """What came of it, for each that waits."""
         self.heard(failure)
         return [(each, failure) for each in self.awaited]
+
+    def leave(self) -> None:
+        """It is not written any more, as the loop ends: nobody waits for it for ever."""
+        self.heard(KeptUnreachable("the process ended before it was written", hint="start it again"))
+        for each in self.awaited:
+            each.cancel()
 
 
 @dataclass
@@ -92,10 +99,15 @@ class Batch:
 
 async def tell_all(outcomes: Sequence[tuple[asyncio.Future[None], Exception | None]]) -> None:
     """Tell each what came of it, one a turn, so that calls beside runs need not wait for them all."""
-    for number, (future, failure) in enumerate(outcomes, 1):
-        tell(future, failure)
-        if number < len(outcomes):
-            await asyncio.sleep(0)
+    left = deque(outcomes)
+    try:
+        while left:
+            tell(*left.popleft())
+            if left:
+                await asyncio.sleep(0)
+    finally:  # the loop may end meanwhile
+        for each in left:
+            tell(*each)
 
 
 def tell(future: asyncio.Future[None], failure: Exception | None) -> None:

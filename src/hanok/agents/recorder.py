@@ -202,8 +202,7 @@ class Recorder:
         elif not writing.cancelled():
             return
         for each in (*self._under_way.following, *self._batch.following):
-            for written in each.awaited:
-                written.cancel()
+            each.leave()
 
     async def _write(self) -> None:
         while self._batch.is_due:

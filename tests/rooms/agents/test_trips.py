@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
+from hanok.agents.recorder import Recorder
 from hanok.agents.stores.checkpoints import open_checkpoints
+from hanok.agents.stores.checkpoints_sqlite import GATHER_S
 from hanok.agents.values import Run
 from hanok.errors import KeptUnreachable
 from hanok.wire import Answer, ChatRequest
@@ -216,3 +218,22 @@ def count(file: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
     finally:
         connection.close()
+
+
+def test_closing_waits_for_no_write_that_the_end_of_the_loop_cut_off(tmp_path: Path) -> None:
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        store = MortalRuns(tmp_path / "agents.db")
+        recorder = Recorder(store, never)
+        config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
+        async with asyncio.timeout(5), open_checkpoints(tmp_path / "checkpoints.db") as checkpoints:
+            assert checkpoints.follow(recorder.follow)
+            await checkpoints.saver.aput_writes(config, [("messages", "hello")], "task")  # which nobody waits for
+            await asyncio.sleep(2 * GATHER_S)
+            writing = next(task for task in asyncio.all_tasks() if task.get_name() == "agents-recorder")
+            writing.cancel()
+        store.close()
+
+    asyncio.run(main())

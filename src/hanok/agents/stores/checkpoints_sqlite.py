@@ -168,9 +168,9 @@ class Saver(AsyncSqliteSaver):
             failure: Exception | None = None
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, batch.write, frozenset[str]())
-            except asyncio.CancelledError:  # the loop ends: nobody waits for ever
-                for written in [*batch.awaited, *(each.written for each in self._waiting)]:
-                    written.cancel()
+            except asyncio.CancelledError:  # the loop ends
+                batch.leave()
+                self._next().leave()
                 raise
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 failure = error
