@@ -197,10 +197,17 @@ class _LivingHouse:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(PATIENCE_S)
         else:
+            self._end_runs()
             self._stopping.set()
             self._turn()
         self._end_rest()
         self._loop.close()
+
+    def _end_runs(self) -> None:
+        """What the crash broke off in the midst of a step does not take the next one: others have taken it."""
+        for task in asyncio.all_tasks(self._loop):
+            if task is not self._main:
+                task.cancel()
 
     def _end_rest(self) -> None:
         """End what is left on the loop, as `asyncio.run` does: else the collector finds it amid another test."""
