@@ -82,6 +82,7 @@ class Recorder:
         self._in_thread = in_thread
         self._clock = clock
         self._seqs: dict[str, int] = {}
+        self._resting: set[str] = set()
         self._batch = Batch()
         self._under_way = Batch()
         self._writing: asyncio.Task[None] | None = None
@@ -96,10 +97,12 @@ class Recorder:
     def begin(self, run: str, seq: int) -> None:
         """Events of this run are numbered on from there."""
         self._seqs[run] = seq
+        self._resting.discard(run)
 
     def end(self, run: str) -> None:
         """Nothing more comes of it from here. What was told of it and not kept is told by who does its step again."""
         self._seqs.pop(run, None)
+        self._resting.discard(run)
         self._token.pop(run, None)
         if run not in self._batch.awaited:
             self._batch.events = [told for told in self._batch.events if told.run != run]
@@ -158,6 +161,10 @@ class Recorder:
         """Whether any that was gathered of this run is not kept yet."""
         return run in self._batch.gathered or run in self._under_way.gathered
 
+    def rests(self, run: str) -> bool:
+        """Whether its lease is given back by who leads it: in what is kept, or on the way there."""
+        return run in self._resting
+
     def follow(self, following: Following) -> None:
         """Have something of runs written elsewhere, in the same trip, once everything told so far is kept."""
         self._batch.following.append(following)
@@ -168,6 +175,8 @@ class Recorder:
         `StoreError` by the future."""
         if told is not None:
             self._add(run.id, type_, told)
+        if run.lease_by is None:
+            self._resting.add(run.id)
         self._batch.runs.append(run)
         return self.flushed()
 

@@ -241,18 +241,19 @@ class Worker:
             await asyncio.sleep(min(1.0, terms.lease_s / 3))
             if not self._tasks:
                 continue
-            ids = list(self._tasks)
+            led = dict(self._tasks)
+            until = self._clock() + terms.lease_s
             with self._trouble.told():
-                kept = await self._in_thread(self._store.renew, self.name, ids, until=self._clock() + terms.lease_s)
-                for id_ in ids:
-                    self._heed(id_, kept)
+                kept = await self._in_thread(self._store.renew, self.name, list(led), until=until)
+                for id_, task in led.items():
+                    if self._tasks.get(id_) is task:  # else it came to rest meanwhile, and may be led anew
+                        self._heed(id_, kept)
 
     def _heed(self, id_: str, kept: Mapping[str, Any]) -> None:
-        work, task = self._works.get(id_), self._tasks.get(id_)
-        if task is None:
-            return
+        work = self._works.get(id_)
         if id_ not in kept:
-            self.lose([id_])
+            if not self._recorder.rests(id_):
+                self.lose([id_])
         elif kept[id_] is not None and work is not None:
             self.tell_wish(id_, kept[id_])
 
