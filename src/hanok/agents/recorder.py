@@ -162,7 +162,7 @@ class Recorder:
         return run in self._batch.gathered or run in self._under_way.gathered
 
     def rests(self, run: str) -> bool:
-        """Whether its lease is given back by who leads it: in what is kept, or on the way there."""
+        """Whether its lease was given back by who leads it: that is kept."""
         return run in self._resting
 
     def follow(self, following: Following) -> None:
@@ -175,8 +175,6 @@ class Recorder:
         `StoreError` by the future."""
         if told is not None:
             self._add(run.id, type_, told)
-        if run.lease_by is None:
-            self._resting.add(run.id)
         self._batch.runs.append(run)
         return self.flushed()
 
@@ -294,6 +292,7 @@ class Recorder:
             lost = self._store.append(
                 batch.kept, receipts=batch.finished, folds=batch.folds, runs=batch.runs, worker=self._worker
             )
+            self._resting |= {run.id for run in batch.runs if run.lease_by is None} - lost
         return lost, [_failure_of(each, lost) for each in batch.following]
 
     def _acknowledge(self, batch: Batch, lost: set[str]) -> None:
