@@ -321,11 +321,10 @@ class Leader:
             ended_at=self._clock(),
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
-        before = await self._told_before(run)  # once the end is kept this process may be stopped at any time
         run = await self._save(run, told, last=True)
         if work is not None:
             work.give_up(state)
-        self._watcher.ended(run, before)
+        self._watcher.ended(run, await self._told_before(run))
         await self._ended(run)
         return run
 

@@ -337,8 +337,11 @@ def test_a_run_that_goes_on_in_another_process_goes_on_in_the_same_spans(tmp_pat
                 while not look.effects:  # what a tool is at is told to nobody
                     await asyncio.sleep(0.001)
         assert stage.deeds == []
-        async with stage.alive() as agency:
-            return await finished(agency, run)
+        async with stage.alive() as agency, asyncio.timeout(20):
+            ended = await finished(agency, run)
+            while len(stage.deeds) < 4:  # the last is told when the end is kept
+                await asyncio.sleep(0.001)
+            return ended
 
     run = asyncio.run(live_twice())
     assert (run.state, run.attempt, look.effects) == ("done", 2, [1, 1])

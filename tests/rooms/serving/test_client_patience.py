@@ -239,7 +239,7 @@ async def test_a_port_that_accepts_nobody_runs_out_of_time() -> None:
         started = time.monotonic()
         with pytest.raises(EngineUnreachable, match=r"did not accept a connection for 0\.1 s"):
             await pool.request("GET", "/")
-        assert 0.1 <= time.monotonic() - started < SOON_S
+        assert 0.09 <= time.monotonic() - started < SOON_S
         assert pool.connections() == (0, 0)
         pool.close()
 
