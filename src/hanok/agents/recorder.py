@@ -83,6 +83,8 @@ class Recorder:
         self._clock = clock
         self._seqs: dict[str, int] = {}
         self._resting: set[str] = set()
+        self._gone: set[str] = set()
+        """Runs that were lost, of which something may still come."""
         self._batch = Batch()
         self._under_way = Batch()
         self._writing: asyncio.Task[None] | None = None
@@ -98,6 +100,7 @@ class Recorder:
         """Events of this run are numbered on from there."""
         self._seqs[run] = seq
         self._resting.discard(run)
+        self._gone.discard(run)
 
     def end(self, run: str) -> None:
         """Nothing more comes of it from here. What was told of it and not kept is told by who does its step again."""
@@ -235,6 +238,7 @@ class Recorder:
 
     def _end_writing(self, failure: Exception | None) -> None:
         """What was told meanwhile waits for a receipt, as ever: it needs no commit of its own."""
+        self._gone &= self._seqs.keys()
         if failure is not None:
             self._try_later()
         elif self._batch.holds:
@@ -293,12 +297,13 @@ class Recorder:
                 batch.kept, receipts=batch.finished, folds=batch.folds, runs=batch.runs, worker=self._worker
             )
             self._resting |= {run.id for run in batch.runs if run.lease_by is None} - lost
-        return lost, [_failure_of(each, lost) for each in batch.following]
+        return lost, [_failure_of(each, lost | self._gone) for each in batch.following]
 
     def _acknowledge(self, batch: Batch, lost: set[str]) -> None:
         if not batch.holds:
             return
         self._sync_soon()
+        self._gone |= lost
         self._tell_lost(lost, {run.id for run in batch.runs})
         self._publish(batch, lost)
         for receipt in batch.finished:

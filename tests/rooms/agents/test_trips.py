@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
+from hanok.agents.recorder import GATHER_S as GATHER_RECEIPTS_S
 from hanok.agents.recorder import Recorder
 from hanok.agents.stores.checkpoints import open_checkpoints
 from hanok.agents.stores.checkpoints_sqlite import GATHER_S
@@ -102,7 +104,20 @@ def test_no_checkpoint_is_written_whose_receipts_are_not_kept_and_all_is_told_on
     assert [e.data["step"] for e in events if e.type == "message"] == [1, 2, 3]
 
 
-def test_a_run_that_another_process_has_taken_leaves_no_checkpoint_of_what_it_lost(tmp_path: Path) -> None:
+class Slow(MortalRuns):
+    """A store that takes its time, so that a step goes on while what it did is being kept."""
+
+    def append(self, *given: Any, **named: Any) -> Any:
+        try:
+            return super().append(*given, **named)
+        finally:
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("store", "gather_s"), [(MortalRuns, GATHER_RECEIPTS_S), (Slow, 0)])
+def test_a_run_that_another_process_has_taken_leaves_no_checkpoint_of_what_it_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: type[MortalRuns], gather_s: float
+) -> None:
     class Taken(Count):
         async def use(self, call: Any) -> Any:
             with sqlite3.connect(tmp_path / "agents.db") as connection:
@@ -112,7 +127,9 @@ def test_a_run_that_another_process_has_taken_leaves_no_checkpoint_of_what_it_lo
             return await super().use(call)
 
     before: list[int] = []
+    monkeypatch.setattr("hanok.agents.recorder.GATHER_S", gather_s)
     stage = Stage(tmp_path, Script(looks(2)), Taken("look"), agents=AGENTS)
+    stage.store = store
 
     async def live() -> None:
         async with stage.alive() as agency:
