@@ -319,6 +319,18 @@ def test_several_begin_at_once(opened: OPEN) -> None:
     asyncio.run(work())
 
 
+def test_processes_that_start_together_make_one_file(tmp_path: Path) -> None:
+    async def begin(file: Path) -> None:
+        async with open_checkpoints(file):
+            pass
+
+    async def work() -> None:
+        for number in range(40):
+            await asyncio.gather(*(begin(tmp_path / f"{number}.db") for _ in range(8)))
+
+    asyncio.run(work())
+
+
 def test_a_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
     async def work() -> None:
         async with open_checkpoints(tmp_path, database="postgresql://u:hidden@127.0.0.1:1/d"):

@@ -235,10 +235,10 @@ async def open_saver(
     connection = await stack.enter_async_context(aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S))
     place = SqlitePlace(file, schema=(), version=1)
     stack.callback(place.close)
+    await asyncio.to_thread(_begin, place)  # several processes at once may: what follows is refused in a new file
     saver = Saver(connection, place, serde)
     await saver.setup()
     stack.push_async_callback(saver.aclose)
-    await asyncio.to_thread(_begin, place)
     return saver, SqliteThreads(place, serde)
 
 
