@@ -73,9 +73,9 @@ class Wing:
 
     async def build(self, loaded: Loaded) -> None:
         """Build it for this platform, if that declares agents and there is none. Raises `StartError`, `StoreError`."""
+        self._platform = loaded.platform
         if not loaded.platform.agents or self.agency is not None:
             return
-        self._platform = loaded.platform
         running = _load("hanok.agents.running")
         around = _load("hanok.agents.tools.surroundings").Surroundings(
             folder=loaded.folder,
@@ -138,7 +138,7 @@ class Wing:
         tools = McpTools(
             library=self._library, agency=lambda: self.agency, reception=reception, new_id=new_id, leaving=leaving
         )
-        mcp = McpDesk(tools, reception=reception)
+        mcp = McpDesk(tools, reception=reception, url=self._url)
         self._open.push_async_callback(mcp.aclose)
         return mcp
 
@@ -182,6 +182,10 @@ class Wing:
     def _declared(self) -> Platform:
         assert self._platform is not None, "the wing is built for a platform"
         return self._platform
+
+    def _url(self) -> str | None:
+        url = self._declared().gateway.url
+        return None if url is None else str(url)
 
     def _told(self, agent: Agent, version: str | None) -> str:
         """What an agent is told: of a declared prompt, this version, or the one that is meant now. Raises

@@ -32,6 +32,7 @@ GUIDE = Paper(
 )
 CATS = Paper(path="cats.md", passages=["Cats sleep most of the day."], metadata={"lang": "de"})
 RED = Paper(path="red.md", passages=["The budget of the red team is a secret."], reader="red")
+OWN, LOCAL, EDITOR = "https://ai.example.com", "http://localhost:6274", "vscode-file://vscode-app"
 Result = TypeVar("Result")
 
 
@@ -82,8 +83,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     ]
     srv = {"name": "srv", "type": "mcp", "command": started(HOSTILE, "odd")}
     slow = {"engine": "script", "turns": [{"say": "late"}], "delay_ms": 60_000}
-    platform = {
+    platform: dict[str, Any] = {
         "name": "test",
+        "gateway": {"url": OWN},
         "models": [
             EMBED,
             {"name": "says", "serve": {"engine": "script", "turns": turns}},
@@ -294,6 +296,28 @@ def test_who_shows_no_key_is_told_where_it_is_written_what_to_show(served: Serve
 def test_behind_a_proxy_the_name_is_that_of_the_proxy(served: Served) -> None:
     reply = post(served, {"host": "ai.example.com", "x-forwarded-proto": "https"})
     assert 'resource_metadata="https://ai.example.com/.well-known/' in reply.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("origin", [OWN, f"{OWN}:443", LOCAL, "http://127.0.0.1:4242", "http://[::1]:1", EDITOR])
+def test_pages_of_this_machine_and_of_the_platforms_own_address_may_call(served: Served, origin: str) -> None:
+    assert ping(served, origin).status == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "http://ai.example.com", f"{OWN}:8443", f"{OWN}.evil.example", "null", "", "http://["],
+)
+def test_no_other_page_may_whatever_host_it_says_that_it_calls(served: Served, origin: str) -> None:
+    reply = ping(served, origin, host=origin.partition("//")[2] or "localhost")
+    assert (reply.status, reply.error["code"]) == (403, "origin_not_allowed")
+    assert "gateway.url" in reply.error["message"]
+
+
+def ping(served: Served, origin: str, **headers: str) -> Reply:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    accept = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    key = {"authorization": f"Bearer {served.keys['anyone']}"}
+    return call(f"{served.house.url}/mcp", "POST", body, {**accept, **key, "origin": origin, **headers})
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from hanok.gateway.envelope import ErrorAnswer, answer_error, error_event
 from hanok.gateway.giving import JSON_TYPE
 from hanok.gateway.http import Call, no_headers
 from hanok.gateway.mcp.envelope import refusal_of
+from hanok.gateway.mcp.origins import admit_page
 from hanok.gateway.mcp.tools import McpTools
 from hanok.gateway.reception import Reception
 from hanok.gateway.replay import Handle
@@ -37,7 +38,8 @@ class NoKeyShown(Unauthenticated):
 
 
 class McpDesk:
-    """The desk. The SDK behind it is imported at the first call. Close it in the end."""
+    """The desk. The SDK behind it is imported at the first call. Close it in the end. `url` is where callers reach the
+    house, where that is declared."""
 
     paths: Sequence[str] = (PATH, METADATA)
     asks: Set[str] = frozenset()
@@ -45,8 +47,9 @@ class McpDesk:
     error_event = staticmethod(error_event)
     also = staticmethod(no_headers)
 
-    def __init__(self, tools: McpTools, *, reception: Reception) -> None:
+    def __init__(self, tools: McpTools, *, reception: Reception, url: Callable[[], str | None]) -> None:
         self._tools = tools
+        self._url = url
         self._reception = reception
         self._opening = asyncio.Lock()
         self._opened: AsgiDesk | None = None
@@ -63,6 +66,7 @@ class McpDesk:
             raise Unknown(f"there is nothing at {call.path}; see /openapi.json", code="not_found")
         if call.method != "POST":  # no streams of our own to listen to, no sessions to end
             raise WrongMethod(call.path, "POST")
+        admit_page(call.headers.get(b"origin"), own=self._url())
         self._find_key(call)
         if (refused := refusal_of(await call.body())) is not None:
             await call.reply(400, refused, JSON_TYPE)
