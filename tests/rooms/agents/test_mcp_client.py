@@ -287,7 +287,7 @@ def test_a_server_that_nobody_uses_ends_and_is_started_when_it_is_needed_again(h
 
 
 def test_who_does_not_wait_for_a_start_leaves_it_to_who_comes_next(hostile: Open) -> None:
-    box = hostile("late", idle_s=0.7)
+    box = hostile("late", idle_s=3.0)
     first = process_of(box)
     wait_until(lambda: not is_running(first))
 
