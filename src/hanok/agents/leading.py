@@ -22,6 +22,7 @@ from hanok.agents.outcome import Seen, answer_of, requests_of
 from hanok.agents.recorder import Recorder
 from hanok.agents.state import fresh, in_addition, message_id
 from hanok.agents.store import RunStore
+from hanok.agents.together import to_its_end
 from hanok.agents.values import Event, Message, Receipt, Run, RunState
 from hanok.agents.watching import NOBODY, TOLD, Watcher
 from hanok.agents.work import Work
@@ -321,12 +322,16 @@ class Leader:
             ended_at=self._clock(),
         )
         told = {"state": state, "reason": reason, "error": error, "answer": said, "used": used_form(used)}
-        run = await self._save(run, told, last=True)
-        if work is not None:
-            work.give_up(state)
-        self._watcher.ended(run, await self._told_before(run))
+        await to_its_end(asyncio.create_task(self._end(run, work, told), name="agents-end"))
         await self._ended(run)
         return run
+
+    async def _end(self, run: Run, work: Work | None, told: dict[str, Any]) -> None:
+        """Have its end kept, and tell of it: both or neither, also where the house is closed meanwhile."""
+        await self._save(run, told, last=True)
+        if work is not None:
+            work.give_up(run.state)
+        self._watcher.ended(run, await self._told_before(run))
 
     async def _save(self, run: Run, told: dict[str, Any] | None, *, last: bool = False) -> Run:
         """Everything told before is kept before this is: who sees the end has seen all."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tests.calls import call as ask
 from tests.conftest import RunningHouse, open_house
 from tests.engine import FakeEngine, fake_engine, status
 from tests.passages import Paper, fill
-from tests.rooms.agents.stage import SCHEMA, Count, Script, Stage, call, finished, order
+from tests.rooms.agents.stage import SCHEMA, Count, MortalRuns, Script, Stage, call, finished, order
 from tests.rooms.telemetry.collector import Collector, attributes, collector, until
 from tests.rooms.telemetry.test_metrics import samples
 
@@ -394,3 +396,30 @@ def test_a_run_that_is_cancelled_while_it_waits_is_told(tmp_path: Path) -> None:
     asyncio.run(cancel())
     (run,) = stage.deeds
     assert run.error == "cancelled" and [moment.name for moment in run.moments][1:] == ["hanok.wanted", "hanok.run"]
+
+
+def test_an_end_that_is_kept_while_the_house_is_closed_is_told(tmp_path: Path) -> None:
+    class Slow(MortalRuns):
+        """A store that takes its time to say that an end is kept."""
+
+        kept = threading.Event()
+
+        def append(self, *given: Any, **named: Any) -> Any:
+            lost = super().append(*given, **named)
+            if any(run.ended for run in named["runs"]):
+                self.kept.set()
+                time.sleep(0.2)
+            return lost
+
+    stage = Watched(tmp_path, Script([{"say": "Done."}]), agents=[{"name": "worker"}])
+    stage.store = Slow
+
+    async def leave_at_the_end() -> None:
+        async with stage.alive() as agency:
+            await agency.start(order("go"))
+            async with asyncio.timeout(20):
+                while not Slow.kept.is_set():
+                    await asyncio.sleep(0.001)
+
+    asyncio.run(leave_at_the_end())
+    assert [f"{deed.operation} {deed.name}" for deed in stage.deeds] == ["invoke_agent worker"]

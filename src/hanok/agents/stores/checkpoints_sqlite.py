@@ -33,6 +33,7 @@ from hanok.agents.stores.checkpoint_threads import Threads
 from hanok.agents.stores.place import Place
 from hanok.agents.stores.retention import Stored
 from hanok.agents.stores.sqlite import SqlitePlace
+from hanok.agents.together import to_its_end
 from hanok.errors import KeptUnreachable
 from hanok.ledger.stores.dialect import Connection
 from hanok.ledger.stores.sqlite import BUSY_TIMEOUT_S
@@ -143,7 +144,7 @@ class Saver(AsyncSqliteSaver):
     async def _flush(self, write: _Write) -> None:
         self._write_now()
         try:
-            await _to_its_end(write.written)
+            await to_its_end(write.written)
         except Exception:
             self._missing.discard(write.thread)  # whoever leads it knows, and goes on from what is there
             raise
@@ -200,19 +201,6 @@ def _begin(place: Place) -> None:
     """Open it now."""
     with place.reading():
         pass
-
-
-async def _to_its_end(work: asyncio.Future[None]) -> None:
-    """Who is cancelled meanwhile waits for it, however often."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    work.result()
 
 
 @dataclass(frozen=True)
