@@ -114,7 +114,7 @@ def test_one_at_a_time_waits_for_a_server_that_does_not_answer(tmp_path: Path, m
         began = time.monotonic()
         with ThreadPoolExecutor(2) as threads:
             told = [asked.result() for asked in [threads.submit(refused) for _ in range(20)]]
-        assert time.monotonic() - began < 2.0, "ten times 0.4 seconds, if each waited"
+        assert time.monotonic() - began < 3.0, "ten times 0.4 seconds, if each waited"
         assert set(told) == {"Redis at 127.0.0.1 cannot be used: it does not answer"}
         server.signal(signal.SIGCONT)
         assert store.run("r", tenant=None) is not None

@@ -314,13 +314,13 @@ def process_of(box: Box) -> int:
 
 
 def test_a_server_that_hangs_is_waited_for_once_and_then_left_alone_a_moment(hostile: Open) -> None:
-    box = hostile("hang", open_s=0.3)
-    with pytest.raises(ToolUnavailable, match=r"did not answer within 0\.3 s"):
+    box = hostile("hang", open_s=1.0)
+    with pytest.raises(ToolUnavailable, match=r"did not answer within 1 s"):
         box.open()
     begun = time.monotonic()
-    with pytest.raises(ToolUnavailable, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(ToolUnavailable, match=r"did not answer within 1 s"):
         box.open()
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 0.7
 
 
 def test_a_server_that_cannot_start_names_its_log(hostile: Open) -> None:

@@ -35,7 +35,7 @@ from tests.hostile import (
 )
 
 MIB = 1024 * 1024
-SOON_S = 1.0  # a limit of 0.3 s, a sweep every 0.1 s, and a slow machine
+SOON_S = 3.0  # a limit of 0.3 s, a sweep every 0.1 s, and a slow machine
 BEGUN = [
     b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun",
     b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n",

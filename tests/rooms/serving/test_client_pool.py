@@ -417,7 +417,7 @@ async def test_a_connection_on_which_the_request_is_still_being_sent_is_not_used
         await asyncio.Event().wait()
 
     async with hostile(answer_unread, forever(OK)) as server:
-        with pool_to(server, HASTY) as pool:
+        with pool_to(server) as pool:
             assert await ask(pool, b"x" * 30 * MIB) == b"too large"
             assert await ask(pool) == b"ok"
             assert server.connections == 2
