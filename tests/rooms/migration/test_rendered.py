@@ -78,6 +78,9 @@ cluster:
    teams: [{team: red, cpu: 4, gpus: 2}],
    jobs: {kueue: true, trainer: true, gpus: 8, gpu: l40s, machine: {gpus: 4, cpu: 60, memory_gib: 240}}}
 """
+KEPT = """\
+cluster: {target: kubernetes, serving: {token: MY_TOKEN}, secrets: {refresh_s: 90}}
+"""
 FSX = """\
 cluster:
   repository: {url: "https://git.acme.io/x.git"}
@@ -103,7 +106,9 @@ def back(tree: Made, folder: Path) -> Translation:
     return imported_from(folder, judged=False)
 
 
-@pytest.mark.parametrize(("cluster", "form"), [(AUTO, "flux"), (GIVEN, "flat"), (OWN, "flux"), (FSX, "argocd")])
+@pytest.mark.parametrize(
+    ("cluster", "form"), [(AUTO, "flux"), (GIVEN, "flat"), (OWN, "flux"), (KEPT, "flux"), (FSX, "argocd")]
+)
 def test_what_comes_of_a_rendered_tree_renders_the_same_tree(tmp_path: Path, cluster: str, form: Format) -> None:
     tree = made(HOUSE + cluster, form=form)
     translation = back(tree, tmp_path)

@@ -26,6 +26,8 @@ from hanok.preflight.manifests import at, mapping_at, mappings_at, text_at
 _POD = ("spec", "template", "spec", "containers", 0)
 _BALANCER = "service.beta.kubernetes.io/aws-load-balancer-"
 _STORES = {"SecretsManager": "aws-secrets-manager", "ParameterStore": "aws-parameter-store"}
+_ONE_SECRET, _ITS_NAME = "kubernetes", "platform"
+"""The store that is one Secret of the cluster, with a key for each variable."""
 _EMBEDDED = re.compile(r"'engine': '(llamacpp|sentence-encoder)'")
 
 
@@ -117,14 +119,14 @@ def _serving(tree: RenderedTree, told: Told) -> Block:
     pool = next(tree.of("InferencePool"), None) or next((each.manifest for each in _pickers(tree)), None)
     claim = tree.find("PersistentVolumeClaim", "weights", MODELS)
     token = tree.find("ExternalSecret", "hugging-face", MODELS)
-    key = said(token, told, "cluster.serving.token", "spec", "data", 0, "remoteRef", "key")
+    held = said(token, told, "cluster.serving.token", "spec", "data", 0, "remoteRef")
     found = given(
         route="llm-d" if pool is not None else None,
         **_weights(claim, told),
         litellm=_litellm(tree, told),
     )
     if token is not None:
-        return found | {"token": str(key).rpartition("/")[2]}
+        return found | {"token": _variable(held)}
     return found | ({"token": None} if any(True for _ in tree.case.engines) else {})
 
 
@@ -169,18 +171,27 @@ def _secrets(tree: RenderedTree, told: Told) -> Block | None:
     every = re.fullmatch(r"(\d{1,8})s", text_at(secret.body, "spec", "refreshInterval"))
     told.take(secret)
     told.carried(secret, ("spec",), "cluster.secrets")
+    kind = _store(store)
+    prefix = text_at(secret.body, "spec", "data", 0, "remoteRef", "key").rpartition("/")[0] + "/"
     return given(
-        store=_store(store),
+        store=kind,
         name=text_at(secret.body, "spec", "secretStoreRef", "name") or None,
-        prefix=text_at(secret.body, "spec", "data", 0, "remoteRef", "key").rpartition("/")[0] + "/",
+        prefix=None if kind == _ONE_SECRET else prefix,
         url=text_at(store.body, "spec", "provider", "vault", "server") or None if store else None,
         refresh_s=int(every[1]) if every else None,
     )
 
 
+def _variable(held: Any) -> str:
+    """The variable that a secret's key is: a property of the one Secret, or the last step of a name."""
+    key = text_at(held, "key")
+    return text_at(held, "property") if key == _ITS_NAME else key.rpartition("/")[2]
+
+
 def _store(store: Manifest | None) -> str:
     if store is None:
         return "existing"
-    if mapping_at(store.body, "spec", "provider", "vault"):
-        return "vault"
+    for kind in ("vault", _ONE_SECRET):
+        if mapping_at(store.body, "spec", "provider", kind):
+            return kind
     return _STORES.get(text_at(store.body, "spec", "provider", "aws", "service"), "existing")
