@@ -6,12 +6,12 @@ Kubernetes 1.37's (terminationGracePeriodSeconds 30, maxSurge and maxUnavailable
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanok.preflight.case import Case
 from hanok.preflight.cost.serving import answers, share_of
+from hanok.preflight.durations import seconds
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
@@ -72,8 +72,6 @@ _SPOT_LABELS: Mapping[str, str] = {
 }
 HASTY_S = 60
 GRACE_S = 30
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_UNITS: Mapping[str, float] = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
 
 
 def check_consolidation(case: Case) -> Iterator[Finding]:
@@ -317,14 +315,6 @@ def _beyond_quota(case: Case, workload: Workload) -> str:
         if hard is not None and used <= hard < used + workload.requests.get(GPU, 0):
             return f"ResourceQuota {quota.name} allows {hard}, and {used} are in use"
     return ""
-
-
-def seconds(duration: str) -> float | None:
-    """Seconds of a duration as Go writes it (`1h30m`); None for `Never` and what is none."""
-    parts = _DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 CHECKS = (
