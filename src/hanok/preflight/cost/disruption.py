@@ -17,6 +17,7 @@ from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
 from hanok.preflight.quantities import CPU, MEMORY, NOTHING, Amounts, add, amounts, say, times
+from hanok.preflight.schema.lifetimes import AUTO_MODE, LONGEST_S
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -70,6 +71,8 @@ _SPOT_LABELS: Mapping[str, str] = {
     "cloud.google.com/gke-spot": "true",
     "kubernetes.azure.com/scalesetpriority": "spot",
 }
+AUTO_MODE_LIFE = "336h"
+"""`expireAfter` of pools in EKS Auto Mode that say nothing."""
 HASTY_S = 60
 GRACE_S = 30
 
@@ -147,8 +150,12 @@ def check_expiry(case: Case) -> Iterator[Finding]:
 
 
 def _life(pool: Manifest) -> float:
-    written = text_at(pool.body, "spec", "template", "spec", "expireAfter") or "720h"
-    return seconds(written) or float("inf")
+    """How long its nodes live: as long as can be where that is not known, in Auto Mode 21 days."""
+    spec = mapping_at(pool.body, "spec", "template", "spec")
+    auto = text_at(spec, "nodeClassRef", "group") == AUTO_MODE
+    written = text_at(spec, "expireAfter") or (AUTO_MODE_LIFE if auto else "720h")
+    longest = LONGEST_S if auto else float("inf")
+    return min(seconds(written) or longest, longest)
 
 
 def check_spot(case: Case) -> Iterator[Finding]:
