@@ -133,6 +133,18 @@ def test_auto_mode_has_the_exporter_alone() -> None:
     assert auto.one("PrometheusRule", "gpus")
 
 
+def test_on_bottlerocket_the_operator_brings_its_exporter_and_little_else(tmp_path: Path) -> None:
+    found = tree(TURNS.replace("sharing: {mode: time-slicing, replicas: 3}", "ami: bottlerocket@v1.50.0"))
+    off = {"enabled": False}
+    values = operator(found)
+    assert [values[each] for each in ("driver", "toolkit", "devicePlugin")] == [off, off, off]
+    assert values["dcgmExporter"]["serviceMonitor"]["enabled"]
+    space = found.one("Namespace", "gpu-operator")["metadata"]["labels"]
+    assert space["pod-security.kubernetes.io/enforce"] == "privileged", "as the operator makes the exporter's pods"
+    assert "dcgm-exporter" not in {each["metadata"]["name"] for each in found.all("HelmRelease")}
+    assert faults(found, tmp_path) == []
+
+
 def test_a_node_is_called_as_kubernetes_calls_it_whatever_the_exporter_does() -> None:
     auto = tree(TURNS.replace("nodes: {sharing: {mode: time-slicing, replicas: 3}}", "name: acme"), "eks-auto")
     alone = auto.one("HelmRelease", "dcgm-exporter")["spec"]["values"]["serviceMonitor"]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from hanok.errors import SpecError
+from hanok.kubernetes.places import GATEWAY, MLFLOW, engine_url
+from hanok.kubernetes.store import write_tree
+from hanok.preflight import Case, gather, preflight
 from hanok.spec import Target
 from tests.rooms.kubernetes.rendering import Made, faults, made
+from tests.rooms.preflight.conftest import facts
 
 PLATFORM = """\
 name: acme
@@ -107,6 +113,98 @@ def test_the_operator_of_ray_reaches_jobs_of_ray() -> None:
         ]  # fmt: skip
         _, operator = policy["spec"]["ingress"][0]["from"]
         assert operator["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": release}
+
+
+TRAINS = PLATFORM.replace("collector: false", "collector: false, mlflow: true")
+OUT = {
+    "HF_ENDPOINT": "https://huggingface.co",
+    "S3_ENDPOINT": "https://s3.us-west-2.amazonaws.com",
+    "STS_ENDPOINT": "https://sts.us-west-2.amazonaws.com",
+    "MLFLOW_TRACKING_URI": MLFLOW,
+    "OPENAI_BASE_URL": GATEWAY,
+}
+"""What a training job calls."""
+
+
+def stopped(found: Made, folder: Path, workload: str) -> set[str]:
+    """What a workload of a team cannot call, as preflight proves it of the tree, of all that `OUT` names and more."""
+    calls = {**OUT, "ENGINE_URL": engine_url("chat"), "STORE_ENDPOINT": "http://store.example.com:9000"}
+    listed = ", ".join(f"{{name: {key}, value: '{value}'}}" for key, value in calls.items())
+    pod = f"{{restartPolicy: Never, containers: [{{name: own, image: 'example.com/own:1', env: [{listed}]}}]}}"
+    write_tree(found.files, folder / "tree")
+    (folder / "own.yaml").write_text(f"{workload.replace('POD', pod)}\n---\n{SERVED}")
+    report = preflight(Case(cluster=gather([folder]).cluster, facts=facts()))
+    told = [each for each in report.findings if each.rule.id == "HK234"]
+    assert all(each.file.endswith("own.yaml") for each in told), "nothing that is rendered is stopped"
+    return {key for key, value in calls.items() if any(_host(value) in each.message for each in told)}
+
+
+def _host(url: str) -> str:
+    """How messages call who is called: a Service by its name, what is outside by its host."""
+    host = urlsplit(url).hostname or ""
+    name, _, space = host.removesuffix(".svc").partition(".")
+    return f"{space}/{name} " if host.endswith(".svc") else host
+
+
+SERVED = """\
+apiVersion: v1
+kind: Service
+metadata: {name: mlflow, namespace: observability}
+spec: {selector: {app.kubernetes.io/name: mlflow, app.kubernetes.io/instance: mlflow}, ports: [{port: 5000}]}
+"""
+"""MLflow's Service, as its chart makes it."""
+JOB = "{apiVersion: batch/v1, kind: Job, metadata: {name: own, namespace: team-search}, spec: {template: {spec: POD}}}"
+
+
+def test_a_teams_job_fetches_its_weights_and_data_and_tells_mlflow(tmp_path: Path) -> None:
+    past_the_door = {"ENGINE_URL", "STORE_ENDPOINT"}
+    assert stopped(tree(text=TRAINS), tmp_path / "jobs", JOB) == past_the_door
+    no_jobs = re.sub(r"  jobs: .*\n", "", TRAINS.replace("gpus: 4", "gpus: 0"))
+    assert stopped(tree(text=no_jobs), tmp_path / "none", JOB) == {*past_the_door, *OUT} - {"OPENAI_BASE_URL"}
+
+
+def ways_out(found: Made) -> dict[str, Any]:
+    """What is said of pods that leave a team's namespace, by the policy's name."""
+    mine = [each for each in found.all("NetworkPolicy") if each["metadata"]["namespace"] == "team-search"]
+    return {each["metadata"]["name"]: each["spec"] for each in mine if "Egress" in each["spec"]["policyTypes"]}
+
+
+def test_what_is_let_out_are_pods_of_jobs_and_nothing_else_of_a_teams() -> None:
+    found = ways_out(tree(text=TRAINS))
+    assert found.pop("to-the-door")["podSelector"] == {}
+    assert {name: each["podSelector"] for name, each in found.items()} == {
+        "jobs-to-the-world": {"matchExpressions": [{"key": "batch.kubernetes.io/job-name", "operator": "Exists"}]},
+        "ray-to-the-world": {"matchExpressions": [{"key": "ray.io/cluster", "operator": "Exists"}]},
+    }
+    assert ways_out(tree(text=TRAINS.replace("ray: true, ", ""))).keys() == {"to-the-door", "jobs-to-the-world"}
+
+
+def test_jobs_ask_the_agent_of_their_node_for_their_role_on_eks_alone() -> None:
+    rules = ways_out(tree(text=TRAINS))["jobs-to-the-world"]["egress"]
+    agents = [each for each in rules if each["ports"] == [{"protocol": "TCP", "port": 80}]]
+    assert [peer["ipBlock"]["cidr"] for each in agents for peer in each["to"]] == [
+        "169.254.170.23/32",
+        "fd00:ec2::23/128",
+    ]
+    assert ways_out(tree("kubernetes", OWN))["jobs-to-the-world"]["egress"] == [
+        {"ports": [{"protocol": "TCP", "port": 443}]}
+    ]
+
+
+def test_mlflow_lets_in_jobs_of_teams_and_nothing_else_of_theirs() -> None:
+    def lets_in(text: str) -> list[tuple[object, object]]:
+        [rule] = tree(text=text).one("NetworkPolicy", "mlflow")["spec"]["ingress"]
+        teams = [each for each in rule["from"] if "matchExpressions" in each.get("namespaceSelector", {})]
+        return [
+            (space["values"], pods["key"])
+            for each in teams
+            for space in each["namespaceSelector"]["matchExpressions"]
+            for pods in each["podSelector"]["matchExpressions"]
+        ]
+
+    both = ["team-search", "team-shop"]
+    assert lets_in(TRAINS) == [(both, "batch.kubernetes.io/job-name"), (both, "ray.io/cluster")]
+    assert lets_in(re.sub(r"  jobs: .*\n", "", TRAINS.replace("gpus: 4", "gpus: 0"))) == []
 
 
 def test_a_pattern_says_how_a_pod_asks_for_machines_of_jobs() -> None:

@@ -141,8 +141,8 @@ def test_the_example_comes_back_with_its_cluster_and_its_schedules() -> None:
 def test_notes_that_say_the_same_are_told_together() -> None:
     left = [each for each in _example().notes if each.kind == "carried"]
     walls = next(each for each in alike(left) if each.what == "NetworkPolicy")
-    assert (len(walls.notes), walls.reason) == (21, "follows from the platform: `hanok render` writes it again")
-    assert walls.examples(2) == "hanok/callers, hanok/hanok-cache, … (21)"
+    assert (len(walls.notes), walls.reason) == (23, "follows from the platform: `hanok render` writes it again")
+    assert walls.examples(2) == "hanok/callers, hanok/hanok-cache, … (23)"
     assert sum(len(each.notes) for each in alike(left)) == len(left)
     assert len(alike(left)) < len(left) / 3
 

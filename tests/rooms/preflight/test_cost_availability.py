@@ -331,6 +331,18 @@ def test_a_job_that_outlives_its_nodes_is_found(look: Look) -> None:
     assert "HK617" not in ids(found(look, week, pool()))
 
 
+@pytest.mark.parametrize(("days", "life", "lives"), [(15, {}, "336 h"), (22, {"expireAfter": "Never"}, "504 h")])
+def test_in_auto_mode_no_node_outlives_its_three_weeks(look: Look, days: int, life: Body, lives: str) -> None:
+    def told(group: str) -> list[str]:
+        reference = {"group": group, "kind": "NodeClass", "name": "gpu"}
+        lasting = job(gpu=True, spec={"activeDeadlineSeconds": days * 86400})
+        report = found(look, lasting, pool(nodeClassRef=reference, **life))
+        return [each.message for each in report.findings if each.rule.id == "HK617"]
+
+    assert [each.endswith(f"replaced after {lives}") for each in told("eks.amazonaws.com")] == [True]
+    assert told("karpenter.k8s.aws") == []
+
+
 def test_a_stack_that_is_well_made_is_clean_of_all_but_information(look: Look) -> None:
     spread = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]
     safe = {"topologySpreadConstraints": spread, "terminationGracePeriodSeconds": 300}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hanok.errors import Problem
 from hanok.kubernetes.component import Body, Chart, Component, Piece, Placed
 from hanok.kubernetes.external import external_secret
+from hanok.kubernetes.job_pods import jobs_of_teams
 from hanok.kubernetes.notes import Known, Told
 from hanok.kubernetes.objects import labels, thing
 from hanok.kubernetes.places import ENTRY, HANOK, JOBS, OBSERVABILITY
@@ -49,7 +50,7 @@ def _objects(plan: ClusterPlan) -> Iterator[Body]:
     else:
         yield external_secret(plan, SECRET, OBSERVABILITY, STORED, component=NAME)
     yield _budget()
-    yield _walls()
+    yield _walls(plan)
 
 
 def _database() -> Body:
@@ -106,13 +107,13 @@ def _pods() -> dict[str, str]:
     return {"app.kubernetes.io/instance": NAME, "app.kubernetes.io/name": NAME}
 
 
-def _walls() -> Body:
+def _walls(plan: ClusterPlan) -> Body:
     """MLflow asks nobody who they are: spans come by the collector, models from jobs, people by the Gateway."""
-    spaces = [all_of(each) for each in (HANOK, JOBS, ENTRY)]
+    comers = [own_pods(), *(all_of(each) for each in (HANOK, JOBS, ENTRY)), *jobs_of_teams(plan)]
     spec: Body = {
         "podSelector": {"matchLabels": _pods()},
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [own_pods(), *spaces], "ports": [port(PORT)]}],
+        "ingress": [{"from": comers, "ports": [port(PORT)]}],
     }
     return thing("networking.k8s.io/v1", "NetworkPolicy", NAME, OBSERVABILITY, labels=labels(NAME, NAME), spec=spec)
 

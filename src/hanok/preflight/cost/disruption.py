@@ -6,17 +6,18 @@ Kubernetes 1.37's (terminationGracePeriodSeconds 30, maxSurge and maxUnavailable
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanok.preflight.case import Case
 from hanok.preflight.cost.serving import answers, share_of
+from hanok.preflight.durations import seconds
 from hanok.preflight.engines import Engine
 from hanok.preflight.findings import Finding, Rule
 from hanok.preflight.manifests import Manifest, at, labels_at, list_at, mapping_at, mappings_at, text_at, texts_at
 from hanok.preflight.placement import Capacity, Node, Seat
 from hanok.preflight.quantities import CPU, MEMORY, NOTHING, Amounts, add, amounts, say, times
+from hanok.preflight.schema.lifetimes import AUTO_MODE, LONGEST_S
 from hanok.preflight.workloads import GPU, Workload
 
 MOVED = Rule(
@@ -70,10 +71,10 @@ _SPOT_LABELS: Mapping[str, str] = {
     "cloud.google.com/gke-spot": "true",
     "kubernetes.azure.com/scalesetpriority": "spot",
 }
+AUTO_MODE_LIFE = "336h"
+"""`expireAfter` of pools in EKS Auto Mode that say nothing."""
 HASTY_S = 60
 GRACE_S = 30
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_UNITS: Mapping[str, float] = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
 
 
 def check_consolidation(case: Case) -> Iterator[Finding]:
@@ -149,8 +150,12 @@ def check_expiry(case: Case) -> Iterator[Finding]:
 
 
 def _life(pool: Manifest) -> float:
-    written = text_at(pool.body, "spec", "template", "spec", "expireAfter") or "720h"
-    return seconds(written) or float("inf")
+    """How long its nodes live: as long as can be where that is not known, in Auto Mode 21 days."""
+    spec = mapping_at(pool.body, "spec", "template", "spec")
+    auto = text_at(spec, "nodeClassRef", "group") == AUTO_MODE
+    written = text_at(spec, "expireAfter") or (AUTO_MODE_LIFE if auto else "720h")
+    longest = LONGEST_S if auto else float("inf")
+    return min(seconds(written) or longest, longest)
 
 
 def check_spot(case: Case) -> Iterator[Finding]:
@@ -317,14 +322,6 @@ def _beyond_quota(case: Case, workload: Workload) -> str:
         if hard is not None and used <= hard < used + workload.requests.get(GPU, 0):
             return f"ResourceQuota {quota.name} allows {hard}, and {used} are in use"
     return ""
-
-
-def seconds(duration: str) -> float | None:
-    """Seconds of a duration as Go writes it (`1h30m`); None for `Never` and what is none."""
-    parts = _DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 CHECKS = (

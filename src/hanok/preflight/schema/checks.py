@@ -1,6 +1,6 @@
 """The checks of the schema layer, in the order in which they are asked."""
 
-from hanok.preflight.schema import amounts, kinds, names, objects, pods, schedules
+from hanok.preflight.schema import amounts, kinds, lifetimes, names, objects, pods, schedules
 
 MODULES = (
     kinds,
@@ -9,4 +9,5 @@ MODULES = (
     amounts,
     names,
     schedules,
+    lifetimes,
 )
