@@ -178,6 +178,21 @@ def test_alerts_have_the_thresholds_of_gpu_top() -> None:
     assert "GpuThrottledL4" in said
 
 
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        (CLAIMED + "  jobs: {kueue: true, gpus: 8}\n", "jobs ask for GPUs as a resource"),
+        (CLAIMED.replace("dra: true", "dra: true, ami: bottlerocket@v1.50"), "a second time"),
+    ],
+)
+def test_what_no_claim_can_be_made_for_is_refused_beside_claims(cluster: str, said: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        made(cluster)
+    (problem,) = refused.value.problems
+    assert problem.path == "cluster.nodes.dra"
+    assert said in problem.message
+
+
 def test_ways_to_share_that_exclude_one_another_are_refused() -> None:
     with pytest.raises(SpecError) as both:
         made(TURNS.replace("nodes: {", "nodes: {dra: true, "))

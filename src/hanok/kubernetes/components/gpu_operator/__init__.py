@@ -72,7 +72,8 @@ def _sharing(pool: Pool) -> Body:
 
 
 def refuse(plan: ClusterPlan) -> Iterator[Problem]:
-    """Ways to share GPUs that exclude one another."""
+    """Ways to hand out GPUs, and to share them, that exclude one another."""
+    yield from _refuse_claims(plan)
     mode, place = plan.cluster.nodes.sharing.mode, ("cluster", "nodes", "sharing", "mode")
     if mode in ("time-slicing", "mps") and plan.cluster.nodes.dra:
         message = f"GPUs that are claimed (DRA) are not shared by the device plugin ({mode})"
@@ -80,6 +81,18 @@ def refuse(plan: ClusterPlan) -> Iterator[Problem]:
     if mode != "none" and _has_plugin(plan):
         message = f"Bottlerocket brings a device plugin that is told nothing of {mode}"
         yield plan.written.problem(place, message, "take an image `al2023@…`, or leave `sharing` out")
+
+
+def _refuse_claims(plan: ClusterPlan) -> Iterator[Problem]:
+    """Where GPUs are claimed no device plugin runs, and what asks for them as a resource waits for ever."""
+    if not plan.cluster.nodes.dra:
+        return
+    if plan.cluster.jobs.gpus:
+        message = "jobs ask for GPUs as a resource, which queues count, and not by claims"
+        yield plan.written.problem(("cluster", "nodes", "dra"), message, "leave `dra` out, or give jobs no `gpus`")
+    if _has_plugin(plan):
+        message = "Bottlerocket's own device plugin would hand out the GPUs that are claimed a second time"
+        yield plan.written.problem(("cluster", "nodes", "dra"), message, "take an image `al2023@…`, or leave `dra` out")
 
 
 def notes(plan: ClusterPlan) -> Iterator[Told]:
