@@ -410,7 +410,7 @@ class Ledger:
                     self._take_each()
                 except (StoreError, OSError) as error:
                     self._set_aside()
-                    self._complain(str(error))
+                    self._complain(error.message if isinstance(error, StoreError) else str(error))
                     return False
                 self._waiting.extend(self._left_behind())
             self._complain("")

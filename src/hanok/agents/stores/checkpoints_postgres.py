@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 import psycopg
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from hanok.agents.stores.checkpoint_threads import Threads
-from hanok.agents.stores.postgres import NAMESPACE, PostgresPlace
+from hanok.agents.stores.postgres import NAMESPACE, PostgresPlace, naming
 from hanok.agents.stores.retention import Stored
-from hanok.errors import KeptUnreachable
-from hanok.ledger.stores.database import one_line
+from hanok.ledger.stores import answering
 from hanok.ledger.stores.dialect import Connection
-from hanok.ledger.stores.postgres import is_silent, place_of, read_url
+from hanok.ledger.stores.postgres import is_silent, read_url
 
 MOST_CONNECTIONS = 2
 """The saver uses one at a time."""
 _HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
 """As the saver wants its connections."""
+LENT_WITHIN_S = 10.0
+"""Of two, one is free, or is opened; a server that cannot be reached is found out by then."""
 _LOCK = 4244
 LOOK_AGAIN_S = 0.05
+SET_UP_S = 3600.0
+"""How long the server may be at a statement that makes a table, or an index of a large one."""
 
 
 async def open_saver(
@@ -35,15 +38,40 @@ async def open_saver(
     """The saver, closed with the stack, and its threads. Raises `StoreError`."""
     how = read_url(url, schema=NAMESPACE, whose="the database of agents' runs")
     place = PostgresPlace(url, subject="checkpoints", schema=(), version=1)
-    try:
-        await asyncio.to_thread(_begin, place)
-        async with await psycopg.AsyncConnection[DictRow].connect(**how, **_HOW) as connection:
+    await asyncio.to_thread(_begin, place)
+    with naming(how), place.silence.heeded():
+        async with await answering.AsyncConnection.connect(**how, **_HOW) as connection:
+            connection.longest_s = SET_UP_S
             await _set_up(AsyncPostgresSaver(connection, serde=serde), connection)
         pool = await stack.enter_async_context(_pool(how))
         await pool.wait()
-    except psycopg.Error as error:
-        raise KeptUnreachable(f"{place_of(how)} cannot be used: {one_line(error)}") from error
-    return AsyncPostgresSaver(pool, serde=serde), PostgresThreads(place)
+    return Saver(pool, serde, how=how, silence=place.silence), PostgresThreads(place)
+
+
+Pool = AsyncConnectionPool[answering.AsyncConnection]
+
+
+class Saver(AsyncPostgresSaver):
+    """One that does not wait for ever, and of which whatever is wrong with the server becomes a `StoreError`."""
+
+    def __init__(
+        self, pool: Pool, serde: SerializerProtocol, *, how: Mapping[str, Any], silence: answering.Silence
+    ) -> None:
+        super().__init__(cast("Any", pool), serde=serde)
+        self._how = how
+        self._silence = silence
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncGenerator[psycopg.AsyncCursor[DictRow]]:
+        with naming(self._how):
+            async with self._turn:
+                with self._silence.heeded():  # not before: who waited for a turn is refused then, too
+                    try:
+                        async with super()._cursor(pipeline=pipeline) as cursor:
+                            yield cursor
+                    except PoolTimeout as error:
+                        raise answering.NoAnswer from error
 
 
 def _begin(place: PostgresPlace) -> None:
@@ -52,7 +80,7 @@ def _begin(place: PostgresPlace) -> None:
         pass
 
 
-async def _set_up(saver: AsyncPostgresSaver, connection: psycopg.AsyncConnection[DictRow]) -> None:
+async def _set_up(saver: AsyncPostgresSaver, connection: answering.AsyncConnection) -> None:
     """Make the tables, one process at a time: who waited in a statement would keep an index from being made."""
     while True:
         found = await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (_LOCK,))
@@ -63,17 +91,20 @@ async def _set_up(saver: AsyncPostgresSaver, connection: psycopg.AsyncConnection
     await saver.setup()  # closing the connection gives the lock back
 
 
-def _pool(how: Mapping[str, Any]) -> AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]:
+def _pool(how: Mapping[str, Any]) -> Pool:
     return AsyncConnectionPool(
+        connection_class=answering.AsyncConnection,
         kwargs={**how, **_HOW},
         min_size=1,
         max_size=MOST_CONNECTIONS,
+        timeout=LENT_WITHIN_S,
+        reconnect_timeout=answering.REST_S,
         check=_check,
         open=False,
     )
 
 
-async def _check(connection: psycopg.AsyncConnection[DictRow]) -> None:
+async def _check(connection: answering.AsyncConnection) -> None:
     """Whether it can still be used, without asking the server."""
     if not is_silent(connection.fileno()):
         await connection.close()  # else the pool takes it for a good one

@@ -1,7 +1,7 @@
 """PostgreSQL, through psycopg 3 (extra `postgres`): tables in a schema named `hanok_agents` of `runs.database`.
 
 Connections are lent for one transaction each; one that failed is closed, and so is one that the server has left. So a
-server that was away needs nothing of us.
+server that was away, or did not answer, needs nothing of us.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hanok.agents.stores.rows import as_json, metadata_text, read_object
 from hanok.agents.stores.run_tables import SCHEMA, VERSION
 from hanok.agents.stores.runs import Runs
 from hanok.errors import KeptUnreachable
+from hanok.ledger.stores import answering
 from hanok.ledger.stores.database import one_line
 from hanok.ledger.stores.dialect import Connection
 from hanok.ledger.stores.postgres import is_silent, place_of, read_url, translated
@@ -52,6 +53,8 @@ class PostgresPlace:
         self._version = version
         self._idle: list[psycopg.Connection] = []
         self._ready = False
+        self.silence = answering.Silence()
+        """What the server is asked elsewhere may be asked inside, too."""
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -80,7 +83,7 @@ class PostgresPlace:
 
     @contextmanager
     def _lent(self) -> Generator[psycopg.Connection]:
-        try:
+        with naming(self._how), self.silence.heeded():
             connection = self._take()
             try:
                 yield connection
@@ -88,8 +91,6 @@ class PostgresPlace:
                 with contextlib.suppress(psycopg.Error):
                     connection.close()  # takes back what was begun
                 raise
-        except psycopg.Error as error:
-            raise KeptUnreachable(f"{place_of(self._how)} cannot be used: {one_line(error)}", hint=_HINT) from error
         if len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
@@ -106,7 +107,7 @@ class PostgresPlace:
             connection.close()
 
     def _connect(self) -> psycopg.Connection:
-        connection = psycopg.connect(**self._how, autocommit=True)
+        connection = answering.Connection.connect(**self._how, autocommit=True)
         try:
             if not self._ready:
                 self._bring_up(connection)
@@ -131,6 +132,15 @@ class PostgresPlace:
                 for statement in self._schema:
                     connection.execute(translated(statement).encode())
                 connection.execute("INSERT INTO marks VALUES (%s, %s)", (self._subject, self._version))
+
+
+@contextmanager
+def naming(how: Mapping[str, Any]) -> Generator[None]:
+    """Tell which server it is that fails. Raises `KeptUnreachable`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise KeptUnreachable(f"{place_of(how)} cannot be used: {one_line(error)}", hint=_HINT) from error
 
 
 class _Translating:

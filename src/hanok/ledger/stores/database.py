@@ -1,7 +1,7 @@
 """Connections, lent for one transaction each; what a driver says is wrong becomes a `StoreError`.
 
 A connection that failed is closed, which takes back what it had begun; one that did its work waits for the next. So a
-database that was restarted needs nothing of us: the next transaction opens a new connection.
+database that was restarted, or did not answer, needs nothing of us: the next transaction opens a new connection.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ class Database:
 
     @contextmanager
     def _lent(self) -> Generator[Connection]:
-        connection = self._take()
-        try:
-            yield connection
-        except BaseException:
-            with contextlib.suppress(self._dialect.error):
-                connection.close()
-            raise
+        with self._dialect.heeding_silence():
+            connection = self._take()
+            try:
+                yield connection
+            except BaseException:
+                with contextlib.suppress(self._dialect.error):
+                    connection.close()
+                raise
         if len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
@@ -82,7 +83,8 @@ class Database:
         try:
             yield
         except self._dialect.error as error:
-            raise StoreError(f"the ledger {self._dialect.place} cannot be used: {one_line(error)}") from error
+            message = f"the ledger {self._dialect.place} cannot be used: {one_line(error)}"
+            raise StoreError(message, hint=self._dialect.hint) from error
 
 
 def one_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ SQL is written once (`schema`, `tables`), in SQLite's words; `translate` puts it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -64,6 +65,10 @@ class Dialect(Protocol):
 
     def is_alive(self, connection: Connection) -> bool:
         """Whether a connection that lay idle can still be used, without asking the server."""
+        ...
+
+    def heeding_silence(self) -> AbstractContextManager[None]:
+        """What a database is asked inside: where it does not answer others, that raises an `error` at once."""
         ...
 
     def translate(self, statement: str) -> str: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -16,11 +17,16 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from hanok.errors import StoreError
+from hanok.ledger.stores import answering
 from hanok.ledger.stores.dialect import Connection
 
 SCHEMA = "hanok"
 _DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 10_000, "application_name": "hanok"}
 """A server that is gone is noticed within seconds (`tcp_user_timeout` in milliseconds); the URL may say otherwise."""
+_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+"""A transaction whose client is gone keeps its locks no longer than that."""
+LONGEST_S = 3600.0
+"""How long the server may be at one question: sums of all charges, or an index of them, take their time."""
 _WORDS = (
     ("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
     ("COLLATE BINARY", 'COLLATE "C"'),
@@ -49,13 +55,19 @@ class PostgreSQL:
     def __init__(self, url: str) -> None:
         """Raises `StoreError` when `url` cannot be read."""
         self._how = read_url(url, schema=SCHEMA, whose="the ledger's database")
+        self._silence = answering.Silence()
 
     @property
     def place(self) -> str:
         return place_of(self._how)
 
     def connect(self) -> Connection:
-        return cast("Connection", psycopg.connect(**self._how, autocommit=True))
+        connection = answering.Connection.connect(**self._how, autocommit=True)
+        connection.longest_s = LONGEST_S
+        return cast("Connection", connection)
+
+    def heeding_silence(self) -> AbstractContextManager[None]:
+        return self._silence.heeded()
 
     def is_alive(self, connection: Connection) -> bool:
         return is_silent(cast("psycopg.Connection", connection).fileno())
@@ -78,7 +90,7 @@ def read_url(url: str, *, schema: str, whose: str) -> dict[str, Any]:
         given = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):  # whose texts may repeat the password
         raise StoreError(f"the address of {whose} cannot be read", hint=_EXAMPLE) from None
-    options = f"-c lock_timeout=10s {given.get('options') or ''} -c search_path={schema}"
+    options = f"{_OPTIONS} {given.get('options') or ''} -c search_path={schema}"
     return {**_DEFAULTS, **given, "options": options}
 
 

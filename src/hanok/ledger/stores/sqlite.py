@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -60,6 +61,9 @@ class SQLite:
 
     def is_alive(self, connection: Connection) -> bool:  # noqa: ARG002 - a file does not hang up
         return True
+
+    def heeding_silence(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def translate(self, statement: str) -> str:
         return statement
