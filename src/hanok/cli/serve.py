@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -102,16 +103,21 @@ def greet(loaded: Loaded, server: RunningServer, secret: str, *, tell: bool) -> 
     model = next((each.name for each in loaded.platform.models if each.type == "chat"), None)
     loopback = server.host in ("127.0.0.1", "localhost", "::1")
     kept = loaded.state / "local.key"
-    shown = (secret if tell or (loopback and talk.is_terminal) else f"$(cat {kept})") if secret else "$HANOK_KEY"
+    told = tell or (loopback and talk.is_terminal)
+    shown = (secret if told else f"$(cat {shlex.quote(str(kept))})") if secret else "$HANOK_KEY"
     talk.print(f"[bold]{loaded.platform.name}[/] listens on [bold cyan]{server.url}/v1[/]", highlight=False)
-    where = f"(yours, kept in {kept})" if secret else "(`hanok keys create NAME` makes one)"
-    talk.print(f"Key: [bold]{shown}[/]   {where}", highlight=False, soft_wrap=True)
+    if not secret:
+        talk.print("Key: `hanok keys create NAME` makes one", highlight=False)
+    elif told:
+        talk.print(f"Key: [bold]{secret}[/]   (yours, kept in {kept})", highlight=False, soft_wrap=True)
+    else:
+        talk.print(f"Key: yours, kept in {kept}", highlight=False, soft_wrap=True)
     if model:
         talk.print("Try:", highlight=False)
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
         talk.print(
             f"  curl {server.url}/v1/chat/completions \\\n"
-            f"    -H 'Authorization: Bearer {shown}' \\\n"
+            f'    -H "Authorization: Bearer {shown}" \\\n'
             f"    -H 'Content-Type: application/json' \\\n"
             f"    -d '{body}'",
             highlight=False, markup=False, soft_wrap=True,
