@@ -17,9 +17,13 @@ _GONE = ("Z", "X", "x")
 
 def name_worker() -> str:
     """A name that nobody else has, with this process where it can be found again: `worker_RANDOM@WHERE.PID.START`."""
-    name, pid = f"worker_{secrets.token_hex(8)}", os.getpid()
-    where, started = _here(), _started(pid)
-    return name if where is None or started is None else f"{name}@{where}.{pid}.{started}"
+    name, process = f"worker_{secrets.token_hex(8)}", _this_process()
+    return name if process is None else f"{name}@{process}"
+
+
+def is_own(worker: str) -> bool:
+    """Whether it is certain that this worker is of this process."""
+    return worker.partition("@")[2] == _this_process()
 
 
 def is_dead(worker: str) -> bool:
@@ -29,6 +33,12 @@ def is_dead(worker: str) -> bool:
     if not where or where != _here() or not pid.isdecimal():
         return False
     return _started(int(pid)) != started
+
+
+def _this_process() -> str | None:
+    pid = os.getpid()
+    where, started = _here(), _started(pid)
+    return None if where is None or started is None else f"{where}.{pid}.{started}"
 
 
 def _here() -> str | None:

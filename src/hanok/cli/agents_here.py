@@ -11,7 +11,7 @@ import msgspec
 
 from hanok.agents.agency import Agency
 from hanok.agents.memory.values import Owner, owner_of
-from hanok.agents.process_watch import is_dead
+from hanok.agents.process_watch import is_dead, is_own
 from hanok.agents.values import Message, Order, Run, Thread
 from hanok.cli.agents_reach import Form
 from hanok.cli.terminal import talk
@@ -64,6 +64,8 @@ class Here:
 
     def _say_if_leased(self, run: Run) -> None:
         """Nothing is heard of a run before the lease of whoever had it is over, unless that process still lives."""
+        if run.lease_by and is_own(run.lease_by):
+            return
         left_s = run.lease_until - time.time()
         if run.state == "running" and run.lease_by and left_s > 0 and not is_dead(run.lease_by):
             told = f"Another process had {run.id}; if nothing is heard of it within {left_s:.0f} s, it goes on here."

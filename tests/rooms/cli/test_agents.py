@@ -116,6 +116,31 @@ def test_without_a_server_a_run_waits_for_a_person_and_is_gone_on_with_by_anothe
     assert [(run["agent"], run["state"]) for run in listed] == [("travel", "done")]
 
 
+def test_a_member_of_a_team_that_works_here_is_not_taken_for_one_of_another_process(
+    tmp_path: Path, hanok: Hanok
+) -> None:
+    turns = [
+        {"schema": "choice", "tool": "helper", "json": {"next": "finish"}},
+        {"schema": "choice", "json": {"next": "helper", "task": "look"}},
+        {"system": "team's work is done", "say": "Found."},
+        {"say": "It is there.", "delay_ms": 300},
+    ]
+    platform = {
+        "name": "test",
+        "models": [{"name": "m", "serve": {"engine": "script", "turns": turns}}],
+        "agents": [
+            {"name": "helper", "description": "Looks things up."},
+            {"name": "lead", "pattern": "supervisor", "team": ["helper"]},
+        ],
+    }
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump(platform))
+    said = hanok(tmp_path, "run", "lead", "look")
+    assert said.code == 0, said
+    assert "Found." in said.out
+    assert "It is there." in said.err + said.out
+    assert "Another process" not in said.err
+
+
 def test_a_run_at_the_server_ends_with_its_state_as_the_exit_code(served: Path, hanok: Hanok) -> None:
     assert hanok(served, "run", "helper", "hello")[:2] == (0, "Ask me for rooms.\n")
     limited = hanok(served, "run", "travel", "a hotel", "--limit", "steps=0")
