@@ -67,10 +67,10 @@ def sign(
     payload = _read(file)
     if is_envelope(payload):
         raise PreflightError(f"{file} is signed already", hint="sign the statement that preflight wrote")
-    read_statement(payload)
+    verdict = read_statement(payload).verdict
     signer = load_private(key)
     write_file(out or file, seal(payload.removesuffix(b"\n"), signer) + b"\n")
-    talk.print(f"signed {out or file} with {signer.id}", soft_wrap=True)
+    talk.print(f"signed {out or file} with {signer.id}; it says: {verdict}", soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
