@@ -54,11 +54,16 @@ def running_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
                     (self.command, self.path, {name.lower(): each for name, each in self.headers.items()})
                 )
                 site.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
+            self._is_here = True
             try:
                 self._reply(site.replies.get(self.path, (404, {}, b"")))
             finally:
-                with lock:
-                    site.at_once -= 1
+                self._leave()
+
+        def _leave(self) -> None:
+            with lock:
+                site.at_once -= self._is_here
+                self._is_here = False
 
         do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - their names there
 
@@ -73,7 +78,9 @@ def running_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(body)
+                    self.wfile.write(body[:-1])
+                    self._leave()  # who has the last byte may ask again
+                    self.wfile.write(body[-1:])
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -110,7 +110,9 @@ def test_it_says_where_it_listens_and_the_printed_curl_line_works(up: Callable[.
     started = up(ECHO)
     started.wait_for("Ready.")
     assert f"listens on {started.url}/v1" in started.said
-    curl = re.search(r"curl (\S+) \\\n\s+-H '(\S+): (.+)' \\\n\s+-H '(\S+): (.+)' \\\n\s+-d '(.+)'", started.said)
+    curl = re.search(
+        r"curl (\S+) \\\n\s+-H [\"'](\S+): (.+)[\"'] \\\n\s+-H '(\S+): (.+)' \\\n\s+-d '(.+)'", started.said
+    )
     assert curl, started.said
     url, *headers, body = curl.groups()
     reply = call(url, "POST", body.encode(), dict(zip(headers[::2], headers[1::2], strict=True)))
