@@ -124,9 +124,9 @@ class Replays:
             except Exception as error:  # noqa: BLE001 - `fail` answers, and an error may be an answer to keep
                 tape.spoiled = tape.spoiled or call.begun
                 await fail(call, error)
+        finally:  # who hangs up when the answer is whole cancels what is left to do, and may ask again at once
             if tape.worth_keeping():
                 self._keep(name, tape)
-        finally:
             call.tape = None
             if self._running.get(name.id) is running:
                 del self._running[name.id]

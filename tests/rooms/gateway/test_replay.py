@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import socket
 import threading
@@ -94,6 +95,41 @@ def test_when_the_first_caller_goes_away_one_of_those_who_wait_is_answered_anew(
         assert {reply.status for reply in replies} == {200}
         assert sorted(replayed(reply) for reply in replies) == [False, True]
         assert len(engine.calls()) == 2
+
+
+class Gone:
+    """A call whose caller hangs up: after the whole answer, or in its middle."""
+
+    path, headers, tape, begun = "/v1/chat/completions", {b"idempotency-key": b"k"}, None, False
+
+    async def body(self) -> bytes:
+        return b"{}"
+
+
+@pytest.mark.parametrize("whole_answer", [True, False])
+def test_what_was_sent_whole_is_kept_though_the_caller_hangs_up_at_once(whole_answer: bool) -> None:
+    asked: list[int] = []
+
+    async def handle(call: Any) -> None:
+        asked.append(1)
+        call.tape.begin(200, (), streamed=True)
+        call.tape.take(b"answer")
+        if whole_answer:
+            call.tape.end()
+        raise asyncio.CancelledError
+
+    async def fail(*_: Any) -> None:
+        raise AssertionError
+
+    async def ask() -> Any:
+        replays = Replays(retries=False, monotonic=lambda: 0.0)
+        for _ in range(2):
+            call: Any = Gone()
+            with contextlib.suppress(asyncio.CancelledError, AttributeError):  # it has no line to be played on
+                await replays.answer(call, "key", handle=handle, fail=fail)
+
+    asyncio.run(ask())
+    assert len(asked) == (1 if whole_answer else 2)
 
 
 def test_another_body_or_path_under_the_same_key_is_refused_with_422(house: Start) -> None:
