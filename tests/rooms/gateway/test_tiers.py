@@ -168,7 +168,7 @@ def test_where_the_budget_does_not_pay_for_the_tiers_model_a_lower_one_answers(h
 def test_a_reload_changes_the_tiers_while_running(house: Start, tmp_path: Any) -> None:
     import yaml
 
-    started = house(*MODELS, tiers=[AUTO])
+    started = house(*MODELS, tiers=[AUTO], gateway={"reload": False})
     assert chosen(chat(started, COMPLEX))[1] == "large"
     file = tmp_path / "platform.yaml"
     platform = yaml.safe_load(file.read_text("utf-8"))

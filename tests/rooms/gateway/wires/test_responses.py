@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from tests.calls import Reply, call
@@ -479,12 +480,14 @@ def test_an_engine_that_answers_nonsense_is_a_bad_gateway(house: Start) -> None:
 
 
 def test_how_long_responses_are_kept_may_change_while_running(house: Start) -> None:
-    started = house(ECHO)
+    started = house(ECHO, gateway={"reload": False})
     kept = post(started, {"model": "echo", "input": "hello"}).json["id"]
     url = f"{started.url}/v1/responses/{kept}"
     assert call(url, headers=started.headers).status == 200
     file = started.house.loaded.file
-    file.write_text(file.read_text("utf-8") + "gateway: {responses: {keep_days: 1.0e-9}}\n", "utf-8")
+    platform = yaml.safe_load(file.read_text("utf-8"))
+    platform["gateway"] = {"reload": False, "responses": {"keep_days": 1.0e-9}}
+    file.write_text(yaml.safe_dump(platform), "utf-8")
     assert any("responses" in change for change in started.run(started.house.config.reload()))
     assert call(url, headers=started.headers).status == 404
 
